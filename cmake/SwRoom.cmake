@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: MIT
+# A room is a folder of src/ and one CMake target sw_<room>. What a room may include stands here as
+# its dependencies; scripts/check_rooms holds every #include against the same list.
+
+add_library(sw_flags INTERFACE)
+# -ffp-contract=off: a*b+c must round the same way in every kernel, on every machine.
+# -Wno-restrict: g++ 12 warns falsely on operator+(const char*, std::string&&) (its bug 105651).
+target_compile_options(sw_flags INTERFACE -Wall -Wextra -Werror -Wno-restrict -ffp-contract=off -fno-math-errno)
+target_include_directories(sw_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
+if(SWITCHYARD_SANITIZE)
+  target_compile_options(sw_flags INTERFACE -fsanitize=${SWITCHYARD_SANITIZE} -fno-omit-frame-pointer
+                                            -fno-sanitize-recover=undefined)
+  target_link_options(sw_flags INTERFACE -fsanitize=${SWITCHYARD_SANITIZE})
+endif()
+
+# sw_room(NAME [ROOMS room...] [LIBS lib...])
+function(sw_room name)
+  cmake_parse_arguments(ARG "" "" "ROOMS;LIBS" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cpp)
+  list(TRANSFORM ARG_ROOMS PREPEND sw_)
+  if(sources)
+    add_library(sw_${name} STATIC ${sources})
+    target_link_libraries(sw_${name} PUBLIC sw_flags ${ARG_ROOMS} ${ARG_LIBS})
+  else()
+    add_library(sw_${name} INTERFACE)
+    target_link_libraries(sw_${name} INTERFACE sw_flags ${ARG_ROOMS} ${ARG_LIBS})
+  endif()
+endfunction()

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: MIT
+#include "arch/spec.h"
+
+#include <cmath>
+#include <limits>
+
+#include "base/error.h"
+
+namespace sw {
+
+#define SW_ARCH(symbol) extern const ArchSpec symbol;
+#include "arch/all.inc"
+#undef SW_ARCH
+
+namespace {
+
+constexpr const ArchSpec* kAll[] = {
+#define SW_ARCH(symbol) &symbol,
+#include "arch/all.inc"
+#undef SW_ARCH
+};
+
+const ArchSpec& find_arch(std::string_view ArchSpec::*field, std::string_view wanted, const char* what) {
+  std::string known;
+  for (const ArchSpec* arch : kAll) {
+    if (arch->*field == wanted) return *arch;
+    known += (known.empty() ? "" : ", ") + std::string(arch->*field);
+  }
+  throw Error({.what = what, .expected = "one of " + known, .got = std::string(wanted)});
+}
+
+void set_field(const Key& key, HParams& h, double value, std::string_view name) {
+  const auto bad = [&](const char* expected) {
+    throw Error({.what = "a model figure is out of range",
+                 .where = std::string(name),
+                 .expected = expected,
+                 .got = std::to_string(value)});
+  };
+  const Ref ref = key.field(h);
+  if (const auto* as_int = std::get_if<int*>(&ref)) {
+    if (value != std::floor(value) || value < 0 || value > std::numeric_limits<int>::max())
+      bad("a whole number >= 0");
+    **as_int = static_cast<int>(value);
+  } else if (const auto* as_bool = std::get_if<bool*>(&ref)) {
+    if (value != 0 && value != 1) bad("true or false");
+    **as_bool = value != 0;
+  } else {
+    if (!std::isfinite(value)) bad("a finite number");
+    *std::get<float*>(ref) = static_cast<float>(value);
+  }
+}
+
+void replace(std::string& text, std::string_view what, int number) {
+  const size_t at = text.find(what);
+  if (at != std::string::npos) text.replace(at, what.size(), std::to_string(number));
+}
+
+/// Figures that every architecture needs and that later arithmetic relies on.
+void check_hparams(const HParams& h) {
+  const auto positive = [](const char* what, int value) {
+    if (value <= 0) {
+      throw Error({.what = "a model figure is impossible",
+                   .where = what,
+                   .expected = "at least 1",
+                   .got = std::to_string(value)});
+    }
+  };
+  const auto at_most = [](const char* what, int value, int limit, const char* of) {
+    if (value > limit) {
+      throw Error({.what = "a model figure is impossible",
+                   .where = what,
+                   .expected = "at most " + std::to_string(limit) + " (" + of + ")",
+                   .got = std::to_string(value)});
+    }
+  };
+  positive("layer count", h.n_layer);
+  positive("embedding length", h.n_embd);
+  positive("vocabulary size", h.n_vocab);
+  positive("attention head count", h.attention.n_head);
+  positive("attention key/value head count", h.attention.n_head_kv);
+  positive("attention key length", h.attention.head_dim);
+  positive("attention value length", h.attention.value_dim);
+  at_most("next-token layer count", h.n_layer_nextn, h.n_block - 1, "layers in all, less one");
+  at_most("rotary dimension count", h.rope.n_rot, h.attention.head_dim, "the key length");
+  if (h.rope.n_rot % 2 != 0) {
+    throw Error({.what = "a model figure is impossible",
+                 .where = "rotary dimension count",
+                 .expected = "an even number",
+                 .got = std::to_string(h.rope.n_rot)});
+  }
+  if (h.attention.n_head % h.attention.n_head_kv != 0) {
+    throw Error(
+        {.what = "a model figure is impossible",
+         .where = "attention head count",
+         .expected = "a multiple of the key/value head count " + std::to_string(h.attention.n_head_kv),
+         .got = std::to_string(h.attention.n_head)});
+  }
+  // Far above any model; keeps products of two figures inside 64 bits and reservations sane.
+  constexpr int kMaxFigure = 1 << 24;
+  for (const int figure : {h.n_block, h.n_embd, h.n_vocab, h.n_ff, h.attention.n_head, h.attention.head_dim,
+                           h.attention.value_dim, h.moe.n_expert, h.moe.n_ff_expert, h.moe.n_ff_shared}) {
+    at_most("a layer, width, head or expert count", figure, kMaxFigure, "our limit");
+  }
+}
+
+}  // namespace
+
+std::span<const ArchSpec* const> all_archs() { return kAll; }
+
+const ArchSpec& arch_by_name(std::string_view gguf_name) {
+  return find_arch(&ArchSpec::name, gguf_name, "unknown architecture");
+}
+
+const ArchSpec& arch_by_hf_class(std::string_view hf_class) {
+  return find_arch(&ArchSpec::hf_class, hf_class, "unknown model class in config.json");
+}
+
+int64_t dim_size(Dim dim, const HParams& h) {
+  const auto& a = h.attention;
+  switch (dim) {
+    case Dim::Embd:
+      return h.n_embd;
+    case Dim::TwoEmbd:
+      return 2 * int64_t{h.n_embd};
+    case Dim::Vocab:
+      return h.n_vocab;
+    case Dim::Head:
+      return a.head_dim;
+    case Dim::QRows:
+      return int64_t{a.n_head} * a.head_dim;
+    case Dim::QkvRows:
+      return int64_t{a.n_head + a.n_head_kv} * a.head_dim + int64_t{a.n_head_kv} * a.value_dim;
+    case Dim::ValueRows:
+      return int64_t{a.n_head} * a.value_dim;
+    case Dim::Ff:
+      return h.n_ff;
+    case Dim::Expert:
+      return h.moe.n_expert;
+    case Dim::ExpertFf:
+      return h.moe.n_ff_expert;
+    case Dim::SharedFf:
+      return h.moe.n_ff_shared;
+  }
+  return 0;
+}
+
+HParams read_hparams(const ArchSpec& arch, KeyName name_of, const KeyLookup& lookup,
+                     std::vector<ReadKey>* read) {
+  HParams h;
+  std::vector<std::optional<double>> found(arch.keys.size());
+  for (size_t i = 0; i < arch.keys.size(); ++i) {
+    const Key& key = arch.keys[i];
+    if ((key.*name_of).empty()) continue;
+    found[i] = lookup(key);
+    if (found[i]) set_field(key, h, *found[i], key.*name_of);
+  }
+  for (size_t i = 0; i < arch.keys.size(); ++i) {
+    const Key& key = arch.keys[i];
+    if (!found[i]) {
+      const std::optional<double> value = key.fallback.get(h);
+      if (!value) {
+        throw Error({.what = "a key that the architecture needs is missing",
+                     .where = std::string(arch.name),
+                     .expected = std::string((key.*name_of).empty() ? key.gguf : key.*name_of)});
+      }
+      set_field(key, h, *value, key.gguf.empty() ? key.hf : key.gguf);
+    }
+    if (read) read->push_back({&key, field_value(key, h), found[i].has_value()});
+  }
+  check_hparams(h);
+  return h;
+}
+
+double field_value(const Key& key, const HParams& h) {
+  // The declaration's accessor wants a mutable HParams; a copy keeps callers const.
+  HParams copy = h;
+  return std::visit([](const auto* p) { return static_cast<double>(*p); }, key.field(copy));
+}
+
+RouterSpec make_router_spec(const ArchSpec& arch, const HParams& h) {
+  RouterSpec r = arch.router;
+  const Moe& m = h.moe;
+  r.n_expert = m.n_expert;
+  r.n_expert_zero = m.n_expert_zero;
+  r.n_expert_used = m.n_expert_used;
+  r.n_group = std::max(1, m.n_expert_group);
+  r.n_group_used = std::max(1, m.n_expert_group_used);
+  r.renorm = m.weights_norm;
+  r.scale = m.weights_scale;
+  constexpr Score kByGatingFunc[] = {Score::Softmax, Score::Softmax, Score::Sigmoid, Score::SoftmaxSelected};
+  if (m.gating_func > 3) {
+    throw Error({.what = "unknown router score function",
+                 .where = "expert_gating_func",
+                 .expected = "1 (softmax), 2 (sigmoid) or 3 (softmax over the selected)",
+                 .got = std::to_string(m.gating_func)});
+  }
+  if (m.gating_func != 0) r.score = kByGatingFunc[m.gating_func];  // 0: an older file that does not say
+  return r;
+}
+
+bool has_tensor(const TensorSpec& t, const HParams& h, int layer) {
+  const bool nextn = layer >= h.n_layer;
+  switch (t.on) {
+    case On::Model:
+      return false;
+    case On::Every:
+      return true;
+    case On::Dense:
+      return !nextn && !h.is_moe_layer(layer);
+    case On::Moe:
+      return nextn || h.is_moe_layer(layer);
+    case On::Nextn:
+      return nextn;
+  }
+  return false;
+}
+
+std::vector<int64_t> tensor_shape(const TensorSpec& t, const HParams& h) {
+  std::vector<int64_t> shape;
+  for (int i = 0; i < t.dims.n; ++i) shape.push_back(dim_size(t.dims.dim[static_cast<size_t>(i)], h));
+  return shape;
+}
+
+std::string fill_name(std::string_view pattern, int layer, int expert) {
+  std::string name(pattern);
+  replace(name, "{l}", layer);
+  replace(name, "{e}", expert);
+  return name;
+}
+
+}  // namespace sw

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <array>
+#include <functional>
+#include <initializer_list>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <variant>
+#include <vector>
+
+#include "arch/hparams.h"
+#include "router/spec.h"
+
+/// The vocabulary in which an architecture is declared. One constinit ArchSpec (src/arch/<name>.cpp, one
+/// line in all.inc) drives loader, shape checks, converter, quantizer rules, `info` and the planner.
+namespace sw {
+
+using Ref = std::variant<int*, float*, bool*>;
+
+/// A field of HParams: at<&HParams::moe, &Moe::n_expert> or at<&HParams::n_embd>.
+template <auto Block, auto... Field>
+constexpr Ref at(HParams& h) {
+  if constexpr (sizeof...(Field) == 0) {
+    return &(h.*Block);
+  } else {
+    return (&((h.*Block).*Field), ...);
+  }
+}
+
+/// A text that a Hugging Face config uses where GGUF has a number.
+struct NamedValue {
+  std::string_view name = {};
+  int value = 0;
+};
+
+/// What a field is when the source does not say: nothing (an error), a number, or computed from the
+/// fields declared before it.
+class Default {
+ public:
+  constexpr Default() = default;
+  template <class T>
+  requires std::is_arithmetic_v<T>
+  constexpr Default(T value)
+      : value_(static_cast<double>(value)) {}  // NOLINT: implicit, declarations read plainly
+  template <class F>
+  requires std::is_invocable_r_v<double, F, const HParams&>
+  constexpr Default(F)
+      : from_([](const HParams& h) { return static_cast<double>(F{}(h)); }) {}  // NOLINT: likewise
+
+  std::optional<double> get(const HParams& h) const { return from_ ? std::optional(from_(h)) : value_; }
+
+ private:
+  std::optional<double> value_ = {};
+  double (*from_)(const HParams&) = nullptr;
+};
+
+/// One figure of the model: where it goes, its GGUF key after "<arch>.", its Hugging Face name. Either
+/// name may be empty: that source then never says it.
+struct Key {
+  Ref (*field)(HParams&) = nullptr;
+  std::string_view gguf = {}, hf = {};
+  Default fallback = {};
+  std::span<const NamedValue> names = {};
+};
+
+/// What a weight is for, whatever a file calls it.
+enum class Role : uint8_t {
+  TokenEmbd,
+  OutputNorm,
+  Output,
+  AttnNorm,
+  AttnQkv,
+  AttnQkvBias,
+  AttnQNorm,
+  AttnKNorm,
+  AttnOut,
+  FfnNorm,
+  FfnGate,
+  FfnUp,
+  FfnDown,
+  Router,
+  RouterBias,
+  ExpertGate,
+  ExpertUp,
+  ExpertDown,
+  SharedGate,
+  SharedUp,
+  SharedDown,
+  NextnProj,
+  NextnEmbdNorm,
+  NextnHiddenNorm,
+  NextnOutputNorm
+};
+
+/// A size that HParams gives.
+enum class Dim : uint8_t {
+  Embd,
+  TwoEmbd,
+  Vocab,
+  Head,
+  QRows,
+  QkvRows,
+  ValueRows,
+  Ff,
+  Expert,
+  ExpertFf,
+  SharedFf
+};
+int64_t dim_size(Dim dim, const HParams& h);
+
+/// A shape in terms of Dim, outermost first.
+struct Dims {
+  std::array<Dim, 4> dim = {};
+  int n = 0;
+  constexpr Dims() = default;
+  constexpr Dims(std::initializer_list<Dim> list) {
+    for (const Dim d : list) dim[static_cast<size_t>(n++)] = d;
+  }
+};
+
+/// How the stored tensor comes from the checkpoint's. Stack: one tensor an expert ({e}), stacked.
+enum class Transform : uint8_t { None, Stack };
+
+/// The layers that have the tensor. Every: also next-token-prediction layers, which count as MoE ones.
+enum class On : uint8_t { Model, Every, Dense, Moe, Nextn };
+
+enum class Presence : uint8_t { Required, Optional };
+inline constexpr Presence kOptional = Presence::Optional;
+
+struct TensorSpec {
+  Role role = {};
+  std::string_view gguf = {}, hf = {};  ///< {l}: the layer, {e}: the expert
+  Dims dims = {};
+  On on = On::Every;
+  Transform transform = Transform::None;
+  Presence presence = Presence::Required;
+};
+
+/// A layer is a list of coarse operations. Moe on a layer without experts is its dense FFN.
+enum class Step : uint8_t { Attn, Moe };
+
+/// Which dims of a head form a rotary pair: (i, i + n_rot / 2) or (2i, 2i + 1).
+enum class RopePairs : uint8_t { Halves, Neighbours };
+
+struct ArchSpec {
+  std::string_view name = {};      ///< general.architecture
+  std::string_view hf_class = {};  ///< config.json, architectures[0]
+  std::span<const Key> keys = {};
+  std::span<const TensorSpec> tensors = {};
+  std::span<const Step> layer = {};
+  RopePairs rope_pairs = RopePairs::Halves;
+  RouterSpec router = {};  ///< what no key says
+};
+
+/// Every architecture of all.inc.
+std::span<const ArchSpec* const> all_archs();
+/// Throw sw::Error with the list of known ones.
+const ArchSpec& arch_by_name(std::string_view gguf_name);
+const ArchSpec& arch_by_hf_class(std::string_view hf_class);
+
+/// Looks a key up in a file; nothing where it is absent. Booleans are 0 and 1.
+using KeyLookup = std::function<std::optional<double>(const Key&)>;
+/// Which name of a key a source uses, for messages.
+using KeyName = std::string_view Key::*;
+
+/// One field as it was read, for `info`.
+struct ReadKey {
+  const Key* key = nullptr;
+  double value = 0;
+  bool from_file = false;  ///< else a default
+};
+
+/// Fills HParams from a source: every key that the source has, then defaults in the order declared.
+/// Throws sw::Error where a needed key is missing or a figure is impossible.
+HParams read_hparams(const ArchSpec& arch, KeyName name_of, const KeyLookup& lookup,
+                     std::vector<ReadKey>* read = nullptr);
+
+/// A field's present value as a number.
+double field_value(const Key& key, const HParams& h);
+
+/// The router of a model's MoE layers.
+RouterSpec make_router_spec(const ArchSpec& arch, const HParams& h);
+
+/// True where tensor `t` belongs on layer `layer` (0 .. n_block - 1).
+bool has_tensor(const TensorSpec& t, const HParams& h, int layer);
+/// The expected shape, outermost first.
+std::vector<int64_t> tensor_shape(const TensorSpec& t, const HParams& h);
+/// "blk.{l}.x" -> "blk.3.x"; likewise {e}.
+std::string fill_name(std::string_view pattern, int layer, int expert = 0);
+
+}  // namespace sw

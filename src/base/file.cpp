@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+
+namespace sw {
+namespace {
+
+constexpr size_t kPendingBytes = 1 << 20;
+
+/// An open regular file and its size, or an Error that says what the path is instead.
+class OpenFile {
+ public:
+  explicit OpenFile(const std::filesystem::path& path) {
+    // O_NONBLOCK: opening a pipe must not wait for a writer.
+    fd_ = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd_ < 0) throw Error({.what = "cannot open the file", .where = path.string(), .got = std::strerror(errno)});
+    struct stat info = {};
+    if (fstat(fd_, &info) != 0 || !S_ISREG(info.st_mode)) {
+      const bool folder = S_ISDIR(info.st_mode);
+      close(fd_);
+      throw Error({.what = folder ? "this is a folder, not a file" : "this is not a regular file",
+                   .where = path.string()});
+    }
+    size_bytes_ = static_cast<uint64_t>(info.st_size);
+  }
+  ~OpenFile() { close(fd_); }
+  OpenFile(const OpenFile&) = delete;
+  OpenFile& operator=(const OpenFile&) = delete;
+
+  int fd() const { return fd_; }
+  uint64_t size_bytes() const { return size_bytes_; }
+
+ private:
+  int fd_ = -1;
+  uint64_t size_bytes_ = 0;
+};
+
+}  // namespace
+
+MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
+  const OpenFile file(path);
+  size_bytes_ = file.size_bytes();
+  if (size_bytes_ == 0) return;
+  void* mapped = mmap(nullptr, size_bytes_, PROT_READ, MAP_SHARED, file.fd(), 0);
+  if (mapped == MAP_FAILED) {
+    throw SystemError({.what = "cannot map the file", .where = path.string(), .got = std::strerror(errno)});
+  }
+  data_ = static_cast<const std::byte*>(mapped);
+}
+
+MappedFile::~MappedFile() {
+  if (data_) munmap(const_cast<std::byte*>(data_), size_bytes_);
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      data_(std::exchange(other.data_, nullptr)),
+      size_bytes_(std::exchange(other.size_bytes_, 0)) {}
+
+std::string read_file(const std::filesystem::path& path, uint64_t max_bytes) {
+  const OpenFile file(path);
+  if (file.size_bytes() > max_bytes) {
+    throw Error({.what = "the file is too large",
+                 .where = path.string(),
+                 .expected = "at most " + std::to_string(max_bytes) + " bytes",
+                 .got = std::to_string(file.size_bytes())});
+  }
+  std::string text(file.size_bytes(), '\0');
+  size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t n = read(file.fd(), text.data() + done, text.size() - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw SystemError({.what = "cannot read the file", .where = path.string(), .got = std::strerror(errno)});
+    if (n == 0) break;  // the file shrank meanwhile
+    done += static_cast<size_t>(n);
+  }
+  text.resize(done);
+  return text;
+}
+
+AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(path) {
+  std::string pattern = path.string() + ".tmp-XXXXXX";
+  fd_ = mkostemp(pattern.data(), O_CLOEXEC);
+  if (fd_ < 0) {
+    throw Error({.what = "cannot create the output file", .where = path.string(), .got = std::strerror(errno)});
+  }
+  temporary_ = pattern;
+  pending_.reserve(kPendingBytes);
+}
+
+AtomicFile::~AtomicFile() {
+  if (fd_ >= 0) close(fd_);
+  if (!temporary_.empty()) unlink(temporary_.c_str());
+}
+
+void AtomicFile::fail(const char* what) const {
+  throw SystemError({.what = what, .where = path_.string(), .got = std::strerror(errno)});
+}
+
+void AtomicFile::write(std::span<const std::byte> bytes) {
+  size_bytes_ += bytes.size();
+  while (!bytes.empty()) {
+    const size_t n = std::min(bytes.size(), kPendingBytes - pending_.size());
+    pending_.append(reinterpret_cast<const char*>(bytes.data()), n);
+    bytes = bytes.subspan(n);
+    if (pending_.size() == kPendingBytes) flush();
+  }
+}
+
+void AtomicFile::flush() {
+  const char* at = pending_.data();
+  size_t left = pending_.size();
+  while (left > 0) {
+    const ssize_t n = ::write(fd_, at, left);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail("cannot write the output file");
+    at += n;
+    left -= static_cast<size_t>(n);
+  }
+  pending_.clear();
+}
+
+void AtomicFile::commit() {
+  flush();
+  // mkostemp made it readable by its owner only; give it the permissions any new file gets.
+  const mode_t mask = umask(0);
+  umask(mask);
+  if (fchmod(fd_, 0666 & ~mask) != 0) fail("cannot set the output file's permissions");
+  if (fsync(fd_) != 0) fail("cannot write the output file to disk");
+  if (close(std::exchange(fd_, -1)) != 0) fail("cannot close the output file");
+  if (rename(temporary_.c_str(), path_.c_str()) != 0) fail("cannot give the output file its name");
+  temporary_.clear();
+  const std::filesystem::path folder = path_.has_parent_path() ? path_.parent_path() : ".";
+  const int folder_fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder_fd >= 0) {
+    fsync(folder_fd);
+    close(folder_fd);
+  }
+}
+
+}  // namespace sw

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <span>
+#include <string>
+
+namespace sw {
+
+/// Bytes done of bytes in all, for a progress bar. May be empty.
+using Progress = std::function<void(uint64_t done_bytes, uint64_t total_bytes)>;
+
+/// A whole file mapped read-only. Throws sw::Error where the path is missing, unreadable, a folder or
+/// not a regular file.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::filesystem::path& path);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&&) = delete;
+
+  std::span<const std::byte> bytes() const { return {data_, size_bytes_}; }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+  const std::byte* data_ = nullptr;
+  size_t size_bytes_ = 0;
+};
+
+/// Reads a whole file as bytes, unchanged. `max_bytes` bounds the allocation.
+std::string read_file(const std::filesystem::path& path, uint64_t max_bytes = uint64_t{1} << 32);
+
+/// Writes a file under a temporary name beside the final one; only commit() gives it its name, after
+/// fsync of file and folder. Destroyed without commit, nothing remains. Throws sw::SystemError (disk
+/// full, no permission).
+class AtomicFile {
+ public:
+  explicit AtomicFile(const std::filesystem::path& path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void write(std::span<const std::byte> bytes);
+  void write(const std::string& text) { write(std::as_bytes(std::span(text))); }
+  uint64_t size_bytes() const { return size_bytes_; }
+  void commit();
+
+ private:
+  void flush();
+  [[noreturn]] void fail(const char* what) const;
+
+  std::filesystem::path path_, temporary_;
+  std::string pending_;
+  int fd_ = -1;
+  uint64_t size_bytes_ = 0;
+};
+
+}  // namespace sw

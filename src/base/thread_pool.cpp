@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+#include "base/thread_pool.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace sw {
+namespace {
+
+// Long enough to bridge the gap between two regions of a decode step, short enough that an idle
+// program uses no processor.
+constexpr int kSpinsBeforeSleep = 20000;
+// With more threads than processors a spinning thread keeps the one it waits for from running.
+constexpr int kSpinsBeforeYield = 2000;
+
+void relax() {
+#if defined(__x86_64__)
+  _mm_pause();
+#else
+  std::this_thread::yield();
+#endif
+}
+
+}  // namespace
+
+Range split_range(int64_t n, int index, int count, int64_t grain) {
+  const int64_t grains = (n + grain - 1) / grain;
+  const int64_t begin = grains * index / count * grain, end = grains * (index + 1) / count * grain;
+  return {std::min(begin, n), std::min(end, n)};
+}
+
+ThreadPool::ThreadPool(int n_thread) : n_thread_(n_thread) {
+  SW_ASSERT(n_thread >= 1);
+  threads_.reserve(static_cast<size_t>(n_thread - 1));
+  for (int i = 1; i < n_thread; ++i) threads_.emplace_back([this, i] { worker(i); });
+}
+
+ThreadPool::~ThreadPool() {
+  stop_.store(true);
+  {
+    const std::lock_guard lock(mutex_);
+    epoch_.fetch_add(1);
+  }
+  wake_.notify_all();
+  for (std::thread& t : threads_) t.join();
+}
+
+void ThreadPool::run_erased(Body body, void* context) {
+  body_ = body;
+  context_ = context;
+  n_running_.store(n_thread_ - 1, std::memory_order_relaxed);
+  epoch_.fetch_add(1);  // seq_cst: a worker either sees the new epoch or is counted as sleeping below
+  if (n_sleeping_.load() > 0) {
+    const std::lock_guard lock(mutex_);
+    wake_.notify_all();
+  }
+  Team team(*this, 0);
+  body(context, team);
+  for (int spins = 0; n_running_.load(std::memory_order_acquire) != 0; ++spins) {
+    if (spins < kSpinsBeforeYield) {
+      relax();
+    } else {
+      std::this_thread::yield();
+    }
+  }
+}
+
+void ThreadPool::worker(int index) {
+  uint64_t seen = 0;
+  for (;;) {
+    int spins = 0;
+    while (epoch_.load(std::memory_order_acquire) == seen) {
+      if (++spins < kSpinsBeforeSleep) {
+        relax();
+        continue;
+      }
+      std::unique_lock lock(mutex_);
+      n_sleeping_.fetch_add(1);
+      wake_.wait(lock, [&] { return epoch_.load() != seen; });
+      n_sleeping_.fetch_sub(1);
+    }
+    ++seen;
+    if (stop_.load()) return;
+    Team team(*this, index);
+    body_(context_, team);
+    n_running_.fetch_sub(1, std::memory_order_release);
+  }
+}
+
+void ThreadPool::barrier_wait() {
+  if (n_thread_ == 1) return;
+  const uint64_t round = barrier_round_.load(std::memory_order_acquire);
+  if (barrier_arrived_.fetch_add(1, std::memory_order_acq_rel) == n_thread_ - 1) {
+    barrier_arrived_.store(0, std::memory_order_relaxed);
+    barrier_round_.store(round + 1, std::memory_order_release);
+    return;
+  }
+  for (int spins = 0; barrier_round_.load(std::memory_order_acquire) == round; ++spins) {
+    if (spins < kSpinsBeforeYield) {
+      relax();
+    } else {
+      std::this_thread::yield();
+    }
+  }
+}
+
+}  // namespace sw

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/file.h"
+#include "quant/type.h"
+#include "tensor/shape.h"
+
+namespace sw {
+
+/// Value types of GGUF metadata, by their number in the file.
+enum class GgufType : uint32_t { U8, I8, U16, I16, U32, I32, F32, Bool, String, Array, U64, I64, F64 };
+const char* gguf_type_name(GgufType type);
+
+/// An array of one scalar type or of strings. Nested arrays are refused when read.
+struct GgufArray {
+  GgufType element = GgufType::U8;
+  std::variant<std::vector<int64_t>, std::vector<uint64_t>, std::vector<double>, std::vector<std::string>> items = {};
+  size_t size() const;
+};
+
+/// One metadata value. Integers are widened; `type` keeps what the file said.
+struct GgufValue {
+  GgufType type = GgufType::U8;
+  std::variant<int64_t, uint64_t, double, bool, std::string, GgufArray> data = {};
+  uint64_t offset = 0;  ///< where in the file, for messages
+
+  static GgufValue u32(uint32_t v);
+  static GgufValue i32(int32_t v);
+  static GgufValue u64(uint64_t v);
+  static GgufValue f32(float v);
+  static GgufValue boolean(bool v);
+  static GgufValue string(std::string v);
+  static GgufValue strings(std::vector<std::string> v);
+  static GgufValue i32s(const std::vector<int32_t>& v);
+  static GgufValue f32s(const std::vector<float>& v);
+};
+
+/// Where a tensor lies. `type` is the number in the file: it may be one that we cannot decode.
+struct GgufTensor {
+  std::string name = {};
+  uint32_t type_id = 0;
+  Shape shape = {};          ///< outermost first
+  uint64_t offset = 0;       ///< from the start of the file's data section
+  uint64_t size_bytes = 0;   ///< 0 where the type is unknown to us
+  const std::byte* data = nullptr;
+  int split = 0;             ///< which part of a split file holds it
+};
+
+/// A GGUF file (version 2 or 3), read with every count and offset checked against the bytes that are
+/// there. Holds the mapping: tensor data is valid as long as this lives.
+/// Throws sw::Error naming file, offset and field on anything malformed; never allocates more than the
+/// file's size justifies.
+class GgufFile {
+ public:
+  explicit GgufFile(const std::filesystem::path& path);
+  /// The same from bytes in memory, which must outlive this (tests, fuzzing).
+  GgufFile(std::span<const std::byte> bytes, std::string name);
+
+  const std::string& name() const { return name_; }
+  uint32_t version() const { return version_; }
+  uint64_t size_bytes() const { return size_bytes_; }
+  uint64_t alignment() const { return alignment_; }
+  uint64_t data_offset() const { return data_offset_; }
+  const std::vector<GgufTensor>& tensors() const { return tensors_; }
+  /// Null where there is none of that name. O(log n).
+  const GgufTensor* find_tensor(std::string_view tensor_name) const;
+  /// In the order of the file.
+  const std::vector<std::pair<std::string, GgufValue>>& metadata() const { return metadata_; }
+  const GgufValue* find(std::string_view key) const;
+  /// Sets or replaces a value (--override-kv).
+  void set(const std::string& key, GgufValue value);
+
+  // Typed getters. Integers of any width and sign convert where the value fits; floats convert from
+  // f32 and f64 only. A key of the wrong type or out of range throws sw::Error; a missing one gives
+  // nothing (get) or throws (require).
+  std::optional<int64_t> get_int(std::string_view key) const;
+  std::optional<double> get_float(std::string_view key) const;
+  std::optional<bool> get_bool(std::string_view key) const;
+  std::optional<std::string> get_string(std::string_view key) const;
+  const std::vector<std::string>* get_strings(std::string_view key) const;
+  std::optional<std::vector<int64_t>> get_ints(std::string_view key) const;
+  std::optional<std::vector<double>> get_floats(std::string_view key) const;
+  int64_t require_int(std::string_view key) const;
+  double require_float(std::string_view key) const;
+  std::string require_string(std::string_view key) const;
+
+ private:
+  void parse(std::span<const std::byte> bytes);
+
+  std::string name_;
+  std::unique_ptr<MappedFile> mapping_;
+  uint32_t version_ = 0;
+  uint64_t size_bytes_ = 0, alignment_ = 32, data_offset_ = 0;
+  std::vector<std::pair<std::string, GgufValue>> metadata_;
+  std::map<std::string, size_t, std::less<>> key_index_, tensor_index_;
+  std::vector<GgufTensor> tensors_;
+};
+
+/// Writes GGUF v3. Metadata and the tensor list first, then each tensor's bytes in the order of the
+/// list, so that a tensor can be made, written and forgotten. The file gets its name in finish().
+class GgufWriter {
+ public:
+  explicit GgufWriter(const std::filesystem::path& path);
+  ~GgufWriter();
+  /// A key that is there already is replaced in place.
+  void set(const std::string& key, GgufValue value);
+  void add_tensor(const std::string& tensor_name, Type type, const Shape& shape);
+  /// Bytes of the next tensor of the list; the first call writes the header. The size must be exact.
+  void write_tensor(std::span<const std::byte> bytes);
+  void finish();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace sw

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/file.h"
+#include "tensor/shape.h"
+
+namespace sw {
+
+/// Element types of safetensors that are read.
+enum class StDtype { F64, F32, F16, BF16, I64, I32, I16, I8, U8, Bool };
+size_t st_dtype_bytes(StDtype dtype);
+const char* st_dtype_name(StDtype dtype);
+
+struct StTensor {
+  std::string name = {};
+  StDtype dtype = StDtype::F32;
+  Shape shape = {};
+  std::span<const std::byte> data = {};  ///< little endian, exactly n_elements * dtype size
+};
+
+/// One .safetensors file, or a folder with model.safetensors or model.safetensors.index.json and its
+/// shards. Header at most 100 MB, spans inside the file, no overlaps and no gaps.
+class Safetensors {
+ public:
+  explicit Safetensors(const std::filesystem::path& file_or_folder);
+  Safetensors(std::span<const std::byte> bytes, std::string name);  ///< one file in memory
+  Safetensors(Safetensors&&) noexcept;
+  ~Safetensors();
+
+  const std::map<std::string, StTensor, std::less<>>& tensors() const { return tensors_; }
+  const StTensor* find(std::string_view tensor_name) const;
+  /// Throws sw::Error where it is missing.
+  const StTensor& require(std::string_view tensor_name) const;
+  /// The tensor's values as f32 (from any float type, or integers).
+  static std::vector<float> to_f32(const StTensor& tensor);
+  /// As i32; throws where a value does not fit or the type is a float.
+  static std::vector<int32_t> to_i32(const StTensor& tensor);
+
+ private:
+  void add_file(std::span<const std::byte> bytes, const std::string& file_name);
+  std::vector<MappedFile> mappings_;
+  std::map<std::string, StTensor, std::less<>> tensors_;
+};
+
+/// Collects tensors and writes one .safetensors file (traces, dumps).
+class SafetensorsWriter {
+ public:
+  void add(const std::string& tensor_name, const Shape& shape, std::vector<float> values);
+  void add(const std::string& tensor_name, const Shape& shape, std::vector<int32_t> values);
+  void write(const std::filesystem::path& path) const;
+
+ private:
+  struct Entry {
+    std::string name = {};
+    StDtype dtype = StDtype::F32;
+    Shape shape = {};
+    std::vector<std::byte> bytes = {};
+  };
+  std::vector<Entry> entries_;
+};
+
+}  // namespace sw

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "base/cpu.h"
+#include "quant/type.h"
+
+namespace sw {
+
+/// What a matrix product is asked to do; a variant accepts or refuses it when a model is loaded.
+struct MatmulDesc {
+  Type weight = Type::F32;
+  int64_t n_in = 0;  ///< a multiple of the format's block
+};
+
+/// One call: out[t, r] = sum_i W[r, i] * x[t, i] for rows [row_begin, row_end) and n_token tokens.
+/// Each element's bits depend on its weight row and its activation row alone, never on how many tokens
+/// or rows a call has: prefill, decode and any u-batch agree.
+struct MatmulArgs {
+  Type weight = Type::F32;
+  int64_t n_in = 0;
+  const std::byte* weights = nullptr;  ///< row 0 of the matrix, rows contiguous in the stored format
+  int64_t row_begin = 0, row_end = 0;
+  const std::byte* acts = nullptr;     ///< packed activation rows, act_bytes(n_in) each
+  const int32_t* act_rows = nullptr;   ///< which packed row is token t's; null: row t
+  int64_t n_token = 0;
+  float* out = nullptr;                ///< out[t * out_stride + r], r counted from row 0 of the matrix
+  int64_t out_stride = 0;
+};
+
+/// A matrix-product kernel: one weight format (or a family) on one instruction set. Activations are
+/// packed once (quantised to 8 bits, or left as f32) and then read by every weight row.
+struct MatmulKernel {
+  const char* name = nullptr;  ///< "avx2_q4_k"
+  Isa isa = Isa::Scalar;
+  /// Null where the kernel can do it, else why not ("only Q4_K weights").
+  const char* (*refuses)(const MatmulDesc&) = nullptr;
+  size_t (*act_bytes)(int64_t n_in) = nullptr;  ///< of one packed row, a multiple of 64
+  void (*pack)(const float* x, int64_t n_in, std::byte* packed) = nullptr;
+  void (*run)(const MatmulArgs&) = nullptr;
+};
+
+/// The first variant of variants/matmul.inc that this machine can run (up to `limit`) and that accepts.
+/// `why`, if given, gets one line: the kernel chosen and why each better one was refused.
+const MatmulKernel& choose_matmul(const MatmulDesc& desc, Isa limit, std::string* why = nullptr);
+
+}  // namespace sw
