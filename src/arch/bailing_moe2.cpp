@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include <cmath>
+
 #include "arch/spec.h"
 
 /// Ling 2.0 and Ring 2.0 (BailingMoeV2): fused QKV with QK-norm and partial rotary, a dense first layer
@@ -9,11 +11,13 @@ namespace {
 
 constexpr NamedValue kScoreNames[] = {{"softmax", 1}, {"sigmoid", 2}};
 
+// Defaults are computed as doubles: a hostile file must not overflow an int before the range check.
 constexpr Key kKeys[] = {
     {at<&HParams::n_layer>, "", "num_hidden_layers",
-     [](const HParams& h) { return h.n_block - h.n_layer_nextn; }},
+     [](const HParams& h) { return double(h.n_block) - h.n_layer_nextn; }},
     {at<&HParams::n_layer_nextn>, "nextn_predict_layers", "num_nextn_predict_layers", 0},
-    {at<&HParams::n_block>, "block_count", "", [](const HParams& h) { return h.n_layer + h.n_layer_nextn; }},
+    {at<&HParams::n_block>, "block_count", "",
+     [](const HParams& h) { return double(h.n_layer) + h.n_layer_nextn; }},
     {at<&HParams::n_ctx_train>, "context_length", "max_position_embeddings"},
     {at<&HParams::n_embd>, "embedding_length", "hidden_size"},
     {at<&HParams::n_ff>, "feed_forward_length", "intermediate_size"},
@@ -29,7 +33,7 @@ constexpr Key kKeys[] = {
     {at<&HParams::rope, &RopeParams::partial_factor>, "", "partial_rotary_factor", 1.0},
     {at<&HParams::rope, &RopeParams::n_rot>, "rope.dimension_count", "",
      [](const HParams& h) {
-       return static_cast<int>(static_cast<float>(h.attention.head_dim) * h.rope.partial_factor);
+       return std::trunc(static_cast<float>(h.attention.head_dim) * h.rope.partial_factor);
      }},
     {at<&HParams::moe, &Moe::n_layer_dense_lead>, "leading_dense_block_count", "first_k_dense_replace", 0},
     {at<&HParams::moe, &Moe::n_expert>, "expert_count", "num_experts"},
@@ -42,7 +46,7 @@ constexpr Key kKeys[] = {
     {at<&HParams::moe, &Moe::n_ff_shared>, "expert_shared_feed_forward_length",
      "moe_shared_expert_intermediate_size",
      [](const HParams& h) {
-       return h.moe.n_ff_expert * h.moe.n_expert_shared;
+       return double(h.moe.n_ff_expert) * h.moe.n_expert_shared;
      }},  // Ling-1T's config lacks it
     {at<&HParams::moe, &Moe::weights_scale>, "expert_weights_scale", "routed_scaling_factor", 1.0},
     {at<&HParams::moe, &Moe::weights_norm>, "expert_weights_norm", "norm_topk_prob", 1},

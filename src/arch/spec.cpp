@@ -8,10 +8,6 @@
 
 namespace sw {
 
-#define SW_ARCH(symbol) extern const ArchSpec symbol;
-#include "arch/all.inc"
-#undef SW_ARCH
-
 namespace {
 
 constexpr const ArchSpec* kAll[] = {
@@ -45,7 +41,7 @@ void set_field(const Key& key, HParams& h, double value, std::string_view name) 
     if (value != 0 && value != 1) bad("true or false");
     **as_bool = value != 0;
   } else {
-    if (!std::isfinite(value)) bad("a finite number");
+    if (!(std::abs(value) <= std::numeric_limits<float>::max())) bad("a finite number");
     *std::get<float*>(ref) = static_cast<float>(value);
   }
 }

@@ -155,6 +155,10 @@ struct ArchSpec {
   RouterSpec router = {};  ///< what no key says
 };
 
+#define SW_ARCH(symbol) extern const ArchSpec symbol;
+#include "arch/all.inc"
+#undef SW_ARCH
+
 /// Every architecture of all.inc.
 std::span<const ArchSpec* const> all_archs();
 /// Throw sw::Error with the list of known ones.

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "base/error.h"
 
+#include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <string_view>
 #include <utility>
 
 namespace sw {
@@ -19,27 +22,40 @@ std::string make_line(const Error::Parts& p) {
   return printable(line, kMaxLineBytes);
 }
 
+/// The length of the UTF-8 character that the text (not empty) begins with; 0 where a terminal must not see
+/// its first byte: a control character (ASCII's or, behind 0xc2, those of C1) or no valid character.
+size_t character_bytes(std::string_view text) {
+  const auto byte = [&](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
+  const unsigned lead = byte(0);
+  if (lead < 0x80) return lead >= 0x20 && lead != 0x7f ? 1 : 0;
+  const size_t n_bytes = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+  uint32_t code = lead & (0x7fu >> n_bytes);
+  for (size_t i = 1; i < n_bytes; ++i) {
+    if ((byte(i) & 0xc0) != 0x80) return 0;
+    code = code << 6 | (byte(i) & 0x3f);
+  }
+  constexpr uint32_t kLeast[] = {0, 0, 0xa0, 0x800, 0x10000};  // below: written too long, or C1
+  const bool surrogate = code >= 0xd800 && code < 0xe000;
+  const bool valid = lead < 0xf8 && code >= kLeast[n_bytes] && code <= 0x10ffff && !surrogate;
+  return valid && lead >= 0xc0 ? n_bytes : 0;
+}
+
 }  // namespace
 
 Error::Error(Parts parts) : parts_(std::move(parts)), line_(make_line(parts_)) {}
 
 std::string printable(const std::string& text, size_t max_bytes) {
   std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) {
+  for (size_t at = 0; at < text.size();) {
+    std::string piece = text.substr(at, character_bytes(std::string_view(text).substr(at)));
+    at += std::max(piece.size(), size_t{1});
+    if (piece.empty()) {
       char escaped[8];
-      std::snprintf(escaped, sizeof escaped, "\\x%02x", byte);
-      out += escaped;
-    } else {
-      out += c;
+      std::snprintf(escaped, sizeof escaped, "\\x%02x", static_cast<unsigned char>(text[at - 1]));
+      piece = escaped;
     }
-    if (out.size() >= max_bytes) {
-      // Never cut inside a UTF-8 sequence: drop its begun bytes.
-      while (!out.empty() && (static_cast<unsigned char>(out.back()) & 0xc0) == 0x80) out.pop_back();
-      if (!out.empty() && static_cast<unsigned char>(out.back()) >= 0xc0) out.pop_back();
-      return out + "...";
-    }
+    if (out.size() + piece.size() > max_bytes) return out + "...";
+    out += piece;
   }
   return out;
 }

@@ -33,7 +33,8 @@ class SystemError : public Error {
   using Error::Error;
 };
 
-/// Makes text from a file safe to print on one line: control characters as \xNN, at most `max_bytes`.
+/// Makes text from a file safe to print on one line: control characters and what is no UTF-8 as \xNN; what
+/// goes beyond `max_bytes` becomes "...".
 std::string printable(const std::string& text, size_t max_bytes = 200);
 
 [[noreturn]] void assert_failed(const char* condition, const char* file, int line);

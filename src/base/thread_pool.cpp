@@ -12,11 +12,11 @@
 namespace sw {
 namespace {
 
-// Long enough to bridge the gap between two regions of a decode step, short enough that an idle
-// program uses no processor.
-constexpr int kSpinsBeforeSleep = 20000;
-// With more threads than processors a spinning thread keeps the one it waits for from running.
+// With more threads than free processors a spinning thread keeps the one it waits for from running.
 constexpr int kSpinsBeforeYield = 2000;
+// About a millisecond: long enough to bridge the gap between two regions of a decode step, short enough
+// that an idle program uses no processor.
+constexpr int kSpinsBeforeSleep = 4000;
 
 void relax() {
 #if defined(__x86_64__)
@@ -24,6 +24,15 @@ void relax() {
 #else
   std::this_thread::yield();
 #endif
+}
+
+/// One turn of a waiting loop, the `spins`-th.
+void spin(int spins) {
+  if (spins < kSpinsBeforeYield) {
+    relax();
+  } else {
+    std::this_thread::yield();
+  }
 }
 
 }  // namespace
@@ -62,11 +71,7 @@ void ThreadPool::run_erased(Body body, void* context) {
   Team team(*this, 0);
   body(context, team);
   for (int spins = 0; n_running_.load(std::memory_order_acquire) != 0; ++spins) {
-    if (spins < kSpinsBeforeYield) {
-      relax();
-    } else {
-      std::this_thread::yield();
-    }
+    spin(spins);
   }
 }
 
@@ -76,7 +81,7 @@ void ThreadPool::worker(int index) {
     int spins = 0;
     while (epoch_.load(std::memory_order_acquire) == seen) {
       if (++spins < kSpinsBeforeSleep) {
-        relax();
+        spin(spins);
         continue;
       }
       std::unique_lock lock(mutex_);
@@ -101,11 +106,7 @@ void ThreadPool::barrier_wait() {
     return;
   }
   for (int spins = 0; barrier_round_.load(std::memory_order_acquire) == round; ++spins) {
-    if (spins < kSpinsBeforeYield) {
-      relax();
-    } else {
-      std::this_thread::yield();
-    }
+    spin(spins);
   }
 }
 

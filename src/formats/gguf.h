@@ -5,8 +5,10 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -16,14 +18,23 @@
 
 namespace sw {
 
+class ByteReader;
+
 /// Value types of GGUF metadata, by their number in the file.
 enum class GgufType : uint32_t { U8, I8, U16, I16, U32, I32, F32, Bool, String, Array, U64, I64, F64 };
+constexpr uint32_t kGgufTypeCount = 13;
+/// "u8", ..., "string", "array"
 const char* gguf_type_name(GgufType type);
 
-/// An array of one scalar type or of strings. Nested arrays are refused when read.
+/// The longest key or tensor name, in bytes.
+constexpr uint64_t kGgufMaxNameBytes = 65535;
+
+/// An array of one scalar type or of strings. Integers are widened, a bool is 0 or 1 in the vector of
+/// u64. Nested arrays are refused when read.
 struct GgufArray {
   GgufType element = GgufType::U8;
-  std::variant<std::vector<int64_t>, std::vector<uint64_t>, std::vector<double>, std::vector<std::string>> items = {};
+  std::variant<std::vector<int64_t>, std::vector<uint64_t>, std::vector<double>, std::vector<std::string>>
+      items = {};
   size_t size() const;
 };
 
@@ -31,7 +42,7 @@ struct GgufArray {
 struct GgufValue {
   GgufType type = GgufType::U8;
   std::variant<int64_t, uint64_t, double, bool, std::string, GgufArray> data = {};
-  uint64_t offset = 0;  ///< where in the file, for messages
+  uint64_t offset = 0;  ///< where its type number stands in the file, for messages; 0 where set by hand
 
   static GgufValue u32(uint32_t v);
   static GgufValue i32(int32_t v);
@@ -48,17 +59,18 @@ struct GgufValue {
 struct GgufTensor {
   std::string name = {};
   uint32_t type_id = 0;
-  Shape shape = {};          ///< outermost first
-  uint64_t offset = 0;       ///< from the start of the file's data section
-  uint64_t size_bytes = 0;   ///< 0 where the type is unknown to us
+  Shape shape = {};         ///< outermost first
+  uint64_t offset = 0;      ///< from the start of the file's data section
+  uint64_t size_bytes = 0;  ///< 0 where the type is unknown to us
   const std::byte* data = nullptr;
   int split = 0;             ///< which part of a split file holds it
+  uint64_t info_offset = 0;  ///< where its entry stands in the file's header, for messages
 };
 
 /// A GGUF file (version 2 or 3), read with every count and offset checked against the bytes that are
 /// there. Holds the mapping: tensor data is valid as long as this lives.
-/// Throws sw::Error naming file, offset and field on anything malformed; never allocates more than the
-/// file's size justifies.
+/// Throws sw::Error naming file, offset and field on anything malformed. Cost: one pass over the header;
+/// memory at most a small multiple of the header's size, never what a count in it claims.
 class GgufFile {
  public:
   explicit GgufFile(const std::filesystem::path& path);
@@ -95,6 +107,15 @@ class GgufFile {
 
  private:
   void parse(std::span<const std::byte> bytes);
+  void read_metadata(ByteReader& reader, uint64_t n_keys);
+  void read_alignment(ByteReader& reader);
+  void read_tensors(ByteReader& reader, uint64_t n_tensors);
+  void place_tensors(ByteReader& reader, std::span<const std::byte> bytes);
+  void refuse_overlaps(ByteReader& reader) const;
+  [[noreturn]] void refuse(std::string_view key, const GgufValue& value, const char* expected,
+                           std::string got) const;
+  template <class T>
+  T required(std::optional<T> value, std::string_view key) const;
 
   std::string name_;
   std::unique_ptr<MappedFile> mapping_;
@@ -105,13 +126,16 @@ class GgufFile {
   std::vector<GgufTensor> tensors_;
 };
 
-/// Writes GGUF v3. Metadata and the tensor list first, then each tensor's bytes in the order of the
-/// list, so that a tensor can be made, written and forgotten. The file gets its name in finish().
+/// Writes GGUF v3, tensors aligned to 32 bytes. Metadata and the tensor list first, then each tensor's
+/// bytes in the order of the list, so that a tensor can be made, written and forgotten. The file gets its
+/// name in finish(); destroyed before that, nothing remains.
+/// Throws sw::Error for a key, name or shape that the format cannot hold, sw::SystemError as AtomicFile.
 class GgufWriter {
  public:
   explicit GgufWriter(const std::filesystem::path& path);
   ~GgufWriter();
-  /// A key that is there already is replaced in place.
+  /// A key that is there already is replaced in place. general.alignment is passed over: the alignment is
+  /// the writer's own, so that another file's metadata can be copied whole.
   void set(const std::string& key, GgufValue value);
   void add_tensor(const std::string& tensor_name, Type type, const Shape& shape);
   /// Bytes of the next tensor of the list; the first call writes the header. The size must be exact.

@@ -2,7 +2,6 @@
 #pragma once
 #include <filesystem>
 #include <map>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,26 +14,34 @@ namespace sw {
 
 /// Element types of safetensors that are read.
 enum class StDtype { F64, F32, F16, BF16, I64, I32, I16, I8, U8, Bool };
+constexpr int kStDtypeCount = 10;
 size_t st_dtype_bytes(StDtype dtype);
 const char* st_dtype_name(StDtype dtype);
 
 struct StTensor {
   std::string name = {};
   StDtype dtype = StDtype::F32;
-  Shape shape = {};
+  Shape shape = {};  ///< where the file has more than four dimensions, the outermost are multiplied together
   std::span<const std::byte> data = {};  ///< little endian, exactly n_elements * dtype size
 };
 
+using StTensors = std::map<std::string, StTensor, std::less<>>;
+
 /// One .safetensors file, or a folder with model.safetensors or model.safetensors.index.json and its
-/// shards. Header at most 100 MB, spans inside the file, no overlaps and no gaps.
+/// shards, of which the tensors that the index lists are taken. Header at most 100 MB, spans inside the
+/// file, no overlaps and no gaps; an element type that is not in StDtype is refused.
+/// Holds the mappings: tensor data is valid as long as this lives (or what it was moved to).
+/// Throws sw::Error naming file and tensor or offset.
 class Safetensors {
  public:
   explicit Safetensors(const std::filesystem::path& file_or_folder);
-  Safetensors(std::span<const std::byte> bytes, std::string name);  ///< one file in memory
+  /// One file in memory; the bytes must outlive this.
+  Safetensors(std::span<const std::byte> bytes, std::string name);
   Safetensors(Safetensors&&) noexcept;
   ~Safetensors();
 
-  const std::map<std::string, StTensor, std::less<>>& tensors() const { return tensors_; }
+  const StTensors& tensors() const { return tensors_; }
+  /// Null where there is none of that name.
   const StTensor* find(std::string_view tensor_name) const;
   /// Throws sw::Error where it is missing.
   const StTensor& require(std::string_view tensor_name) const;
@@ -44,12 +51,15 @@ class Safetensors {
   static std::vector<int32_t> to_i32(const StTensor& tensor);
 
  private:
-  void add_file(std::span<const std::byte> bytes, const std::string& file_name);
+  void add_shards(const std::filesystem::path& folder, const std::filesystem::path& index);
+
+  std::string name_;
   std::vector<MappedFile> mappings_;
-  std::map<std::string, StTensor, std::less<>> tensors_;
+  StTensors tensors_;
 };
 
-/// Collects tensors and writes one .safetensors file (traces, dumps).
+/// Collects tensors and writes one .safetensors file (traces, dumps), data in the order of add(). Names
+/// must differ and values must fill the shape.
 class SafetensorsWriter {
  public:
   void add(const std::string& tensor_name, const Shape& shape, std::vector<float> values);
@@ -57,6 +67,9 @@ class SafetensorsWriter {
   void write(const std::filesystem::path& path) const;
 
  private:
+  void add(const std::string& tensor_name, StDtype dtype, const Shape& shape,
+           std::span<const std::byte> bytes);
+
   struct Entry {
     std::string name = {};
     StDtype dtype = StDtype::F32;

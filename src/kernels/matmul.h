@@ -23,11 +23,16 @@ struct MatmulArgs {
   int64_t n_in = 0;
   const std::byte* weights = nullptr;  ///< row 0 of the matrix, rows contiguous in the stored format
   int64_t row_begin = 0, row_end = 0;
-  const std::byte* acts = nullptr;     ///< packed activation rows, act_bytes(n_in) each
-  const int32_t* act_rows = nullptr;   ///< which packed row is token t's; null: row t
+  const std::byte* acts = nullptr;    ///< packed activation rows, act_bytes(n_in) each
+  const int32_t* act_rows = nullptr;  ///< which packed row is token t's; null: row t
   int64_t n_token = 0;
-  float* out = nullptr;                ///< out[t * out_stride + r], r counted from row 0 of the matrix
+  float* out = nullptr;  ///< out[t * out_stride + r], r counted from row 0 of the matrix
   int64_t out_stride = 0;
+
+  /// The packed activation row of token `t`; `act_bytes` is the kernel's act_bytes(n_in).
+  const std::byte* act(int64_t t, size_t act_bytes) const {
+    return acts + act_bytes * static_cast<size_t>(act_rows ? act_rows[t] : t);
+  }
 };
 
 /// A matrix-product kernel: one weight format (or a family) on one instruction set. Activations are

@@ -11,20 +11,21 @@ namespace sw {
 /// Attention of one token's query heads that share one key/value head, over a paged cache.
 /// Keys are taken in ascending order in blocks of one page, so the result does not depend on batching.
 struct AttendArgs {
-  const float* q = nullptr;             ///< [n_q, head_dim] query rows, rotated, `q_stride` apart
+  const float* q = nullptr;  ///< [n_q, head_dim] query rows, rotated, `q_stride` apart
   int64_t q_stride = 0;
-  int64_t n_q = 0;                      ///< query heads of this key/value head
-  int64_t head_dim = 0;                 ///< of keys and values alike
-  Type cache_type = Type::F32;          ///< F32 or F16
-  const std::byte* k_cache = nullptr;   ///< page p's keys of this head start at k_cache + p * page_stride_bytes
-  const std::byte* v_cache = nullptr;   ///< [page_tokens, head_dim] contiguous within a page, likewise
+  int64_t n_q = 0;              ///< query heads of this key/value head
+  int64_t head_dim = 0;         ///< of keys and values alike
+  Type cache_type = Type::F32;  ///< F32 or F16
+  const std::byte* k_cache =
+      nullptr;  ///< page p's keys of this head start at k_cache + p * page_stride_bytes
+  const std::byte* v_cache = nullptr;  ///< [page_tokens, head_dim] contiguous within a page, likewise
   size_t page_stride_bytes = 0;
-  const int32_t* block_table = nullptr; ///< logical page i of the sequence is page block_table[i]
+  const int32_t* block_table = nullptr;  ///< logical page i of the sequence is page block_table[i]
   int64_t page_tokens = 0;
-  int64_t n_kv = 0;                     ///< tokens visible to this query, itself included; >= 1
-  float scale = 1.0f;                   ///< multiplies q . k
-  float* scores = nullptr;              ///< scratch [n_q, page_tokens]
-  float* out = nullptr;                 ///< [n_q, head_dim], `out_stride` apart
+  int64_t n_kv = 0;         ///< tokens visible to this query, itself included; >= 1
+  float scale = 1.0f;       ///< multiplies q . k
+  float* scores = nullptr;  ///< scratch [n_q, page_tokens]
+  float* out = nullptr;     ///< [n_q, head_dim], `out_stride` apart
   int64_t out_stride = 0;
 };
 

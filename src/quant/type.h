@@ -20,7 +20,7 @@ struct TypeTraits {
   const char* name = nullptr;  ///< "Q4_K"
   int block_elems = 0;         ///< elements that one block holds; a row must be a multiple of it
   size_t block_bytes = 0;
-  bool quantized = false;      ///< false for F32, F16, BF16
+  bool quantized = false;  ///< false for F32, F16, BF16
   /// Decodes `n_elems` (a multiple of block_elems) from `src`.
   void (*decode)(const std::byte* src, float* dst, int64_t n_elems) = nullptr;
   /// Encodes; `importance` is one weight per element (an importance matrix row) or null. The same

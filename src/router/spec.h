@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <cstdint>
+#include <string>
 
 namespace sw {
 
@@ -18,19 +19,34 @@ enum class GroupScore : uint8_t { Top2Sum, Max };
 /// gives the defaults. See docs/routing.md for the order in which they act.
 struct RouterSpec {
   Score score = Score::Softmax;
-  bool select_bias = false;                       ///< a bias takes part in selection, not in weights
-  int n_expert = 0;                               ///< experts with weights
-  int n_expert_zero = 0;                          ///< identity experts, ids n_expert .. n_expert + zero - 1
-  int n_expert_used = 0;                          ///< default k
-  int n_group = 1;                                ///< neighbours: group g = ids [g * size, (g + 1) * size)
-  int n_group_used = 1;
+  bool select_bias = false;  ///< a bias takes part in selection, not in weights
+  int n_expert = 0;          ///< experts with weights
+  int n_expert_zero = 0;     ///< identity experts, ids n_expert .. n_expert + zero - 1
+  int n_expert_used = 0;     ///< default k
+  int n_group = 1;           ///< group g = ids [g * size, (g + 1) * size); 0 or 1: no groups
+  int n_group_used = 1;      ///< the best, of which experts are selected
   GroupScore group_score = GroupScore::Top2Sum;
-  bool renorm = false;                            ///< divide weights by their sum over the kept slots
-  float renorm_eps = 0.0f;                        ///< added to that sum
-  int renorm_min_k = 1;                           ///< the least k (the policy's) at which renorm applies
-  float scale = 1.0f;                             ///< multiplies every weight
+  bool renorm = false;      ///< divide weights by their sum over the kept slots
+  float renorm_eps = 0.0f;  ///< added to that sum
+  int renorm_min_k = 1;     ///< the least k (the policy's) at which renorm applies
+  float scale = 1.0f;       ///< multiplies every weight
 
   int n_logits() const { return n_expert + n_expert_zero; }
+  bool has_groups() const { return n_group > 1; }
+  /// Experts of one group; all of them where there are no groups.
+  int group_size() const { return has_groups() ? n_expert / n_group : n_logits(); }
+  /// The most experts that a token can have.
+  int max_k(bool grouped) const { return grouped && has_groups() ? n_group_used * group_size() : n_logits(); }
 };
+
+/// A layer that has a router.
+struct MoeLayer {
+  int layer = 0;  ///< as the Hugging Face config counts the model's layers
+  RouterSpec router = {};
+};
+
+/// Throws sw::Error, naming the GGUF key, where the numbers of a file cannot be routed with.
+/// `where` says whose they are ("model.gguf").
+void validate(const RouterSpec& spec, const std::string& where);
 
 }  // namespace sw

@@ -34,4 +34,4 @@ class TempDir {
 #define SW_DATA_OR_SKIP(var, below_data)                                                     \
   const auto var##_found = ::sw::testing::find_data(below_data);                             \
   if (!var##_found) GTEST_SKIP() << "no ../shared/data/" << (below_data) << " on this machine"; \
-  const std::filesystem::path var = *var##_found
+  const std::filesystem::path& var = *var##_found

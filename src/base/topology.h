@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+namespace sw {
+
+/// How the processors that this process may use hang together, from hwloc. Where a container hides the
+/// machine, each usable processor counts as a core of one node.
+struct Topology {
+  int n_processor = 1;  ///< hardware threads
+  int n_core = 1;       ///< physical cores: the best number of threads for kernels that fill a core
+  int n_numa_node = 1;
+};
+const Topology& topology();
+
+}  // namespace sw

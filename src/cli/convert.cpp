@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+#include <memory>
+
+#include "base/log.h"
+#include "base/topology.h"
+#include "cli/command.h"
+#include "cli/progress_bar.h"
+#include "convert/convert_hf.h"
+
+namespace sw::cli {
+namespace {
+
+struct ConvertFlags {
+  std::string hf_dir = {}, out = {}, out_type = "auto", name = {};
+  int n_thread = 0;
+};
+
+int run(const ConvertFlags& flags) {
+  ProgressBar bar("converting");
+  const ConvertReport report =
+      convert_hf(flags.hf_dir, flags.out,
+                 {.out_type = parse_out_type(flags.out_type),
+                  .name = flags.name,
+                  .n_thread = flags.n_thread > 0 ? flags.n_thread : topology().n_core,
+                  .progress = bar.callback()});
+  bar.finish();
+  for (const std::string& note : report.notes) log::info("{}", note);
+  log::info("wrote {}: {} tensors, {:.1f} MiB", flags.out, report.n_tensors,
+            static_cast<double>(report.tensor_bytes) / (1 << 20));
+  return kExitOk;
+}
+
+}  // namespace
+
+void add_convert(CLI::App& program, Action& action) {
+  auto flags = std::make_shared<ConvertFlags>();
+  CLI::App* command = program.add_subcommand("convert", "make a GGUF file of a Hugging Face model folder");
+  command->add_option("hf_dir", flags->hf_dir, "folder with config.json, *.safetensors, tokenizer.json")
+      ->required();
+  command->add_option("-o,--out", flags->out, "the GGUF file to write")->required();
+  command
+      ->add_option("--outtype", flags->out_type,
+                   "f32, f16, bf16, q8_0, or auto: what each tensor is stored as")
+      ->capture_default_str();
+  command->add_option("--name", flags->name, "general.name (default: made from the folder's name)");
+  command->add_option("-t,--threads", flags->n_thread, "threads (default: one a core)")
+      ->check(CLI::Range(1, 1024));
+  on_run(command, action, [flags] { return run(*flags); });
+}
+
+}  // namespace sw::cli

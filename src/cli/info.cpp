@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+#include <fmt/core.h>
+#include <memory>
+
+#include "base/error.h"
+#include "cli/command.h"
+#include "cli/model_flags.h"
+#include "cli/model_report.h"
+#include "formats/gguf.h"
+#include "formats/safetensors.h"
+
+namespace sw::cli {
+namespace {
+
+struct InfoFlags {
+  std::string file = {}, model = {}, dump = {}, out = {};
+  std::vector<std::string> overrides = {};
+  int64_t n_ctx = 0;
+};
+
+/// One tensor's values as f32 under its name.
+void dump_tensor(const GgufFile& file, const std::string& name, const std::string& out) {
+  const GgufTensor* tensor = file.find_tensor(name);
+  if (!tensor) throw Error({.what = "there is no such tensor", .where = file.name(), .got = name});
+  const std::optional<Type> type = type_from_id(tensor->type_id);
+  if (!type) {
+    throw Error({.what = "the tensor has a weight format that is not known here",
+                 .where = name,
+                 .got = "type " + std::to_string(tensor->type_id)});
+  }
+  std::vector<float> values(static_cast<size_t>(tensor->shape.n_elements()));
+  traits(*type).decode(tensor->data, values.data(), tensor->shape.n_elements());
+  SafetensorsWriter writer;
+  writer.add(name, tensor->shape, std::move(values));
+  writer.write(out);
+}
+
+int run(const InfoFlags& flags) {
+  const std::filesystem::path path = model_path(flags.file.empty() ? flags.model : flags.file);
+  GgufFile file(path);
+  std::vector<KeyOverride> overrides;
+  std::vector<std::string> overridden;
+  for (const std::string& text : flags.overrides) {
+    overrides.push_back(parse_key_override(text));
+    file.set(overrides.back().key, overrides.back().value);
+    overridden.push_back(overrides.back().key);
+  }
+  if (!flags.dump.empty()) {
+    if (flags.out.empty()) throw CLI::ValidationError("info", "--dump needs --out FILE");
+    dump_tensor(file, flags.dump, flags.out);
+    return kExitOk;
+  }
+  fmt::print("{}", describe_file(file, overridden));
+  fmt::print("{}", describe_model(path, overrides, flags.n_ctx));
+  return kExitOk;
+}
+
+}  // namespace
+
+void add_info(CLI::App& program, Action& action) {
+  auto flags = std::make_shared<InfoFlags>();
+  CLI::App* command = program.add_subcommand("info", "what a GGUF file holds and how much memory it needs");
+  command->add_option("file", flags->file, "GGUF file (default: the model that comes with the program)");
+  add_model_file_flag(*command, flags->model);
+  command
+      ->add_option("-c,--ctx-size", flags->n_ctx,
+                   "context for the memory plan (default: the training context)")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 24));
+  command->add_option("--override-kv", flags->overrides, "KEY=TYPE:VALUE (int, float, bool, str); repeatable")
+      ->allow_extra_args(false);
+  command->add_option("--dump", flags->dump, "write this tensor's decoded values ...");
+  command->add_option("--out", flags->out, "... to this safetensors file");
+  on_run(command, action, [flags] { return run(*flags); });
+}
+
+}  // namespace sw::cli

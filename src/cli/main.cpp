@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+#include <cstdio>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "cli/arguments.h"
+#include "cli/command.h"
+
+namespace sw::cli {
+
+#define SW_COMMAND(name) void add_##name(CLI::App& program, Action& action);
+#include "cli/commands.inc"
+#undef SW_COMMAND
+
+namespace {
+
+constexpr AddCommand kCommands[] = {
+#define SW_COMMAND(name) add_##name,
+#include "cli/commands.inc"
+#undef SW_COMMAND
+};
+
+int fail(ExitCode code, const std::string& line) {
+  std::fflush(stdout);
+  std::fprintf(stderr, "error: %s\n", line.c_str());
+  return code;
+}
+
+int run_program(int argc, char** argv) {
+  CLI::App program("Runs mixture-of-experts language models; routing is yours to set.", "switchyard");
+  program.require_subcommand(1);
+  program.set_version_flag("--version", SW_VERSION);
+  Action action;
+  for (const AddCommand add : kCommands) add(program, action);
+  name_environment(program);
+  std::vector<std::string> arguments = spread_short_names(argc, argv);
+  if (arguments.empty()) {
+    std::fputs(program.help().c_str(), stderr);
+    return kExitUsage;
+  }
+  try {
+    program.parse(std::move(arguments));
+  } catch (const CLI::Success& e) {
+    return program.exit(e);  // --help, --version
+  } catch (const CLI::ParseError& e) {
+    return fail(kExitUsage, printable(e.what()) + " (-h shows the usage)");
+  }
+  return action();
+}
+
+}  // namespace
+}  // namespace sw::cli
+
+int main(int argc, char** argv) {
+  using namespace sw::cli;
+  try {
+    return run_program(argc, argv);
+  } catch (const sw::SystemError& e) {
+    return fail(kExitSystem, e.what());
+  } catch (const sw::Error& e) {
+    return fail(kExitUser, e.what());
+  } catch (const std::bad_alloc&) {
+    return fail(kExitSystem, "not enough memory");
+  } catch (const std::exception& e) {
+    return fail(kExitSystem, std::string("unexpected: ") + e.what());
+  }
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+#include "cli/model_flags.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/topology.h"
+#include "cli/progress_bar.h"
+
+namespace sw::cli {
+namespace {
+
+constexpr const char* kDefaultModel = "fable-ling-Q4_K_M.gguf";
+
+}  // namespace
+
+void add_model_file_flag(CLI::App& command, std::string& model) {
+  command.add_option("-m,--model", model, "GGUF file (default: the model that comes with the program)");
+}
+
+void add_model_flags(CLI::App& command, ModelFlags& f, const char* cache_default) {
+  f.cache_type = cache_default;
+  add_model_file_flag(command, f.model);
+  command.add_option("-t,--threads", f.n_thread, "threads (default: one a core)")->check(CLI::Range(1, 1024));
+  command.add_option("--ubatch-size,--ub", f.n_ubatch, "-ub: tokens that go through the layers together")
+      ->check(CLI::Range(1, 65536))
+      ->capture_default_str();
+  command.add_option("--cache-type-k,--ctk", f.cache_type, "-ctk: keys and values as f16 or f32")
+      ->capture_default_str();
+  command.add_option("--override-kv", f.overrides, "KEY=TYPE:VALUE (int, float, bool, str); repeatable")
+      ->allow_extra_args(false);
+  command.add_flag("--no-fused", f.no_fused, "use the scalar references");
+  command.add_flag("--explain", f.explain, "print which kernel was chosen for what, and why");
+  command.add_option("--flash-attn,--fa", f.flash, "-fa: always on here")
+      ->expected(0, 1)
+      ->check(CLI::IsMember({"on", "auto", "1", "true", ""}));
+  command.add_flag("--fused-moe,--fmoe", f.fused_moe, "-fmoe: always on here; --no-fused is the way off");
+  const std::string group = "Routing";
+  command.add_option("--experts,--moe-n-expert", f.experts, "experts per token: N, or 0-3=8,4-19=4 by layer")
+      ->group(group);
+  command.add_option("--experts-prefill", f.experts_prefill, "the same, for the prompt alone")->group(group);
+  command.add_option("--experts-decode", f.experts_decode, "the same, for generated tokens alone")
+      ->group(group);
+  command
+      .add_flag("--grouped-expert-routing,--ger", f.grouped,
+                "-ger: route by groups (default: as the file says)")
+      ->group(group);
+  command.add_flag("--no-grouped-expert-routing,--no-ger", f.not_grouped, "-no-ger: all experts compete")
+      ->group(group);
+  command
+      .add_option("--expert-threshold,--ser", f.threshold,
+                  "-ser MIN,T: MIN experts, then those with T of the best weight")
+      ->group(group);
+  command
+      .add_option("--expert-mask", f.masks, "L:IDS: experts that layer L must not use (3:0-7,12); repeatable")
+      ->allow_extra_args(false)
+      ->group(group);
+}
+
+RoutingPolicy ModelFlags::policy() const {
+  RoutingPolicy p;
+  if (!experts.empty()) p.experts_prefill = p.experts_decode = parse_expert_counts(experts);
+  if (!experts_prefill.empty()) p.experts_prefill = parse_expert_counts(experts_prefill);
+  if (!experts_decode.empty()) p.experts_decode = parse_expert_counts(experts_decode);
+  if (!threshold.empty()) p.threshold = parse_threshold(threshold);
+  if (grouped && not_grouped) throw Error({.what = "-ger and -no-ger contradict each other"});
+  if (grouped || not_grouped) p.grouped = grouped;
+  for (const std::string& text : masks) {
+    const std::vector<ExpertMask> more = parse_expert_mask(text);
+    p.masks.insert(p.masks.end(), more.begin(), more.end());
+  }
+  return p;
+}
+
+ForwardOptions ModelFlags::forward_options() const {
+  return {.n_thread = n_thread > 0 ? n_thread : topology().n_core,
+          .n_ubatch = n_ubatch,
+          .references = no_fused,
+          .explain = explain};
+}
+
+Type ModelFlags::kv_type() const {
+  const std::optional<Type> type = type_from_name(cache_type);
+  if (!type || (*type != Type::F16 && *type != Type::F32)) {
+    throw Error({.what = "unknown cache type", .where = "-ctk", .expected = "f16 or f32", .got = cache_type});
+  }
+  return *type;
+}
+
+std::filesystem::path model_path(const std::string& flag) {
+  namespace fs = std::filesystem;
+  if (!flag.empty()) return flag;
+  std::error_code ignored;
+  const fs::path program = fs::read_symlink("/proc/self/exe", ignored).parent_path();
+  // Beside the program, in the installed prefix, or up from a build folder in the source tree.
+  for (const char* folder : {".", "../share/switchyard/models", "models", "../models", "../../models",
+                             "../../../models", "../../../../models"}) {
+    const fs::path candidate = program / folder / kDefaultModel;
+    if (fs::exists(candidate, ignored)) return candidate.lexically_normal();
+  }
+  throw Error(
+      {.what = "the default model was not found", .where = kDefaultModel, .hint = "name a model with -m"});
+}
+
+std::unique_ptr<Model> load_model(const ModelFlags& flags) {
+  LoadOptions options;
+  for (const std::string& text : flags.overrides) options.overrides.push_back(parse_key_override(text));
+  ProgressBar bar("loading");
+  options.progress = bar.callback();
+  auto model = std::make_unique<Model>(model_path(flags.model), options);
+  bar.finish();
+  for (const std::string& note : model->notes()) log::info("{}", note);
+  return model;
+}
+
+}  // namespace sw::cli

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/forward.h"
+#include "model/model.h"
+#include "router/policy.h"
+
+/// The flags that every subcommand which runs a model has.
+namespace sw::cli {
+
+struct ModelFlags {
+  std::string model = {};  ///< empty: the default model
+  std::vector<std::string> overrides = {};
+  int n_thread = 0;  ///< 0: one a processor
+  int n_ubatch = 512;
+  std::string cache_type = "f16";
+  bool no_fused = false, explain = false;
+  std::string flash = "on";
+  bool fused_moe = true;  ///< always on; the flag is llama.cpp's users' habit
+
+  std::string experts = {}, experts_prefill = {}, experts_decode = {}, threshold = {};
+  std::vector<std::string> masks = {};
+  bool grouped = false, not_grouped = false;
+  int experts_max = 0;
+
+  /// Throws sw::Error on nonsense.
+  RoutingPolicy policy() const;
+  ForwardOptions forward_options() const;
+  Type kv_type() const;
+};
+
+/// `cache_default`: "f16", or "f32" for measuring.
+void add_model_flags(CLI::App& command, ModelFlags& flags, const char* cache_default = "f16");
+/// -m alone.
+void add_model_file_flag(CLI::App& command, std::string& model);
+
+/// The file that -m names, or the default model. Throws sw::Error where there is none.
+std::filesystem::path model_path(const std::string& flag);
+
+/// Loads with a progress bar, prints the notes.
+std::unique_ptr<Model> load_model(const ModelFlags& flags);
+
+}  // namespace sw::cli

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "formats/gguf.h"
+#include "model/model.h"
+
+namespace sw::cli {
+
+/// Header, every metadata value (those in `overridden` marked) and tensors by type. Any GGUF file.
+std::string describe_file(const GgufFile& file, const std::vector<std::string>& overridden);
+
+/// Parameters, active parameters, and a memory plan for `n_ctx` tokens (0: the training context); one line
+/// that says why where the architecture is not known or the file is not a whole model.
+std::string describe_model(const std::filesystem::path& path, const std::vector<KeyOverride>& overrides,
+                           int64_t n_ctx);
+
+}  // namespace sw::cli

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <chrono>
+#include <string>
+
+#include "base/file.h"
+
+namespace sw::cli {
+
+/// Bytes done on stderr: a bar with rate and time left on a terminal, a plain line every 10 % elsewhere.
+/// Work of less than half a second shows nothing.
+class ProgressBar {
+ public:
+  explicit ProgressBar(std::string what);
+  ~ProgressBar() { finish(); }
+  Progress callback() {
+    return [this](uint64_t done, uint64_t total) { show(done, total); };
+  }
+  /// Clears the bar's line.
+  void finish();
+
+ private:
+  void show(uint64_t done, uint64_t total);
+
+  std::string what_;
+  bool terminal_, drawn_ = false;
+  int last_tenth_ = 0;
+  std::chrono::steady_clock::time_point start_, last_;
+};
+
+}  // namespace sw::cli

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+#include "eval/trace.h"
+
+#include <charconv>
+#include <memory>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "cli/command.h"
+#include "cli/model_flags.h"
+#include "engine/engine.h"
+#include "tokenizer/tokenizer.h"
+
+namespace sw::cli {
+namespace {
+
+struct TraceFlags {
+  ModelFlags model = {};
+  std::string ids_file = {}, text_file = {}, out = {};
+  bool hidden = false;
+};
+
+/// Integers separated by white space.
+std::vector<int32_t> parse_ids(const std::string& text, const std::string& file) {
+  std::vector<int32_t> ids;
+  const auto is_space = [](char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; };
+  for (const char *at = text.data(), *end = at + text.size(); at != end;) {
+    if (is_space(*at)) {
+      ++at;
+      continue;
+    }
+    int32_t id = 0;
+    const auto [next, error] = std::from_chars(at, end, id);
+    if (error != std::errc() || (next != end && !is_space(*next))) {
+      throw Error({.what = "this is no list of token ids",
+                   .where = file + ", offset " + std::to_string(at - text.data()),
+                   .expected = "integers separated by white space",
+                   .got = printable(std::string(at, std::min(end, at + 20)), 40)});
+    }
+    ids.push_back(id);
+    at = next;
+  }
+  return ids;
+}
+
+int run(const TraceFlags& flags) {
+  if (flags.ids_file.empty() == flags.text_file.empty()) {
+    throw CLI::ValidationError("trace", "give either --ids-file FILE or -f FILE");
+  }
+  const std::unique_ptr<Model> model = load_model(flags.model);
+  const std::vector<int32_t> ids =
+      flags.ids_file.empty() ? Tokenizer::from_gguf(model->file()).encode(read_file(flags.text_file))
+                             : parse_ids(read_file(flags.ids_file), flags.ids_file);
+  const RoutingPolicy policy = flags.model.policy();
+  PolicyTable policies(model->moe_layers(), model->hparams().n_layer, experts_needed(*model, policy), 2);
+  Forward forward(*model, policies, flags.model.forward_options());
+  if (flags.model.explain) log::info("{}", forward.explanation());
+  write_trace(forward, *model, ids,
+              {.hidden = flags.hidden,
+               .policy = policies.resolve(policy, Phase::Prefill),
+               .cache_type = flags.model.kv_type()},
+              flags.out);
+  log::info("wrote {}: {} tokens", flags.out, ids.size());
+  return kExitOk;
+}
+
+}  // namespace
+
+void add_trace(CLI::App& program, Action& action) {
+  auto flags = std::make_shared<TraceFlags>();
+  CLI::App* command = program.add_subcommand("trace", "write the logits and routing of one forward pass");
+  command->add_option("--ids-file", flags->ids_file, "token ids separated by white space");
+  command->add_option("-f,--file", flags->text_file, "a text instead");
+  command->add_option("-o,--out", flags->out, "the safetensors file to write")->required();
+  command->add_flag("--hidden", flags->hidden, "the hidden states too");
+  add_model_flags(*command, flags->model, "f32");
+  on_run(command, action, [flags] { return run(*flags); });
+}
+
+}  // namespace sw::cli

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+#include <fmt/core.h>
+#include <memory>
+
+#include "base/cpu.h"
+#include "base/topology.h"
+#include "cli/command.h"
+#include "kernels/matmul.h"
+#include "kernels/vector.h"
+
+namespace sw::cli {
+namespace {
+
+int run() {
+  const CpuFacts& cpu = cpu_facts();
+  fmt::print("switchyard {} (commit {}, {} {}, {})\n", SW_VERSION, SW_COMMIT, SW_COMPILER, __VERSION__,
+             SW_BUILD_TYPE);
+  fmt::print("processor: {}, {} usable threads on {} cores, {} NUMA node(s)\n", cpu.name,
+             topology().n_processor, topology().n_core, topology().n_numa_node);
+  fmt::print("features:  {}\n", cpu.features.empty() ? "none of ours" : cpu.features);
+  const Isa limit = isa_limit();
+  fmt::print("kernels:   up to {}; element-wise and attention: {}\n", isa_name(limit),
+             choose_vector(limit).name);
+#define SW_TYPE(type, id) \
+  fmt::print("  {:<5} {}\n", #type, choose_matmul({.weight = Type::type, .n_in = 4096}, limit).name);
+#include "quant/types.inc"
+#undef SW_TYPE
+  fmt::print("GPUs:      none supported in this build\n");
+  return kExitOk;
+}
+
+}  // namespace
+
+void add_version(CLI::App& program, Action& action) {
+  CLI::App* command = program.add_subcommand("version", "build, processor and kernels: what a report needs");
+  on_run(command, action, [] { return run(); });
+}
+
+}  // namespace sw::cli

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+#include "convert/convert_hf.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <fmt/core.h>
+#include <limits>
+#include <map>
+
+#include "arch/spec.h"
+#include "base/error.h"
+#include "base/thread_pool.h"
+#include "convert/encode.h"
+#include "convert/hf_config.h"
+#include "convert/quant_mix.h"
+#include "convert/tensor_plan.h"
+#include "formats/gguf.h"
+#include "formats/safetensors.h"
+#include "tensor/buffer.h"
+#include "tokenizer/spec.h"
+
+namespace sw {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr Type kOutTypes[] = {Type::F32, Type::F16, Type::BF16, Type::Q8_0};
+
+/// "fable-ling" -> "Fable Ling".
+std::string name_of_folder(const fs::path& folder) {
+  std::string name = fs::canonical(folder).filename().string();
+  bool word_begins = true;
+  for (char& c : name) {
+    if (c == '-') c = ' ';
+    const auto byte = static_cast<unsigned char>(c);
+    if (word_begins) c = static_cast<char>(std::toupper(byte));
+    word_begins = !std::isalpha(byte);
+  }
+  return name;
+}
+
+/// general.*: what the file is and how its makers sample from it.
+void set_general(GgufWriter& writer, const ArchSpec& arch, const std::string& name,
+                 const HfConfig& generation) {
+  writer.set("general.architecture", GgufValue::string(std::string(arch.name)));
+  writer.set("general.type", GgufValue::string("model"));
+  constexpr std::pair<const char*, const char*> kSampling[] = {{"general.sampling.top_p", "top_p"},
+                                                               {"general.sampling.temp", "temperature"}};
+  for (const auto& [key, hf_key] : kSampling) {
+    const auto value = generation.number(hf_key);
+    if (!value) continue;
+    if (!(std::abs(*value) <= std::numeric_limits<float>::max())) {
+      throw Error({.what = "a sampling setting is out of range",
+                   .where = std::string("generation_config.json, key ") + hf_key,
+                   .got = fmt::format("{}", *value)});
+    }
+    writer.set(key, GgufValue::f32(static_cast<float>(*value)));
+  }
+  writer.set("general.name", GgufValue::string(name));
+}
+
+/// "<arch>.<key>" for every key that GGUF has, in the type of its field.
+void set_figures(GgufWriter& writer, const ArchSpec& arch, HParams h) {
+  for (const Key& key : arch.keys) {
+    if (key.gguf.empty()) continue;
+    const Ref field = key.field(h);
+    const std::string name = fmt::format("{}.{}", arch.name, key.gguf);
+    if (const auto* as_int = std::get_if<int*>(&field)) {
+      writer.set(name, GgufValue::u32(static_cast<uint32_t>(**as_int)));
+    } else if (const auto* as_float = std::get_if<float*>(&field)) {
+      writer.set(name, GgufValue::f32(**as_float));
+    } else {
+      writer.set(name, GgufValue::boolean(*std::get<bool*>(field)));
+    }
+  }
+}
+
+/// The format that holds most of the bytes stands for the file.
+Type main_type(const TensorPlan& plan) {
+  std::map<Type, uint64_t> bytes;
+  for (const PlannedTensor& tensor : plan.tensors) bytes[tensor.type] += tensor.size_bytes();
+  return std::ranges::max_element(bytes, {}, &std::pair<const Type, uint64_t>::second)->first;
+}
+
+/// What no key of ours can say must not be lost in silence.
+void refuse_unsupported(const HfConfig& config) {
+  if (!config.has("rope_scaling")) return;
+  throw Error({.what = "the model's rope scaling is not supported",
+               .where = "config.json, key rope_scaling",
+               .expected = "null",
+               .hint = "without it the model serves its original context length"});
+}
+
+Buffer encode_tensor(const PlannedTensor& tensor, ThreadPool& pool) {
+  Buffer bytes(tensor.size_bytes());
+  const size_t part_bytes = bytes.size_bytes() / tensor.parts.size();
+  const int64_t part_rows = tensor.shape.n_rows() / static_cast<int64_t>(tensor.parts.size());
+  std::byte* dst = bytes.data();
+  for (const StTensor* part : tensor.parts) {
+    EncodedRows rows{*weight_type(part->dtype), part->data.data(), part_rows, tensor.shape.n_cols()};
+    std::vector<float> as_f32;
+    if (part->dtype == StDtype::F64) {
+      as_f32 = Safetensors::to_f32(*part);
+      rows.data = reinterpret_cast<const std::byte*>(as_f32.data());
+    }
+    reencode(rows, tensor.type, dst, pool);
+    dst += part_bytes;
+  }
+  return bytes;
+}
+
+void write_tensors(GgufWriter& writer, const TensorPlan& plan, const ConvertOptions& options,
+                   ConvertReport& report) {
+  uint64_t total_bytes = 0;
+  for (const PlannedTensor& tensor : plan.tensors) {
+    writer.add_tensor(tensor.name, tensor.type, tensor.shape);
+    total_bytes += tensor.size_bytes();
+  }
+  ThreadPool pool(options.n_thread);
+  for (const PlannedTensor& tensor : plan.tensors) {
+    const Buffer bytes = encode_tensor(tensor, pool);
+    writer.write_tensor({bytes.data(), bytes.size_bytes()});
+    report.tensor_bytes += tensor.size_bytes();
+    if (options.progress) options.progress(report.tensor_bytes, total_bytes);
+  }
+  report.n_tensors = plan.tensors.size();
+}
+
+}  // namespace
+
+std::optional<Type> parse_out_type(std::string_view name) {
+  if (name == "auto") return std::nullopt;
+  const std::optional<Type> type = type_from_name(name);
+  if (type && std::ranges::find(kOutTypes, *type) != std::end(kOutTypes)) return type;
+  throw Error({.what = "unknown output type",
+               .expected = "f32, f16, bf16, q8_0 or auto",
+               .got = std::string(name),
+               .hint = "other formats are made from the converted file by quantize"});
+}
+
+ConvertReport convert_hf(const fs::path& hf_dir, const fs::path& out, const ConvertOptions& options) {
+  const HfConfig config(hf_dir / "config.json");
+  const ArchSpec& arch = config.arch();
+  const HParams h = config.hparams(arch);
+  refuse_unsupported(config);
+  const HfConfig generation = HfConfig::optional_file(hf_dir / "generation_config.json");
+  const Safetensors checkpoint(hf_dir);
+  const std::optional<double> tied = config.number("tie_word_embeddings");
+  const TensorPlan plan =
+      plan_tensors(arch, h, checkpoint,
+                   {.out_type = options.out_type, .tied = tied ? std::optional(*tied != 0) : std::nullopt});
+  const TokenizerSpec tokenizer = read_hf_tokenizer(hf_dir);
+
+  GgufWriter writer(out);
+  set_general(writer, arch, options.name.empty() ? name_of_folder(hf_dir) : options.name, generation);
+  set_figures(writer, arch, h);
+  const QuantMix& kind = quant_mix(type_name(options.out_type.value_or(main_type(plan))));
+  writer.set("general.file_type", GgufValue::u32(kind.file_type));
+  writer.set("general.quantization_version", GgufValue::u32(kQuantizationVersion));
+  for (auto& [key, value] : gguf_keys(tokenizer, static_cast<size_t>(h.n_vocab)))
+    writer.set(key, std::move(value));
+  ConvertReport report;
+  report.notes = plan.notes;
+  write_tensors(writer, plan, options, report);
+  writer.finish();
+  return report;
+}
+
+}  // namespace sw

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "base/thread_pool.h"
+#include "quant/type.h"
+
+namespace sw {
+
+/// general.quantization_version of files whose blocks are laid out as our formats are.
+constexpr uint32_t kQuantizationVersion = 2;
+
+/// Rows of a tensor in one format, borrowed.
+struct EncodedRows {
+  Type type = Type::F32;
+  const std::byte* data = nullptr;  ///< of any alignment
+  int64_t n_rows = 0, n_cols = 0;
+};
+
+/// Writes `src` to `dst` as rows of format `to`: by copy where the format is the same (NaN patterns and
+/// all), else through f32. The same bytes for any number of threads. n_cols is a multiple of both
+/// formats' blocks. Takes one f32 row of memory a thread.
+void reencode(const EncodedRows& src, Type to, std::byte* dst, ThreadPool& pool);
+
+}  // namespace sw

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+#include "convert/hf_config.h"
+
+#include "base/error.h"
+#include "base/file.h"
+#include "formats/json.h"
+
+namespace sw {
+namespace {
+
+using nlohmann::json;
+
+constexpr uint64_t kMaxBytes = 16 << 20;
+
+/// A value as a message shows it: short, and never a whole array.
+std::string shown(const json& value) {
+  if (value.is_structured()) return std::string("an ") + value.type_name();
+  return value.dump(-1, ' ', false, json::error_handler_t::replace).substr(0, 100);
+}
+
+}  // namespace
+
+HfConfig::HfConfig(const std::filesystem::path& file) : file_(file.string()) {
+  object_ = parse_json(read_file(file, kMaxBytes), file_);
+  if (!object_.is_object()) {
+    throw Error(
+        {.what = "not a configuration", .where = file_, .expected = "a JSON object", .got = shown(object_)});
+  }
+}
+
+HfConfig HfConfig::optional_file(const std::filesystem::path& file) {
+  return std::filesystem::exists(file) ? HfConfig(file) : HfConfig();
+}
+
+std::string HfConfig::where(std::string_view key) const { return file_ + ", key " + std::string(key); }
+
+const json* HfConfig::value(std::string_view key) const {
+  const auto at = object_.find(key);
+  return at == object_.end() || at->is_null() ? nullptr : &*at;
+}
+
+std::optional<double> HfConfig::number(std::string_view key) const {
+  const json* v = value(key);
+  if (!v) return std::nullopt;
+  if (v->is_boolean()) return v->get<bool>() ? 1.0 : 0.0;
+  if (v->is_number()) return v->get<double>();
+  throw Error({.what = "wrong type in a configuration",
+               .where = where(key),
+               .expected = "a number or a boolean",
+               .got = shown(*v)});
+}
+
+std::optional<std::string> HfConfig::string(std::string_view key) const {
+  const json* v = value(key);
+  if (!v) return std::nullopt;
+  if (v->is_string()) return v->get<std::string>();
+  throw Error(
+      {.what = "wrong type in a configuration", .where = where(key), .expected = "a text", .got = shown(*v)});
+}
+
+std::optional<double> HfConfig::lookup(const Key& key) const {
+  if (key.names.empty()) return number(key.hf);
+  const std::optional<std::string> text = string(key.hf);
+  if (!text) return std::nullopt;
+  std::string known;
+  for (const NamedValue& named : key.names) {
+    if (named.name == *text) return named.value;
+    known += (known.empty() ? "" : ", ") + std::string(named.name);
+  }
+  throw Error({.what = "unknown value in a configuration",
+               .where = where(key.hf),
+               .expected = "one of " + known,
+               .got = *text});
+}
+
+const ArchSpec& HfConfig::arch() const {
+  constexpr const char* kKey = "architectures";
+  const json* classes = value(kKey);
+  if (!classes || !classes->is_array() || classes->empty() || !classes->front().is_string()) {
+    throw Error({.what = "a configuration does not name its model class",
+                 .where = where(kKey),
+                 .expected = "an array with the class's name",
+                 .got = classes ? shown(*classes) : "nothing",
+                 .hint = "is this the config.json of a language model?"});
+  }
+  return arch_by_hf_class(classes->front().get_ref<const std::string&>());
+}
+
+HParams HfConfig::hparams(const ArchSpec& arch) const {
+  try {
+    return read_hparams(arch, &Key::hf, [this](const Key& key) { return lookup(key); });
+  } catch (const Error& e) {
+    // What read_hparams refuses is named by key alone.
+    Error::Parts parts = e.parts();
+    if (!parts.where.starts_with(file_)) parts.where = file_ + ", " + parts.where;
+    throw Error(parts);
+  }
+}
+
+}  // namespace sw

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "arch/spec.h"
+
+namespace sw {
+
+/// A JSON object of a Hugging Face folder (config.json, generation_config.json): at most 16 MiB, nested
+/// at most 64 deep. Throws sw::Error naming the file, and the key where one is wrong. null counts as
+/// absent everywhere.
+class HfConfig {
+ public:
+  explicit HfConfig(const std::filesystem::path& file);
+  /// The same where the file may be missing: then nothing is in it.
+  static HfConfig optional_file(const std::filesystem::path& file);
+
+  bool has(std::string_view key) const { return value(key) != nullptr; }
+  /// A number, or a boolean as 0 or 1; nothing where absent.
+  std::optional<double> number(std::string_view key) const;
+  std::optional<std::string> string(std::string_view key) const;
+  /// The architecture of "architectures"[0].
+  const ArchSpec& arch() const;
+  /// The figures of `arch`, defaults filled in.
+  HParams hparams(const ArchSpec& arch) const;
+
+ private:
+  HfConfig() = default;
+  /// Null where absent or null.
+  const nlohmann::json* value(std::string_view key) const;
+  std::optional<double> lookup(const Key& key) const;
+  std::string where(std::string_view key) const;
+
+  std::string file_;
+  nlohmann::json object_ = nlohmann::json::object();
+};
+
+}  // namespace sw

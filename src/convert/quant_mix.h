@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "quant/type.h"
+#include "tensor/shape.h"
+
+/// Quantisation mixes by their usual names: which tensor gets which format. "Q4_K_M" is Q4_K with more
+/// bits where errors hurt most. The choices are mainline's, so files come out alike.
+namespace sw {
+
+/// The blocks of a model for which a rule holds.
+enum class Blocks {
+  All,
+  MoreBits,     ///< the first and the last eighth, and every third in between
+  FirstEighth,  ///< rounded down
+  FirstFour,
+};
+
+/// A format for some of the tensors, by name: "attn_v" stands for "blk.N.attn_v.weight", "output" for
+/// "output.weight".
+struct MixRule {
+  std::span<const std::string_view> tensors = {};
+  Blocks blocks = Blocks::All;
+  Type type = Type::F32;
+};
+
+struct QuantMix {
+  const char* name = nullptr;
+  uint32_t file_type = 0;               ///< general.file_type of files made with it
+  Type base = Type::F32;                ///< for every matrix that no rule names
+  std::span<const MixRule> rules = {};  ///< the first that fits counts
+};
+
+std::span<const QuantMix> quant_mixes();
+/// By name in any case; throws sw::Error that lists all names.
+const QuantMix& quant_mix(std::string_view name);
+
+/// A tensor to be quantised.
+struct MixTensor {
+  std::string_view name = {};  ///< as in the GGUF file
+  Shape shape = {};
+  int64_t n_layer = 0;     ///< block_count of the file
+  bool has_output = true;  ///< false: token_embd is the output matrix too, and treated as such
+};
+
+struct MixChoice {
+  Type type = Type::F32;
+  std::string note = {};  ///< why it is not the format that the mix has for it; mostly empty
+};
+
+/// The tensor's format. Vectors, norms, biases and the router stay F32. Where the wished format's block
+/// does not divide the rows: Q8_0, or F16 where that does not fit either.
+MixChoice choose_type(const QuantMix& mix, const MixTensor& tensor);
+
+}  // namespace sw

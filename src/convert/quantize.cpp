@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+#include "convert/quantize.h"
+
+#include <fmt/core.h>
+
+#include "base/error.h"
+#include "base/thread_pool.h"
+#include "convert/encode.h"
+#include "convert/quant_mix.h"
+#include "formats/gguf.h"
+#include "tensor/buffer.h"
+
+namespace sw {
+namespace {
+
+namespace fs = std::filesystem;
+
+Type readable_type(const GgufFile& file, const GgufTensor& tensor) {
+  if (const auto type = type_from_id(tensor.type_id)) return *type;
+  throw Error({.what = "a tensor has a format that we cannot read",
+               .where = file.name() + ", tensor " + tensor.name,
+               .got = fmt::format("type number {}", tensor.type_id)});
+}
+
+/// Blocks of the model; nothing in the file can make it more than its tensors.
+int64_t count_layers(const GgufFile& file) {
+  const std::string key = file.get_string("general.architecture").value_or("") + ".block_count";
+  const int64_t n_layer = file.get_int(key).value_or(0);
+  if (n_layer < 0 || static_cast<uint64_t>(n_layer) > file.tensors().size()) {
+    throw Error({.what = "a file claims more blocks than it has tensors",
+                 .where = file.name() + ", key " + key,
+                 .expected = fmt::format("at most {}", file.tensors().size()),
+                 .got = std::to_string(n_layer)});
+  }
+  return n_layer;
+}
+
+/// A rule of the user's first, then the mix. Tensors that every mix leaves in F32 are beyond the rules.
+MixChoice choose(const QuantMix& mix, TypeRules& rules, const MixTensor& tensor) {
+  const bool is_matrix = choose_type({.base = Type::F16}, tensor).type == Type::F16;
+  const std::optional<Type> wish = is_matrix ? rules.find(std::string(tensor.name)) : std::nullopt;
+  return wish ? choose_type({.base = *wish}, tensor) : choose_type(mix, tensor);
+}
+
+void refuse_requantizing(const QuantizedTensor& tensor) {
+  throw Error({.what = "a tensor is quantised already, and quantising it again loses more",
+               .where = "tensor " + tensor.name,
+               .expected = std::string("F32, F16, BF16 or ") + type_name(tensor.to),
+               .got = type_name(tensor.from),
+               .hint = "start from the converted file, or allow it with --allow-requantize"});
+}
+
+uint64_t encoded_bytes(Type type, const Shape& shape) {
+  return row_bytes(type, shape.n_cols()) * static_cast<uint64_t>(shape.n_rows());
+}
+
+/// Decides the type of every tensor, without looking at any weight.
+QuantizeReport plan(const GgufFile& file, const QuantMix& mix, const QuantizeOptions& options) {
+  QuantizeReport report;
+  TypeRules rules(options.tensor_types);
+  const int64_t n_layer = count_layers(file);
+  const bool has_output = file.find_tensor("output.weight") != nullptr;
+  for (const GgufTensor& source : file.tensors()) {
+    QuantizedTensor tensor{.name = source.name, .shape = source.shape, .from = readable_type(file, source)};
+    MixChoice choice = choose(mix, rules, {source.name, source.shape, n_layer, has_output});
+    tensor.to = choice.type;
+    if (traits(tensor.from).quantized && tensor.to != tensor.from && !options.allow_requantize) {
+      refuse_requantizing(tensor);
+    }
+    tensor.from_bytes = source.size_bytes;
+    tensor.to_bytes = encoded_bytes(tensor.to, tensor.shape);
+    report.from_bytes += tensor.from_bytes;
+    report.to_bytes += tensor.to_bytes;
+    if (!choice.note.empty()) report.notes.push_back(std::move(choice.note));
+    report.tensors.push_back(std::move(tensor));
+  }
+  rules.refuse_unused();
+  return report;
+}
+
+void copy_metadata(const GgufFile& file, uint32_t file_type, GgufWriter& writer) {
+  for (const auto& [key, value] : file.metadata()) {
+    if (!key.starts_with("split.")) writer.set(key, value);
+  }
+  writer.set("general.quantization_version", GgufValue::u32(kQuantizationVersion));
+  writer.set("general.file_type", GgufValue::u32(file_type));
+}
+
+void write(const GgufFile& file, const QuantizeReport& report, const QuantizeOptions& options,
+           GgufWriter& writer) {
+  for (const QuantizedTensor& tensor : report.tensors)
+    writer.add_tensor(tensor.name, tensor.to, tensor.shape);
+  ThreadPool pool(options.n_thread);
+  uint64_t done_bytes = 0;
+  for (size_t i = 0; i < report.tensors.size(); ++i) {
+    const QuantizedTensor& tensor = report.tensors[i];
+    Buffer bytes(tensor.to_bytes);
+    reencode({tensor.from, file.tensors()[i].data, tensor.shape.n_rows(), tensor.shape.n_cols()}, tensor.to,
+             bytes.data(), pool);
+    writer.write_tensor({bytes.data(), bytes.size_bytes()});
+    done_bytes += tensor.to_bytes;
+    if (options.progress) options.progress(done_bytes, report.to_bytes);
+  }
+}
+
+void refuse_same_file(const fs::path& in, const fs::path& out) {
+  std::error_code none_yet;
+  if (!fs::equivalent(in, out, none_yet)) return;
+  throw Error({.what = "input and output are the same file", .where = out.string()});
+}
+
+}  // namespace
+
+QuantizeReport quantize(const fs::path& in, const fs::path& out, std::string_view mix_name,
+                        const QuantizeOptions& options) {
+  const QuantMix& mix = quant_mix(mix_name);
+  const GgufFile file(in);
+  const QuantizeReport report = plan(file, mix, options);
+  if (options.dry_run) return report;
+  refuse_same_file(in, out);
+  GgufWriter writer(out);
+  copy_metadata(file, mix.file_type, writer);
+  write(file, report, options, writer);
+  writer.finish();
+  return report;
+}
+
+}  // namespace sw

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: MIT
+#include "convert/tensor_plan.h"
+
+#include <algorithm>
+#include <fmt/core.h>
+#include <set>
+
+#include "base/error.h"
+
+namespace sw {
+namespace {
+
+Shape expected_shape(const TensorSpec& spec, const HParams& h) {
+  Shape shape;
+  for (const int64_t dim : tensor_shape(spec, h)) shape.push_back(dim);
+  return shape;
+}
+
+/// The shape without its outermost dimension: one expert of a stack.
+Shape inner_shape(const Shape& stacked) {
+  Shape shape;
+  for (int i = 1; i < stacked.n_dims(); ++i) shape.push_back(stacked[i]);
+  return shape;
+}
+
+/// Vectors are tiny, and routers decide: neither loses precision.
+bool stays_f32(const TensorSpec& spec) {
+  return spec.dims.n == 1 || spec.role == Role::Router || spec.role == Role::RouterBias;
+}
+
+class Planner {
+ public:
+  Planner(const ArchSpec& arch, const HParams& h, const Safetensors& checkpoint, const PlanOptions& options)
+      : arch_(arch), h_(h), checkpoint_(checkpoint), options_(options) {}
+
+  TensorPlan plan() {
+    for (const TensorSpec& spec : arch_.tensors) {
+      if (spec.on == On::Model) add(spec, 0);
+    }
+    for (int layer = 0; layer < h_.n_block; ++layer) {
+      for (const TensorSpec& spec : arch_.tensors) {
+        if (has_tensor(spec, h_, layer)) add(spec, layer);
+      }
+    }
+    refuse_unused();
+    if (n_fallback_ > 0) {
+      plan_.notes.push_back(fmt::format("{} tensors are F16: their rows are no multiple of {}'s block",
+                                        n_fallback_, type_name(*options_.out_type)));
+    }
+    return std::move(plan_);
+  }
+
+ private:
+  void add(const TensorSpec& spec, int layer);
+  std::vector<const StTensor*> find_parts(const TensorSpec& spec, int layer, const Shape& shape);
+  const StTensor* find_part(const std::string& name, const Shape& shape);
+  bool may_lack(const TensorSpec& spec) const;
+  Type choose_type(const TensorSpec& spec, const PlannedTensor& tensor);
+  void refuse_unused() const;
+
+  const ArchSpec& arch_;
+  const HParams& h_;
+  const Safetensors& checkpoint_;
+  const PlanOptions& options_;
+  std::set<const StTensor*> used_ = {};
+  int n_fallback_ = 0;
+  TensorPlan plan_ = {};
+};
+
+void Planner::add(const TensorSpec& spec, int layer) {
+  if (spec.role == Role::Output && options_.tied.value_or(false)) {
+    if (const StTensor* copy = checkpoint_.find(spec.hf)) {
+      used_.insert(copy);
+      plan_.notes.push_back(copy->name + " is left out: the configuration ties it to the token embedding");
+    }
+    return;
+  }
+  PlannedTensor tensor;
+  tensor.name = fill_name(spec.gguf, layer);
+  tensor.shape = expected_shape(spec, h_);
+  tensor.parts = find_parts(spec, layer, tensor.shape);
+  if (tensor.parts.empty()) return;
+  tensor.type = choose_type(spec, tensor);
+  plan_.tensors.push_back(std::move(tensor));
+}
+
+std::vector<const StTensor*> Planner::find_parts(const TensorSpec& spec, int layer, const Shape& shape) {
+  const bool stack = spec.transform == Transform::Stack;
+  const Shape part_shape = stack ? inner_shape(shape) : shape;
+  const int64_t n_part = stack ? shape[0] : 1;
+  std::vector<const StTensor*> parts;  // grows with what is found: n_part is only a claim
+  for (int64_t e = 0; e < n_part; ++e) {
+    const std::string name = fill_name(spec.hf, layer, static_cast<int>(e));
+    const StTensor* part = find_part(name, part_shape);
+    if (!part && e == 0 && may_lack(spec)) return {};
+    if (!part) {
+      throw Error({.what = "the checkpoint lacks a tensor",
+                   .expected = name + " " + part_shape.to_string(),
+                   .hint = "is the download complete, and does config.json belong to it?"});
+    }
+    parts.push_back(part);
+  }
+  return parts;
+}
+
+const StTensor* Planner::find_part(const std::string& name, const Shape& shape) {
+  const StTensor* part = checkpoint_.find(name);
+  if (!part) return nullptr;
+  if (part->shape != shape || shape.n_elements() == 0) {
+    throw Error({.what = "a tensor of the checkpoint has a wrong shape",
+                 .where = name,
+                 .expected = shape.to_string() + " by config.json",
+                 .got = part->shape.to_string()});
+  }
+  if (!weight_type(part->dtype)) {
+    throw Error({.what = "a tensor of the checkpoint cannot be read as weights",
+                 .where = name,
+                 .expected = "F64, F32, F16 or BF16",
+                 .got = st_dtype_name(part->dtype),
+                 .hint = "convert the checkpoint before it was quantised"});
+  }
+  used_.insert(part);
+  return part;
+}
+
+bool Planner::may_lack(const TensorSpec& spec) const {
+  // The output matrix is optional in a file; a checkpoint that says it is not tied must have it.
+  if (spec.role == Role::Output && options_.tied == false) return false;
+  return spec.presence == kOptional;
+}
+
+Type Planner::choose_type(const TensorSpec& spec, const PlannedTensor& tensor) {
+  if (stays_f32(spec)) return Type::F32;
+  if (options_.out_type) {
+    if (tensor.shape.n_cols() % traits(*options_.out_type).block_elems == 0) return *options_.out_type;
+    ++n_fallback_;
+    return Type::F16;
+  }
+  const Type own = *weight_type(tensor.parts.front()->dtype);
+  const bool uniform = std::ranges::all_of(
+      tensor.parts, [&](const StTensor* part) { return *weight_type(part->dtype) == own; });
+  return uniform ? own : Type::F32;
+}
+
+void Planner::refuse_unused() const {
+  if (used_.size() == checkpoint_.tensors().size()) return;
+  constexpr size_t kMaxShown = 3;
+  std::string names;
+  size_t n_unused = 0;
+  for (const auto& [name, tensor] : checkpoint_.tensors()) {
+    if (used_.contains(&tensor)) continue;
+    if (n_unused++ < kMaxShown) names += (names.empty() ? "" : ", ") + printable(name);
+  }
+  throw Error({.what = "the checkpoint has tensors that the architecture does not know",
+               .expected = std::string("only those of ") + std::string(arch_.name),
+               .got = fmt::format("{} more: {}{}", n_unused, names, n_unused > kMaxShown ? ", ..." : "")});
+}
+
+}  // namespace
+
+std::optional<Type> weight_type(StDtype dtype) {
+  switch (dtype) {
+    case StDtype::F64:
+    case StDtype::F32:
+      return Type::F32;
+    case StDtype::F16:
+      return Type::F16;
+    case StDtype::BF16:
+      return Type::BF16;
+    default:
+      return std::nullopt;
+  }
+}
+
+TensorPlan plan_tensors(const ArchSpec& arch, const HParams& h, const Safetensors& checkpoint,
+                        const PlanOptions& options) {
+  return Planner(arch, h, checkpoint, options).plan();
+}
+
+}  // namespace sw

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "arch/spec.h"
+#include "formats/safetensors.h"
+#include "quant/type.h"
+
+namespace sw {
+
+/// A tensor of the file to be made and where its values come from.
+struct PlannedTensor {
+  std::string name = {};
+  Type type = Type::F32;
+  Shape shape = {};
+  std::vector<const StTensor*> parts = {};  ///< one, or one an expert, to be stacked
+
+  uint64_t size_bytes() const {
+    return row_bytes(type, shape.n_cols()) * static_cast<uint64_t>(shape.n_rows());
+  }
+};
+
+struct TensorPlan {
+  std::vector<PlannedTensor> tensors = {};  ///< the model's, then layer by layer, as declared
+  std::vector<std::string> notes = {};
+};
+
+struct PlanOptions {
+  std::optional<Type> out_type = {};  ///< nothing: each tensor's own
+  std::optional<bool> tied = {};      ///< the output matrix is the token embedding; nothing: as found
+};
+
+/// The format in which a checkpoint's tensor is read; F64 is read as F32. Nothing for integers.
+std::optional<Type> weight_type(StDtype dtype);
+
+/// Matches a checkpoint with an architecture's declaration. Throws sw::Error where a needed tensor is
+/// missing, a shape or element type is wrong, or a tensor of the checkpoint has no place. Work and memory
+/// are bounded by the tensors that are there, whatever the figures say.
+TensorPlan plan_tensors(const ArchSpec& arch, const HParams& h, const Safetensors& checkpoint,
+                        const PlanOptions& options);
+
+}  // namespace sw

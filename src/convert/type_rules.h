@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "quant/type.h"
+#include "tokenizer/regex.h"
+
+namespace sw {
+
+/// A user's wish for the tensors whose name a pattern finds (searched, not anchored).
+struct TensorTypeRule {
+  std::string pattern = {};
+  Type type = Type::F32;
+};
+
+/// "REGEX=TYPE", as in "ffn_down_exps=q6_k". Throws sw::Error.
+TensorTypeRule parse_tensor_type_rule(std::string_view text);
+
+/// The rules of --tensor-type, compiled.
+class TypeRules {
+ public:
+  /// Throws sw::Error for a pattern that is too long or no regular expression.
+  explicit TypeRules(const std::vector<TensorTypeRule>& rules);
+
+  /// The type of the first rule that finds the name. Throws sw::Error for a name that is not valid UTF-8.
+  std::optional<Type> find(const std::string& tensor_name);
+  /// Throws sw::Error where a rule never decided: it would be a slip of the pen.
+  void refuse_unused() const;
+
+ private:
+  struct Compiled {
+    TensorTypeRule rule = {};
+    Regex regex;
+    bool used = false;
+  };
+  std::vector<Compiled> rules_;
+};
+
+}  // namespace sw

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT
+#include "engine/engine.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace sw {
+namespace {
+
+constexpr int kMaxPolicies = 256;
+
+int experts_max(const Model& model, const EngineOptions& options) {
+  return std::max(options.experts_max, experts_needed(model, options.default_policy));
+}
+
+}  // namespace
+
+int experts_needed(const Model& model, const RoutingPolicy& policy) {
+  if (model.moe_layers().empty()) return 0;
+  int most = 0;
+  for (const MoeLayer& layer : model.moe_layers()) most = std::max(most, layer.router.n_expert_used);
+  for (const Phase phase : {Phase::Prefill, Phase::Decode}) {
+    for (const ExpertCount& count : policy.experts(phase)) most = std::max(most, count.k);
+  }
+  return std::min(most, model.moe_layers().front().router.n_logits());
+}
+
+Engine::Engine(const Model& model, const EngineOptions& options)
+    : model_(model),
+      n_ctx_(options.n_ctx > 0 ? options.n_ctx : std::max(1, model.hparams().n_ctx_train)),
+      n_parallel_(options.n_parallel),
+      default_policy_(options.default_policy),
+      policies_(model.moe_layers(), model.hparams().n_layer, experts_max(model, options), kMaxPolicies),
+      forward_(model, policies_, options.forward),
+      cache_(Forward::cache_spec(model, n_ctx_ * options.n_parallel, options.cache_type)) {
+  // A default policy that the model cannot do is refused now, not at the first request.
+  policies_.release(policies_.resolve(default_policy_, Phase::Prefill));
+  policies_.release(policies_.resolve(default_policy_, Phase::Decode));
+  const auto n = static_cast<size_t>(options.forward.n_ubatch), p = static_cast<size_t>(options.n_parallel);
+  batch_.reserve(n);
+  rows_.reserve(p);
+  block_tables_.reserve(p);
+  sampled_.reserve(p);
+  events_.reserve(2 * p);
+}
+
+SequenceId Engine::submit(SequenceRequest request) {
+  const auto n_prompt = static_cast<int64_t>(request.prompt.size());
+  if (n_prompt == 0)
+    throw Error({.what = "the prompt is empty", .hint = "there must be at least one token to go on from"});
+  if (n_prompt >= n_ctx_) {
+    throw Error({.what = "the prompt does not fit in the context",
+                 .expected = "fewer than " + std::to_string(n_ctx_) + " tokens",
+                 .got = std::to_string(n_prompt),
+                 .hint = "a larger context: -c"});
+  }
+  for (const int32_t id : request.prompt) {
+    if (id < 0 || id >= model_.hparams().n_vocab) {
+      throw Error({.what = "a token is not in the model's vocabulary",
+                   .expected = "an id below " + std::to_string(model_.hparams().n_vocab),
+                   .got = std::to_string(id)});
+    }
+  }
+  if (static_cast<int>(sequences_.size()) >= n_parallel_)
+    throw Error({.what = "every sequence is in use", .expected = "at most " + std::to_string(n_parallel_)});
+
+  const RoutingPolicy policy = request.routing.value_or(default_policy_);
+  const int64_t n_predict = request.n_predict < 0 ? n_ctx_ : request.n_predict;
+  Sequence sequence(next_id_, std::move(request), cache_, n_ctx_);
+  sequence.max_token = std::min(n_ctx_, n_prompt + n_predict);
+  if (!sequence.pages.resize(sequence.max_token))
+    throw Error({.what = "the cache is full", .hint = "a smaller -n or a larger context: -c"});
+  sequence.prefill_policy = policies_.resolve(policy, Phase::Prefill);
+  try {
+    sequence.decode_policy = policies_.resolve(policy, Phase::Decode);
+  } catch (...) {
+    policies_.release(sequence.prefill_policy);
+    throw;
+  }
+  sequences_.push_back(std::move(sequence));
+  return next_id_++;
+}
+
+void Engine::cancel(SequenceId id) {
+  for (Sequence& s : sequences_) {
+    if (s.id == id) s.cancelled = true;
+  }
+}
+
+void Engine::retire(std::list<Sequence>::iterator sequence) {
+  policies_.release(sequence->prefill_policy);
+  policies_.release(sequence->decode_policy);
+  sequences_.erase(sequence);
+}
+
+/// Fills the batch: first the sequences that decode, so that a long prompt never holds them up, then
+/// prompts in order of arrival, as much as the u-batch holds.
+void Engine::schedule() {
+  batch_.clear();
+  block_tables_.clear();
+  sampled_.clear();
+  rows_.clear();
+  size_t room = static_cast<size_t>(forward_.options().n_ubatch);
+  for (const bool decoding : {true, false}) {
+    for (Sequence& s : sequences_) {
+      if ((s.n_cached >= s.n_prompt) != decoding || room == 0) continue;
+      const int64_t n = std::min(static_cast<int64_t>(room), s.n_token() - s.n_cached);
+      const auto table = static_cast<int32_t>(block_tables_.size());
+      block_tables_.push_back(s.pages.pages());
+      for (int64_t i = s.n_cached; i < s.n_cached + n; ++i) {
+        const uint16_t policy = i < s.n_prompt ? s.prefill_policy : s.decode_policy;
+        batch_.push_back({s.tokens[static_cast<size_t>(i)], static_cast<int32_t>(i), table, policy});
+      }
+      room -= static_cast<size_t>(n);
+      s.n_cached += n;
+      if (s.n_cached == s.n_token()) {
+        sampled_.push_back(&s);
+        rows_.push_back(static_cast<int32_t>(batch_.size()) - 1);
+      }
+    }
+  }
+}
+
+void Engine::sample_all() {
+  const auto slice = static_cast<size_t>(forward_.options().n_logit_row);
+  for (size_t begin = 0; begin < rows_.size(); begin += slice) {
+    const std::span rows = std::span(rows_).subspan(begin, std::min(slice, rows_.size() - begin));
+    const TensorView<const float> logits = forward_.logits(rows);
+    for (size_t i = 0; i < rows.size(); ++i) {
+      Sequence& s = *sampled_[begin + i];
+      const int32_t token =
+          s.sampler.sample({logits.row(static_cast<int64_t>(i)), static_cast<size_t>(logits.n_cols())});
+      s.tokens.push_back(token);
+      const auto& ends = s.request.end_ids;
+      const bool stop = std::find(ends.begin(), ends.end(), token) != ends.end();
+      const Finish finish = stop ? Finish::Stop : s.n_token() >= s.max_token ? Finish::Length : Finish::None;
+      events_.push_back({s.id, token, finish});
+    }
+  }
+}
+
+std::span<const StepEvent> Engine::step(ForwardProbe* probe) {
+  events_.clear();
+  for (auto s = sequences_.begin(); s != sequences_.end();) {
+    const auto next = std::next(s);
+    const bool nothing_wanted = s->n_token() >= s->max_token;  // asked for 0 tokens
+    if (s->cancelled || nothing_wanted) {
+      events_.push_back({s->id, -1, s->cancelled ? Finish::Cancelled : Finish::Length});
+      retire(s);
+    }
+    s = next;
+  }
+  schedule();
+  if (batch_.empty()) return events_;
+  forward_.run(batch_, block_tables_, cache_, probe);
+  sample_all();
+  for (const StepEvent& event : events_) {
+    if (event.finish == Finish::None || event.token < 0) continue;
+    const auto ended = std::find_if(sequences_.begin(), sequences_.end(),
+                                    [&](const Sequence& s) { return s.id == event.sequence; });
+    retire(ended);
+  }
+  return events_;
+}
+
+}  // namespace sw

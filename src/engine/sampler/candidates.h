@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace sw {
+
+/// One token that may come next.
+struct Candidate {
+  int32_t id = 0;
+  float logit = 0;
+  float p = 0;  ///< filled by softmax()
+};
+
+/// The tokens that may come next, best first once sorted. Ties go to the lower id; sums run from the
+/// best down; so a seed gives the same text on every machine.
+class Candidates {
+ public:
+  /// All of a vocabulary. NaN logits are left out.
+  void assign(std::span<const float> logits);
+  void sort();
+  /// Sorts and sets every p.
+  void softmax();
+  /// Keeps the `n` best, at least one. Sorts.
+  void keep(size_t n);
+  std::vector<Candidate>& items() { return items_; }
+  const std::vector<Candidate>& items() const { return items_; }
+  bool empty() const { return items_.empty(); }
+
+ private:
+  std::vector<Candidate> items_;
+};
+
+}  // namespace sw

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+#include <fmt/core.h>
+#include <limits>
+
+#include "base/error.h"
+#include "formats/gguf.h"
+
+namespace sw {
+namespace {
+
+std::string describe(const GgufValue& value) {
+  if (value.type != GgufType::Array) return gguf_type_name(value.type);
+  return std::string("array of ") + gguf_type_name(std::get<GgufArray>(value.data).element);
+}
+
+template <class T, class Source>
+GgufValue array_of(GgufType element, const Source& source) {
+  return {.type = GgufType::Array, .data = GgufArray{element, std::vector<T>(source.begin(), source.end())}};
+}
+
+/// The items of an array of vector type V, or null for any other value.
+template <class V>
+const V* items(const GgufValue& value) {
+  const auto* array = std::get_if<GgufArray>(&value.data);
+  return array ? std::get_if<V>(&array->items) : nullptr;
+}
+
+constexpr uint64_t kMaxInt = std::numeric_limits<int64_t>::max();
+constexpr const char* kIntRange = "an integer below 2^63";
+
+}  // namespace
+
+const char* gguf_type_name(GgufType type) {
+  static constexpr const char* kNames[kGgufTypeCount] = {
+      "u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "string", "array", "u64", "i64", "f64"};
+  const auto i = static_cast<uint32_t>(type);
+  SW_ASSERT(i < kGgufTypeCount);
+  return kNames[i];
+}
+
+size_t GgufArray::size() const {
+  return std::visit([](const auto& vector) { return vector.size(); }, items);
+}
+
+GgufValue GgufValue::u32(uint32_t v) { return {.type = GgufType::U32, .data = uint64_t{v}}; }
+GgufValue GgufValue::i32(int32_t v) { return {.type = GgufType::I32, .data = int64_t{v}}; }
+GgufValue GgufValue::u64(uint64_t v) { return {.type = GgufType::U64, .data = v}; }
+GgufValue GgufValue::f32(float v) { return {.type = GgufType::F32, .data = double{v}}; }
+GgufValue GgufValue::boolean(bool v) { return {.type = GgufType::Bool, .data = v}; }
+GgufValue GgufValue::string(std::string v) { return {.type = GgufType::String, .data = std::move(v)}; }
+GgufValue GgufValue::strings(std::vector<std::string> v) {
+  return {.type = GgufType::Array, .data = GgufArray{GgufType::String, std::move(v)}};
+}
+GgufValue GgufValue::i32s(const std::vector<int32_t>& v) { return array_of<int64_t>(GgufType::I32, v); }
+GgufValue GgufValue::f32s(const std::vector<float>& v) { return array_of<double>(GgufType::F32, v); }
+
+const GgufTensor* GgufFile::find_tensor(std::string_view tensor_name) const {
+  const auto found = tensor_index_.find(tensor_name);
+  return found == tensor_index_.end() ? nullptr : &tensors_[found->second];
+}
+
+const GgufValue* GgufFile::find(std::string_view key) const {
+  const auto found = key_index_.find(key);
+  return found == key_index_.end() ? nullptr : &metadata_[found->second].second;
+}
+
+void GgufFile::set(const std::string& key, GgufValue value) {
+  const auto [at, is_new] = key_index_.emplace(key, metadata_.size());
+  if (is_new) {
+    metadata_.emplace_back(key, std::move(value));
+  } else {
+    metadata_[at->second].second = std::move(value);
+  }
+}
+
+void GgufFile::refuse(std::string_view key, const GgufValue& value, const char* expected,
+                      std::string got) const {
+  const std::string place = value.offset ? fmt::format("offset {}", value.offset) : "overridden";
+  throw Error({.what = "a metadata value cannot be used",
+               .where = fmt::format("{}, {}, key {}", name_, place, printable(std::string(key))),
+               .expected = expected,
+               .got = std::move(got)});
+}
+
+std::optional<int64_t> GgufFile::get_int(std::string_view key) const {
+  const GgufValue* value = find(key);
+  if (!value) return std::nullopt;
+  if (const auto* i = std::get_if<int64_t>(&value->data)) return *i;
+  const auto* u = std::get_if<uint64_t>(&value->data);
+  if (!u) refuse(key, *value, "an integer", describe(*value));
+  if (*u > kMaxInt) refuse(key, *value, kIntRange, std::to_string(*u));
+  return static_cast<int64_t>(*u);
+}
+
+std::optional<double> GgufFile::get_float(std::string_view key) const {
+  const GgufValue* value = find(key);
+  if (!value) return std::nullopt;
+  const auto* f = std::get_if<double>(&value->data);
+  if (!f) refuse(key, *value, "f32 or f64", describe(*value));
+  return *f;
+}
+
+std::optional<bool> GgufFile::get_bool(std::string_view key) const {
+  const GgufValue* value = find(key);
+  if (!value) return std::nullopt;
+  const auto* b = std::get_if<bool>(&value->data);
+  if (!b) refuse(key, *value, "bool", describe(*value));
+  return *b;
+}
+
+std::optional<std::string> GgufFile::get_string(std::string_view key) const {
+  const GgufValue* value = find(key);
+  if (!value) return std::nullopt;
+  const auto* s = std::get_if<std::string>(&value->data);
+  if (!s) refuse(key, *value, "string", describe(*value));
+  return *s;
+}
+
+const std::vector<std::string>* GgufFile::get_strings(std::string_view key) const {
+  const GgufValue* value = find(key);
+  if (!value) return nullptr;
+  const auto* strings = items<std::vector<std::string>>(*value);
+  if (!strings) refuse(key, *value, "array of string", describe(*value));
+  return strings;
+}
+
+std::optional<std::vector<int64_t>> GgufFile::get_ints(std::string_view key) const {
+  const GgufValue* value = find(key);
+  if (!value) return std::nullopt;
+  if (const auto* i = items<std::vector<int64_t>>(*value)) return *i;
+  const auto* u = items<std::vector<uint64_t>>(*value);
+  if (!u || std::get<GgufArray>(value->data).element == GgufType::Bool) {
+    refuse(key, *value, "array of integers", describe(*value));
+  }
+  for (const uint64_t item : *u) {
+    if (item > kMaxInt) refuse(key, *value, kIntRange, std::to_string(item));
+  }
+  return std::vector<int64_t>(u->begin(), u->end());
+}
+
+std::optional<std::vector<double>> GgufFile::get_floats(std::string_view key) const {
+  const GgufValue* value = find(key);
+  if (!value) return std::nullopt;
+  const auto* floats = items<std::vector<double>>(*value);
+  if (!floats) refuse(key, *value, "array of f32 or f64", describe(*value));
+  return *floats;
+}
+
+template <class T>
+T GgufFile::required(std::optional<T> value, std::string_view key) const {
+  if (value) return *std::move(value);
+  throw Error({.what = "a metadata key is missing",
+               .where = fmt::format("{}, key {}", name_, printable(std::string(key)))});
+}
+
+int64_t GgufFile::require_int(std::string_view key) const { return required(get_int(key), key); }
+double GgufFile::require_float(std::string_view key) const { return required(get_float(key), key); }
+std::string GgufFile::require_string(std::string_view key) const { return required(get_string(key), key); }
+
+}  // namespace sw

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT
+#include <fmt/core.h>
+#include <map>
+#include <set>
+
+#include "base/checked.h"
+#include "base/error.h"
+#include "formats/gguf.h"
+#include "formats/gguf_scalar.h"
+
+namespace sw {
+namespace {
+
+constexpr uint32_t kVersion = 3;
+
+template <class T>
+void put(std::string& out, T value) {
+  out.append(reinterpret_cast<const char*>(&value), sizeof value);
+}
+
+void put_string(std::string& out, const std::string& text) {
+  put(out, uint64_t{text.size()});
+  out += text;
+}
+
+void put_array(std::string& out, const GgufArray& array) {
+  put(out, static_cast<uint32_t>(array.element));
+  put(out, uint64_t{array.size()});
+  if (array.element == GgufType::String) {
+    for (const std::string& text : std::get<std::vector<std::string>>(array.items)) put_string(out, text);
+    return;
+  }
+  gguf::with_scalar(array.element, [&]<class T>() {
+    for (const auto item : std::get<std::vector<gguf::Item<T>>>(array.items)) put(out, static_cast<T>(item));
+  });
+}
+
+void put_value(std::string& out, const GgufValue& value) {
+  put(out, static_cast<uint32_t>(value.type));
+  if (value.type == GgufType::String) {
+    put_string(out, std::get<std::string>(value.data));
+  } else if (value.type == GgufType::Array) {
+    put_array(out, std::get<GgufArray>(value.data));
+  } else {
+    gguf::with_scalar(value.type,
+                      [&]<class T>() { put(out, static_cast<T>(std::get<gguf::Held<T>>(value.data))); });
+  }
+}
+
+struct Entry {
+  std::string name = {};
+  Type type = Type::F32;
+  Shape shape = {};
+  uint64_t size_bytes = 0;
+  uint64_t offset = 0;
+};
+
+void put_entry(std::string& out, const Entry& entry) {
+  put_string(out, entry.name);
+  put(out, static_cast<uint32_t>(entry.shape.n_dims()));
+  for (int i = entry.shape.n_dims(); i-- > 0;) put(out, static_cast<uint64_t>(entry.shape[i]));
+  put(out, static_cast<uint32_t>(entry.type));
+  put(out, entry.offset);
+}
+
+}  // namespace
+
+struct GgufWriter::Impl {
+  explicit Impl(const std::filesystem::path& output) : path(output.string()), file(output) {}
+
+  [[noreturn]] void refuse(const std::string& name, const char* what, std::string got) const {
+    throw Error({.what = what, .where = fmt::format("{}, {}", path, printable(name)), .got = std::move(got)});
+  }
+  void check_name(const std::string& name) const {
+    if (name.empty() || name.size() > kGgufMaxNameBytes) {
+      refuse(name, "GGUF cannot hold a name of this length", fmt::format("{} bytes", name.size()));
+    }
+  }
+  void write_header();
+  void pad();
+
+  std::string path;
+  AtomicFile file;
+  std::vector<std::pair<std::string, GgufValue>> metadata = {};
+  std::map<std::string, size_t> key_index = {};
+  std::set<std::string> tensor_names = {};
+  std::vector<Entry> entries = {};
+  size_t n_written = 0;
+  bool header_written = false;
+};
+
+void GgufWriter::Impl::write_header() {
+  if (header_written) return;
+  header_written = true;
+  std::string out;
+  put(out, gguf::kMagic);
+  put(out, kVersion);
+  put(out, uint64_t{entries.size()});
+  put(out, uint64_t{metadata.size()});
+  for (const auto& [key, value] : metadata) {
+    put_string(out, key);
+    put_value(out, value);
+  }
+  for (const Entry& entry : entries) put_entry(out, entry);
+  file.write(out);
+  pad();
+}
+
+void GgufWriter::Impl::pad() {
+  const uint64_t aligned = *align_up(Checked(file.size_bytes()), gguf::kDefaultAlignment).value();
+  file.write(std::string(aligned - file.size_bytes(), '\0'));
+}
+
+GgufWriter::GgufWriter(const std::filesystem::path& path) : impl_(std::make_unique<Impl>(path)) {}
+GgufWriter::~GgufWriter() = default;
+
+void GgufWriter::set(const std::string& key, GgufValue value) {
+  SW_ASSERT(!impl_->header_written);
+  impl_->check_name(key);
+  if (key == gguf::kAlignmentKey) return;
+  const auto [at, is_new] = impl_->key_index.emplace(key, impl_->metadata.size());
+  if (is_new) {
+    impl_->metadata.emplace_back(key, std::move(value));
+  } else {
+    impl_->metadata[at->second].second = std::move(value);
+  }
+}
+
+void GgufWriter::add_tensor(const std::string& tensor_name, Type type, const Shape& shape) {
+  SW_ASSERT(!impl_->header_written);
+  impl_->check_name(tensor_name);
+  if (!impl_->tensor_names.insert(tensor_name).second) {
+    impl_->refuse(tensor_name, "a tensor's name is there twice", shape.to_string());
+  }
+  const TypeTraits& format = traits(type);
+  if (shape.n_dims() == 0 || shape.n_elements() == 0 || shape.n_cols() % format.block_elems != 0) {
+    impl_->refuse(tensor_name, "GGUF cannot hold a tensor of this shape and type",
+                  fmt::format("{} {}", format.name, shape.to_string()));
+  }
+  const uint64_t size_bytes = row_bytes(type, shape.n_cols()) * static_cast<uint64_t>(shape.n_rows());
+  uint64_t offset = 0;
+  if (!impl_->entries.empty()) {
+    const Entry& last = impl_->entries.back();
+    offset = *align_up(Checked(last.offset) + last.size_bytes, gguf::kDefaultAlignment).value();
+  }
+  impl_->entries.push_back({tensor_name, type, shape, size_bytes, offset});
+}
+
+void GgufWriter::write_tensor(std::span<const std::byte> bytes) {
+  impl_->write_header();
+  SW_ASSERT(impl_->n_written < impl_->entries.size());
+  SW_ASSERT(bytes.size() == impl_->entries[impl_->n_written].size_bytes);
+  impl_->file.write(bytes);
+  impl_->pad();
+  ++impl_->n_written;
+}
+
+void GgufWriter::finish() {
+  SW_ASSERT(impl_->n_written == impl_->entries.size());
+  impl_->write_header();
+  impl_->file.commit();
+}
+
+}  // namespace sw

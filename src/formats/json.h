@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+
+namespace sw {
+
+/// Parses JSON of an untrusted file: objects and arrays nested at most 64 deep (so that the result can be
+/// copied and dropped without a deep stack) and no name twice in one object. Throws sw::Error naming
+/// `file_name` and the offset in the file, where the text begins at `file_offset`.
+nlohmann::json parse_json(std::string_view text, const std::string& file_name, uint64_t file_offset = 0);
+
+}  // namespace sw

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <cmath>
+
+#include "kernels/ops.h"
+
+/// The parts of attention that the reference and the fast variants share: they have one right answer.
+namespace sw {
+
+/// Tokens a cache page may hold at most; bounds the scratch of attention scores.
+inline constexpr int64_t kMaxPageTokens = 256;
+
+/// 1 / sqrt(head_dim)
+inline float attention_scale(const AttentionDesc& d) {
+  return static_cast<float>(1.0 / std::sqrt(static_cast<double>(d.head_dim)));
+}
+
+/// Rotates the first n_rot dims of a head; cos and sin are [n_rot / 2].
+inline void rotate(float* head, const float* cos, const float* sin, int64_t n_rot, bool neighbours) {
+  const int64_t half = n_rot / 2, stride = neighbours ? 2 : 1, partner = neighbours ? 1 : half;
+  for (int64_t i = 0; i < half; ++i) {
+    float* a = head + i * stride;
+    float* b = a + partner;
+    const float x = *a, y = *b;
+    *a = x * cos[i] - y * sin[i];
+    *b = y * cos[i] + x * sin[i];
+  }
+}
+
+/// Where token `pos` of a sequence lies in a layer's cache, as bytes from k or v.
+inline size_t kv_offset_bytes(const KvLayerView& kv, const int32_t* block_table, int64_t pos, int64_t head,
+                              int64_t head_dim) {
+  const auto page = static_cast<size_t>(block_table[pos / kv.page_tokens]);
+  const auto slot = static_cast<size_t>(pos % kv.page_tokens);
+  return page * kv.page_stride_bytes + static_cast<size_t>(head) * kv.head_stride_bytes +
+         slot * row_bytes(kv.type, head_dim);
+}
+
+/// Appends one head's key and value of token t to the cache.
+inline void store_kv(const KvLayerView& kv, const TokenBatch& batch, int64_t t, int64_t head,
+                     int64_t head_dim, const float* key, const float* value) {
+  const size_t at = kv_offset_bytes(kv, batch.block_tables[batch.seq[t]], batch.pos[t], head, head_dim);
+  traits(kv.type).encode(key, kv.k + at, head_dim, nullptr);
+  traits(kv.type).encode(value, kv.v + at, head_dim, nullptr);
+}
+
+}  // namespace sw

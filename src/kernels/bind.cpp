@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+#include <span>
+#include <utility>
+
+#include "kernels/ops.h"
+
+namespace sw {
+
+#define SW_VARIANT(name, isa) extern const EmbedKernel name;
+#include "kernels/variants/embed.inc"
+#undef SW_VARIANT
+#define SW_VARIANT(name, isa) extern const AttentionKernel name;
+#include "kernels/variants/attention.inc"
+#undef SW_VARIANT
+#define SW_VARIANT(name, isa) extern const RouteKernel name;
+#include "kernels/variants/route.inc"
+#undef SW_VARIANT
+#define SW_VARIANT(name, isa) extern const ExpertsKernel name;
+#include "kernels/variants/experts.inc"
+#undef SW_VARIANT
+#define SW_VARIANT(name, isa) extern const FfnKernel name;
+#include "kernels/variants/ffn.inc"
+#undef SW_VARIANT
+#define SW_VARIANT(name, isa) extern const HeadKernel name;
+#include "kernels/variants/head.inc"
+#undef SW_VARIANT
+
+namespace {
+
+#define SW_VARIANT(name, isa) &name,
+constexpr const EmbedKernel* kEmbedKernels[] = {
+#include "kernels/variants/embed.inc"
+};
+constexpr const AttentionKernel* kAttentionKernels[] = {
+#include "kernels/variants/attention.inc"
+};
+constexpr const RouteKernel* kRouteKernels[] = {
+#include "kernels/variants/route.inc"
+};
+constexpr const ExpertsKernel* kExpertsKernels[] = {
+#include "kernels/variants/experts.inc"
+};
+constexpr const FfnKernel* kFfnKernels[] = {
+#include "kernels/variants/ffn.inc"
+};
+constexpr const HeadKernel* kHeadKernels[] = {
+#include "kernels/variants/head.inc"
+};
+#undef SW_VARIANT
+
+/// Walks a list of variants, best first. With options.references only the last, the reference, is left.
+template <class Desc, class Args>
+BoundOp<Desc, Args> bind_first(const char* op, Desc desc,
+                               std::span<const OpKernel<Desc, Args>* const> variants,
+                               const BindOptions& options, std::string* why) {
+  const OpKernel<Desc, Args>* reference = variants.back();
+  for (const OpKernel<Desc, Args>* variant : variants) {
+    const char* refusal = nullptr;
+    if (options.references && variant != reference) {
+      refusal = "the references were asked for";
+    } else if (variant->isa > options.limit || !cpu_has(variant->isa)) {
+      refusal = "needs another instruction set";
+    } else {
+      refusal = variant->refuses(desc);
+    }
+    if (!refusal) {
+      if (why) *why += std::string(op) + ": " + variant->name + "\n";
+      return {std::move(desc), variant};
+    }
+    if (why) *why += std::string(op) + ": not " + variant->name + ": " + refusal + "\n";
+  }
+  throw Error({.what = "no kernel can run this operation", .where = op});
+}
+
+void bind_linear(const char* role, Linear& linear, const BindOptions& options, std::string* why) {
+  if (linear.empty()) return;
+  std::string choice;
+  const Isa limit = options.references ? Isa::Scalar : options.limit;
+  linear.matmul = &choose_matmul({linear.weight.type, linear.n_in()}, limit, why ? &choice : nullptr);
+  if (why) *why += std::string(role) + ": " + choice + "\n";
+}
+
+}  // namespace
+
+BoundOp<EmbedDesc, EmbedArgs> bind_op(EmbedDesc desc, const BindOptions& options, std::string* why) {
+  return bind_first<EmbedDesc, EmbedArgs>("embed", desc, kEmbedKernels, options, why);
+}
+
+BoundOp<AttentionDesc, AttentionArgs> bind_op(AttentionDesc desc, const BindOptions& options,
+                                              std::string* why) {
+  bind_linear("attention qkv", desc.qkv, options, why);
+  bind_linear("attention output", desc.out, options, why);
+  return bind_first<AttentionDesc, AttentionArgs>("attention", desc, kAttentionKernels, options, why);
+}
+
+BoundOp<RouteDesc, RouteArgs> bind_op(RouteDesc desc, const BindOptions& options, std::string* why) {
+  bind_linear("router", desc.router, options, why);
+  return bind_first<RouteDesc, RouteArgs>("route", desc, kRouteKernels, options, why);
+}
+
+BoundOp<ExpertsDesc, ExpertsArgs> bind_op(ExpertsDesc desc, const BindOptions& options, std::string* why) {
+  bind_linear("expert gate", desc.gate, options, why);
+  bind_linear("expert up", desc.up, options, why);
+  bind_linear("expert down", desc.down, options, why);
+  return bind_first<ExpertsDesc, ExpertsArgs>("experts", desc, kExpertsKernels, options, why);
+}
+
+BoundOp<FfnDesc, FfnArgs> bind_op(FfnDesc desc, const BindOptions& options, std::string* why) {
+  bind_linear("ffn gate", desc.gate, options, why);
+  bind_linear("ffn up", desc.up, options, why);
+  bind_linear("ffn down", desc.down, options, why);
+  return bind_first<FfnDesc, FfnArgs>("ffn", desc, kFfnKernels, options, why);
+}
+
+BoundOp<HeadDesc, HeadArgs> bind_op(HeadDesc desc, const BindOptions& options, std::string* why) {
+  bind_linear("head", desc.output, options, why);
+  return bind_first<HeadDesc, HeadArgs>("head", desc, kHeadKernels, options, why);
+}
+
+}  // namespace sw

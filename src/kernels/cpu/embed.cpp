@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/ops.h"
+
+namespace sw {
+namespace {
+
+const char* accepts_all(const EmbedDesc&) { return nullptr; }
+size_t no_scratch(const EmbedDesc&, int64_t, int) { return 0; }
+
+void run(const EmbedDesc& desc, const EmbedArgs& args, OpContext& context) {
+  const TypeTraits& format = traits(desc.table.type);
+  const int64_t n_embd = desc.table.shape.n_cols();
+  context.pool.run([&](ThreadPool::Team& team) {
+    const Range mine = team.share(args.batch.n_token);
+    for (int64_t t = mine.begin; t < mine.end; ++t) {
+      format.decode(desc.table.row(args.batch.ids[t]), args.out.row(t), n_embd);
+    }
+  });
+  context.counters.dense_bytes += desc.table.row_size_bytes() * static_cast<size_t>(args.batch.n_token);
+}
+
+}  // namespace
+
+extern const EmbedKernel cpu_embed;
+const EmbedKernel cpu_embed{"cpu_embed", Isa::Scalar, accepts_all, no_scratch, run};
+
+}  // namespace sw

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/cpu/linear.h"
+
+namespace sw {
+namespace {
+using namespace cpu;
+
+const char* accepts_all(const RouteDesc&) { return nullptr; }
+size_t scratch_bytes(const RouteDesc& d, int64_t n_token, int) { return packed_bytes(d.router, n_token); }
+
+/// Rows [rows.begin, rows.end) of a batch's routing.
+Routing routing_rows(const Routing& all, Range rows) {
+  return {all.ids.rows(rows.begin, rows.size()), all.weights.rows(rows.begin, rows.size()),
+          all.n_active.subspan(static_cast<size_t>(rows.begin), static_cast<size_t>(rows.size()))};
+}
+
+void run(const RouteDesc& d, const RouteArgs& args, OpContext& context) {
+  const int64_t n_token = args.batch.n_token;
+  std::byte* packed = take_packed(d.router, n_token, context.scratch);
+  WorkQueue queue;
+  context.pool.run([&](ThreadPool::Team& team) {
+    const Range mine = team.share(n_token);
+    for (int64_t t = mine.begin; t < mine.end; ++t) {
+      context.vector.rms_norm(args.x.row(t), d.norm, d.rms_eps, d.router.n_in(), args.normed.row(t));
+      pack_row(d.router, args.normed.row(t), t, packed);
+    }
+    team.barrier();
+    multiply_all(d.router, queue, team.size(), packed, args.logits);
+    team.barrier();
+    Routing rows = routing_rows(args.routing, mine);
+    const std::span policy(args.batch.policy + mine.begin, static_cast<size_t>(mine.size()));
+    route(d.spec, *d.policies, d.moe_layer, policy, args.logits.rows(mine.begin, mine.size()), d.bias,
+          context.route_scratch[static_cast<size_t>(team.index())], rows);
+  });
+  count_dense(context.counters, d.router, n_token);
+}
+
+}  // namespace
+
+extern const RouteKernel cpu_route;
+const RouteKernel cpu_route{"cpu_route", Isa::Scalar, accepts_all, scratch_bytes, run};
+
+}  // namespace sw

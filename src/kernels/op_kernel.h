@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "base/cpu.h"
+#include "base/error.h"
+#include "base/thread_pool.h"
+#include "kernels/vector.h"
+#include "router/routing.h"
+
+namespace sw {
+
+/// Memory of one step, planned when a model is loaded: operations take from it and give all back when
+/// they end. Taking more than was planned is our own mistake.
+class Scratch {
+ public:
+  Scratch() = default;
+  Scratch(std::byte* data, size_t size_bytes) : data_(data), size_bytes_(size_bytes) {}
+
+  template <class T>
+  T* take(int64_t n) {
+    const size_t bytes = padded_bytes(static_cast<size_t>(n) * sizeof(T));
+    SW_ASSERT(used_bytes_ + bytes <= size_bytes_);
+    T* p = reinterpret_cast<T*>(data_ + used_bytes_);
+    used_bytes_ += bytes;
+    return p;
+  }
+  void reset() { used_bytes_ = 0; }
+  /// What one take() of `bytes` uses.
+  static constexpr size_t padded_bytes(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+ private:
+  std::byte* data_ = nullptr;
+  size_t size_bytes_ = 0, used_bytes_ = 0;
+};
+
+/// What a step really spent on weights: counted a call, not an element. Skipped experts cost nothing.
+struct OpCounters {
+  uint64_t expert_bytes = 0;  ///< stored bytes of the expert matrices read
+  uint64_t expert_flops = 0;  ///< 2 * multiply-adds in expert matrices
+  uint64_t dense_bytes = 0;   ///< every other weight
+  uint64_t dense_flops = 0;
+};
+
+/// What every operation runs with.
+struct OpContext {
+  ThreadPool& pool;
+  Scratch& scratch;
+  OpCounters& counters;
+  const VectorKernel& vector;
+  std::span<RouteScratch> route_scratch;  ///< one a thread
+};
+
+/// One implementation of a coarse operation. Desc holds shapes and bound weights, Args one call's data.
+template <class Desc, class Args>
+struct OpKernel {
+  const char* name = nullptr;
+  Isa isa = Isa::Scalar;
+  const char* (*refuses)(const Desc&) = nullptr;  ///< null where it can, else why not
+  size_t (*scratch_bytes)(const Desc&, int64_t n_token, int n_thread) = nullptr;
+  void (*run)(const Desc&, const Args&, OpContext&) = nullptr;
+};
+
+/// An operation with its implementation, chosen when the model was loaded.
+template <class Desc, class Args>
+struct BoundOp {
+  Desc desc = {};
+  const OpKernel<Desc, Args>* kernel = nullptr;
+
+  size_t scratch_bytes(int64_t n_token, int n_thread) const {
+    return kernel->scratch_bytes(desc, n_token, n_thread);
+  }
+  void operator()(const Args& args, OpContext& context) const {
+    context.scratch.reset();
+    kernel->run(desc, args, context);
+  }
+};
+
+}  // namespace sw

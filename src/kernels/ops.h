@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <span>
+
+#include "kernels/matmul.h"
+#include "kernels/op_kernel.h"
+#include "quant/weight.h"
+#include "router/routing.h"
+#include "tensor/view.h"
+
+/// The coarse operations of a model. Each is an OpKernel with variants listed in kernels/variants/<op>.inc,
+/// the scalar reference last. Operands are typed and named; nothing is guessed from a neighbour.
+namespace sw {
+
+/// A weight matrix [n_out, n_in] (or stacked [n_expert, n_out, n_in]) and the product bound to it.
+struct Linear {
+  WeightView weight = {};
+  const MatmulKernel* matmul = nullptr;
+
+  bool empty() const { return weight.empty(); }
+  int64_t n_in() const { return weight.shape.n_cols(); }
+  int64_t n_out() const { return weight.shape[weight.shape.n_dims() - 2]; }
+};
+
+/// The tokens of one forward pass. Arrays of n_token unless said otherwise.
+struct TokenBatch {
+  int64_t n_token = 0;
+  const int32_t* ids = nullptr;
+  const int32_t* pos = nullptr;                  ///< position in its sequence; all earlier ones are cached
+  const int32_t* seq = nullptr;                  ///< which block table
+  const int32_t* const* block_tables = nullptr;  ///< [n_seq] -> pages of the sequence
+  const uint16_t* policy = nullptr;              ///< resolved routing policy
+  const float* rope_cos = nullptr;               ///< [n_token, n_rot / 2]
+  const float* rope_sin = nullptr;
+};
+
+/// Keys and values of one layer: page p of head h starts at k + p * page_stride + h * head_stride and
+/// holds [page_tokens, head_dim].
+struct KvLayerView {
+  std::byte* k = nullptr;
+  std::byte* v = nullptr;
+  Type type = Type::F32;
+  int64_t page_tokens = 0;
+  size_t page_stride_bytes = 0, head_stride_bytes = 0;
+};
+
+/// out[t] = table[ids[t]].
+struct EmbedDesc {
+  WeightView table = {};  ///< [n_vocab, n_embd]
+};
+struct EmbedArgs {
+  const TokenBatch& batch;
+  TensorView<float> out;  ///< [n_token, n_embd]
+};
+
+/// x += out_proj(attend(rope(qk_norm(qkv(norm(x)) + bias)))), with the cache appended first.
+struct AttentionDesc {
+  int n_head = 0, n_head_kv = 0, head_dim = 0, value_dim = 0, n_rot = 0;
+  bool rope_neighbours = false;  ///< rotary pairs (2i, 2i + 1) instead of (i, i + n_rot / 2)
+  float rms_eps = 0;
+  const float* norm = nullptr;  ///< [n_embd]
+  Linear qkv = {};              ///< rows: all query heads, all key heads, all value heads
+  const float* qkv_bias = nullptr;
+  const float* q_norm = nullptr;  ///< [head_dim], or null
+  const float* k_norm = nullptr;
+  Linear out = {};  ///< [n_embd, n_head * head_dim]
+};
+struct AttentionArgs {
+  const TokenBatch& batch;
+  KvLayerView kv;
+  TensorView<float> x;  ///< [n_token, n_embd], residual
+};
+
+/// normed = norm(x); logits = router(normed); routing = route(logits).
+struct RouteDesc {
+  const float* norm = nullptr;
+  float rms_eps = 0;
+  Linear router = {};                ///< [n_expert + n_zero, n_embd]
+  std::span<const float> bias = {};  ///< [n_expert + n_zero] or empty
+  RouterSpec spec = {};
+  int moe_layer = 0;  ///< row of the policy table
+  const PolicyTable* policies = nullptr;
+};
+struct RouteArgs {
+  const TokenBatch& batch;
+  TensorView<const float> x;
+  TensorView<float> normed;  ///< [n_token, n_embd]
+  TensorView<float> logits;  ///< [n_token, n_expert + n_zero]
+  Routing& routing;
+};
+
+/// out += sum over slots of weight * down(silu(gate(x)) * up(x)); an identity expert adds weight * x; a
+/// slot with id -1 adds nothing. Bytes of experts that no token chose are not read.
+struct ExpertsDesc {
+  Linear gate = {}, up = {};  ///< [n_expert, n_ff, n_embd]
+  Linear down = {};           ///< [n_expert, n_embd, n_ff]
+  int n_slot = 0;             ///< most slots a token may use (the policy table's k at most)
+};
+struct ExpertsArgs {
+  TensorView<const float> x;  ///< [n_token, n_embd], normed
+  const Routing& routing;
+  TensorView<float> out;  ///< [n_token, n_embd], added to
+};
+
+/// out += down(silu(gate(x')) * up(x')), x' = norm(x) where a norm is given. Dense layers, shared experts.
+struct FfnDesc {
+  const float* norm = nullptr;
+  float rms_eps = 0;
+  Linear gate = {}, up = {};  ///< [n_ff, n_embd]
+  Linear down = {};           ///< [n_embd, n_ff]
+};
+struct FfnArgs {
+  TensorView<const float> x;
+  TensorView<float> out;  ///< may be the memory of x
+};
+
+/// logits[i] = output(norm(x[rows[i]])).
+struct HeadDesc {
+  const float* norm = nullptr;
+  float rms_eps = 0;
+  Linear output = {};  ///< [n_vocab, n_embd]
+};
+struct HeadArgs {
+  TensorView<const float> x;
+  std::span<const int32_t> rows;
+  TensorView<float> normed;  ///< [n_rows, n_embd]
+  TensorView<float> logits;  ///< [n_rows, n_vocab]
+};
+
+using EmbedKernel = OpKernel<EmbedDesc, EmbedArgs>;
+using AttentionKernel = OpKernel<AttentionDesc, AttentionArgs>;
+using RouteKernel = OpKernel<RouteDesc, RouteArgs>;
+using ExpertsKernel = OpKernel<ExpertsDesc, ExpertsArgs>;
+using FfnKernel = OpKernel<FfnDesc, FfnArgs>;
+using HeadKernel = OpKernel<HeadDesc, HeadArgs>;
+
+/// How operations are bound: the best instruction set allowed, or the scalar references (--no-fused).
+struct BindOptions {
+  Isa limit = Isa::Scalar;
+  bool references = false;
+};
+
+/// Bind a description to the first variant that accepts it; matrices in it get their product kernels.
+/// `why`, if given, gets a line for each choice.
+BoundOp<EmbedDesc, EmbedArgs> bind_op(EmbedDesc desc, const BindOptions& options, std::string* why = nullptr);
+BoundOp<AttentionDesc, AttentionArgs> bind_op(AttentionDesc desc, const BindOptions& options,
+                                              std::string* why = nullptr);
+BoundOp<RouteDesc, RouteArgs> bind_op(RouteDesc desc, const BindOptions& options, std::string* why = nullptr);
+BoundOp<ExpertsDesc, ExpertsArgs> bind_op(ExpertsDesc desc, const BindOptions& options,
+                                          std::string* why = nullptr);
+BoundOp<FfnDesc, FfnArgs> bind_op(FfnDesc desc, const BindOptions& options, std::string* why = nullptr);
+BoundOp<HeadDesc, HeadArgs> bind_op(HeadDesc desc, const BindOptions& options, std::string* why = nullptr);
+
+}  // namespace sw

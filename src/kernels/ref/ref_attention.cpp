@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+#include <algorithm>
+
+#include "kernels/attention_parts.h"
+#include "kernels/ref/ref_math.h"
+
+namespace sw {
+namespace {
+
+const char* refuses(const AttentionDesc& d) {
+  return d.value_dim == d.head_dim ? nullptr : "value heads differ in width from key heads";
+}
+size_t no_scratch(const AttentionDesc&, int64_t, int) { return 0; }
+
+/// The cached row of a position as f32; `base` is the layer's keys or values.
+ref::Vector cached(const AttentionDesc& d, const AttentionArgs& args, const std::byte* base, int64_t t,
+                   int64_t pos, int64_t head) {
+  const int32_t* table = args.batch.block_tables[args.batch.seq[t]];
+  ref::Vector row(static_cast<size_t>(d.head_dim));
+  traits(args.kv.type)
+      .decode(base + kv_offset_bytes(args.kv, table, pos, head, d.head_dim), row.data(), d.head_dim);
+  return row;
+}
+
+/// softmax(q . K * scale) V of one query head over positions 0 .. pos.
+ref::Vector attend(const AttentionDesc& d, const AttentionArgs& args, int64_t t, int64_t head,
+                   const float* q) {
+  const int64_t n_kv = args.batch.pos[t] + 1, kv_head = head / (d.n_head / d.n_head_kv);
+  std::vector<double> scores(static_cast<size_t>(n_kv));
+  for (int64_t p = 0; p < n_kv; ++p) {
+    const ref::Vector key = cached(d, args, args.kv.k, t, p, kv_head);
+    double dot = 0;
+    for (size_t i = 0; i < key.size(); ++i) dot += static_cast<double>(q[i]) * key[i];
+    scores[static_cast<size_t>(p)] = dot * attention_scale(d);
+  }
+  const double top = *std::max_element(scores.begin(), scores.end());
+  double total = 0;
+  std::vector<double> sum(static_cast<size_t>(d.head_dim), 0.0);
+  for (int64_t p = 0; p < n_kv; ++p) {
+    const double weight = std::exp(scores[static_cast<size_t>(p)] - top);
+    const ref::Vector value = cached(d, args, args.kv.v, t, p, kv_head);
+    total += weight;
+    for (size_t i = 0; i < sum.size(); ++i) sum[i] += weight * value[i];
+  }
+  ref::Vector out(sum.size());
+  for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<float>(sum[i] / total);
+  return out;
+}
+
+/// Bias, QK-norm and rotation of one head, in place.
+void finish_head(const AttentionDesc& d, const TokenBatch& batch, int64_t t, const float* norm, float* head) {
+  if (norm) {
+    const ref::Vector normed = ref::rms_norm(head, norm, d.rms_eps, d.head_dim);
+    std::copy(normed.begin(), normed.end(), head);
+  }
+  const int64_t half = d.n_rot / 2;
+  rotate(head, batch.rope_cos + t * half, batch.rope_sin + t * half, d.n_rot, d.rope_neighbours);
+}
+
+void run(const AttentionDesc& d, const AttentionArgs& args, OpContext&) {
+  const TokenBatch& batch = args.batch;
+  std::vector<ref::Vector> queries;
+  for (int64_t t = 0; t < batch.n_token; ++t) {
+    const ref::Vector normed = ref::rms_norm(args.x.row(t), d.norm, d.rms_eps, d.qkv.n_in());
+    ref::Vector qkv = ref::multiply(d.qkv.weight, normed.data());
+    if (d.qkv_bias) ref::add_scaled(qkv.data(), 1.0f, {d.qkv_bias, qkv.size()});
+    const auto at = [&](int64_t head) { return qkv.data() + head * d.head_dim; };
+    for (int64_t h = 0; h < d.n_head; ++h) finish_head(d, batch, t, d.q_norm, at(h));
+    for (int64_t h = 0; h < d.n_head_kv; ++h) {
+      finish_head(d, batch, t, d.k_norm, at(d.n_head + h));
+      store_kv(args.kv, batch, t, h, d.head_dim, at(d.n_head + h), at(d.n_head + d.n_head_kv + h));
+    }
+    queries.push_back(std::move(qkv));
+  }
+  for (int64_t t = 0; t < batch.n_token; ++t) {
+    ref::Vector attended;
+    for (int64_t h = 0; h < d.n_head; ++h) {
+      const ref::Vector head = attend(d, args, t, h, queries[static_cast<size_t>(t)].data() + h * d.head_dim);
+      attended.insert(attended.end(), head.begin(), head.end());
+    }
+    ref::add_scaled(args.x.row(t), 1.0f, ref::multiply(d.out.weight, attended.data()));
+  }
+}
+
+}  // namespace
+
+extern const AttentionKernel ref_attention;
+const AttentionKernel ref_attention{"ref_attention", Isa::Scalar, refuses, no_scratch, run};
+
+}  // namespace sw

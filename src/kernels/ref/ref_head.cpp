@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+#include <algorithm>
+
+#include "kernels/ref/ref_math.h"
+
+namespace sw {
+namespace {
+
+const char* accepts_all(const HeadDesc&) { return nullptr; }
+size_t no_scratch(const HeadDesc&, int64_t, int) { return 0; }
+
+void run(const HeadDesc& d, const HeadArgs& args, OpContext&) {
+  for (size_t i = 0; i < args.rows.size(); ++i) {
+    const auto row = static_cast<int64_t>(i);
+    const ref::Vector normed = ref::rms_norm(args.x.row(args.rows[i]), d.norm, d.rms_eps, d.output.n_in());
+    std::copy(normed.begin(), normed.end(), args.normed.row(row));
+    const ref::Vector logits = ref::multiply(d.output.weight, normed.data());
+    std::copy(logits.begin(), logits.end(), args.logits.row(row));
+  }
+}
+
+}  // namespace
+
+extern const HeadKernel ref_head;
+const HeadKernel ref_head{"ref_head", Isa::Scalar, accepts_all, no_scratch, run};
+
+}  // namespace sw

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "base/half.h"
+#include "base/math.h"
+#include "kernels/variants/all.h"
+
+/// The reference of the element-wise and attention kernels: plain loops, sums in double.
+namespace sw {
+namespace {
+
+void rms_norm(const float* x, const float* weight, float eps, int64_t n, float* out) {
+  double sum = 0.0;
+  for (int64_t i = 0; i < n; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  const double mean = sum / static_cast<double>(n);
+  const float scale = static_cast<float>(1.0 / std::sqrt(mean + static_cast<double>(eps)));
+  for (int64_t i = 0; i < n; ++i) out[i] = x[i] * scale * weight[i];
+}
+
+void silu_mul(const float* gate, const float* up, int64_t n, float* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = silu_exact(gate[i]) * up[i];
+}
+
+void add_scaled(float* acc, float weight, const float* x, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) acc[i] += weight * x[i];
+}
+
+/// Element `i` of a cached row.
+double cached(const AttendArgs& a, const std::byte* row, int64_t i) {
+  if (a.cache_type == Type::F32) {
+    float value;
+    std::memcpy(&value, row + i * 4, sizeof value);
+    return static_cast<double>(value);
+  }
+  uint16_t bits;
+  std::memcpy(&bits, row + i * 2, sizeof bits);
+  return static_cast<double>(f16_to_f32(bits));
+}
+
+/// The cached row of visible token `j`.
+const std::byte* cached_row(const AttendArgs& a, const std::byte* cache, int64_t j) {
+  const auto page = static_cast<size_t>(a.block_table[j / a.page_tokens]);
+  const auto row = static_cast<size_t>(j % a.page_tokens * a.head_dim);
+  return cache + page * a.page_stride_bytes + row * (a.cache_type == Type::F32 ? 4 : 2);
+}
+
+double score(const AttendArgs& a, const float* q, int64_t j) {
+  const std::byte* k = cached_row(a, a.k_cache, j);
+  double sum = 0.0;
+  for (int64_t i = 0; i < a.head_dim; ++i) sum += static_cast<double>(q[i]) * cached(a, k, i);
+  return sum * static_cast<double>(a.scale);
+}
+
+/// Two passes over the keys, so that the scratch need not hold a score for each of them.
+void attend(const AttendArgs& a) {
+  for (int64_t h = 0; h < a.n_q; ++h) {
+    const float* q = a.q + h * a.q_stride;
+    float* out = a.out + h * a.out_stride;
+    double max = -std::numeric_limits<double>::infinity();
+    for (int64_t j = 0; j < a.n_kv; ++j) max = std::max(max, score(a, q, j));
+    std::fill_n(out, a.head_dim, 0.0f);
+    double sum = 0.0;
+    for (int64_t j = 0; j < a.n_kv; ++j) {
+      const double p = std::exp(score(a, q, j) - max);
+      const std::byte* v = cached_row(a, a.v_cache, j);
+      sum += p;
+      for (int64_t i = 0; i < a.head_dim; ++i) out[i] += static_cast<float>(p * cached(a, v, i));
+    }
+    for (int64_t i = 0; i < a.head_dim; ++i) out[i] = static_cast<float>(static_cast<double>(out[i]) / sum);
+  }
+}
+
+}  // namespace
+
+const VectorKernel ref_vector = {.name = "ref_vector",
+                                 .isa = Isa::Scalar,
+                                 .rms_norm = rms_norm,
+                                 .silu_mul = silu_mul,
+                                 .add_scaled = add_scaled,
+                                 .attend = attend};
+
+}  // namespace sw

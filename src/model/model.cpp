@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+#include "model/model.h"
+
+#include <cmath>
+#include <cstdlib>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/log.h"
+
+namespace sw {
+namespace {
+
+GgufFile open_with_overrides(const std::filesystem::path& path, const std::vector<KeyOverride>& overrides,
+                             std::vector<std::string>& overridden) {
+  GgufFile file(path);
+  for (const KeyOverride& o : overrides) {
+    file.set(o.key, o.value);
+    overridden.push_back(o.key);
+    log::info("override: {}", o.key);
+  }
+  return file;
+}
+
+/// Hyperparameters look-up in GGUF metadata under "<arch>.".
+std::optional<double> look_up(const GgufFile& file, const std::string& prefix, const Key& key) {
+  const std::string name = prefix + std::string(key.gguf);
+  const GgufValue* value = file.find(name);
+  if (!value) return std::nullopt;
+  HParams probe;
+  const Ref ref = key.field(probe);
+  if (std::holds_alternative<bool*>(ref)) return *file.get_bool(name) ? 1.0 : 0.0;
+  if (std::holds_alternative<float*>(ref)) return file.get_float(name);
+  return static_cast<double>(*file.get_int(name));
+}
+
+Shape to_shape(const std::vector<int64_t>& dims) {
+  Shape s;
+  for (const int64_t d : dims) s.push_back(d);
+  return s;
+}
+
+}  // namespace
+
+KeyOverride parse_key_override(const std::string& text) {
+  const auto bad = [&](const std::string& got) {
+    return Error({.what = "bad --override-kv",
+                  .where = text,
+                  .expected = "KEY=TYPE:VALUE with TYPE int, float, bool or str",
+                  .got = got});
+  };
+  const size_t equals = text.find('=');
+  const size_t colon = equals == std::string::npos ? equals : text.find(':', equals);
+  if (colon == std::string::npos || equals == 0) throw bad("no KEY=TYPE:VALUE");
+  const std::string type = text.substr(equals + 1, colon - equals - 1), value = text.substr(colon + 1);
+  KeyOverride result{.key = text.substr(0, equals)};
+  char* end = nullptr;
+  errno = 0;
+  if (type == "int") {
+    const long long number = std::strtoll(value.c_str(), &end, 10);
+    result.value = {.type = GgufType::I64, .data = int64_t{number}};
+  } else if (type == "float") {
+    const double number = std::strtod(value.c_str(), &end);
+    result.value = {.type = GgufType::F64, .data = number};
+  } else if (type == "bool") {
+    if (value != "true" && value != "false") throw bad("the bool \"" + value + "\"");
+    result.value = GgufValue::boolean(value == "true");
+  } else if (type == "str") {
+    result.value = GgufValue::string(value);
+  } else {
+    throw bad("the type \"" + type + "\"");
+  }
+  if (end && (end == value.c_str() || *end != '\0' || errno != 0))
+    throw bad("the " + type + " \"" + value + "\"");
+  return result;
+}
+
+Model::Model(const std::filesystem::path& path, const LoadOptions& options)
+    : file_(open_with_overrides(path, options.overrides, overridden_)) {
+  arch_ = &arch_by_name(file_.require_string("general.architecture"));
+  const std::string prefix = std::string(arch_->name) + ".";
+  hparams_ = read_hparams(
+      *arch_, &Key::gguf, [&](const Key& key) { return look_up(file_, prefix, key); }, &read_keys_);
+
+  for (const TensorSpec& t : arch_->tensors) {
+    if (t.on == On::Model) add_tensor(t, -1);
+  }
+  // Blocks are bounded by what the file holds: a missing tensor of the first absent block ends the loop.
+  for (int layer = 0; layer < hparams_.n_layer; ++layer) {
+    for (const TensorSpec& t : arch_->tensors) {
+      if (has_tensor(t, hparams_, layer)) add_tensor(t, layer);
+    }
+    if (hparams_.is_moe_layer(layer)) moe_layers_.push_back({layer, make_router_spec(*arch_, hparams_)});
+  }
+  if (!moe_layers_.empty()) validate(moe_layers_.front().router, file_.name());
+  if (hparams_.n_layer_nextn > 0) {
+    notes_.push_back("skipping " + std::to_string(hparams_.n_layer_nextn) +
+                     " next-token-prediction layer(s)");
+  }
+  if (options.read_in) read_in(options.progress);
+}
+
+void Model::add_tensor(const TensorSpec& spec, int layer) {
+  const std::string name = fill_name(spec.gguf, layer);
+  const GgufTensor* t = file_.find_tensor(name);
+  if (!t) {
+    if (spec.presence == Presence::Optional) return;
+    throw Error({.what = "a tensor is missing", .where = file_.name(), .expected = name});
+  }
+  const Shape expected = to_shape(tensor_shape(spec, hparams_));
+  const std::string where = file_.name() + ", tensor " + name;
+  if (t->shape != expected) {
+    throw Error({.what = "a tensor has the wrong shape",
+                 .where = where,
+                 .expected = expected.to_string(),
+                 .got = t->shape.to_string()});
+  }
+  const std::optional<Type> type = type_from_id(t->type_id);
+  if (!type) {
+    throw Error({.what = "a tensor has a weight format that is not known here",
+                 .where = where,
+                 .got = "type " + std::to_string(t->type_id)});
+  }
+  const WeightView view{*type, t->shape, t->data, {}};
+  weight_bytes_ += view.size_bytes();
+  n_parameters_ += view.shape.n_elements();
+  weights_[{spec.role, layer}] = view;
+  const bool is_vector = view.shape.n_dims() == 1;
+  if (is_vector && *type != Type::F32) {
+    std::vector<float>& values = decoded_[view.data];
+    values.resize(static_cast<size_t>(view.shape.n_elements()));
+    traits(*type).decode(view.data, values.data(), view.shape.n_elements());
+  }
+}
+
+WeightView Model::weight(Role role, int layer) const {
+  const auto at = weights_.find({role, layer});
+  return at == weights_.end() ? WeightView{} : at->second;
+}
+
+const float* Model::vector(Role role, int layer) const {
+  const WeightView view = weight(role, layer);
+  if (view.empty()) return nullptr;
+  const auto decoded = decoded_.find(view.data);
+  return decoded != decoded_.end() ? decoded->second.data() : reinterpret_cast<const float*>(view.data);
+}
+
+int64_t Model::n_active_parameters(int k) const {
+  int64_t n = 0;
+  for (const auto& [key, view] : weights_) {
+    const bool expert = view.shape.n_dims() == 3;
+    if (key.first == Role::TokenEmbd && !weight(Role::Output).empty()) {
+      n += view.shape.n_cols();
+    } else {
+      n += expert ? view.shape.n_elements() / view.shape[0] * k : view.shape.n_elements();
+    }
+  }
+  return n;
+}
+
+void Model::read_in(const Progress& progress) const {
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  constexpr size_t kReportBytes = size_t{16} << 20;
+  size_t done = 0, reported = 0;
+  volatile std::byte sink{};
+  for (const auto& [key, view] : weights_) {
+    const size_t size = view.size_bytes();
+    for (size_t at = 0; at < size; at += page) {
+      sink = view.data[at];
+      if (progress && done + at - reported >= kReportBytes) progress(reported = done + at, weight_bytes_);
+    }
+    done += size;
+  }
+  static_cast<void>(sink);
+  if (progress) progress(weight_bytes_, weight_bytes_);
+}
+
+}  // namespace sw

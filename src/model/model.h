@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <filesystem>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "arch/spec.h"
+#include "base/file.h"
+#include "formats/gguf.h"
+#include "kernels/ops.h"
+#include "quant/weight.h"
+#include "router/policy_table.h"
+
+namespace sw {
+
+/// One --override-kv: KEY=TYPE:VALUE.
+struct KeyOverride {
+  std::string key = {};
+  GgufValue value = {};
+};
+/// "bailingmoe2.expert_used_count=int:4"; types int, float, bool, str. Throws sw::Error.
+KeyOverride parse_key_override(const std::string& text);
+
+struct LoadOptions {
+  std::vector<KeyOverride> overrides = {};
+  bool read_in = true;     ///< read every weight once, so that the first step finds them in memory
+  Progress progress = {};  ///< bytes read in
+};
+
+/// A model's figures and weights, as its file says them. Weights stay in the file's mapping.
+class Model {
+ public:
+  /// Throws sw::Error on an unknown architecture, a missing tensor or a wrong shape.
+  explicit Model(const std::filesystem::path& path, const LoadOptions& options = {});
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
+
+  const GgufFile& file() const { return file_; }
+  const ArchSpec& arch() const { return *arch_; }
+  const HParams& hparams() const { return hparams_; }
+  /// How each figure was found, for `info`.
+  const std::vector<ReadKey>& read_keys() const { return read_keys_; }
+  const std::vector<std::string>& overridden() const { return overridden_; }
+  /// What was noticed and does not matter to everyone (a next-token layer skipped).
+  const std::vector<std::string>& notes() const { return notes_; }
+
+  /// The weight of a role; an empty view where an optional one is absent. `layer` -1 for Model roles.
+  WeightView weight(Role role, int layer = -1) const;
+  /// A vector's values as f32, null where an optional one is absent. Norms and biases.
+  const float* vector(Role role, int layer = -1) const;
+
+  /// The layers with a router, in order; empty for a dense model.
+  const std::vector<MoeLayer>& moe_layers() const { return moe_layers_; }
+  size_t weight_bytes() const { return weight_bytes_; }
+  int64_t n_parameters() const { return n_parameters_; }
+  /// Parameters that one token with `k` experts a layer uses; embedding rows counted once.
+  int64_t n_active_parameters(int k) const;
+
+ private:
+  void add_tensor(const TensorSpec& spec, int layer);
+  void read_in(const Progress& progress) const;
+
+  GgufFile file_;
+  std::vector<std::string> overridden_;
+  const ArchSpec* arch_ = nullptr;
+  std::vector<ReadKey> read_keys_;
+  HParams hparams_;
+  std::vector<std::string> notes_;
+  std::map<std::pair<Role, int>, WeightView> weights_;
+  mutable std::map<const std::byte*, std::vector<float>> decoded_;  // vectors stored in another type
+  std::vector<MoeLayer> moe_layers_;
+  size_t weight_bytes_ = 0;
+  int64_t n_parameters_ = 0;
+};
+
+}  // namespace sw

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <cstdint>
+
+#include "quant/k_fit.h"
+#include "quant/k_scales.h"
+#include "quant/scale.h"
+
+namespace sw {
+
+/// 256 nibbles in 8 sub-blocks of 32, each with a 6-bit scale and minimum, under two f16 factors:
+/// x = d scale[j] q - dmin min[j]. 4.5 bits a weight.
+struct Q4_K {
+  static constexpr int kBlockElems = 256;
+  static constexpr float kErrorBound = 0.12f;
+  static constexpr float kMaxMagnitude = AffineFit::kMaxMagnitude;
+  struct Block {
+    uint16_t d, dmin;    ///< f16
+    uint8_t scales[12];  ///< see k_scales.h
+    uint8_t q[128];      ///< byte 32 p + i: weight i of sub-block 2p in the low nibble, of 2p + 1 in the high
+  };
+  static_assert(sizeof(Block) == 144);
+
+  static void decode(const Block& block, float* out) {
+    const float d = f16_to_f32(block.d), dmin = f16_to_f32(block.dmin);
+    uint8_t scale[8], min[8];
+    unpack_k_scales(block.scales, scale, min);
+    for (int j = 0; j < 8; ++j) {
+      const float step = d * static_cast<float>(scale[j]), offset = dmin * static_cast<float>(min[j]);
+      const uint8_t* q = block.q + j / 2 * 32;
+      const int shift = j % 2 * 4;
+      for (int i = 0; i < 32; ++i) out[32 * j + i] = step * static_cast<float>(q[i] >> shift & 15) - offset;
+    }
+  }
+
+  static void encode(const float* x, const float* importance, Block& block) {
+    const AffineFit fit(x, importance, 15);
+    block.d = fit.d;
+    block.dmin = fit.dmin;
+    pack_k_scales(fit.scale, fit.min, block.scales);
+    for (int b = 0; b < 128; ++b) {
+      const uint8_t* q = fit.q + b / 32 * 64 + b % 32;
+      block.q[b] = static_cast<uint8_t>(q[0] | (q[32] << 4));
+    }
+  }
+};
+
+}  // namespace sw

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+#include "quant/type.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/error.h"
+#include "quant/all_types.h"
+#include "quant/rows.h"
+
+namespace sw {
+namespace {
+
+constexpr uint32_t kIds[] = {
+#define SW_TYPE(name, id) id,
+#include "quant/types.inc"
+#undef SW_TYPE
+};
+
+template <class T>
+constexpr TypeTraits make_traits(Type type, const char* name) {
+  return {type,          name,         T::kBlockElems, sizeof(typename T::Block), T::kBlockElems > 1,
+          decode_row<T>, encode_row<T>};
+}
+
+/// One row per GGUF number; numbers that are not ours have no name.
+constexpr auto kTraits = [] {
+  std::array<TypeTraits, *std::max_element(std::begin(kIds), std::end(kIds)) + 1> table = {};
+#define SW_TYPE(name, id) table[id] = make_traits<name>(Type::name, #name);
+#include "quant/types.inc"
+#undef SW_TYPE
+  return table;
+}();
+
+bool equal_any_case(std::string_view a, std::string_view b) {
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [&](char x, char y) { return lower(x) == lower(y); });
+}
+
+}  // namespace
+
+std::optional<Type> type_from_id(uint32_t gguf_id) {
+  if (gguf_id >= kTraits.size() || !kTraits[gguf_id].name) return std::nullopt;
+  return kTraits[gguf_id].type;
+}
+
+std::optional<Type> type_from_name(std::string_view name) {
+  for (const uint32_t id : kIds) {
+    if (equal_any_case(name, kTraits[id].name)) return kTraits[id].type;
+  }
+  return std::nullopt;
+}
+
+const TypeTraits& traits(Type type) {
+  const auto id = static_cast<size_t>(type);
+  SW_ASSERT(id < kTraits.size() && kTraits[id].name);
+  return kTraits[id];
+}
+
+}  // namespace sw

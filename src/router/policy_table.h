@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "router/policy.h"
+#include "router/spec.h"
+
+namespace sw {
+
+/// What a policy means in one layer: all that a kernel needs to know of it, 16 bytes.
+struct LayerPolicy {
+  static constexpr uint32_t kGrouped = 1;  ///< only experts of the best groups are selected
+  static constexpr uint32_t kMasked = 2;   ///< the mask row has a bit set
+
+  int32_t k = 0;
+  int32_t min_k = 0;       ///< the least number that the threshold leaves; k where there is none
+  float threshold = 0.0f;  ///< share of the row's largest weight; 0: none
+  uint32_t flags = 0;
+
+  bool grouped() const { return (flags & kGrouped) != 0; }
+  bool masked() const { return (flags & kMasked) != 0; }
+  friend bool operator==(const LayerPolicy&, const LayerPolicy&) = default;
+};
+
+/// Policies resolved against a model: a table [capacity, n_moe_layer] that never moves, so that kernels
+/// (and CUDA graphs) see one small id per token. Id 0 is the model's own routing and always there.
+/// For the thread that admits requests; kernels read it during steps, it changes only between them.
+class PolicyTable {
+ public:
+  /// `layers`       the model's MoE layers, validated, in rising order
+  /// `n_layer`      of all the model's layers
+  /// `experts_max`  the largest k that decode buffers are planned for
+  /// `capacity`     policies in use at one time, at most 65536
+  PolicyTable(std::vector<MoeLayer> layers, int n_layer, int experts_max, int capacity);
+
+  /// The id of a policy for tokens of a phase. Policies that mean the same share an id. Throws
+  /// sw::Error (and changes nothing) where the model cannot do it or the table is full.
+  /// The id stays valid until release() was called as often as resolve() returned it.
+  uint16_t resolve(const RoutingPolicy& policy, Phase phase);
+  void release(uint16_t id);
+
+  int n_moe_layer() const { return static_cast<int>(layers_.size()); }
+  int experts_max() const { return experts_max_; }
+  int capacity() const { return static_cast<int>(users_.size()); }
+  const MoeLayer& layer(int moe_layer) const { return layers_[static_cast<size_t>(moe_layer)]; }
+
+  const LayerPolicy& at(uint16_t id, int moe_layer) const { return rows_[row_index(id, moe_layer)]; }
+  /// The forbidden experts of a policy's layer as bits: expert e is bit e % 32 of word e / 32.
+  std::span<const uint32_t> mask(uint16_t id, int moe_layer) const {
+    return std::span(masks_).subspan(row_index(id, moe_layer) * n_mask_words_, n_mask_words_);
+  }
+
+  /// The whole table, [capacity, n_moe_layer], and its masks, [capacity, n_moe_layer, n_mask_words]: for
+  /// the copy on a device.
+  std::span<const LayerPolicy> rows() const { return rows_; }
+  std::span<const uint32_t> masks() const { return masks_; }
+  size_t n_mask_words() const { return n_mask_words_; }
+
+ private:
+  size_t row_index(uint16_t id, int moe_layer) const {
+    return static_cast<size_t>(id) * layers_.size() + static_cast<size_t>(moe_layer);
+  }
+  void check_layers_named(const RoutingPolicy& policy, Phase phase) const;
+  LayerPolicy resolve_layer(const RoutingPolicy& policy, Phase phase, const MoeLayer& layer,
+                            std::span<uint32_t> mask) const;
+  bool holds(uint16_t id, std::span<const LayerPolicy> rows, std::span<const uint32_t> masks) const;
+  uint16_t free_id() const;
+
+  std::vector<MoeLayer> layers_;
+  int n_layer_;
+  int experts_max_;
+  size_t n_mask_words_ = 0;
+  std::vector<LayerPolicy> rows_;
+  std::vector<uint32_t> masks_;
+  std::vector<int> users_;  // of each id; 0: may be given away
+};
+
+}  // namespace sw

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace sw {
+
+/// A pattern in the dialect of tokenizer.json (Oniguruma's Ruby syntax), run by PCRE2: just-in-time
+/// compiled where the system allows, else interpreted. Immutable: threads may share it.
+class Regex {
+ public:
+  /// Throws sw::Error with the position of the fault. A construct that the two dialects read
+  /// differently is translated or refused, never guessed.
+  explicit Regex(std::string_view pattern);
+
+  /// Calls on_match(begin, end) for each match from left to right. `text` must be valid UTF-8: it is
+  /// not checked again. Matches may be empty and never overlap. Throws sw::Error where the engine
+  /// gives up (a pattern that backtracks without end).
+  template <class F>
+  void for_each_match(std::string_view text, F&& on_match) const {
+    const Scan scan(*this, text);
+    for (size_t from = 0; const auto match = scan.next(from);) {
+      on_match(match->begin, match->end);
+      from = match->end > match->begin ? match->end : scan.step_over(match->end);
+    }
+  }
+
+ private:
+  struct Match {
+    size_t begin, end;
+  };
+  /// One walk over one text: holds the memory that PCRE2 writes to.
+  class Scan {
+   public:
+    Scan(const Regex& regex, std::string_view text);
+    ~Scan();
+    Scan(const Scan&) = delete;
+    Scan& operator=(const Scan&) = delete;
+    /// The first match at or after `from`; nothing past the end of the text.
+    std::optional<Match> next(size_t from) const;
+    /// The position one code point on.
+    size_t step_over(size_t position) const;
+
+   private:
+    const Regex& regex_;
+    std::string_view text_;
+    void* match_data_;
+  };
+
+  std::string pattern_;  // as given, for messages
+  std::shared_ptr<const void> code_;
+  bool jit_ = false;
+};
+
+/// A pattern of Oniguruma's Ruby syntax in PCRE2's, meaning the same. Throws sw::Error where there is
+/// no such thing.
+std::string to_pcre2(std::string_view pattern);
+
+}  // namespace sw

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tokenizer/spec.h"
+#include "tokenizer/special_tokens.h"
+#include "tokenizer/text_model.h"
+
+namespace sw {
+
+struct EncodeOptions {
+  bool parse_special =
+      true;  ///< special and other added tokens are found in the text; false: it is all plain text
+  bool add_special = false;  ///< bos, eos as the model wants them around a text
+};
+
+/// Text <-> ids. Immutable: threads may share one.
+class Tokenizer {
+ public:
+  /// Throws sw::Error where the spec contradicts itself.
+  explicit Tokenizer(const TokenizerSpec& spec);
+  static Tokenizer from_gguf(const GgufFile& file) { return Tokenizer(read_gguf_tokenizer(file)); }
+  /// tokenizer.json alone: without bos, eos and chat template.
+  static Tokenizer from_json(const std::filesystem::path& path) {
+    return Tokenizer(read_tokenizer_json(path));
+  }
+  /// A Hugging Face model's folder.
+  static Tokenizer from_hf(const std::filesystem::path& folder) {
+    return Tokenizer(read_hf_tokenizer(folder));
+  }
+
+  /// Any bytes: what is no UTF-8 is kept byte by byte.
+  std::vector<int32_t> encode(std::string_view text, EncodeOptions options = {}) const;
+  /// The bytes of the tokens one after the other; an id that stands for no text gives nothing. The result
+  /// is UTF-8 only if the ids end on whole characters: see StreamDecoder.
+  std::string decode(std::span<const int32_t> ids, bool skip_special = false) const;
+  /// The bytes of one token; empty for an unused or unknown id.
+  std::string_view piece(int32_t id) const;
+  /// What decode() leaves out on request.
+  bool is_special(int32_t id) const { return has(id) && special_[static_cast<size_t>(id)]; }
+
+  int n_vocab() const { return static_cast<int>(pieces_.size()); }
+  std::optional<int32_t> bos_id() const { return bos_; }
+  std::optional<int32_t> eos_id() const { return eos_; }
+  std::optional<int32_t> pad_id() const { return pad_; }
+  /// Whether add_special puts bos in front.
+  bool add_bos() const { return bos_ && !prefix_.empty() && prefix_.front() == *bos_; }
+  /// Jinja source, empty where the model has none.
+  const std::string& chat_template() const { return chat_template_; }
+  /// Ids after which a model has said all: the file's eos, eot and eom, and control tokens known as such
+  /// by their text. Ascending.
+  const std::vector<int32_t>& end_of_generation() const { return end_of_generation_; }
+
+  /// The pre-tokenizer's pieces of a plain text, without normalisation: views of it.
+  std::vector<std::string_view> pieces(std::string_view text) const { return model_->pieces(text); }
+
+ private:
+  bool has(int32_t id) const { return id >= 0 && static_cast<size_t>(id) < pieces_.size(); }
+  void encode_plain(std::string_view text, std::vector<int32_t>& ids) const;
+
+  std::unique_ptr<const TextModel> model_;
+  SpecialTokens in_text_;
+  std::vector<std::string> pieces_;  // bytes, by id
+  std::vector<bool> special_;
+  std::vector<int32_t> prefix_, suffix_, end_of_generation_;
+  std::optional<int32_t> bos_, eos_, pad_;
+  bool nfc_ = false;
+  std::string chat_template_;
+};
+
+}  // namespace sw

@@ -1,0 +1,71 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Adds an architecture, a weight format and a kernel variant to a copy of the tree, each by one file (in
+# src/ here) and one line in its list, as CONTRIBUTING.md tells; then builds and runs them.
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/../.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+copy=$work/tree
+build=$copy/build/release
+export CCACHE_BASEDIR=$copy  # as in scripts/lib.sh: what another copy has compiled need not be compiled again
+export SWITCHYARD_SHARED=$work/none
+
+# quietly NAME COMMAND...: shows the command's output only where it fails.
+quietly() {
+  local name=$1 began=$SECONDS
+  shift
+  "$@" >"$work/log" 2>&1 || { tail -n 60 "$work/log" && echo "extend: failed: $name" && exit 1; }
+  echo "extend: $name ($((SECONDS - began)) s)"
+}
+
+# expect TEXT COMMAND...: the command's output must hold TEXT.
+expect() {
+  local text=$1
+  shift
+  "$@" >"$work/log" 2>&1 || { cat "$work/log" && echo "extend: failed: $*" && exit 1; }
+  grep -qF -- "$text" "$work/log" || { cat "$work/log" && echo "extend: no '$text' in the output of: $*" && exit 1; }
+}
+
+mkdir "$copy"
+cp -r "$root"/{CMakeLists.txt,cmake,src,tests} "$copy"
+
+# The three additions: a file each, and these lines. A kernel stands before those it should be chosen over.
+cp -r "$root"/tests/extend/src "$copy"
+echo 'SW_ARCH(kToyMoe)' >>"$copy/src/arch/all.inc"
+echo 'SW_TYPE(Q4_1, 3)' >>"$copy/src/quant/types.inc"
+sed -i 's/^SW_VARIANT(ref_matmul,/SW_VARIANT(lanes_f32, Isa::Scalar)\n&/' "$copy/src/kernels/variants/matmul.inc"
+
+tests=(test_quant test_kernels)
+quietly "configure" cmake -S "$copy" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release
+quietly "build" cmake --build "$build" --target switchyard "${tests[@]}"
+for test in "${tests[@]}"; do
+  quietly "$test" "$build/tests/$test"
+done
+
+program=$build/bin/switchyard
+model=$copy/tests/data/golden/bailing_moe_v2
+cd "$work"
+
+# The architecture: the same weights under its name give the same bytes.
+cp -r "$model" toy
+sed -i 's/"BailingMoeV2ForCausalLM"/"ToyMoeForCausalLM"/' toy/config.json
+echo '5 7 11 13 17 19 23 29' >ids
+for name in ling:"$model" toy:toy; do
+  quietly "convert ${name%%:*}" "$program" convert "${name#*:}" -o "${name%%:*}.gguf" --outtype f32
+  quietly "trace ${name%%:*}" "$program" trace -m "${name%%:*}.gguf" --ids-file ids --hidden --out "${name%%:*}.safetensors"
+done
+cmp ling.safetensors toy.safetensors || { echo "extend: the two architectures differ" && exit 1; }
+expect toymoe "$program" info toy.gguf
+
+# The format: written, listed and run.
+quietly "quantize" "$program" quantize toy.gguf toy-q4_1.gguf F16 --tensor-type 'ffn_.*_exps=Q4_1'
+expect Q4_1 "$program" info toy-q4_1.gguf
+quietly "trace Q4_1" "$program" trace -m toy-q4_1.gguf --ids-file ids --out q4_1.safetensors
+
+# The kernel: the best one that a processor without AVX2 has for F32 weights.
+export SW_ISA=scalar
+expect lanes_f32 "$program" version
+quietly "trace with lanes_f32" "$program" trace -m toy.gguf --ids-file ids --out lanes.safetensors
+echo "extend: an architecture, a format and a kernel variant were added"

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <algorithm>
+#include <cstdint>
+
+#include "quant/scale.h"
+
+namespace sw {
+
+/// 32 nibbles with an f16 scale and an f16 minimum: x = d q + m. 5 bits a weight.
+struct Q4_1 {
+  static constexpr int kBlockElems = 32;
+  static constexpr float kErrorBound = 1.0f / 15 + 3 * 0x1p-11f;
+  static constexpr float kMaxMagnitude = kMaxF16;
+  struct Block {
+    uint16_t d, m;  ///< f16
+    uint8_t q[16];  ///< weight i in the low nibble of byte i, weight i + 16 in the high one
+  };
+  static_assert(sizeof(Block) == 20);
+
+  static void decode(const Block& block, float* out) {
+    const float d = f16_to_f32(block.d), m = f16_to_f32(block.m);
+    for (int i = 0; i < 16; ++i) {
+      out[i] = d * static_cast<float>(block.q[i] & 15) + m;
+      out[i + 16] = d * static_cast<float>(block.q[i] >> 4) + m;
+    }
+  }
+
+  static void encode(const float* x, const float* /*importance*/, Block& block) {
+    float least = clean(x[0], kMaxMagnitude), most = least;
+    for (int i = 1; i < 32; ++i) {
+      const float v = clean(x[i], kMaxMagnitude);
+      least = std::min(least, v);
+      most = std::max(most, v);
+    }
+    const float d = (most - least) / 15;
+    const float inv = inverse(d);
+    block.d = scale_bits(d);
+    block.m = scale_bits(least);
+    const auto quantize = [&](float v) {
+      return std::min(static_cast<int>((clean(v, kMaxMagnitude) - least) * inv + 0.5f), 15);
+    };
+    for (int i = 0; i < 16; ++i) {
+      block.q[i] = static_cast<uint8_t>(quantize(x[i]) | (quantize(x[i + 16]) << 4));
+    }
+  }
+};
+
+}  // namespace sw

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+#include "convert/quant_mix.h"
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "formats/gguf.h"
+#include "support/test_data.h"
+
+namespace sw {
+namespace {
+
+Type chosen(const char* mix, const char* name, Shape shape = {256, 256}, int64_t n_layer = 32,
+            bool has_output = true) {
+  return choose_type(quant_mix(mix), {name, shape, n_layer, has_output}).type;
+}
+
+TEST(QuantMix, Q4KMChoosesAsMainline) {
+  SW_DATA_OR_SKIP(path, "interop/fable-ling-Q4_K_M.gguf");
+  const GgufFile file(path);
+  const QuantMix& mix = quant_mix("Q4_K_M");
+  EXPECT_EQ(file.require_int("general.file_type"), mix.file_type);
+  const int64_t n_layer = file.require_int("bailingmoe2.block_count");
+  ASSERT_EQ(file.tensors().size(), 82u);
+  for (const GgufTensor& tensor : file.tensors()) {
+    const MixChoice choice = choose_type(mix, {tensor.name, tensor.shape, n_layer});
+    EXPECT_EQ(static_cast<uint32_t>(choice.type), tensor.type_id) << tensor.name;
+    EXPECT_EQ(choice.note, "");
+  }
+}
+
+TEST(QuantMix, MediumMixesSpendBitsOnEveryThirdBlock) {
+  // 32 blocks: 0-3 and 28-31, and from the fourth on every third.
+  std::string more;
+  for (int i = 0; i < 32; ++i) {
+    const std::string block = "blk." + std::to_string(i) + ".";
+    const Type value = chosen("Q4_K_M", (block + "attn_v.weight").c_str());
+    EXPECT_EQ(chosen("Q4_K_M", (block + "ffn_down_exps.weight").c_str(), {8, 256, 256}), value);
+    EXPECT_EQ(chosen("Q5_K_M", (block + "attn_kv_b.weight").c_str()),
+              value == Type::Q6_K ? Type::Q6_K : Type::Q5_K);
+    EXPECT_EQ(chosen("Q4_K_M", (block + "attn_k.weight").c_str()), Type::Q4_K);
+    more += value == Type::Q6_K ? '6' : '4';
+  }
+  EXPECT_EQ(more, "66664464464464464464464464466666");
+}
+
+TEST(QuantMix, SmallMixSpendsBitsOnTheFirstBlocks) {
+  EXPECT_EQ(chosen("Q4_K_S", "blk.3.attn_v.weight"), Type::Q5_K);
+  EXPECT_EQ(chosen("Q4_K_S", "blk.4.attn_v.weight"), Type::Q4_K);
+  EXPECT_EQ(chosen("Q4_K_S", "blk.1.ffn_down.weight", {256, 256}, 16), Type::Q5_K);
+  EXPECT_EQ(chosen("Q4_K_S", "blk.2.ffn_down.weight", {256, 256}, 16), Type::Q4_K);
+  EXPECT_EQ(chosen("Q4_K_S", "blk.0.ffn_down.weight", {256, 256}, 6), Type::Q4_K);
+  EXPECT_EQ(chosen("Q5_K_S", "blk.0.ffn_down.weight"), Type::Q5_K);
+}
+
+TEST(QuantMix, OutputMatrix) {
+  for (const char* mix : {"Q4_K_M", "Q4_K_S", "Q5_K_M", "Q5_K_S", "Q6_K", "Q4_0"}) {
+    EXPECT_EQ(chosen(mix, "output.weight"), Type::Q6_K) << mix;
+    EXPECT_EQ(chosen(mix, "token_embd.weight"), quant_mix(mix).base) << mix;
+    EXPECT_EQ(chosen(mix, "token_embd.weight", {256, 256}, 32, false), Type::Q6_K) << mix;
+  }
+  for (const char* mix : {"F32", "F16", "BF16", "Q8_0"}) {
+    EXPECT_EQ(chosen(mix, "output.weight"), quant_mix(mix).base) << mix;
+    EXPECT_EQ(chosen(mix, "blk.0.ffn_down.weight"), quant_mix(mix).base) << mix;
+  }
+}
+
+TEST(QuantMix, SmallTensorsStayF32InEveryMix) {
+  for (const QuantMix& mix : quant_mixes()) {
+    EXPECT_EQ(chosen(mix.name, "blk.0.attn_norm.weight", {256}), Type::F32);
+    EXPECT_EQ(chosen(mix.name, "output_norm.weight", {256}), Type::F32);
+    EXPECT_EQ(chosen(mix.name, "blk.0.attn_q_norm.weight", {4, 256}), Type::F32);
+    EXPECT_EQ(chosen(mix.name, "blk.1.ffn_gate_inp.weight", {32, 256}), Type::F32);
+    EXPECT_EQ(chosen(mix.name, "blk.1.ffn_gate_inp_shexp.weight", {1, 256}), Type::F32);
+    EXPECT_EQ(chosen(mix.name, "blk.1.exp_probs_b.bias", {256}), Type::F32);
+    EXPECT_EQ(chosen(mix.name, "blk.1.ffn_up_exps.bias", {32, 256}), Type::F32);
+    EXPECT_EQ(chosen(mix.name, "rope_freqs.weight", {256}), Type::F32);
+  }
+}
+
+TEST(QuantMix, FallsBackWhereBlocksDoNotFit) {
+  const auto choice = [](const char* mix, int64_t n) {
+    return choose_type(quant_mix(mix), {"blk.0.ffn_up.weight", {8, n}, 4});
+  };
+  EXPECT_EQ(choice("Q4_K_M", 96).type, Type::Q8_0);
+  EXPECT_EQ(choice("Q4_K_M", 96).note,
+            "blk.0.ffn_up.weight: Q8_0 instead of Q4_K, rows of 96 are not a multiple of 256");
+  EXPECT_EQ(choice("Q4_K_M", 48).type, Type::F16);
+  EXPECT_EQ(choice("Q8_0", 48).type, Type::F16);
+  EXPECT_EQ(choice("Q4_0", 96).type, Type::Q4_0);
+  EXPECT_EQ(choice("Q4_0", 96).note, "");
+  EXPECT_EQ(choice("Q4_0", 1).type, Type::F16);
+  EXPECT_EQ(choice("F32", 1).type, Type::F32);
+  EXPECT_EQ(choice("BF16", 7).type, Type::BF16);
+}
+
+TEST(QuantMix, OddNames) {
+  for (const char* name :
+       {"", ".", "blk.", "blk.0", "blk.x.attn_v.weight", "blk.99999999999999999999.attn_v.weight"}) {
+    const Type type = chosen("Q4_K_M", name);
+    EXPECT_TRUE(type == Type::F32 || type == Type::Q4_K) << name;
+  }
+  EXPECT_EQ(chosen("Q4_K_M", "mystery.weight"), Type::Q4_K);
+}
+
+TEST(QuantMix, IsFoundByNameInAnyCase) {
+  EXPECT_EQ(&quant_mix("q4_k_m"), &quant_mix("Q4_K_M"));
+  EXPECT_THROW(quant_mix("Q4_K"), Error);
+  EXPECT_THROW(quant_mix(""), Error);
+  try {
+    quant_mix("Q3_K_XL");
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find("Q4_K_M"), std::string::npos) << e.what();
+  }
+}
+
+}  // namespace
+}  // namespace sw

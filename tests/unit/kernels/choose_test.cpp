@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+#include <gtest/gtest.h>
+
+#include "kernels/variants/all.h"
+
+namespace sw {
+namespace {
+
+TEST(Choose, ListsAgreeWithTheKernels) {
+#define SW_VARIANT(variant, set)        \
+  EXPECT_STREQ(variant.name, #variant); \
+  EXPECT_EQ(variant.isa, set);
+#include "kernels/variants/matmul.inc"
+#include "kernels/variants/vector.inc"
+#undef SW_VARIANT
+}
+
+TEST(Choose, TheReferenceTakesEveryFormat) {
+#define SW_TYPE(type, id) EXPECT_EQ(&choose_matmul({Type::type, 256}, Isa::Scalar), &ref_matmul);
+#include "quant/types.inc"
+#undef SW_TYPE
+  EXPECT_EQ(&choose_vector(Isa::Scalar), &ref_vector);
+}
+
+TEST(Choose, SaysWhyInOneLine) {
+  std::string why;
+  choose_matmul({Type::Q4_K, 256}, Isa::Scalar, &why);
+  EXPECT_EQ(why.find("ref_matmul (not avx"), 0u) << why;
+  EXPECT_NE(why.find("avx2_k: "), std::string::npos) << why;
+  EXPECT_EQ(why.find('\n'), std::string::npos);
+}
+
+#if defined(__x86_64__)
+TEST(Choose, TakesTheFirstThatAccepts) {
+  if (!cpu_has(Isa::Avx2)) GTEST_SKIP() << "this processor lacks AVX2";
+  const std::pair<Type, const MatmulKernel*> expected[] = {
+      {Type::F32, &avx2_f},  {Type::F16, &avx2_f},  {Type::BF16, &avx2_f}, {Type::Q8_0, &avx2_q},
+      {Type::Q4_0, &avx2_q}, {Type::Q4_K, &avx2_k}, {Type::Q5_K, &avx2_k}, {Type::Q6_K, &avx2_k}};
+  for (const auto& [type, kernel] : expected) {
+    EXPECT_EQ(&choose_matmul({type, 256}, Isa::Avx2), kernel) << type_name(type);
+  }
+  EXPECT_EQ(&choose_vector(Isa::Avx2), &avx2_vector);
+  std::string why;
+  choose_matmul({Type::Q8_0, 256}, Isa::Avx2, &why);
+  EXPECT_NE(why.find("avx2_k: only Q4_K, Q5_K and Q6_K weights"), std::string::npos) << why;
+}
+
+// Layers mix formats: one copy of the activations must serve all integer kernels.
+TEST(Choose, IntegerKernelsShareTheirPacking) { EXPECT_EQ(avx2_k.pack, avx2_q.pack); }
+#endif
+
+}  // namespace
+}  // namespace sw

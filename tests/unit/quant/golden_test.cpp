@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+#include <algorithm>
+#include <gtest/gtest.h>
+#include <numeric>
+
+#include "formats/safetensors.h"
+#include "support/test_data.h"
+#include "unit/quant/test_rows.h"
+
+namespace sw {
+namespace {
+
+using testing::normals;
+
+TEST(QuantGolden, DecodeIsExact) {
+  SW_DATA_OR_SKIP(path, "golden/quant/dequant.safetensors");
+  const Safetensors golden(path);
+  int n_checked = 0;
+  for (const Type type : testing::all_types()) {
+    const std::string name = type_name(type);
+    const StTensor* raw = golden.find(name + ".raw");
+    if (!raw) continue;
+    const std::vector<float> expected = Safetensors::to_f32(golden.require(name + ".f32"));
+    const auto n = static_cast<int64_t>(expected.size());
+    ASSERT_EQ(raw->data.size(), row_bytes(type, n)) << name;
+    EXPECT_EQ(testing::decode(type, raw->data, n), expected) << name;
+    ++n_checked;
+  }
+  EXPECT_GE(n_checked, 6);  // all but F32 and F16, which half_test.cpp tries whole
+}
+
+TEST(QuantGolden, EncodeIsByteExactWhereRoundingIsNoSearch) {
+  SW_DATA_OR_SKIP(path, "golden/quant/quantize.safetensors");
+  const Safetensors golden(path);
+  const std::vector<float> src = Safetensors::to_f32(golden.require("src"));
+  for (const Type type : {Type::Q8_0, Type::Q4_0, Type::BF16}) {
+    const auto expected = golden.require(std::string(type_name(type)) + ".raw").data;
+    const std::vector<std::byte> bytes = testing::encode(type, src);
+    EXPECT_TRUE(std::equal(bytes.begin(), bytes.end(), expected.begin(), expected.end())) << type_name(type);
+  }
+}
+
+uint64_t fnv1a(std::span<const std::byte> bytes) {
+  return std::accumulate(
+      bytes.begin(), bytes.end(), uint64_t{0xcbf29ce484222325},
+      [](uint64_t h, std::byte b) { return (h ^ static_cast<uint64_t>(b)) * 0x100000001b3; });
+}
+
+// The searches must find the same bytes with every compiler, optimisation level and machine. The numbers
+// are our own: change them when a search is changed on purpose.
+TEST(QuantGolden, SearchesGiveTheSameBytesEverywhere) {
+  const std::vector<float> x = normals(64 * 256, 11);
+  std::vector<float> importance = normals(64 * 256, 12);
+  for (float& w : importance) w *= w;
+  struct {
+    Type type;
+    uint64_t plain, weighted;
+  } constexpr kExpected[] = {{Type::Q4_K, 11291976848336211158u, 1988069077800115799u},
+                             {Type::Q5_K, 10916482891326180949u, 11723715648119302076u},
+                             {Type::Q6_K, 521195767224840760u, 12671005134159138133u}};
+  for (const auto& [type, plain, weighted] : kExpected) {
+    EXPECT_EQ(fnv1a(testing::encode(type, x)), plain) << type_name(type);
+    EXPECT_EQ(fnv1a(testing::encode(type, x, importance.data())), weighted) << type_name(type);
+  }
+}
+
+}  // namespace
+}  // namespace sw

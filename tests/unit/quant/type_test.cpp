@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+#include "quant/type.h"
+
+#include <gtest/gtest.h>
+#include <type_traits>
+
+#include "quant/weight.h"
+#include "quant/with_type.h"
+#include "unit/quant/test_rows.h"
+
+namespace sw {
+namespace {
+
+struct Known {
+  Type type;
+  const char* name;
+  uint32_t id;
+  int block_elems;
+  size_t block_bytes;
+};
+// Sizes as GGUF files have them.
+constexpr Known kKnown[] = {
+    {Type::F32, "F32", 0, 1, 4},        {Type::F16, "F16", 1, 1, 2},
+    {Type::Q4_0, "Q4_0", 2, 32, 18},    {Type::Q8_0, "Q8_0", 8, 32, 34},
+    {Type::Q4_K, "Q4_K", 12, 256, 144}, {Type::Q5_K, "Q5_K", 13, 256, 176},
+    {Type::Q6_K, "Q6_K", 14, 256, 210}, {Type::BF16, "BF16", 30, 1, 2},
+};
+
+TEST(Type, TraitsAreThoseOfTheFiles) {
+  for (const Known& known : kKnown) {
+    const TypeTraits& t = traits(known.type);
+    EXPECT_EQ(t.type, known.type);
+    EXPECT_STREQ(t.name, known.name);
+    EXPECT_STREQ(type_name(known.type), known.name);
+    EXPECT_EQ(static_cast<uint32_t>(known.type), known.id);
+    EXPECT_EQ(t.block_elems, known.block_elems);
+    EXPECT_EQ(t.block_bytes, known.block_bytes);
+    EXPECT_EQ(t.quantized, known.block_elems > 1);
+    EXPECT_EQ(row_bytes(known.type, 512), 512 / static_cast<size_t>(known.block_elems) * known.block_bytes);
+  }
+}
+
+TEST(Type, IsFoundByNumber) {
+  for (const Type type : testing::all_types()) EXPECT_EQ(type_from_id(static_cast<uint32_t>(type)), type);
+  for (const uint32_t id : {3u, 4u, 29u, 31u, 39u, 0x80000000u, 0xffffffffu})
+    EXPECT_FALSE(type_from_id(id)) << id;
+}
+
+TEST(Type, IsFoundByNameInAnyCase) {
+  for (const Type type : testing::all_types()) EXPECT_EQ(type_from_name(type_name(type)), type);
+  EXPECT_EQ(type_from_name("q4_k"), Type::Q4_K);
+  EXPECT_EQ(type_from_name("bF16"), Type::BF16);
+  for (const char* name : {"", "Q4", "Q4_K_M", "Q4_K ", "Q4-K", "q9_0"})
+    EXPECT_FALSE(type_from_name(name)) << name;
+}
+
+TEST(Type, WithTypeCallsTheFormatsStruct) {
+  for (const Type type : testing::all_types()) {
+    const size_t bytes = with_type(type, []<class T>() { return sizeof(typename T::Block); });
+    EXPECT_EQ(bytes, traits(type).block_bytes) << type_name(type);
+  }
+  EXPECT_TRUE(with_type(Type::Q6_K, []<class T>() { return std::is_same_v<T, Q6_K>; }));
+}
+
+TEST(WeightView, FindsRowsAndExperts) {
+  const auto x = testing::normals(int64_t{3} * 4 * 256, 1);
+  const auto bytes = testing::encode(Type::Q4_K, x);
+  const WeightView experts = {Type::Q4_K, {3, 4, 256}, bytes.data()};
+  EXPECT_EQ(experts.row_size_bytes(), 144u);
+  EXPECT_EQ(experts.size_bytes(), bytes.size());
+  const WeightView last = experts.expert(2);
+  EXPECT_EQ(last.shape, (Shape{4, 256}));
+  EXPECT_EQ(last.row(3), bytes.data() + 11 * 144);
+  EXPECT_TRUE(WeightView{}.empty());
+}
+
+}  // namespace
+}  // namespace sw

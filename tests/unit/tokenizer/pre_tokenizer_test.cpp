@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MIT
+#include "tokenizer/pre_tokenizer.h"
+
+#include <cstring>
+#include <gtest/gtest.h>
+#include <map>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "support/test_data.h"
+#include "tokenizer/normalizer.h"
+
+namespace sw {
+namespace {
+
+using Pieces = std::vector<std::string_view>;
+
+PreTokenizer named(std::string_view name) {
+  const NamedPreTokenizer* found = find_pre_tokenizer(name);
+  SW_ASSERT(found);
+  return PreTokenizer({found->patterns.begin(), found->patterns.end()});
+}
+
+Pieces split(const PreTokenizer& pre_tokenizer, std::string_view text) {
+  Pieces pieces;
+  pre_tokenizer.split(text, pieces);
+  return pieces;
+}
+
+/// tests/tools/make_pretokenizer_fixture.py: mixed strings and, per column, a hash for each.
+struct Fixture {
+  std::vector<std::string> strings;
+  std::map<std::string, std::vector<uint32_t>> columns;
+};
+
+Fixture read_fixture() {
+  const std::string file = read_file(testing::source_dir() / "tests/data/pretokenizer/mixed.bin");
+  size_t at = 0;
+  const auto number = [&](size_t n_bytes) {
+    uint32_t value = 0;
+    std::memcpy(&value, file.data() + at, n_bytes);
+    at += n_bytes;
+    return value;
+  };
+  const auto text = [&](size_t length_bytes) {
+    const uint32_t n = number(length_bytes);
+    at += n;
+    return file.substr(at - n, n);
+  };
+  Fixture fixture;
+  std::vector<std::string> names(number(4));
+  for (std::string& name : names) name = text(1);
+  fixture.strings.resize(number(4));
+  for (std::string& s : fixture.strings) s = text(2);
+  for (const std::string& name : names) {
+    for (size_t i = 0; i < fixture.strings.size(); ++i) fixture.columns[name].push_back(number(4));
+  }
+  EXPECT_EQ(at, file.size());
+  return fixture;
+}
+
+/// FNV-1a 64, its halves xored.
+uint32_t hash(std::string_view bytes) {
+  uint64_t h = 0xCBF29CE484222325;
+  for (const char byte : bytes) h = (h ^ static_cast<uint8_t>(byte)) * 0x100000001B3;
+  return static_cast<uint32_t>(h >> 32 ^ h);
+}
+
+uint32_t hash(const Pieces& pieces) {
+  std::string lengths;
+  for (const std::string_view piece : pieces) {
+    const auto length = static_cast<uint32_t>(piece.size());
+    lengths.append(reinterpret_cast<const char*>(&length), sizeof length);
+  }
+  return hash(std::string_view(lengths));
+}
+
+TEST(PreTokenizer, CutsTenThousandMixedStringsAsTheLibraryDoes) {
+  const Fixture fixture = read_fixture();
+  ASSERT_EQ(fixture.strings.size(), 10'000u);
+  for (const NamedPreTokenizer& entry : named_pre_tokenizers()) {
+    const PreTokenizer pre_tokenizer = named(entry.name);
+    ASSERT_TRUE(fixture.columns.contains(std::string(entry.name))) << entry.name << ": make the fixture anew";
+    const auto& expected = fixture.columns.at(std::string(entry.name));
+    size_t wrong = 0;
+    for (size_t i = 0; i < expected.size(); ++i) {
+      const Pieces pieces = split(pre_tokenizer, fixture.strings[i]);
+      if (hash(pieces) == expected[i] || ++wrong > 5) continue;
+      std::string shown;
+      for (const std::string_view piece : pieces) shown += "[" + std::string(piece) + "]";
+      ADD_FAILURE() << entry.name << ", string " << i << ": " << shown;
+    }
+    EXPECT_EQ(wrong, 0u) << entry.name;
+  }
+}
+
+TEST(Normalizer, EqualsTheLibrarysOnTenThousandMixedStrings) {
+  const Fixture fixture = read_fixture();
+  size_t changed = 0;
+  for (size_t i = 0; i < fixture.strings.size(); ++i) {
+    const std::string& text = fixture.strings[i];
+    const std::string composed = nfc(text);
+    EXPECT_EQ(hash(std::string_view(composed)), fixture.columns.at("nfc")[i]) << text;
+    EXPECT_TRUE(may_need_nfc(text) || composed == text) << text;
+    changed += composed != text;
+  }
+  EXPECT_GT(changed, 500u);
+}
+
+TEST(PreTokenizer, PiecesAreTheWholeText) {
+  const Fixture fixture = read_fixture();
+  const PreTokenizer pre_tokenizer = named("deepseek-v3");
+  for (const std::string& text : fixture.strings) {
+    std::string joined;
+    for (const std::string_view piece : split(pre_tokenizer, text)) {
+      EXPECT_FALSE(piece.empty());
+      joined += piece;
+    }
+    EXPECT_EQ(joined, text);
+  }
+}
+
+TEST(PreTokenizer, RunsOfInvalidBytesAreTheirOwnPieces) {
+  const PreTokenizer pre_tokenizer = named("qwen2");
+  EXPECT_EQ(split(pre_tokenizer, "ab\xFF\xFE\xC3 cd\xE2\x82"),
+            (Pieces{"ab", "\xFF\xFE\xC3", " cd", "\xE2\x82"}));
+  EXPECT_EQ(split(pre_tokenizer, "\xED\xA0\x80\x80"), (Pieces{"\xED\xA0\x80\x80"}));
+  EXPECT_EQ(split(pre_tokenizer, ""), Pieces{});
+}
+
+TEST(PreTokenizer, WhatLiesBetweenMatchesIsKept) {
+  EXPECT_EQ(split(PreTokenizer({"b+"}), "abbac"), (Pieces{"a", "bb", "ac"}));
+  EXPECT_EQ(split(PreTokenizer({"b+", "c"}), "abbacca"), (Pieces{"a", "bb", "a", "c", "c", "a"}));
+  EXPECT_EQ(split(PreTokenizer({}), "as it is"), (Pieces{"as it is"}));
+}
+
+// As the `tokenizers` library cuts these (its regular expressions are Oniguruma's Ruby dialect).
+TEST(Regex, ReadsTheDialectOfTokenizerJson) {
+  const auto cut = [](const char* pattern, std::string_view text) {
+    return split(PreTokenizer({pattern}), text);
+  };
+  EXPECT_EQ(cut("x*", "axxb"), (Pieces{"a", "xx", "b"}));
+  EXPECT_EQ(cut("(?=b)", "abab"), (Pieces{"a", "ba", "b"}));
+  EXPECT_EQ(cut("a+$", "aa\naa"), (Pieces{"aa", "\n", "aa"}));
+  EXPECT_EQ(cut("^a", "a\na"), (Pieces{"a", "\n", "a"}));
+  EXPECT_EQ(cut("a.b", "a\nb a b"), (Pieces{"a\nb ", "a b"}));
+  EXPECT_EQ(cut("a++a", "aaab"), (Pieces{"aaab"}));
+  EXPECT_EQ(cut("\\p{N}{1,3}+", "1234567"), (Pieces{"1234567"})) << "an interval is never possessive";
+  EXPECT_EQ(cut("(?:\\p{N}x){1,2}+4", "1x2x3x4"), (Pieces{"1x2x3x4"}));
+  EXPECT_EQ(cut("é{2}+", "éééé"), (Pieces{"éééé"}));
+  EXPECT_EQ(cut("\\s+", "a\u180E\u0085\u00A0b"), (Pieces{"a\u180E", "\u0085\u00A0", "b"}))
+      << "U+180E is no white space";
+  EXPECT_EQ(cut("[^\\s]+", "a\u180E\u3000b"), (Pieces{"a\u180E", "\u3000", "b"}));
+  EXPECT_EQ(cut("(?i:'s|k)", "'ſx\u212A"), (Pieces{"'ſ", "x", "\u212A"}));
+  EXPECT_EQ(cut("{x}", "a{x}"), (Pieces{"a", "{x}"}));
+  EXPECT_EQ(cut("\\x{41}", "xAx"), (Pieces{"x", "A", "x"}));
+}
+
+TEST(Regex, RefusesWhatTheDialectsReadDifferently) {
+  for (const char* pattern :
+       {"[\\p{L}&&[^a]]+", "\\h", "\\w+", "\\R", "(?m:a.b)", "(?R)", "(?1)", "(*LIMIT_MATCH=1)a", "(a", "a)",
+        "[a", "\\p{L", "\\p{Nonsense}", "a**?*", "[]a]", "\\", "*"}) {
+    EXPECT_THROW(Regex{pattern}, Error) << pattern;
+  }
+  EXPECT_THROW(Regex{std::string(70'000, 'a')}, Error);
+  EXPECT_THROW(Regex{std::string(20'000, '(') + std::string(20'000, ')')}, Error);
+  EXPECT_THROW(PreTokenizer(std::vector<std::string>(100, "a")), Error);
+}
+
+TEST(Regex, EndlessBacktrackingIsAnError) {
+  const Regex hostile("(?:a|aa)+$");
+  EXPECT_THROW(hostile.for_each_match(std::string(5000, 'a') + '!', [](size_t, size_t) {}), Error);
+}
+
+TEST(PreTokenizer, NamesAreFoundByPatternAndMeaning) {
+  for (const NamedPreTokenizer& entry : named_pre_tokenizers()) {
+    const std::vector<std::string> patterns(entry.patterns.begin(), entry.patterns.end());
+    const NamedPreTokenizer* match = match_pre_tokenizer(patterns, entry.ignore_merges);
+    ASSERT_TRUE(match) << entry.name;
+    EXPECT_EQ(match->name, entry.name);
+    EXPECT_FALSE(match_pre_tokenizer(patterns, !entry.ignore_merges)) << entry.name;
+  }
+  EXPECT_FALSE(find_pre_tokenizer("qwen"));
+  EXPECT_FALSE(match_pre_tokenizer({"a"}, false));
+}
+
+}  // namespace
+}  // namespace sw
