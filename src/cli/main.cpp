@@ -41,14 +41,18 @@ int run_program(int argc, char** argv) {
     std::fputs(program.help().c_str(), stderr);
     return kExitUsage;
   }
+  const std::string& first = arguments.back();
+  if (!first.starts_with('-') && !program.get_subcommand_no_throw(first)) {
+    return fail(kExitUsage, "unknown subcommand: " + printable(first, 60) + " (switchyard -h lists them)");
+  }
   try {
     program.parse(std::move(arguments));
+    return action();
   } catch (const CLI::Success& e) {
     return program.exit(e);  // --help, --version
   } catch (const CLI::ParseError& e) {
     return fail(kExitUsage, printable(e.what()) + " (-h shows the usage)");
   }
-  return action();
 }
 
 }  // namespace

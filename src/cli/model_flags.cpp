@@ -110,6 +110,7 @@ std::unique_ptr<Model> load_model(const ModelFlags& flags) {
   options.progress = bar.callback();
   auto model = std::make_unique<Model>(model_path(flags.model), options);
   bar.finish();
+  for (const std::string& key : model->overridden()) log::info("overridden: {}", key);
   for (const std::string& note : model->notes()) log::info("{}", note);
   return model;
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <chrono>
+#include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <fmt/core.h>
 #include <memory>
 #include <optional>
@@ -30,7 +32,7 @@ struct RunFlags {
   std::optional<uint64_t> seed = {};
   std::optional<float> temperature = {}, top_p = {}, min_p = {};
   std::optional<int> top_k = {};
-  bool routing = false, special = false, hide_prompt = false;
+  bool routing = false, special = false, hide_prompt = false, ignore_eos = false;
 };
 
 /// Flags win over the file's recommendation, which wins over our defaults.
@@ -92,7 +94,10 @@ int run(const RunFlags& flags) {
               model->hparams().n_ctx_train);
   }
   const std::string prompt = read_prompt(flags);
-  const SamplerParams sampler = sampler_params(flags, model->file());
+  SamplerParams sampler = sampler_params(flags, model->file());
+  if (flags.ignore_eos) {
+    for (const int32_t end : tokenizer.end_of_generation()) sampler.logit_bias.push_back({end, -INFINITY});
+  }
   const std::vector<int32_t> ids = tokenizer.encode(prompt, {.parse_special = true, .add_special = true});
   const SequenceId id = engine.submit({.prompt = ids,
                                        .n_predict = flags.n_predict,
@@ -151,6 +156,8 @@ void add_run(CLI::App& program, Action& action) {
   command->add_option("--top-p", flags->top_p, "only the best tokens that make up P together; 1: off");
   command->add_option("--min-p", flags->min_p,
                       "only tokens at least P times as probable as the best; 0: off");
+  command->add_flag("--ignore-eos", flags->ignore_eos,
+                    "never choose an end token: go on until -n or the context ends it");
   command->add_flag("--routing", flags->routing, "end with a heat map of layers x experts");
   command->add_flag("--special", flags->special, "print special tokens too");
   command->add_flag("--no-display-prompt", flags->hide_prompt, "print only what was generated");

@@ -35,6 +35,19 @@ int64_t count_layers(const GgufFile& file) {
   return n_layer;
 }
 
+/// One part of a split alone would come out looking like a whole model.
+void refuse_lone_part(const GgufFile& file) {
+  constexpr const char* kKey = "split.tensors.count";
+  const auto n_tensor = static_cast<int64_t>(file.tensors().size());
+  const int64_t n_claimed = file.get_int(kKey).value_or(n_tensor);
+  if (n_claimed == n_tensor) return;
+  throw Error({.what = "this file is one part of a split",
+               .where = file.name() + ", key " + kKey,
+               .expected = fmt::format("{} tensors", n_claimed),
+               .got = std::to_string(n_tensor),
+               .hint = "merge the parts first"});
+}
+
 /// A rule of the user's first, then the mix. Tensors that every mix leaves in F32 are beyond the rules.
 MixChoice choose(const QuantMix& mix, TypeRules& rules, const MixTensor& tensor) {
   const bool is_matrix = choose_type({.base = Type::F16}, tensor).type == Type::F16;
@@ -115,6 +128,7 @@ QuantizeReport quantize(const fs::path& in, const fs::path& out, std::string_vie
                         const QuantizeOptions& options) {
   const QuantMix& mix = quant_mix(mix_name);
   const GgufFile file(in);
+  refuse_lone_part(file);
   const QuantizeReport report = plan(file, mix, options);
   if (options.dry_run) return report;
   refuse_same_file(in, out);

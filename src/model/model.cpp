@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "base/log.h"
 
 namespace sw {
 namespace {
@@ -18,7 +17,6 @@ GgufFile open_with_overrides(const std::filesystem::path& path, const std::vecto
   for (const KeyOverride& o : overrides) {
     file.set(o.key, o.value);
     overridden.push_back(o.key);
-    log::info("override: {}", o.key);
   }
   return file;
 }

@@ -20,7 +20,7 @@ struct KeyOverride {
   std::string key = {};
   GgufValue value = {};
 };
-/// "bailingmoe2.expert_used_count=int:4"; types int, float, bool, str. Throws sw::Error.
+/// "general.name=str:Fox"; types int, float, bool, str. Throws sw::Error.
 KeyOverride parse_key_override(const std::string& text);
 
 struct LoadOptions {
@@ -62,8 +62,8 @@ class Model {
   void add_tensor(const TensorSpec& spec, int layer);
   void read_in(const Progress& progress) const;
 
+  std::vector<std::string> overridden_;  // filled while file_ is made
   GgufFile file_;
-  std::vector<std::string> overridden_;
   const ArchSpec* arch_ = nullptr;
   std::vector<ReadKey> read_keys_;
   HParams hparams_;

@@ -152,7 +152,7 @@ std::vector<BrokenFile> broken_safetensors_json() {
       {"header_not_json.safetensors", safetensors_bytes("{\"a\":nonsense}", 0), "offset"},
       {"header_cut.safetensors", safetensors_bytes("{\"a\":{", 0), "offset"},
       {"header_two_values.safetensors", safetensors_bytes("{}{}", 0), "offset"},
-      {"header_array.safetensors", safetensors_bytes("[1]", 0), "JSON object"},
+      {"header_array.safetensors", safetensors_bytes("[]", 0), "header is not a JSON object"},
       {"header_bad_utf8.safetensors", safetensors_bytes("{\"\xff\xfe\":{}}", 0), "offset"},
       {"nested_arrays_100k.safetensors", safetensors_bytes(open_100k + repeat("]", 100'000) + "}", 0),
        "nested"},

@@ -2,6 +2,7 @@
 #include "engine/sampler/candidates.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "base/math.h"
 
@@ -19,6 +20,17 @@ void Candidates::assign(std::span<const float> logits) {
   items_.reserve(logits.size());
   for (size_t i = 0; i < logits.size(); ++i) {
     if (logits[i] == logits[i]) items_.push_back({static_cast<int32_t>(i), logits[i], 0.0f});
+  }
+}
+
+void Candidates::add_bias(std::span<const LogitBias> biases) {
+  for (const LogitBias& b : biases) {
+    // Ids rise until the first sort.
+    const auto at = std::lower_bound(items_.begin(), items_.end(), b.id,
+                                     [](const Candidate& c, int32_t id) { return c.id < id; });
+    if (at == items_.end() || at->id != b.id) continue;
+    at->logit += b.bias;
+    if (!(at->logit > -std::numeric_limits<float>::infinity())) items_.erase(at);
   }
 }
 

@@ -13,12 +13,19 @@ struct Candidate {
   float p = 0;  ///< filled by softmax()
 };
 
+struct LogitBias {
+  int32_t id = 0;
+  float bias = 0;  ///< added to the token's logit; -inf: never chosen
+};
+
 /// The tokens that may come next, best first once sorted. Ties go to the lower id; sums run from the
 /// best down; so a seed gives the same text on every machine.
 class Candidates {
  public:
   /// All of a vocabulary. NaN logits are left out.
   void assign(std::span<const float> logits);
+  /// After assign(), before any sort.
+  void add_bias(std::span<const LogitBias> biases);
   void sort();
   /// Sorts and sets every p.
   void softmax();

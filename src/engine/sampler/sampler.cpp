@@ -73,7 +73,8 @@ void check(const char* flag, double value, bool ok, const char* expected) {
 
 }  // namespace
 
-Sampler::Sampler(const SamplerParams& p) : greedy_(p.temperature == 0.0f), rng_(p.seed) {
+Sampler::Sampler(const SamplerParams& p)
+    : logit_bias_(p.logit_bias), greedy_(p.temperature == 0.0f), rng_(p.seed) {
   check("--temp", p.temperature, p.temperature >= 0 && std::isfinite(p.temperature), "0 or more");
   check("--top-k", p.top_k, p.top_k >= 0, "0 (off) or more");
   check("--top-p", p.top_p, p.top_p >= 0 && p.top_p <= 1, "0 to 1");
@@ -87,6 +88,7 @@ Sampler::Sampler(const SamplerParams& p) : greedy_(p.temperature == 0.0f), rng_(
 
 int32_t Sampler::sample(std::span<const float> logits) {
   candidates_.assign(logits);
+  candidates_.add_bias(logit_bias_);
   if (candidates_.empty())
     throw Error(
         {.what = "the model's logits are all NaN", .hint = "the file is damaged, or its values overflow"});

@@ -18,6 +18,7 @@ struct SamplerParams {
   float top_p = 0.95f;
   float min_p = 0.05f;
   uint64_t seed = 0;
+  std::vector<LogitBias> logit_bias = {};
 };
 
 /// One step of the chain: removes candidates or changes their logits.
@@ -27,16 +28,18 @@ class SamplerStep {
   virtual void apply(Candidates& candidates) = 0;
 };
 
-/// Chooses tokens for one sequence: top-k, top-p, min-p, temperature, then a draw. The same seed and
+/// Chooses tokens for one sequence: biases, top-k, top-p, min-p, temperature, then a draw. The same seed and
 /// logits give the same tokens on every machine.
 class Sampler {
  public:
   /// Throws sw::Error where a value is out of range.
   explicit Sampler(const SamplerParams& params);
-  /// One token; `logits` [n_vocab]. Throws sw::Error where every logit is NaN.
+  /// One token; `logits` [n_vocab]. Throws sw::Error where no token is left: every logit NaN or biased to
+  /// -inf.
   int32_t sample(std::span<const float> logits);
 
  private:
+  std::vector<LogitBias> logit_bias_;
   bool greedy_;
   Rng rng_;
   std::vector<std::unique_ptr<SamplerStep>> steps_;

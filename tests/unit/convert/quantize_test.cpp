@@ -163,7 +163,7 @@ TEST_F(Quantize, RefusesUnknownMixAndItsOwnInput) {
   EXPECT_NO_THROW(GgufFile{in()});
 }
 
-TEST_F(Quantize, DropsWhatBelongsToASplitAndRefusesImpossibleBlockCounts) {
+TEST_F(Quantize, DropsTheKeysOfASplitAndRefusesCountsThatCannotBe) {
   const auto rewrite = [&](const char* key, GgufValue value) {
     const auto changed = dir_.path() / "changed.gguf";
     const GgufFile source(in());
@@ -179,6 +179,9 @@ TEST_F(Quantize, DropsWhatBelongsToASplitAndRefusesImpossibleBlockCounts) {
   run("Q8_0");
   EXPECT_FALSE(GgufFile(out()).find("split.no"));
   std::filesystem::remove(out());
+  rewrite("split.tensors.count", GgufValue::i32(80));
+  EXPECT_CONTAINS(refusal("Q8_0"), "one part of a split");
+  rewrite("split.tensors.count", GgufValue::i32(40));
   rewrite("bailingmoe2.block_count", GgufValue::u64(uint64_t{1} << 61));
   EXPECT_CONTAINS(refusal("Q4_0"), "more blocks than it has tensors");
 }

@@ -199,6 +199,12 @@ TEST(Route, AGroupWithoutMembersIsNeverKept) {
   EXPECT_EQ(sorted(r.ids), (Ids{2, 4, 5}));
 }
 
+TEST(Route, AGroupWhoseSumOverflowsStillHasMembers) {
+  constexpr float kMax = std::numeric_limits<float>::max();
+  const Floats logits(4, 0.0f), bias = {-kInf, -kInf, -kMax, -kMax};
+  EXPECT_EQ(OneLayer(sigmoid_spec(4, 1, 2, 1))(logits, bias).ids, Ids{2});
+}
+
 TEST(Route, FewerThanKLeftEmptiesTheLastSlots) {
   const RoutingPolicy policy{.masks = {{.layer = 0, .first = 0, .last = 5}}};
   const OwnedRouting r = OneLayer(sigmoid_spec(8, 4, 4, 2), policy)(Floats(8, 1.0f));

@@ -26,10 +26,10 @@ struct WeightBlock {
   __m256 min;       ///< of the groups, in ActQ8's order; unset for a signed format
 };
 
-constexpr int64_t kTokenTile = 2;    ///< tokens of a micro-tile
-constexpr int64_t kRowTile = 3;      ///< weight rows of a micro-tile
-constexpr int64_t kTileBlocks = 192;  ///< unpacked blocks kept on the stack: 22 KiB of the L1 cache
-constexpr int64_t kMaxTileRows = 24;
+/// A micro-tile is 3 weight rows times 2 tokens: 6 integer sums and 6 results in 16 registers.
+constexpr int64_t kRowTile = 3, kTokenTile = 2;
+/// Unpacked rows are kept on the stack for all tokens: 33 KiB, most of an L1 cache.
+constexpr int64_t kTileBlocks = 96, kMaxTileRows = 12;
 
 /// Keeps a value in a register here and now. Left alone, GCC regroups the integer sums below into trees,
 /// which need more registers than there are.
@@ -59,7 +59,7 @@ SW_AVX2_INLINE void add_groups(const WeightBlock* const (&w)[R], const ActQ8* co
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r) {
       weight[r] = w[r]->q[4 * odd + k];
-      if (R * T > 1) pin(weight[r]);
+      pin(weight[r]);
       magnitude[r] = _mm256_abs_epi8(weight[r]);
     }
 #pragma GCC unroll 4
@@ -125,17 +125,12 @@ struct Int8Matmul {
     return Format::unpack(padded);
   }
 
-  template <int T>
-  void take_acts(int64_t t, const ActQ8* (&x)[T]) const {
-#pragma GCC unroll 4
-    for (int i = 0; i < T; ++i) x[i] = reinterpret_cast<const ActQ8*>(args.act(t + i, act_bytes));
-  }
-
-  /// R rows from `r` on and T tokens from `t` on; weights(i, b) gives block b of row r + i.
+  /// R rows from `r` on and T tokens from `t` on; weights.add(b, ...) adds their products with block b.
   template <int R, int T, class Weights>
   void micro_tile(int64_t r, int64_t t, const Weights& weights) const {
     const ActQ8* x[T];
-    take_acts<T>(t, x);
+#pragma GCC unroll 4
+    for (int j = 0; j < T; ++j) x[j] = reinterpret_cast<const ActQ8*>(args.act(t + j, act_bytes));
     __m256 acc[R][T];
 #pragma GCC unroll 4
     for (int i = 0; i < R; ++i) {
@@ -154,20 +149,21 @@ struct Int8Matmul {
     }
   }
 
-  /// Weights unpacked on the way, one row after the other: for few tokens.
+  /// One row's weights, unpacked on the way.
   struct Stored {
     const Int8Matmul& matmul;
     const std::byte* row;
 
     template <int R, int T>
-    SW_AVX2_INLINE void add(int64_t b, const ActQ8* const (&x)[T], __m256 (&acc)[1][T]) const {
+    SW_AVX2_INLINE void add(int64_t b, const ActQ8* const (&x)[T], __m256 (&acc)[R][T]) const {
+      static_assert(R == 1);
       const WeightBlock block = matmul.unpack(row, b);
       const WeightBlock* const w[1] = {&block};
       add_block<Format>(w, x, acc);
     }
   };
 
-  /// Weights unpacked before, for many tokens.
+  /// Rows that were unpacked before.
   struct Tile {
     const WeightBlock* blocks;
     int64_t n_block;
@@ -181,19 +177,21 @@ struct Int8Matmul {
     }
   };
 
+  /// One or two tokens from `t` on.
   template <int R, class Weights>
-  void micro_tile(int64_t r, int64_t t, int64_t n_token, const Weights& weights) const {
-    if (n_token == 1) return micro_tile<R, 1>(r, t, weights);
-    if (kTokenTile > 2 && n_token == 2) return micro_tile<R, 2>(r, t, weights);
-    if (kTokenTile > 3 && n_token == 3) return micro_tile<R, 3>(r, t, weights);
-    micro_tile<R, kTokenTile>(r, t, weights);
+  void tokens(int64_t r, int64_t t, const Weights& weights) const {
+    if (args.n_token - t >= kTokenTile) {
+      micro_tile<R, kTokenTile>(r, t, weights);
+    } else {
+      micro_tile<R, 1>(r, t, weights);
+    }
   }
 
   /// One row after the other: a pure stream, as the processor's prefetcher likes it.
   void run_stored() const {
     for (int64_t t = 0; t < args.n_token; t += kTokenTile) {
       for (int64_t r = args.row_begin; r < args.row_end; ++r) {
-        micro_tile<1>(r, t, args.n_token - t, Stored{*this, args.weights + r * row_bytes});
+        tokens<1>(r, t, Stored{*this, args.weights + r * row_bytes});
       }
     }
   }
@@ -207,18 +205,18 @@ struct Int8Matmul {
     for (int64_t t = 0; t < args.n_token; t += kTokenTile) {
       int64_t r = begin;
       for (; r + kRowTile <= end; r += kRowTile) {
-        micro_tile<kRowTile>(r, t, args.n_token - t, Tile{tile + (r - begin) * n_block, n_block});
+        tokens<kRowTile>(r, t, Tile{tile + (r - begin) * n_block, n_block});
       }
-      if (r < end) micro_tile<1>(r, t, args.n_token - t, Tile{tile + (r - begin) * n_block, n_block});
+      for (; r < end; ++r) tokens<1>(r, t, Tile{tile + (r - begin) * n_block, n_block});
     }
   }
 
-  /// Unpacks a tile of rows once for all tokens, unless there are few tokens or the rows are too long.
+  /// Unpacks rows on the way for few tokens and for rows too long to keep, else once for all tokens.
   void run() const {
-    const int64_t fitting = kTileBlocks / n_block / kRowTile * kRowTile;
-    if (args.n_token <= kTokenTile || fitting == 0) return run_stored();
+    int64_t n_row = n_block * kMaxTileRows <= kTileBlocks ? kMaxTileRows : kTileBlocks / n_block;
+    if (n_row > kRowTile) n_row -= n_row % kRowTile;
+    if (args.n_token <= kTokenTile || n_row == 0) return run_stored();
     WeightBlock tile[kTileBlocks];
-    const int64_t n_row = fitting < kMaxTileRows ? fitting : kMaxTileRows;
     for (int64_t r = args.row_begin; r < args.row_end; r += n_row) {
       run_tile(tile, r, r + n_row < args.row_end ? r + n_row : args.row_end);
     }

@@ -27,18 +27,18 @@ struct Q4_1 {
   }
 
   static void encode(const float* x, const float* /*importance*/, Block& block) {
-    float least = clean(x[0], kMaxMagnitude), most = least;
+    float least = clean_weight(x[0], kMaxMagnitude), most = least;
     for (int i = 1; i < 32; ++i) {
-      const float v = clean(x[i], kMaxMagnitude);
+      const float v = clean_weight(x[i], kMaxMagnitude);
       least = std::min(least, v);
       most = std::max(most, v);
     }
     const float d = (most - least) / 15;
-    const float inv = inverse(d);
+    const float inv = inverse_scale(d);
     block.d = scale_bits(d);
     block.m = scale_bits(least);
     const auto quantize = [&](float v) {
-      return std::min(static_cast<int>((clean(v, kMaxMagnitude) - least) * inv + 0.5f), 15);
+      return std::min(static_cast<int>((clean_weight(v, kMaxMagnitude) - least) * inv + 0.5f), 15);
     };
     for (int i = 0; i < 16; ++i) {
       block.q[i] = static_cast<uint8_t>(quantize(x[i]) | (quantize(x[i + 16]) << 4));

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT
+// The program as a user meets it: exit codes, one-line errors, what goes to stdout.
+#include <algorithm>
+#include <csignal>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "formats/gguf.h"
+#include "formats/safetensors.h"
+#include "support/broken_files.h"
+#include "support/process.h"
+#include "support/test_data.h"
+
+namespace sw {
+namespace {
+
+using testing::ProcessResult;
+using testing::run_switchyard;
+using Arguments = std::vector<std::string>;
+
+std::string write(const testing::TempDir& temp, const std::string& name, const std::string& bytes) {
+  const std::filesystem::path path = temp.path() / name;
+  std::ofstream(path, std::ios::binary) << bytes;
+  return path;
+}
+
+/// One clear line that begins with "error: ", nothing on stdout.
+void expect_refused(const Arguments& arguments, int exit_code, const std::string& says) {
+  const ProcessResult r = run_switchyard(arguments);
+  const std::string all = ::testing::PrintToString(arguments) + "\n" + r.err;
+  EXPECT_EQ(r.exit_code, exit_code) << all;
+  EXPECT_EQ(std::count(r.err.begin(), r.err.end(), '\n'), 1) << all;
+  EXPECT_TRUE(r.err.starts_with("error: ")) << all;
+  EXPECT_NE(r.err.find(says), std::string::npos) << all << "does not say: " << says;
+  EXPECT_EQ(r.out, "") << all;
+}
+
+TEST(Cli, WrongUseIsOneLineAndExit2) {
+  expect_refused({"run", "--no-such-flag"}, 2, "--no-such-flag");
+  expect_refused({"no-such-command"}, 2, "no-such-command");
+  expect_refused({"run", "-p", "x", "-n", "many"}, 2, "--predict");
+  expect_refused({"run", "-p", "x", "-t", "0"}, 2, "--threads");
+  expect_refused({"perplexity"}, 2, "--file");
+  expect_refused({"trace", "--out", "x"}, 2, "--ids-file");
+  expect_refused({"convert"}, 2, "hf_dir");
+  EXPECT_EQ(run_switchyard({}).exit_code, 2);
+}
+
+TEST(Cli, BadModelPathsAreOneLineAndExit1) {
+  const testing::TempDir temp;
+  const std::string text = write(temp, "story.txt", "Once upon a time there was a text file.\n");
+  expect_refused({"run", "-p", "x", "-m", temp.path()}, 1, "folder");
+  expect_refused({"run", "-p", "x", "-m", text}, 1, "story.txt");
+  expect_refused({"run", "-p", "x", "-m", temp.path() / "missing.gguf"}, 1, "No such file");
+  expect_refused({"run", "-p", "x", "-m", write(temp, "empty.gguf", "")}, 1, "empty.gguf");
+  if (geteuid() != 0) {  // root may read everything
+    const std::string secret = write(temp, "secret.gguf", "GGUF");
+    std::filesystem::permissions(secret, std::filesystem::perms::none);
+    expect_refused({"run", "-p", "x", "-m", secret}, 1, "Permission denied");
+  }
+  expect_refused({"run", "-p", "x", "-m", "/dev/null"}, 1, "not a regular file");
+}
+
+TEST(Cli, BadPromptsAreOneLineAndExit1) {
+  expect_refused({"run", "-p", ""}, 1, "the prompt is empty");
+  std::string long_prompt;
+  for (int i = 0; i < 2000; ++i) long_prompt += "fox ";
+  expect_refused({"run", "-p", long_prompt}, 1, "does not fit in the context");
+}
+
+TEST(Cli, BadRoutingIsOneLineAndExit1) {
+  for (const Arguments& flags : {Arguments{"--experts", "0"},
+                                 {"--experts", "17"},
+                                 {"--experts", "-3"},
+                                 {"--experts", "x"},
+                                 {"--experts", "0-99=2"},
+                                 {"-ser", "1,nan"},
+                                 {"-ser", "1"},
+                                 {"--expert-mask", "1:0-31"},
+                                 {"--expert-mask", "40:1"},
+                                 {"-ger", "-no-ger"}}) {
+    Arguments arguments{"run", "-p", "x"};
+    arguments.insert(arguments.end(), flags.begin(), flags.end());
+    expect_refused(arguments, 1, "");
+  }
+  expect_refused({"run", "-p", "x", "--override-kv", "nonsense"}, 1, "KEY=TYPE:VALUE");
+  expect_refused({"run", "-p", "x", "--override-kv", "bailingmoe2.expert_used_count=int:400"}, 1,
+                 "expert_used_count");
+}
+
+TEST(Cli, BrokenFilesAreOneLineAndExit1) {
+  const testing::TempDir temp;
+  int n = 0;
+  for (const testing::BrokenFile& file : testing::broken_files()) {
+    const std::string path = write(temp, file.name, file.bytes);
+    if (path.ends_with(".safetensors")) {
+      const testing::TempDir folder;
+      std::filesystem::copy(testing::source_dir() / "tests/data/golden/bailing_moe_v2", folder.path());
+      std::filesystem::permissions(folder.path() / "model.safetensors", std::filesystem::perms::owner_all);
+      std::filesystem::copy(path, folder.path() / "model.safetensors",
+                            std::filesystem::copy_options::overwrite_existing);
+      expect_refused({"convert", folder.path(), "-o", temp.path() / "out.gguf"}, 1, file.says);
+    } else {
+      expect_refused({"info", path}, 1, file.says);
+      expect_refused({"run", "-p", "x", "-m", path}, 1, file.says);
+    }
+    ++n;
+  }
+  EXPECT_GE(n, 20);
+}
+
+TEST(Cli, RunGoesOnWithThePrompt) {
+  const Arguments arguments{"run", "-p", "Once upon a time", "-n", "20", "--seed", "1", "--ignore-eos"};
+  const ProcessResult first = run_switchyard(arguments);
+  EXPECT_EQ(first.exit_code, 0) << first.err;
+  EXPECT_TRUE(first.out.starts_with("Once upon a time"));
+  EXPECT_NE(first.err.find("prefill: "), std::string::npos);
+  EXPECT_EQ(run_switchyard(arguments).out, first.out) << "a seed gives one text";
+  Arguments threads = arguments;
+  threads.insert(threads.end(), {"-t", "1", "-ub", "3"});
+  EXPECT_EQ(run_switchyard(threads).out, first.out) << "threads and u-batch change nothing";
+  const ProcessResult routed =
+      run_switchyard({"run", "-p", "The fox", "-n", "5", "--routing", "--ignore-eos"});
+  EXPECT_NE(routed.out.find("layer"), std::string::npos) << "a heat map";
+  EXPECT_EQ(run_switchyard({"run", "-p", "The fox", "-n", "0", "--no-display-prompt"}).out, "\n");
+}
+
+TEST(Cli, FlagsComeFromTheEnvironmentToo) {
+  const ProcessResult flag = run_switchyard({"run", "-p", "A", "-n", "12", "--temp", "0", "--experts", "1"});
+  const ProcessResult environment = run_switchyard({"run", "-p", "A", "-n", "12", "--temp", "0"},
+                                                   {.environment = {"SWITCHYARD_EXPERTS=1"}});
+  EXPECT_EQ(flag.out, environment.out);
+  EXPECT_EQ(run_switchyard({"run", "-p", "A"}, {.environment = {"SW_ISA=sse9"}}).exit_code, 1);
+}
+
+TEST(Cli, ControlCEndsTheGenerationAndKeepsTheText) {
+  const ProcessResult r =
+      run_switchyard({"run", "-p", "Once upon a time", "--ignore-eos", "-c", "20000", "--no-fused"},
+                     {.signal_after_s = 2, .signal = SIGINT});
+  EXPECT_EQ(r.exit_code, 0) << r.err;
+  EXPECT_TRUE(r.out.starts_with("Once upon a time"));
+  EXPECT_NE(r.err.find("decode: "), std::string::npos) << "speeds are still printed";
+}
+
+TEST(Cli, TokenizeThereAndBack) {
+  const ProcessResult ids = run_switchyard({"tokenize", "-p", "Tell me a story<|role_end|>"});
+  EXPECT_EQ(ids.exit_code, 0) << ids.err;
+  EXPECT_TRUE(ids.out.ends_with(" 6\n")) << ids.out;
+  EXPECT_EQ(run_switchyard({"tokenize", "--detokenize", "-p", ids.out}).out, "Tell me a story<|role_end|>");
+  const ProcessResult plain = run_switchyard({"tokenize", "-p", "<|role_end|>", "--no-parse-special"});
+  EXPECT_GT(std::count(plain.out.begin(), plain.out.end(), ' '), 2);
+  expect_refused({"tokenize", "--detokenize", "-p", "99999999"}, 1, "no token id");
+}
+
+TEST(Cli, InfoTellsAllAndDumps) {
+  const ProcessResult r = run_switchyard({"info", "--override-kv", "bailingmoe2.expert_used_count=int:2"});
+  EXPECT_EQ(r.exit_code, 0) << r.err;
+  for (const char* part :
+       {"expert_used_count = 2  (overridden)", "Q4_K", "bits per weight", "KV cache", "active a token"}) {
+    EXPECT_NE(r.out.find(part), std::string::npos) << part << "\n" << r.out;
+  }
+  const testing::TempDir temp;
+  const std::string out = temp.path() / "dump.safetensors";
+  EXPECT_EQ(run_switchyard({"info", "--dump", "output_norm.weight", "--out", out}).exit_code, 0);
+  EXPECT_EQ(Safetensors(out).require("output_norm.weight").shape, Shape({256}));
+  expect_refused({"info", "--dump", "no.such.tensor", "--out", out}, 1, "no.such.tensor");
+}
+
+TEST(Cli, ConvertQuantizeAndTrace) {
+  const testing::TempDir temp;
+  const std::string folder = testing::source_dir() / "tests/data/golden/bailing_moe_v2";
+  const std::string f32 = temp.path() / "f32.gguf", q8 = temp.path() / "q8.gguf",
+                    trace = temp.path() / "t.safetensors";
+  ProcessResult r = run_switchyard({"convert", folder, "-o", f32, "--outtype", "f32"});
+  ASSERT_EQ(r.exit_code, 0) << r.err;
+  r = run_switchyard({"quantize", f32, q8, "Q4_K_M"});
+  ASSERT_EQ(r.exit_code, 0) << r.err;
+  EXPECT_NE(r.err.find("Q4_K"), std::string::npos) << "rows of 64 fall back, and it says so: " << r.err;
+  const std::string ids = write(temp, "ids.txt", "1 2 3\n4\t5");
+  r = run_switchyard({"trace", "-m", q8, "--ids-file", ids, "--out", trace});
+  ASSERT_EQ(r.exit_code, 0) << r.err;
+  EXPECT_EQ(Safetensors(trace).require("logits").shape, Shape({5, 512}));
+  expect_refused({"trace", "-m", q8, "--ids-file", write(temp, "bad.txt", "1 two"), "--out", trace}, 1,
+                 "offset 2");
+  expect_refused({"trace", "-m", q8, "--ids-file", write(temp, "big.txt", "1 512"), "--out", trace}, 1,
+                 "vocabulary");
+  expect_refused({"quantize", f32, q8, "Q9_Z"}, 1, "Q9_Z");
+  expect_refused({"quantize", f32, temp.path() / "no" / "such" / "folder.gguf", "Q8_0"}, 1, "cannot create");
+}
+
+TEST(Cli, SelftestAndVersion) {
+  const ProcessResult self = run_switchyard({"selftest"});
+  EXPECT_EQ(self.exit_code, 0) << self.out << self.err;
+  EXPECT_NE(self.out.find(" passed, 0 failed"), std::string::npos) << self.out;
+  const ProcessResult version = run_switchyard({"version"});
+  EXPECT_EQ(version.exit_code, 0);
+  EXPECT_NE(version.out.find("Q4_K"), std::string::npos);
+  for (const char* command :
+       {"run", "convert", "quantize", "perplexity", "trace", "tokenize", "info", "selftest", "version"}) {
+    const ProcessResult help = run_switchyard({command, "-h"});
+    EXPECT_EQ(help.exit_code, 0) << command;
+    EXPECT_NE(help.out.find("Usage"), std::string::npos) << command;
+  }
+}
+
+}  // namespace
+}  // namespace sw

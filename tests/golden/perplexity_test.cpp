@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+// fable-ling's perplexity under several routings against its original Python (reference-perplexity.json).
+#include "eval/perplexity.h"
+
+#include <cmath>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "base/cpu.h"
+#include "convert/convert_hf.h"
+#include "engine/engine.h"
+#include "support/test_data.h"
+#include "tokenizer/tokenizer.h"
+
+namespace sw {
+namespace {
+
+constexpr const char* kTexts[] = {"stories-heldout.txt", "pride-and-prejudice.txt", "wikitext2-test.txt"};
+
+/// fable-ling at f32, converted once for all tests of the program.
+const Model* fable_f32() {
+  static const auto made = []() -> std::pair<std::unique_ptr<testing::TempDir>, std::unique_ptr<Model>> {
+    const auto folder = testing::find_data("models/fable-ling");
+    if (!folder) return {};
+    auto temp = std::make_unique<testing::TempDir>();
+    convert_hf(*folder, temp->path() / "f32.gguf", {.out_type = Type::F32});
+    auto model = std::make_unique<Model>(temp->path() / "f32.gguf");
+    return {std::move(temp), std::move(model)};
+  }();
+  return made.second.get();
+}
+
+struct Measure {
+  RoutingPolicy policy = {};
+  int64_t n_ctx = 512, n_chunk = 16, n_ubatch = 512;
+};
+
+double perplexity(const Model& model, const std::filesystem::path& text, const Measure& m) {
+  const Tokenizer tokenizer = Tokenizer::from_gguf(model.file());
+  const std::vector<int32_t> tokens = tokenizer.encode(read_file(text), {.parse_special = false});
+  PolicyTable policies(model.moe_layers(), model.hparams().n_layer, experts_needed(model, m.policy), 2);
+  Forward forward(model, policies, {.n_thread = cpu_facts().n_core, .n_ubatch = m.n_ubatch});
+  return measure_perplexity(
+             forward, model, tokens,
+             {.n_ctx = m.n_ctx, .n_chunk = m.n_chunk, .policy = policies.resolve(m.policy, Phase::Prefill)})
+      .value;
+}
+
+/// The policy that a row's changed config keys mean.
+RoutingPolicy policy_of(const nlohmann::json& config) {
+  RoutingPolicy policy;
+  if (config.contains("n_group")) policy.grouped = false;
+  if (config.contains("num_experts_per_tok")) {
+    policy.experts_prefill = policy.experts_decode = {{.k = config["num_experts_per_tok"].get<int>()}};
+  }
+  return policy;
+}
+
+TEST(FablePerplexity, EveryRowOfThePython) {
+  SW_DATA_OR_SKIP(reference_file, "models/fable-ling/reference-perplexity.json");
+  const auto reference = nlohmann::json::parse(std::ifstream(reference_file));
+  int n_row = 0;
+  for (const auto& row : reference["rows"]) {
+    for (const char* text : kTexts) {
+      SW_DATA_OR_SKIP(path, std::string("text/") + text);
+      const double expected = row[text].get<double>();
+      const double got = perplexity(*fable_f32(), path, {.policy = policy_of(row["config"])});
+      EXPECT_NEAR(got / expected, 1, 1e-3)
+          << row["routing"] << ", " << text << ": " << got << " for " << expected;
+      ++n_row;
+    }
+  }
+  for (const auto& row : reference["rows_c1024"]) {
+    SW_DATA_OR_SKIP(path, "text/stories-heldout.txt");
+    const double expected = row["stories-heldout.txt"].get<double>();
+    const double got = perplexity(*fable_f32(), path, {.n_ctx = 1024, .n_chunk = row["chunks"].get<int>()});
+    EXPECT_NEAR(got / expected, 1, 1e-3) << "chunks of 1024: " << got << " for " << expected;
+    ++n_row;
+  }
+  EXPECT_EQ(n_row, 22);
+}
+
+TEST(FablePerplexity, TheSameForEveryUbatch) {
+  SW_DATA_OR_SKIP(text, "text/stories-heldout.txt");
+  if (!fable_f32()) GTEST_SKIP() << "no ../shared/data/models/fable-ling on this machine";
+  const double expected = perplexity(*fable_f32(), text, {.n_chunk = 4});
+  for (const int64_t n_ubatch : {1, 7, 64, 1300}) {
+    EXPECT_NEAR(perplexity(*fable_f32(), text, {.n_chunk = 4, .n_ubatch = n_ubatch}) / expected, 1, 5e-6)
+        << n_ubatch;
+  }
+}
+
+TEST(FablePerplexity, QuantisedModels) {
+  SW_DATA_OR_SKIP(text, "text/stories-heldout.txt");
+  if (!fable_f32()) GTEST_SKIP() << "no ../shared/data/models/fable-ling on this machine";
+  const double f32 = perplexity(*fable_f32(), text, {});
+  const Model ours(testing::source_dir() / "models" / "fable-ling-Q4_K_M.gguf");
+  EXPECT_NEAR(perplexity(ours, text, {}) / f32, 1, 4e-3);
+  SW_DATA_OR_SKIP(theirs, "interop/fable-ling-Q4_K_M.gguf");
+  constexpr double kMainlines = 50.66;  // its llama-perplexity on its own file, see the interop README
+  EXPECT_NEAR(perplexity(Model(theirs), text, {}) / kMainlines, 1, 2e-3);
+}
+
+TEST(FablePerplexity, ExpertsFlagAndOverrideAgree) {
+  SW_DATA_OR_SKIP(text, "text/stories-heldout.txt");
+  const std::filesystem::path file = testing::source_dir() / "models" / "fable-ling-Q4_K_M.gguf";
+  const Model plain(file);
+  const Model overridden(file, {.overrides = {parse_key_override("bailingmoe2.expert_used_count=int:2")}});
+  RoutingPolicy two;
+  two.experts_prefill = two.experts_decode = {{.k = 2}};
+  EXPECT_EQ(perplexity(plain, text, {.policy = two, .n_chunk = 1}),
+            perplexity(overridden, text, {.n_chunk = 1}));
+}
+
+}  // namespace
+}  // namespace sw

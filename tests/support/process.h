@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <string>
+#include <vector>
+
+namespace sw::testing {
+
+/// What a program printed and how it ended.
+struct ProcessResult {
+  int exit_code = -1;  ///< -signal where a signal ended it
+  std::string out = {}, err = {};
+};
+
+struct ProcessOptions {
+  std::string input = {};                     ///< its standard input
+  std::vector<std::string> environment = {};  ///< "NAME=value", added
+  double signal_after_s = 0;                  ///< > 0: send `signal` then
+  int signal = 0;
+};
+
+/// Runs the built `switchyard` with these arguments and waits for it.
+ProcessResult run_switchyard(const std::vector<std::string>& arguments, const ProcessOptions& options = {});
+
+}  // namespace sw::testing
