@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <cstdio>
+#include <iterator>
 #include <new>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.h"
@@ -23,6 +26,16 @@ constexpr AddCommand kCommands[] = {
 #undef SW_COMMAND
 };
 
+constexpr const char* kCommandNames[] = {
+#define SW_COMMAND(name) #name,
+#include "cli/commands.inc"
+#undef SW_COMMAND
+};
+
+bool is_command(std::string_view name) {
+  return std::find(std::begin(kCommandNames), std::end(kCommandNames), name) != std::end(kCommandNames);
+}
+
 int fail(ExitCode code, const std::string& line) {
   std::fflush(stdout);
   std::fprintf(stderr, "error: %s\n", line.c_str());
@@ -42,7 +55,7 @@ int run_program(int argc, char** argv) {
     return kExitUsage;
   }
   const std::string& first = arguments.back();
-  if (!first.starts_with('-') && !program.get_subcommand_no_throw(first)) {
+  if (!first.starts_with('-') && !is_command(first)) {
     return fail(kExitUsage, "unknown subcommand: " + printable(first, 60) + " (switchyard -h lists them)");
   }
   try {
