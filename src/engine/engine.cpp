@@ -33,7 +33,7 @@ Engine::Engine(const Model& model, const EngineOptions& options)
       default_policy_(options.default_policy),
       policies_(model.moe_layers(), model.hparams().n_layer, experts_max(model, options), kMaxPolicies),
       forward_(model, policies_, options.forward),
-      cache_(Forward::cache_spec(model, n_ctx_ * options.n_parallel, options.cache_type)) {
+      cache_(Forward::cache_spec(model, n_ctx_, options.cache_type, options.n_parallel)) {
   // A default policy that the model cannot do is refused now, not at the first request.
   policies_.release(policies_.resolve(default_policy_, Phase::Prefill));
   policies_.release(policies_.resolve(default_policy_, Phase::Decode));

@@ -34,7 +34,7 @@ class Round {
   Round(Forward& forward, const Model& model, const PerplexityOptions& options, int64_t n_seq)
       : forward_(forward),
         options_(options),
-        cache_(Forward::cache_spec(model, n_seq * options.n_ctx, options.cache_type)) {
+        cache_(Forward::cache_spec(model, options.n_ctx, options.cache_type, n_seq)) {
     for (int64_t i = 0; i < n_seq; ++i) {
       tables_.emplace_back(cache_, options.n_ctx);
       SW_ASSERT(tables_.back().resize(options.n_ctx));

@@ -8,13 +8,15 @@
 
 namespace sw {
 
-CacheSpec Forward::cache_spec(const Model& model, int64_t n_token, Type type) {
+CacheSpec Forward::cache_spec(const Model& model, int64_t n_token, Type type, int64_t n_seq) {
   const HParams& h = model.hparams();
-  return {.n_layer = h.n_layer,
-          .n_head_kv = h.attention.n_head_kv,
-          .head_dim = h.attention.head_dim,
-          .type = type,
-          .n_token = n_token};
+  CacheSpec spec{.n_layer = h.n_layer,
+                 .n_head_kv = h.attention.n_head_kv,
+                 .head_dim = h.attention.head_dim,
+                 .type = type,
+                 .n_token = n_token};
+  spec.n_token = n_seq * spec.n_page() * spec.page_tokens;  // a page belongs to one sequence
+  return spec;
 }
 
 Forward::Forward(const Model& model, const PolicyTable& policies, const ForwardOptions& options)

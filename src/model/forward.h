@@ -62,8 +62,8 @@ class Forward {
   const std::string& explanation() const { return explanation_; }
   /// Activations, routing and scratch.
   size_t buffer_bytes() const { return buffer_bytes_; }
-  /// The cache that this model needs for `n_token` tokens.
-  static CacheSpec cache_spec(const Model& model, int64_t n_token, Type type);
+  /// The cache that this model needs for `n_seq` sequences of `n_token` tokens each.
+  static CacheSpec cache_spec(const Model& model, int64_t n_token, Type type, int64_t n_seq = 1);
 
  private:
   struct Layer {

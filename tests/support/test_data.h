@@ -31,7 +31,7 @@ class TempDir {
 }  // namespace sw::testing
 
 /// Declares `var` (a path) or skips the test aloud.
-#define SW_DATA_OR_SKIP(var, below_data)                                                     \
-  const auto var##_found = ::sw::testing::find_data(below_data);                             \
+#define SW_DATA_OR_SKIP(var, below_data)                                                        \
+  const auto var##_found = ::sw::testing::find_data(below_data);                                \
   if (!var##_found) GTEST_SKIP() << "no ../shared/data/" << (below_data) << " on this machine"; \
-  const std::filesystem::path& var = *var##_found
+  [[maybe_unused]] const std::filesystem::path& var = *var##_found

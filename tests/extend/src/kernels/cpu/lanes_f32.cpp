@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <cstring>
 
 #include "kernels/variants/all.h"
@@ -10,7 +11,7 @@ namespace {
 constexpr int64_t kLanes = 8;
 
 const char* refuses(const MatmulDesc& desc) {
-  return desc.weight == Type::F32 && desc.n_in % kLanes == 0 ? nullptr : "only rows of F32 weights in eights";
+  return desc.weight == Type::F32 ? nullptr : "only F32 weights";
 }
 
 size_t act_bytes(int64_t n_in) { return (static_cast<size_t>(n_in) * sizeof(float) + 63) / 64 * 64; }
@@ -22,7 +23,8 @@ void pack(const float* x, int64_t n_in, std::byte* packed) {
 float dot(const float* w, const float* x, int64_t n) {
   float sums[kLanes] = {};
   for (int64_t i = 0; i < n; i += kLanes) {
-    for (int64_t lane = 0; lane < kLanes; ++lane) sums[lane] += w[i + lane] * x[i + lane];
+    const int64_t n_lane = std::min(kLanes, n - i);
+    for (int64_t lane = 0; lane < n_lane; ++lane) sums[lane] += w[i + lane] * x[i + lane];
   }
   float total = 0.0f;
   for (const float sum : sums) total += sum;

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+#include "arch/spec.h"
+
+#include <gtest/gtest.h>
+#include <limits>
+#include <map>
+#include <set>
+
+#include "base/error.h"
+
+namespace sw {
+namespace {
+
+using Values = std::map<std::string, double, std::less<>>;
+
+KeyLookup from(const Values& values, KeyName name_of) {
+  return [&values, name_of](const Key& key) -> std::optional<double> {
+    const auto at = values.find(key.*name_of);
+    return at == values.end() ? std::nullopt : std::optional(at->second);
+  };
+}
+
+/// Ling-1T's figures by their GGUF keys (requirements S4.41 to S4.49).
+Values ling_1t() {
+  return {{"block_count", 80},
+          {"context_length", 32768},
+          {"embedding_length", 8192},
+          {"feed_forward_length", 18432},
+          {"vocab_size", 157184},
+          {"attention.head_count", 64},
+          {"attention.head_count_kv", 8},
+          {"attention.key_length", 128},
+          {"attention.value_length", 128},
+          {"attention.layer_norm_rms_epsilon", 1e-6},
+          {"rope.freq_base", 600000},
+          {"rope.dimension_count", 64},
+          {"leading_dense_block_count", 4},
+          {"expert_count", 256},
+          {"expert_used_count", 8},
+          {"expert_feed_forward_length", 2048},
+          {"expert_shared_count", 1},
+          {"expert_shared_feed_forward_length", 2048},
+          {"expert_group_count", 8},
+          {"expert_group_used_count", 4},
+          {"expert_weights_scale", 2.5},
+          {"expert_weights_norm", 1},
+          {"expert_gating_func", 2}};
+}
+
+TEST(ArchSpec, ReadsLing1T) {
+  const ArchSpec& arch = arch_by_name("bailingmoe2");
+  const Values values = ling_1t();
+  std::vector<ReadKey> read;
+  const HParams h = read_hparams(arch, &Key::gguf, from(values, &Key::gguf), &read);
+  EXPECT_EQ(h.n_layer, 80);
+  EXPECT_EQ(h.n_layer_nextn, 0);
+  EXPECT_EQ(h.rope.n_rot, 64);
+  EXPECT_EQ(h.moe.n_expert_group_used, 4);
+  EXPECT_FALSE(h.is_moe_layer(3));
+  EXPECT_TRUE(h.is_moe_layer(4));
+  int n_from_file = 0;
+  for (const ReadKey& key : read) n_from_file += key.from_file;
+  EXPECT_EQ(n_from_file, static_cast<int>(values.size()));
+  const RouterSpec router = make_router_spec(arch, h);
+  EXPECT_EQ(router.score, Score::Sigmoid);
+  EXPECT_EQ(router.max_k(true), 128);
+  EXPECT_EQ(router.scale, 2.5f);
+  EXPECT_EQ(router.renorm_min_k, 2);
+}
+
+TEST(ArchSpec, DefaultsFromAHuggingFaceConfigWithoutThem) {
+  // Ling-1T's config has no width of the shared expert, no MTP layer and no rotary dimension count.
+  const Values values{{"num_hidden_layers", 80},    {"max_position_embeddings", 32768},
+                      {"hidden_size", 8192},        {"intermediate_size", 18432},
+                      {"vocab_size", 157184},       {"rms_norm_eps", 1e-6},
+                      {"num_attention_heads", 64},  {"num_key_value_heads", 8},
+                      {"rope_theta", 600000},       {"partial_rotary_factor", 0.5},
+                      {"first_k_dense_replace", 4}, {"num_experts", 256},
+                      {"num_experts_per_tok", 8},   {"moe_intermediate_size", 2048},
+                      {"num_shared_experts", 1}};
+  const HParams h =
+      read_hparams(arch_by_hf_class("BailingMoeV2ForCausalLM"), &Key::hf, from(values, &Key::hf));
+  EXPECT_EQ(h.attention.head_dim, 128);
+  EXPECT_EQ(h.rope.n_rot, 64);
+  EXPECT_EQ(h.moe.n_ff_shared, 2048);
+  EXPECT_EQ(h.n_block, 80);
+}
+
+TEST(ArchSpec, NextTokenLayersCountAsBlocksOnly) {
+  Values values = ling_1t();
+  values["block_count"] = 81;
+  values["nextn_predict_layers"] = 1;
+  const HParams h = read_hparams(arch_by_name("bailingmoe2"), &Key::gguf, from(values, &Key::gguf));
+  EXPECT_EQ(h.n_layer, 80);
+  EXPECT_EQ(h.n_block, 81);
+}
+
+TEST(ArchSpec, RefusesImpossibleFigures) {
+  const auto refused = [](const char* key, double value) {
+    Values values = ling_1t();
+    values[key] = value;
+    EXPECT_THROW(read_hparams(arch_by_name("bailingmoe2"), &Key::gguf, from(values, &Key::gguf)), Error)
+        << key << " " << value;
+  };
+  refused("block_count", 0);
+  refused("block_count", 1e9);
+  refused("block_count", 2.5);
+  refused("nextn_predict_layers", 80);
+  refused("embedding_length", -1);
+  refused("attention.head_count", 63);
+  refused("attention.head_count_kv", 0);
+  refused("rope.dimension_count", 130);
+  refused("rope.dimension_count", 63);
+  refused("expert_gating_func", 9e9);
+  refused("rope.freq_base", std::numeric_limits<double>::infinity());
+  Values values = ling_1t();
+  values.erase("expert_count");
+  EXPECT_THROW(read_hparams(arch_by_name("bailingmoe2"), &Key::gguf, from(values, &Key::gguf)), Error);
+}
+
+TEST(ArchSpec, UnknownNamesListTheKnownOnes) {
+  try {
+    arch_by_name("nonsense");
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find("bailingmoe2"), std::string::npos) << e.what();
+  }
+  EXPECT_THROW(arch_by_hf_class("GPT5ForCausalLM"), Error);
+}
+
+/// What every declaration must keep, whoever writes it.
+TEST(ArchSpec, EveryDeclarationIsSound) {
+  for (const ArchSpec* arch : all_archs()) {
+    std::set<std::string_view> keys, tensors;
+    for (const Key& key : arch->keys) {
+      ASSERT_NE(key.field, nullptr);
+      EXPECT_TRUE(key.gguf.empty() || keys.insert(key.gguf).second) << arch->name << " " << key.gguf;
+      EXPECT_FALSE(key.gguf.empty() && key.hf.empty()) << arch->name;
+    }
+    for (const TensorSpec& t : arch->tensors) {
+      EXPECT_TRUE(tensors.insert(t.gguf).second) << arch->name << " " << t.gguf;
+      EXPECT_GT(t.dims.n, 0) << t.gguf;
+      EXPECT_EQ(t.on == On::Model, t.gguf.find("{l}") == std::string_view::npos) << t.gguf;
+      EXPECT_EQ(t.transform == Transform::Stack, t.hf.find("{e}") != std::string_view::npos) << t.gguf;
+    }
+    EXPECT_FALSE(arch->layer.empty()) << arch->name;
+  }
+}
+
+TEST(ArchSpec, NamesAreFilledIn) {
+  EXPECT_EQ(fill_name("blk.{l}.ffn.{e}.x", 12, 7), "blk.12.ffn.7.x");
+  EXPECT_EQ(fill_name("output.weight", 3), "output.weight");
+}
+
+}  // namespace
+}  // namespace sw

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+#include "engine/engine.h"
+
+#include <gtest/gtest.h>
+#include <map>
+
+#include "base/error.h"
+#include "convert/convert_hf.h"
+#include "support/test_data.h"
+
+namespace sw {
+namespace {
+
+class EngineTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const auto folder = testing::find_data("golden/bailing_moe_v2");
+    if (!folder) GTEST_SKIP() << "no golden/bailing_moe_v2 on this machine";
+    convert_hf(*folder, temp_.path() / "model.gguf", {.out_type = Type::F32});
+    model_ = std::make_unique<Model>(temp_.path() / "model.gguf");
+  }
+
+  static SequenceRequest greedy(std::vector<int32_t> prompt, int64_t n) {
+    SequenceRequest request{.prompt = std::move(prompt), .n_predict = n};
+    request.sampler.temperature = 0;
+    return request;
+  }
+  static std::map<SequenceId, std::vector<int32_t>> run(Engine& engine) {
+    std::map<SequenceId, std::vector<int32_t>> tokens;
+    while (!engine.idle()) {
+      for (const StepEvent& event : engine.step()) {
+        if (event.token >= 0) tokens[event.sequence].push_back(event.token);
+      }
+    }
+    return tokens;
+  }
+  std::vector<int32_t> alone(const SequenceRequest& request) {
+    Engine engine(*model_, {});
+    const SequenceId id = engine.submit(request);
+    return run(engine)[id];
+  }
+
+  testing::TempDir temp_;
+  std::unique_ptr<Model> model_;
+};
+
+TEST_F(EngineTest, NeighboursChangeNothing) {
+  SequenceRequest a = greedy({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}, 20), b = greedy({400, 3}, 33),
+                  c = greedy({77}, 5);
+  c.routing = RoutingPolicy{};
+  c.routing->experts_prefill = c.routing->experts_decode = {{.k = 1}};
+  const std::vector<int32_t> expected[] = {alone(a), alone(b), alone(c)};
+  EXPECT_NE(alone(greedy({77}, 5)), expected[2]) << "one expert tells another story";
+  Engine engine(*model_, {.forward = {.n_thread = 2, .n_ubatch = 4}, .n_parallel = 3});
+  const SequenceId ids[] = {engine.submit(a), engine.submit(b), engine.submit(c)};
+  auto got = run(engine);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(got[ids[i]], expected[i]) << i;
+}
+
+TEST_F(EngineTest, EndsWhereItShould) {
+  const std::vector<int32_t> expected = alone(greedy({1, 2, 3}, 10));
+  ASSERT_EQ(expected.size(), 10u);
+  SequenceRequest request = greedy({1, 2, 3}, 10);
+  request.end_ids = {expected[4]};
+  const std::vector<int32_t> stopped = alone(request);
+  EXPECT_LE(stopped.size(), 5u);
+  EXPECT_EQ(stopped.back(), expected[4]) << "the end token is handed out, as the last";
+  Engine small(*model_, {.n_ctx = 8});
+  const SequenceId id = small.submit(greedy({1, 2, 3}, -1));
+  EXPECT_EQ(run(small)[id].size(), 5u) << "the context holds 8 tokens";
+  EXPECT_TRUE(alone(greedy({1, 2, 3}, 0)).empty());
+}
+
+TEST_F(EngineTest, CancelledSequencesFreeTheirPlace) {
+  Engine engine(*model_, {});
+  const SequenceId id = engine.submit(greedy({1, 2, 3}, 100));
+  EXPECT_THROW(engine.submit(greedy({1}, 1)), Error) << "one sequence at a time";
+  engine.step();
+  engine.cancel(id);
+  const std::span<const StepEvent> events = engine.step();
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].finish, Finish::Cancelled);
+  EXPECT_TRUE(engine.idle());
+  const SequenceId next = engine.submit(greedy({1, 2, 3}, 4));
+  EXPECT_EQ(run(engine)[next], alone(greedy({1, 2, 3}, 4)));
+}
+
+TEST_F(EngineTest, RefusesWhatItCannotServeAndKeepsNothingOfIt) {
+  Engine engine(*model_, {.n_ctx = 16});
+  EXPECT_THROW(engine.submit(greedy({}, 1)), Error);
+  EXPECT_THROW(engine.submit(greedy(std::vector<int32_t>(16, 1), 1)), Error);
+  EXPECT_THROW(engine.submit(greedy({512}, 1)), Error);
+  EXPECT_THROW(engine.submit(greedy({-1}, 1)), Error);
+  SequenceRequest request = greedy({1}, 1);
+  request.routing = RoutingPolicy{};
+  request.routing->experts_decode = {{.k = 5}};  // above experts_max
+  EXPECT_THROW(engine.submit(request), Error);
+  request.routing->experts_decode.clear();
+  request.sampler.top_p = 2;
+  request.sampler.temperature = 1;
+  EXPECT_THROW(engine.submit(request), Error);
+  EXPECT_TRUE(engine.idle());
+  const SequenceId id = engine.submit(greedy({1, 2, 3}, -1));
+  EXPECT_EQ(run(engine)[id].size(), 13u) << "every page is still there";
+}
+
+TEST_F(EngineTest, ImpossibleDefaultPoliciesAreRefusedAtOnce) {
+  RoutingPolicy policy;
+  policy.experts_decode = {{.k = 9}};  // 4 groups of 2 hold 8
+  EXPECT_THROW(Engine(*model_, {.default_policy = policy}), Error);
+}
+
+}  // namespace
+}  // namespace sw

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+#include <cmath>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "convert/convert_hf.h"
+#include "eval/perplexity.h"
+#include "eval/stats_probe.h"
+#include "support/test_data.h"
+
+namespace sw {
+namespace {
+
+TEST(NegativeLogLikelihood, IsMinusLogSoftmax) {
+  const std::vector<float> logits{1.0f, 2.0f, 4.0f};
+  const double sum = std::exp(1.0) + std::exp(2.0) + std::exp(4.0);
+  EXPECT_NEAR(negative_log_likelihood(logits, 1), -std::log(std::exp(2.0) / sum), 1e-12);
+  const std::vector<float> huge{1000.0f, -1000.0f};
+  EXPECT_NEAR(negative_log_likelihood(huge, 1), 2000, 1e-9) << "no overflow";
+}
+
+class PerplexityTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const auto folder = testing::find_data("golden/bailing_moe_v2");
+    if (!folder) GTEST_SKIP() << "no golden/bailing_moe_v2 on this machine";
+    convert_hf(*folder, temp_.path() / "model.gguf", {.out_type = Type::F32});
+    model_ = std::make_unique<Model>(temp_.path() / "model.gguf");
+    policies_ = std::make_unique<PolicyTable>(model_->moe_layers(), model_->hparams().n_layer, 4, 1);
+    for (int i = 0; i < 100; ++i) tokens_.push_back((i * 37 + i * i) % 500);
+  }
+  Perplexity measure(int64_t n_ubatch, const PerplexityOptions& options) {
+    Forward forward(*model_, *policies_, {.n_ubatch = n_ubatch});
+    return measure_perplexity(forward, *model_, tokens_, options);
+  }
+
+  testing::TempDir temp_;
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<PolicyTable> policies_;
+  std::vector<int32_t> tokens_;
+};
+
+TEST_F(PerplexityTest, ScoresTheSecondHalfOfEachChunk) {
+  const Perplexity p = measure(512, {.n_ctx = 16});
+  EXPECT_EQ(p.n_chunk, 6);
+  EXPECT_EQ(p.n_scored, 6 * 7) << "logits 8 .. 14 predict tokens 9 .. 15";
+  EXPECT_GT(p.error, 0);
+}
+
+TEST_F(PerplexityTest, PackingChunksChangesNothing) {
+  const double expected = measure(1, {.n_ctx = 16}).value;
+  for (const int64_t n_ubatch : {3, 16, 17, 40, 512})
+    EXPECT_EQ(measure(n_ubatch, {.n_ctx = 16}).value, expected) << n_ubatch;
+}
+
+TEST_F(PerplexityTest, BosReplacesTheFirstToken) {
+  EXPECT_NE(measure(512, {.n_ctx = 16, .bos = 492}).value, measure(512, {.n_ctx = 16}).value);
+}
+
+TEST_F(PerplexityTest, RefusesWhatCannotBeScored) {
+  EXPECT_THROW(measure(512, {.n_ctx = 101}), Error);
+  EXPECT_THROW(measure(512, {.n_ctx = 3}), Error);
+  tokens_[50] = 512;
+  EXPECT_THROW(measure(512, {.n_ctx = 16}), Error);
+}
+
+TEST_F(PerplexityTest, StatisticsCountEveryTokenAndGroup) {
+  Forward forward(*model_, *policies_, {});
+  PagedCache cache(Forward::cache_spec(*model_, 64, Type::F32));
+  BlockTable table(cache, 64);
+  ASSERT_TRUE(table.resize(20));
+  const int32_t* pages[] = {table.pages()};
+  std::vector<BatchToken> batch;
+  for (int i = 0; i < 20; ++i) batch.push_back({tokens_[static_cast<size_t>(i)], i, 0, 0});
+  StatsProbe probe(*model_, 4);
+  forward.run(batch, pages, cache, &probe);
+  for (const LayerStats& layer : probe.stats().layers()) {
+    EXPECT_EQ(layer.n_tokens, 20u);
+    uint64_t chosen = 0;
+    for (const uint64_t n : layer.counts) chosen += n;
+    EXPECT_EQ(chosen, 80u);
+    uint64_t more_than_four_groups = 0;
+    for (size_t g = 5; g < layer.groups_per_token.size(); ++g)
+      more_than_four_groups += layer.groups_per_token[g];
+    EXPECT_EQ(more_than_four_groups, 0u) << "4 of 8 groups are kept";
+  }
+}
+
+}  // namespace
+}  // namespace sw

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+#include "kv/paged_cache.h"
+
+#include <cstring>
+#include <gtest/gtest.h>
+#include <set>
+
+namespace sw {
+namespace {
+
+constexpr CacheSpec kSpec{
+    .n_layer = 3, .n_head_kv = 2, .head_dim = 8, .type = Type::F16, .n_token = 100, .page_tokens = 16};
+
+TEST(PagedCache, SizesAreExact) {
+  EXPECT_EQ(kSpec.n_page(), 7);  // 100 tokens in pages of 16
+  EXPECT_EQ(kSpec.size_bytes(), size_t{2 * 3 * 7 * 16 * 2 * 8 * 2});
+  // Ling-1T with 4096 tokens: 80 layers x 8 heads x 128, 2 bytes, keys and values (S4.62 at f16).
+  const CacheSpec ling{.n_layer = 80, .n_head_kv = 8, .head_dim = 128, .type = Type::F16, .n_token = 4096};
+  EXPECT_EQ(ling.size_bytes(), size_t{1280} << 20);
+}
+
+TEST(PagedCache, LayersAndPagesDoNotOverlap) {
+  PagedCache cache(kSpec);
+  std::set<const std::byte*> starts;
+  size_t n = 0;
+  for (int l = 0; l < kSpec.n_layer; ++l) {
+    const KvLayerView view = cache.layer(l);
+    for (const std::byte* base : {view.k, view.v}) {
+      for (int64_t page = 0; page < kSpec.n_page(); ++page) {
+        for (int head = 0; head < kSpec.n_head_kv; ++head, ++n) {
+          starts.insert(base + static_cast<size_t>(page) * view.page_stride_bytes +
+                        static_cast<size_t>(head) * view.head_stride_bytes);
+        }
+      }
+    }
+  }
+  EXPECT_EQ(starts.size(), n);
+  const std::byte* previous = nullptr;
+  for (const std::byte* start : starts) {
+    EXPECT_TRUE(!previous || start - previous >= 16 * 8 * 2);
+    previous = start;
+  }
+}
+
+TEST(BlockTable, TakesAndGivesBackPages) {
+  PagedCache cache(kSpec);
+  BlockTable a(cache, 64);
+  EXPECT_TRUE(a.resize(17));
+  EXPECT_EQ(cache.n_free_pages(), 5);
+  EXPECT_TRUE(a.resize(32)) << "still two pages";
+  EXPECT_EQ(cache.n_free_pages(), 5);
+  EXPECT_FALSE(a.resize(65)) << "more than the table may hold";
+  EXPECT_EQ(cache.n_free_pages(), 5);
+  {
+    BlockTable b(cache, 100);
+    EXPECT_FALSE(b.resize(96)) << "six pages are not left";
+    EXPECT_EQ(cache.n_free_pages(), 5);
+    EXPECT_TRUE(b.resize(80));
+    EXPECT_EQ(cache.n_free_pages(), 0);
+    std::set<int32_t> pages(a.pages(), a.pages() + 2);
+    pages.insert(b.pages(), b.pages() + 5);
+    EXPECT_EQ(pages.size(), 7u) << "no page belongs to two sequences";
+  }
+  EXPECT_EQ(cache.n_free_pages(), 5);
+  EXPECT_TRUE(a.resize(0));
+  EXPECT_EQ(cache.n_free_pages(), 7);
+}
+
+TEST(BlockTable, MovesWithItsPages) {
+  PagedCache cache(kSpec);
+  {
+    BlockTable a(cache, 64);
+    ASSERT_TRUE(a.resize(20));
+    const BlockTable b(std::move(a));
+    EXPECT_EQ(cache.n_free_pages(), 5);
+  }
+  EXPECT_EQ(cache.n_free_pages(), 7) << "given back once";
+}
+
+}  // namespace
+}  // namespace sw

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+#include "model/model.h"
+
+#include <functional>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "convert/convert_hf.h"
+#include "model/forward.h"
+#include "support/test_data.h"
+
+namespace sw {
+namespace {
+
+constexpr const char* kGolden = "golden/bailing_moe_v2";
+
+/// The golden model as GGUF, with changes on the way: metadata, and tensors left out or reshaped.
+struct Edited {
+  std::function<void(std::string&, GgufValue&)> key = [](std::string&, GgufValue&) {};
+  std::function<bool(GgufTensor&)> keep = [](GgufTensor&) { return true; };
+};
+
+std::filesystem::path write_edited(const testing::TempDir& temp, const Edited& edit) {
+  const auto folder = testing::find_data(kGolden);
+  const std::filesystem::path plain = temp.path() / "plain.gguf", out = temp.path() / "edited.gguf";
+  convert_hf(*folder, plain, {.out_type = Type::F32});
+  const GgufFile file(plain);
+  GgufWriter writer(out);
+  for (auto [key, value] : file.metadata()) {
+    edit.key(key, value);
+    writer.set(key, value);
+  }
+  std::vector<GgufTensor> kept;
+  for (GgufTensor t : file.tensors()) {
+    if (edit.keep(t)) kept.push_back(t);
+  }
+  for (const GgufTensor& t : kept) writer.add_tensor(t.name, Type::F32, t.shape);
+  for (const GgufTensor& t : kept)
+    writer.write_tensor({t.data, static_cast<size_t>(t.shape.n_elements()) * 4});
+  writer.finish();
+  return out;
+}
+
+std::string refusal(const Edited& edit) {
+  const testing::TempDir temp;
+  try {
+    const Model model(write_edited(temp, edit));
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "loaded";
+}
+
+TEST(Model, LoadsAndCounts) {
+  SW_DATA_OR_SKIP(folder, kGolden);
+  const testing::TempDir temp;
+  const Model model(write_edited(temp, {}));
+  EXPECT_EQ(model.hparams().n_layer, 3);
+  ASSERT_EQ(model.moe_layers().size(), 2u);
+  EXPECT_EQ(model.moe_layers()[0].layer, 1);
+  EXPECT_FALSE(model.weight(Role::ExpertUp, 1).empty());
+  EXPECT_TRUE(model.weight(Role::ExpertUp, 0).empty());
+  EXPECT_EQ(model.vector(Role::AttnQkvBias, 0), nullptr);
+  // Of 16 experts 4 are active: 12 of 3 matrices 64 x 32 in 2 layers rest, and all embedding rows but one.
+  EXPECT_EQ(model.n_parameters() - model.n_active_parameters(4), 12 * 3 * 64 * 32 * 2 + 511 * 64);
+}
+
+TEST(Model, SaysWhatIsMissingOrWrong) {
+  SW_DATA_OR_SKIP(folder, kGolden);
+  const std::string missing =
+      refusal({.keep = [](GgufTensor& t) { return t.name != "blk.1.ffn_up_exps.weight"; }});
+  EXPECT_NE(missing.find("a tensor is missing"), std::string::npos) << missing;
+  EXPECT_NE(missing.find("blk.1.ffn_up_exps.weight"), std::string::npos) << missing;
+  const std::string shape = refusal({.keep = [](GgufTensor& t) {
+    if (t.name == "blk.0.attn_qkv.weight") t.shape = {64, 128};
+    return true;
+  }});
+  EXPECT_NE(shape.find("expected [128, 64], got [64, 128]"), std::string::npos) << shape;
+  const std::string arch = refusal({.key = [](std::string& key, GgufValue& v) {
+    if (key == "general.architecture") v = GgufValue::string("marsupial");
+  }});
+  EXPECT_NE(arch.find("unknown architecture"), std::string::npos) << arch;
+  EXPECT_NE(arch.find("bailingmoe2"), std::string::npos) << arch;
+}
+
+TEST(Model, SaysWhichRouterFiguresCannotBe) {
+  SW_DATA_OR_SKIP(folder, kGolden);
+  for (const auto& [name, value] :
+       {std::pair{"expert_used_count", 9}, {"expert_group_count", 7}, {"expert_group_used_count", 9}}) {
+    const std::string said = refusal({.key = [&, n = name, v = value](std::string& key, GgufValue& old) {
+      if (key == std::string("bailingmoe2.") + n) old = GgufValue::u32(static_cast<uint32_t>(v));
+    }});
+    EXPECT_NE(said.find(name), std::string::npos) << said;
+  }
+}
+
+TEST(Model, OldFilesWithoutOptionalKeysLoad) {
+  SW_DATA_OR_SKIP(folder, kGolden);
+  const std::string said = refusal({.key = [](std::string& key, GgufValue&) {
+    for (const char* optional :
+         {"expert_group_count", "expert_group_used_count", "nextn_predict_layers", "expert_gating_func"}) {
+      if (key == std::string("bailingmoe2.") + optional) key = "old." + key;
+    }
+  }});
+  EXPECT_EQ(said, "loaded");
+}
+
+TEST(Model, OverridesAreParsed) {
+  EXPECT_EQ(std::get<int64_t>(parse_key_override("a.b=int:-4").value.data), -4);
+  EXPECT_EQ(std::get<double>(parse_key_override("a=float:2.5").value.data), 2.5);
+  EXPECT_EQ(std::get<bool>(parse_key_override("a=bool:true").value.data), true);
+  EXPECT_EQ(std::get<std::string>(parse_key_override("a=str:x:y=z").value.data), "x:y=z");
+  for (const char* bad : {"", "a", "a=4", "a=int:", "a=int:4x", "a=int:99999999999999999999", "a=bool:1",
+                          "a=long:4", "=int:4"}) {
+    EXPECT_THROW(parse_key_override(bad), Error) << bad;
+  }
+}
+
+TEST(Forward, PlanCountsWhatIsTaken) {
+  SW_DATA_OR_SKIP(folder, kGolden);
+  const testing::TempDir temp;
+  const Model model(write_edited(temp, {}));
+  PolicyTable policies(model.moe_layers(), model.hparams().n_layer, 4, 1);
+  const Forward planned(model, policies, {.n_ubatch = 33, .plan_only = true});
+  const Forward taken(model, policies, {.n_ubatch = 33});
+  EXPECT_EQ(planned.buffer_bytes(), taken.buffer_bytes());
+  EXPECT_GT(planned.buffer_bytes(), size_t{33 * 64 * 4});
+}
+
+/// Bytes and operations of experts fall with their number: they are skipped, not multiplied by zero.
+TEST(Forward, FewerExpertsCostLess) {
+  SW_DATA_OR_SKIP(folder, kGolden);
+  const testing::TempDir temp;
+  const Model model(write_edited(temp, {}));
+  uint64_t flops[5] = {}, bytes[5] = {};
+  for (int k = 1; k <= 4; ++k) {
+    RoutingPolicy policy;
+    policy.experts_prefill = {{.k = k}};
+    PolicyTable policies(model.moe_layers(), model.hparams().n_layer, 4, 2);
+    const uint16_t id = policies.resolve(policy, Phase::Prefill);
+    Forward forward(model, policies, {});
+    PagedCache cache(Forward::cache_spec(model, 64, Type::F32));
+    BlockTable table(cache, 64);
+    ASSERT_TRUE(table.resize(1));
+    const int32_t* pages[] = {table.pages()};
+    const BatchToken token{.id = 5, .policy = id};
+    forward.run({&token, 1}, pages, cache);
+    flops[k] = forward.counters().expert_flops;
+    bytes[k] = forward.counters().expert_bytes;
+  }
+  const uint64_t one = 2 * 3 * 64 * 32 * 2;  // 2 x multiply-adds, 3 matrices, 2 layers
+  for (uint64_t k = 1; k <= 4; ++k) {
+    EXPECT_EQ(flops[k], k * one) << k;
+    EXPECT_EQ(bytes[k], k * one / 2 * 4) << k;
+  }
+}
+
+}  // namespace
+}  // namespace sw
