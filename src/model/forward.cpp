@@ -49,7 +49,7 @@ void Forward::bind_layers(const PolicyTable& policies, std::string* why) {
     } else {
       layer.dense = bind_op(dense_desc(model_, l), bind, reasons);
     }
-    layers_.push_back(std::move(layer));
+    layers_.push_back(layer);
   }
   head_ = bind_op(head_desc(model_), bind, why);
 }

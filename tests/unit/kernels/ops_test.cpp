@@ -53,7 +53,9 @@ class Bench {
     return {values(n_rows * n_cols).data(), n_rows, n_cols};
   }
   Linear linear(Type type, const Shape& shape) {
-    const std::vector<float>& v = values(shape.n_elements());
+    // Outputs of about the size of the inputs, as in a trained model: softmax must not blow up rounding.
+    std::vector<float>& v = values(shape.n_elements());
+    for (float& x : v) x /= std::sqrt(static_cast<float>(shape.n_cols()));
     std::vector<std::byte>& bytes =
         bytes_.emplace_back(row_bytes(type, shape.n_cols()) * static_cast<size_t>(shape.n_rows()));
     traits(type).encode(v.data(), bytes.data(), shape.n_elements(), nullptr);

@@ -22,7 +22,8 @@ struct Edited {
 
 std::filesystem::path write_edited(const testing::TempDir& temp, const Edited& edit) {
   const auto folder = testing::find_data(kGolden);
-  const std::filesystem::path plain = temp.path() / "plain.gguf", out = temp.path() / "edited.gguf";
+  const std::filesystem::path plain = temp.path() / "plain.gguf";
+  std::filesystem::path out = temp.path() / "edited.gguf";
   convert_hf(*folder, plain, {.out_type = Type::F32});
   const GgufFile file(plain);
   GgufWriter writer(out);
@@ -99,7 +100,7 @@ TEST(Model, OldFilesWithoutOptionalKeysLoad) {
   const std::string said = refusal({.key = [](std::string& key, GgufValue&) {
     for (const char* optional :
          {"expert_group_count", "expert_group_used_count", "nextn_predict_layers", "expert_gating_func"}) {
-      if (key == std::string("bailingmoe2.") + optional) key = "old." + key;
+      if (key == std::string("bailingmoe2.") + optional) key.insert(0, "old.");
     }
   }});
   EXPECT_EQ(said, "loaded");
