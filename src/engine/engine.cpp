@@ -33,7 +33,8 @@ Engine::Engine(const Model& model, const EngineOptions& options)
       default_policy_(options.default_policy),
       policies_(model.moe_layers(), model.hparams().n_layer, experts_max(model, options), kMaxPolicies),
       forward_(model, policies_, options.forward),
-      cache_(Forward::cache_spec(model, n_ctx_, options.cache_type, options.n_parallel)) {
+      cache_(Forward::cache_spec(model, n_ctx_, options.cache_type, options.n_parallel)),
+      keep_last_(options.keep_last) {
   // A default policy that the model cannot do is refused now, not at the first request.
   policies_.release(policies_.resolve(default_policy_, Phase::Prefill));
   policies_.release(policies_.resolve(default_policy_, Phase::Decode));
@@ -69,8 +70,6 @@ SequenceId Engine::submit(SequenceRequest request) {
   const int64_t n_predict = request.n_predict < 0 ? n_ctx_ : request.n_predict;
   Sequence sequence(next_id_, std::move(request), cache_, n_ctx_);
   sequence.max_token = std::min(n_ctx_, n_prompt + n_predict);
-  if (!sequence.pages.resize(sequence.max_token))
-    throw Error({.what = "the cache is full", .hint = "a smaller -n or a larger context: -c"});
   sequence.prefill_policy = policies_.resolve(policy, Phase::Prefill);
   try {
     sequence.decode_policy = policies_.resolve(policy, Phase::Decode);
@@ -78,8 +77,47 @@ SequenceId Engine::submit(SequenceRequest request) {
     policies_.release(sequence.prefill_policy);
     throw;
   }
+  try {
+    reserve_pages(sequence);
+  } catch (...) {
+    policies_.release(sequence.prefill_policy);
+    policies_.release(sequence.decode_policy);
+    throw;
+  }
   sequences_.push_back(std::move(sequence));
   return next_id_++;
+}
+
+/// Takes the sequence's pages: those of the one kept, as far as it began with the same tokens under the
+/// same routing, and free ones. Keys and values depend on the routing of earlier layers, so a token that
+/// was generated under another policy than prompts have is not reused as part of a prompt.
+void Engine::reserve_pages(Sequence& sequence) {
+  if (!kept_.empty()) {
+    Sequence& kept = kept_.front();
+    const bool same_policies =
+        kept.prefill_policy == sequence.prefill_policy && kept.decode_policy == sequence.decode_policy;
+    const bool one_policy = sequence.prefill_policy == sequence.decode_policy;
+    const int64_t usable = !same_policies ? 0
+                           : one_policy   ? kept.n_cached
+                                          : std::min(kept.n_cached, kept.n_prompt);
+    // The last token of a prompt is always computed: its logits choose the next.
+    const auto n = static_cast<size_t>(std::min(usable, sequence.n_prompt - 1));
+    const auto end = kept.tokens.begin() + static_cast<std::ptrdiff_t>(n);
+    sequence.n_cached =
+        std::mismatch(kept.tokens.begin(), end, sequence.tokens.begin()).first - kept.tokens.begin();
+    std::swap(sequence.pages, kept.pages);
+    drop_kept();
+  }
+  if (!sequence.pages.resize(sequence.max_token)) {
+    throw Error({.what = "the cache is full", .hint = "a smaller -n or a larger context: -c"});
+  }
+}
+
+void Engine::drop_kept() {
+  if (kept_.empty()) return;
+  policies_.release(kept_.front().prefill_policy);
+  policies_.release(kept_.front().decode_policy);
+  kept_.clear();
 }
 
 void Engine::cancel(SequenceId id) {
@@ -89,6 +127,11 @@ void Engine::cancel(SequenceId id) {
 }
 
 void Engine::retire(std::list<Sequence>::iterator sequence) {
+  if (keep_last_) {
+    drop_kept();
+    kept_.splice(kept_.begin(), sequences_, sequence);
+    return;
+  }
   policies_.release(sequence->prefill_policy);
   policies_.release(sequence->decode_policy);
   sequences_.erase(sequence);

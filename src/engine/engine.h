@@ -21,6 +21,7 @@ struct EngineOptions {
   Type cache_type = Type::F16;
   int experts_max = 0;  ///< most experts a policy may ask for; 0: the model's k and `default_policy`
   RoutingPolicy default_policy = {};  ///< for requests that bring none
+  bool keep_last = false;  ///< a request that begins like the one before goes on from its cache (a chat)
 };
 
 /// What one step did for one sequence.
@@ -53,6 +54,8 @@ class Engine {
   void schedule();
   void sample_all();
   void retire(std::list<Sequence>::iterator sequence);
+  void reserve_pages(Sequence& sequence);
+  void drop_kept();
 
   const Model& model_;
   int64_t n_ctx_;
@@ -62,7 +65,9 @@ class Engine {
   Forward forward_;
   PagedCache cache_;
   SequenceId next_id_ = 1;
+  bool keep_last_;
   std::list<Sequence> sequences_;
+  std::list<Sequence> kept_;  // the last one that ended, at most one
 
   // The step under way.
   std::vector<BatchToken> batch_;

@@ -49,6 +49,13 @@ BlockTable::BlockTable(PagedCache& cache, int64_t max_token) : cache_(&cache), m
 BlockTable::BlockTable(BlockTable&& other) noexcept
     : cache_(other.cache_), max_token_(other.max_token_), pages_(std::exchange(other.pages_, {})) {}
 
+BlockTable& BlockTable::operator=(BlockTable&& other) noexcept {
+  std::swap(cache_, other.cache_);
+  std::swap(max_token_, other.max_token_);
+  std::swap(pages_, other.pages_);
+  return *this;
+}
+
 bool BlockTable::resize(int64_t n_token) {
   const int64_t page = cache_->spec().page_tokens;
   const auto wanted = static_cast<size_t>((n_token + page - 1) / page);

@@ -44,7 +44,7 @@ class BlockTable {
   BlockTable(PagedCache& cache, int64_t max_token);
   ~BlockTable() { resize(0); }
   BlockTable(BlockTable&& other) noexcept;
-  BlockTable& operator=(BlockTable&&) = delete;
+  BlockTable& operator=(BlockTable&& other) noexcept;
 
   /// Holds room for `n_token` tokens: takes pages or gives them back. False, and nothing changed, where
   /// the cache or the table has too little room. No allocation.

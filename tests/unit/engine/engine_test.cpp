@@ -110,5 +110,40 @@ TEST_F(EngineTest, ImpossibleDefaultPoliciesAreRefusedAtOnce) {
   EXPECT_THROW(Engine(*model_, {.default_policy = policy}), Error);
 }
 
+/// Tokens that a step computed, seen by the router of the first MoE layer.
+struct TokenCounter : ForwardProbe {
+  int64_t n = 0;
+  void on_routing(int moe_layer, TensorView<const float>, const Routing& routing) override {
+    if (moe_layer == 0) n += routing.n_tokens();
+  }
+};
+
+TEST_F(EngineTest, AChatGoesOnFromItsCache) {
+  Engine engine(*model_, {.keep_last = true});
+  const SequenceRequest first = greedy({1, 2, 3, 4, 5, 6}, 4);
+  SequenceId id = engine.submit(first);
+  std::vector<int32_t> tokens = first.prompt;
+  for (const int32_t t : run(engine)[id]) tokens.push_back(t);
+  tokens.insert(tokens.end(), {9, 10, 11});
+  const auto go_on = [&](const SequenceRequest& request, int64_t computed) {
+    engine.submit(request);
+    TokenCounter counter;
+    std::vector<int32_t> got;
+    while (!engine.idle()) {
+      for (const StepEvent& event : engine.step(&counter)) got.push_back(event.token);
+    }
+    EXPECT_EQ(got, alone(request));
+    EXPECT_EQ(counter.n, computed);
+  };
+  // Nine tokens are in the cache (the tenth was never an input); four of the prompt and seven inputs rest.
+  go_on(greedy(tokens, 8), 4 + 7);
+  go_on(greedy({1, 2, 3, 100}, 2), 1 + 1);
+  go_on(greedy({1, 2, 3, 100}, 2), 1 + 1);
+  SequenceRequest other = greedy({1, 2, 3, 100}, 2);
+  other.routing = RoutingPolicy{};
+  other.routing->experts_prefill = {{.k = 1}};
+  go_on(other, 4 + 1);
+}
+
 }  // namespace
 }  // namespace sw

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace sw {
+
+/// Ends a text at the first of some strings. Text that may be the beginning of one waits until it is
+/// certain, so nothing of a stop string is ever handed out.
+class StopStrings {
+ public:
+  /// Throws sw::Error for an empty string.
+  explicit StopStrings(std::vector<std::string> stops);
+
+  /// Adds text; returns what is certain not to belong to a stop string.
+  std::string push(std::string_view text);
+  /// True once a stop string came. push() gives nothing from then on.
+  bool stopped() const { return stopped_; }
+  /// What still waits, when the text ends otherwise.
+  std::string finish();
+
+ private:
+  std::vector<std::string> stops_;
+  std::string waiting_;
+  bool stopped_ = false;
+};
+
+}  // namespace sw
