@@ -121,9 +121,10 @@ struct TokenCounter : ForwardProbe {
 TEST_F(EngineTest, AChatGoesOnFromItsCache) {
   Engine engine(*model_, {.keep_last = true});
   const SequenceRequest first = greedy({1, 2, 3, 4, 5, 6}, 4);
-  SequenceId id = engine.submit(first);
+  const SequenceId id = engine.submit(first);
   std::vector<int32_t> tokens = first.prompt;
-  for (const int32_t t : run(engine)[id]) tokens.push_back(t);
+  const std::vector<int32_t> generated = run(engine)[id];
+  tokens.insert(tokens.end(), generated.begin(), generated.end());
   tokens.insert(tokens.end(), {9, 10, 11});
   const auto go_on = [&](const SequenceRequest& request, int64_t computed) {
     engine.submit(request);
