@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "base/cpu.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <sched.h>
 #include <thread>
 
 #include "base/error.h"

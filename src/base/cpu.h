@@ -16,7 +16,7 @@ struct CpuFacts {
   bool avx512 = false;        ///< F, BW, DQ, VL
   bool avx512_vnni = false;
   bool amx_int8 = false;
-  int n_core = 1;             ///< processors this process may use
+  int n_core = 1;  ///< processors this process may use
 };
 const CpuFacts& cpu_facts();
 

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "base/file.h"
 
+#include <cerrno>
+#include <cstring>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "base/error.h"
@@ -23,7 +22,8 @@ class OpenFile {
   explicit OpenFile(const std::filesystem::path& path) {
     // O_NONBLOCK: opening a pipe must not wait for a writer.
     fd_ = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd_ < 0) throw Error({.what = "cannot open the file", .where = path.string(), .got = std::strerror(errno)});
+    if (fd_ < 0)
+      throw Error({.what = "cannot open the file", .where = path.string(), .got = std::strerror(errno)});
     struct stat info = {};
     if (fstat(fd_, &info) != 0 || !S_ISREG(info.st_mode)) {
       const bool folder = S_ISDIR(info.st_mode);
@@ -80,7 +80,9 @@ std::string read_file(const std::filesystem::path& path, uint64_t max_bytes) {
   while (done < text.size()) {
     const ssize_t n = read(file.fd(), text.data() + done, text.size() - done);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw SystemError({.what = "cannot read the file", .where = path.string(), .got = std::strerror(errno)});
+    if (n < 0)
+      throw SystemError(
+          {.what = "cannot read the file", .where = path.string(), .got = std::strerror(errno)});
     if (n == 0) break;  // the file shrank meanwhile
     done += static_cast<size_t>(n);
   }
@@ -92,7 +94,8 @@ AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(path) {
   std::string pattern = path.string() + ".tmp-XXXXXX";
   fd_ = mkostemp(pattern.data(), O_CLOEXEC);
   if (fd_ < 0) {
-    throw Error({.what = "cannot create the output file", .where = path.string(), .got = std::strerror(errno)});
+    throw Error(
+        {.what = "cannot create the output file", .where = path.string(), .got = std::strerror(errno)});
   }
   temporary_ = pattern;
   pending_.reserve(kPendingBytes);

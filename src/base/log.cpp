@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "base/log.h"
 
+#include <memory>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
-
-#include <memory>
 
 #include "base/error.h"
 
@@ -13,9 +12,8 @@ namespace sw::log {
 namespace {
 
 spdlog::level::level_enum to_spdlog(Level level) {
-  constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info,
-                                                   spdlog::level::warn, spdlog::level::err,
-                                                   spdlog::level::off};
+  constexpr spdlog::level::level_enum kLevels[] = {
+      spdlog::level::debug, spdlog::level::info, spdlog::level::warn, spdlog::level::err, spdlog::level::off};
   return kLevels[static_cast<int>(level)];
 }
 

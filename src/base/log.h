@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <fmt/core.h>
-
 #include <string>
 #include <string_view>
 #include <utility>

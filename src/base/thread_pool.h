@@ -65,8 +65,8 @@ class ThreadPool {
   const int n_thread_;
   Body body_ = nullptr;
   void* context_ = nullptr;
-  alignas(64) std::atomic<uint64_t> epoch_{0};       // a new region is there when it changes
-  alignas(64) std::atomic<int> n_running_{0};        // workers not yet done with the region
+  alignas(64) std::atomic<uint64_t> epoch_{0};  // a new region is there when it changes
+  alignas(64) std::atomic<int> n_running_{0};   // workers not yet done with the region
   alignas(64) std::atomic<int> barrier_arrived_{0};
   alignas(64) std::atomic<uint64_t> barrier_round_{0};
   std::atomic<bool> stop_{false};

@@ -129,7 +129,7 @@ QuantizeReport quantize(const fs::path& in, const fs::path& out, std::string_vie
   const QuantMix& mix = quant_mix(mix_name);
   const GgufFile file(in);
   refuse_lone_part(file);
-  const QuantizeReport report = plan(file, mix, options);
+  QuantizeReport report = plan(file, mix, options);
   if (options.dry_run) return report;
   refuse_same_file(in, out);
   GgufWriter writer(out);

@@ -55,17 +55,17 @@ uint32_t read_version(ByteReader& reader) {
 
 /// A key or tensor name.
 std::string read_name(ByteReader& reader) {
-  constexpr const char* field = "name";
+  constexpr const char* kField = "name";
   const uint64_t at = reader.offset();
-  const auto n_bytes = reader.number<uint64_t>(field);
+  const auto n_bytes = reader.number<uint64_t>(kField);
   if (n_bytes == 0 || n_bytes > kGgufMaxNameBytes) {
-    reader.fail(at, field,
+    reader.fail(at, kField,
                 {.what = "a name is empty or too long",
                  .expected = fmt::format("1 to {} bytes", kGgufMaxNameBytes),
                  .got = std::to_string(n_bytes)});
   }
-  const std::string_view name = reader.text(n_bytes, field);
-  if (name.find('\0') != name.npos) reader.fail(at, field, {.what = "a name holds a zero byte"});
+  const std::string_view name = reader.text(n_bytes, kField);
+  if (name.find('\0') != name.npos) reader.fail(at, kField, {.what = "a name holds a zero byte"});
   return std::string(name);
 }
 
