@@ -16,6 +16,10 @@ namespace {
 
 constexpr size_t kPendingBytes = 1 << 20;
 
+int64_t modification_time_ns(const struct stat& info) {
+  return int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
+}
+
 /// An open regular file and its size, or an Error that says what the path is instead.
 class OpenFile {
  public:
@@ -32,40 +36,66 @@ class OpenFile {
                    .where = path.string()});
     }
     size_bytes_ = static_cast<uint64_t>(info.st_size);
+    modified_ns_ = modification_time_ns(info);
   }
-  ~OpenFile() { close(fd_); }
+  ~OpenFile() {
+    if (fd_ >= 0) close(fd_);
+  }
   OpenFile(const OpenFile&) = delete;
   OpenFile& operator=(const OpenFile&) = delete;
 
   int fd() const { return fd_; }
   uint64_t size_bytes() const { return size_bytes_; }
+  int64_t modified_ns() const { return modified_ns_; }
+  /// The descriptor is the caller's from now on.
+  int release() { return std::exchange(fd_, -1); }
 
  private:
   int fd_ = -1;
   uint64_t size_bytes_ = 0;
+  int64_t modified_ns_ = 0;
 };
 
 }  // namespace
 
 MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
-  const OpenFile file(path);
+  OpenFile file(path);
   size_bytes_ = file.size_bytes();
+  modified_ns_ = file.modified_ns();
   if (size_bytes_ == 0) return;
   void* mapped = mmap(nullptr, size_bytes_, PROT_READ, MAP_SHARED, file.fd(), 0);
   if (mapped == MAP_FAILED) {
     throw SystemError({.what = "cannot map the file", .where = path.string(), .got = std::strerror(errno)});
   }
   data_ = static_cast<const std::byte*>(mapped);
+  guard_ = MapGuard(data_, size_bytes_);
+  fd_ = file.release();
 }
 
 MappedFile::~MappedFile() {
+  guard_ = MapGuard();
   if (data_) munmap(const_cast<std::byte*>(data_), size_bytes_);
+  if (fd_ >= 0) close(fd_);
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
     : path_(std::move(other.path_)),
       data_(std::exchange(other.data_, nullptr)),
-      size_bytes_(std::exchange(other.size_bytes_, 0)) {}
+      size_bytes_(std::exchange(other.size_bytes_, 0)),
+      fd_(std::exchange(other.fd_, -1)),
+      modified_ns_(other.modified_ns_),
+      guard_(std::move(other.guard_)) {}
+
+void MappedFile::check_unchanged() const {
+  if (fd_ < 0) return;
+  struct stat info = {};
+  const bool known = fstat(fd_, &info) == 0;
+  if (known && !guard_.damaged() && static_cast<uint64_t>(info.st_size) == size_bytes_ &&
+      modification_time_ns(info) == modified_ns_) {
+    return;
+  }
+  throw SystemError({.what = "the file was changed while it was in use", .where = path_.string()});
+}
 
 std::string read_file(const std::filesystem::path& path, uint64_t max_bytes) {
   const OpenFile file(path);

@@ -7,13 +7,15 @@
 #include <span>
 #include <string>
 
+#include "base/map_guard.h"
+
 namespace sw {
 
 /// Bytes done of bytes in all, for a progress bar. May be empty.
 using Progress = std::function<void(uint64_t done_bytes, uint64_t total_bytes)>;
 
 /// A whole file mapped read-only. Throws sw::Error where the path is missing, unreadable, a folder or
-/// not a regular file.
+/// not a regular file. Should the file shrink while it is mapped, what is gone reads as zeros.
 class MappedFile {
  public:
   explicit MappedFile(const std::filesystem::path& path);
@@ -23,11 +25,16 @@ class MappedFile {
 
   std::span<const std::byte> bytes() const { return {data_, size_bytes_}; }
   const std::filesystem::path& path() const { return path_; }
+  /// Throws sw::SystemError where the file was written to or cut since it was mapped. One system call.
+  void check_unchanged() const;
 
  private:
   std::filesystem::path path_;
   const std::byte* data_ = nullptr;
   size_t size_bytes_ = 0;
+  int fd_ = -1;
+  int64_t modified_ns_ = 0;
+  MapGuard guard_;
 };
 
 /// Reads a whole file as bytes, unchanged. `max_bytes` bounds the allocation.

@@ -163,6 +163,7 @@ ConvertReport convert_hf(const fs::path& hf_dir, const fs::path& out, const Conv
   ConvertReport report;
   report.notes = plan.notes;
   write_tensors(writer, plan, options, report);
+  checkpoint.check_unchanged();  // or what was read may be wrong
   writer.finish();
   return report;
 }

@@ -135,6 +135,7 @@ QuantizeReport quantize(const fs::path& in, const fs::path& out, std::string_vie
   GgufWriter writer(out);
   copy_metadata(file, mix.file_type, writer);
   write(file, report, options, writer);
+  file.check_unchanged();  // or what was read may be wrong
   writer.finish();
   return report;
 }

@@ -88,6 +88,10 @@ class GgufFile {
   /// In the order of the file.
   const std::vector<std::pair<std::string, GgufValue>>& metadata() const { return metadata_; }
   const GgufValue* find(std::string_view key) const;
+  /// Throws sw::SystemError where the file was changed since it was opened: what was read may be wrong.
+  void check_unchanged() const {
+    if (mapping_) mapping_->check_unchanged();
+  }
   /// Sets or replaces a value (--override-kv).
   void set(const std::string& key, GgufValue value);
 

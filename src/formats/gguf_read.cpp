@@ -212,6 +212,7 @@ uint64_t tensor_size_bytes(const ByteReader& reader, const GgufTensor& tensor) {
 GgufFile::GgufFile(const std::filesystem::path& path)
     : name_(path.string()), mapping_(std::make_unique<MappedFile>(path)) {
   parse(mapping_->bytes());
+  check_unchanged();
 }
 
 GgufFile::GgufFile(std::span<const std::byte> bytes, std::string name) : name_(std::move(name)) {

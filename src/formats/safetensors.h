@@ -43,6 +43,10 @@ class Safetensors {
   const StTensors& tensors() const { return tensors_; }
   /// Null where there is none of that name.
   const StTensor* find(std::string_view tensor_name) const;
+  /// Throws sw::SystemError where a file was changed since it was opened: what was read may be wrong.
+  void check_unchanged() const {
+    for (const MappedFile& mapping : mappings_) mapping.check_unchanged();
+  }
   /// Throws sw::Error where it is missing.
   const StTensor& require(std::string_view tensor_name) const;
   /// The tensor's values as f32 (from any float type, or integers).

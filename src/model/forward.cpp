@@ -156,6 +156,7 @@ void Forward::run(std::span<const BatchToken> tokens, std::span<const int32_t* c
     }
     if (probe) probe->on_hidden(static_cast<int>(l), x);
   }
+  model_.file().check_unchanged();
 }
 
 TensorView<const float> Forward::logits(std::span<const int32_t> rows) {
@@ -168,6 +169,7 @@ TensorView<const float> Forward::logits(std::span<const int32_t> rows) {
          .normed = final_norm_.rows(0, n),
          .logits = logits_.rows(0, n)},
         context);
+  model_.file().check_unchanged();
   return logits_.rows(0, n);
 }
 

@@ -171,6 +171,7 @@ void Model::read_in(const Progress& progress) const {
     done += size;
   }
   static_cast<void>(sink);
+  file_.check_unchanged();
   if (progress) progress(weight_bytes_, weight_bytes_);
 }
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 // The program as a user meets it: exit codes, one-line errors, what goes to stdout.
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <fstream>
 #include <gtest/gtest.h>
+#include <thread>
 #include <unistd.h>
 
 #include "formats/gguf.h"
@@ -141,6 +143,30 @@ TEST(Cli, ControlCEndsTheGenerationAndKeepsTheText) {
   EXPECT_EQ(r.exit_code, 0) << r.err;
   EXPECT_TRUE(r.out.starts_with("Once upon a time"));
   EXPECT_NE(r.err.find("decode: "), std::string::npos) << "speeds are still printed";
+}
+
+TEST(Cli, AModelCutOrOverwrittenWhileItRunsIsOneLineAndExit3) {
+  const std::filesystem::path model = testing::source_dir() / "models" / "fable-ling-Q4_K_M.gguf";
+  for (const bool cut : {true, false}) {
+    const testing::TempDir temp;
+    const std::filesystem::path copy = temp.path() / "copy.gguf";
+    std::filesystem::copy(model, copy);
+    std::thread vandal([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+      if (cut) {
+        std::filesystem::resize_file(copy, std::filesystem::file_size(copy) / 8);
+      } else {
+        std::fstream(copy, std::ios::binary | std::ios::in | std::ios::out).seekp(1 << 20)
+            << std::string(4096, 'z');
+      }
+    });
+    const ProcessResult r = run_switchyard(
+        {"run", "-m", copy, "-p", "Once upon a time", "--ignore-eos", "-c", "20000", "--no-fused"});
+    vandal.join();
+    EXPECT_EQ(r.exit_code, 3) << r.err;
+    EXPECT_EQ(std::count(r.err.begin(), r.err.end(), '\n'), 2) << r.err;  // a warning about the long context
+    EXPECT_NE(r.err.find("error: the file was changed while it was in use"), std::string::npos) << r.err;
+  }
 }
 
 TEST(Cli, TokenizeThereAndBack) {

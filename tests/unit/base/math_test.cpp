@@ -65,6 +65,46 @@ TEST(Math, ExpHasTheseBits) {
   for (const auto& [x, bits] : known) EXPECT_EQ(std::bit_cast<uint32_t>(exp_exact(x)), bits) << x;
 }
 
+TEST(Math, LogIsWithinTwoUlp) {
+  double worst = 0.0;
+  const auto check = [&](float x) {
+    worst = std::max(worst, ulps(log_exact(x), std::log(static_cast<double>(x))));
+  };
+  for (uint32_t bits = 1; bits < 0x7f800000u; bits += 1009) check(std::bit_cast<float>(bits));
+  // Around 1 the result is small, and around sqrt(1/2) * 2^n the exponent turns.
+  for (const float around : {1.0f, 0.70710678f, 1.41421356f, 2.0f, 0.5f}) {
+    float x = around;
+    for (int i = 0; i < 20000; ++i) x = std::nextafterf(x, 0.0f);
+    for (int i = 0; i < 40000; ++i, x = std::nextafterf(x, kInf)) {
+      if (x != 1.0f) check(x);
+    }
+  }
+  EXPECT_LE(worst, 2.0);
+}
+
+TEST(Math, LogAtTheEdges) {
+  EXPECT_EQ(log_exact(1.0f), 0.0f);
+  EXPECT_EQ(log_exact(0.0f), -kInf);
+  EXPECT_EQ(log_exact(-0.0f), -kInf);
+  EXPECT_EQ(log_exact(kInf), kInf);
+  EXPECT_TRUE(std::isnan(log_exact(-1.0f)));
+  EXPECT_TRUE(std::isnan(log_exact(-kInf)));
+  EXPECT_TRUE(std::isnan(log_exact(kNan)));
+  EXPECT_NEAR(log_exact(kMax), 88.72284, 1e-5);
+  EXPECT_NEAR(log_exact(1e-45f), -103.27893, 1e-5);
+}
+
+TEST(Math, PowValues) {
+  EXPECT_EQ(pow_exact(0.0f, 0.0f), 1.0f);
+  EXPECT_EQ(pow_exact(0.0f, 2.0f), 0.0f);
+  EXPECT_EQ(pow_exact(1.0f, 1e9f), 1.0f);
+  EXPECT_EQ(pow_exact(2.0f, 1000.0f), kInf);
+  for (float y = -20.0f; y < 20.0f; y += 0.13f) {
+    const double want = std::pow(1.75, static_cast<double>(y));
+    ASSERT_NEAR(pow_exact(1.75f, y), want, 2e-6 * want) << y;
+  }
+}
+
 TEST(Math, SigmoidValues) {
   EXPECT_EQ(sigmoid_exact(0.0f), 0.5f);
   EXPECT_EQ(sigmoid_exact(kInf), 1.0f);
