@@ -12,10 +12,12 @@ namespace sw {
 namespace {
 
 constexpr size_t kMaxLineBytes = 1000;
+// Of what and where: text of a file in one must not push the other, with the file's name, off the line.
+constexpr size_t kMaxPartBytes = 400;
 
 std::string make_line(const Error::Parts& p) {
-  std::string line = p.what;
-  if (!p.where.empty()) line += ": " + p.where;
+  std::string line = printable(p.what, kMaxPartBytes);
+  if (!p.where.empty()) line += ": " + printable(p.where, kMaxPartBytes);
   if (!p.expected.empty()) line += ": expected " + p.expected;
   if (!p.got.empty()) line += (p.expected.empty() ? ": got " : ", got ") + p.got;
   if (!p.hint.empty()) line += " (" + p.hint + ")";

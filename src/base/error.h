@@ -33,6 +33,21 @@ class SystemError : public Error {
   using Error::Error;
 };
 
+/// What f() returns. An Error of code that knows no file gets the file's name put in front of its place.
+template <class F>
+auto naming_file(const std::string& file, F&& f) {
+  try {
+    return f();
+  } catch (const SystemError&) {
+    throw;
+  } catch (const Error& e) {
+    Error::Parts parts = e.parts();
+    if (parts.where.starts_with(file)) throw;
+    parts.where = file + (parts.where.empty() ? "" : ", ") + parts.where;
+    throw Error(parts);
+  }
+}
+
 /// Makes text from a file safe to print on one line: control characters and what is no UTF-8 as \xNN; what
 /// goes beyond `max_bytes` becomes "...".
 std::string printable(const std::string& text, size_t max_bytes = 200);

@@ -103,6 +103,13 @@ std::filesystem::path model_path(const std::string& flag) {
       {.what = "the default model was not found", .where = kDefaultModel, .hint = "name a model with -m"});
 }
 
+Tokenizer load_tokenizer(const std::string& flag) {
+  const std::filesystem::path path = model_path(flag);
+  if (std::filesystem::is_directory(path)) return Tokenizer::from_hf(path);
+  if (path.extension() == ".json") return Tokenizer::from_json(path);
+  return Tokenizer::from_gguf(GgufFile(path));
+}
+
 std::unique_ptr<Model> load_model(const ModelFlags& flags) {
   LoadOptions options;
   for (const std::string& text : flags.overrides) options.overrides.push_back(parse_key_override(text));

@@ -9,6 +9,7 @@
 #include "model/forward.h"
 #include "model/model.h"
 #include "router/policy.h"
+#include "tokenizer/tokenizer.h"
 
 /// The flags that every subcommand which runs a model has.
 namespace sw::cli {
@@ -41,6 +42,9 @@ void add_model_file_flag(CLI::App& command, std::string& model);
 
 /// The file that -m names, or the default model. Throws sw::Error where there is none.
 std::filesystem::path model_path(const std::string& flag);
+
+/// Of the GGUF file, tokenizer.json or Hugging Face folder that -m names, or of the default model.
+Tokenizer load_tokenizer(const std::string& flag);
 
 /// Loads with a progress bar, prints the notes.
 std::unique_ptr<Model> load_model(const ModelFlags& flags);

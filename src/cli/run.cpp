@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: MIT
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <fmt/core.h>
 #include <memory>
-#include <optional>
-#include <random>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -14,40 +11,10 @@
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
-#include "cli/model_flags.h"
-#include "engine/engine.h"
-#include "eval/stats_probe.h"
-#include "tokenizer/stream_decoder.h"
+#include "cli/run_flags.h"
 
 namespace sw::cli {
 namespace {
-
-struct RunFlags {
-  ModelFlags model = {};
-  std::optional<std::string> prompt = {};
-  std::string prompt_file = {};
-  int64_t n_predict = -1;
-  int64_t n_ctx = 0;
-  SamplerParams sampler = {};
-  std::optional<uint64_t> seed = {};
-  std::optional<float> temperature = {}, top_p = {}, min_p = {};
-  std::optional<int> top_k = {};
-  bool routing = false, special = false, hide_prompt = false, ignore_eos = false;
-};
-
-/// Flags win over the file's recommendation, which wins over our defaults.
-SamplerParams sampler_params(const RunFlags& flags, const GgufFile& file) {
-  SamplerParams p = flags.sampler;
-  const auto from_file = [&](const char* key, float fallback) {
-    return static_cast<float>(file.get_float(key).value_or(fallback));
-  };
-  p.temperature = flags.temperature.value_or(from_file("general.sampling.temp", p.temperature));
-  p.top_p = flags.top_p.value_or(from_file("general.sampling.top_p", p.top_p));
-  p.top_k = flags.top_k.value_or(static_cast<int>(file.get_int("general.sampling.top_k").value_or(p.top_k)));
-  p.min_p = flags.min_p.value_or(p.min_p);
-  p.seed = flags.seed ? *flags.seed : std::random_device{}();
-  return p;
-}
 
 int terminal_width() {
   winsize size = {};
@@ -55,93 +22,87 @@ int terminal_width() {
   return 100;
 }
 
-void print_heat_map(const StatsProbe& probe) {
-  const bool color = isatty(STDOUT_FILENO) != 0 && !std::getenv("NO_COLOR");
-  fmt::print("\n{}", heat_map(probe.stats(), terminal_width(), color));
-}
-
-/// Tokens and seconds of the two phases.
-struct Speeds {
-  int64_t n_prompt = 0, n_decode = 0;
-  double prefill_s = 0, decode_s = 0;
-
-  void print(uint64_t seed) const {
-    const auto rate = [](int64_t n, double s) { return s > 0 ? static_cast<double>(n) / s : 0.0; };
-    log::info("prefill: {} tokens, {:.0f} t/s; decode: {} tokens, {:.0f} t/s; seed {}", n_prompt,
-              rate(n_prompt, prefill_s), n_decode, rate(n_decode, decode_s), seed);
-  }
-};
-
-std::string read_prompt(const RunFlags& flags) {
-  if (flags.prompt) return *flags.prompt;
-  return read_file(flags.prompt_file);
+/// Goes on with a text as it is.
+int complete(RunState& state, const std::string& prompt) {
+  const RunFlags& flags = state.flags;
+  const std::vector<int32_t> ids =
+      state.tokenizer.encode(prompt, {.parse_special = true, .add_special = true});
+  StatsProbe probe(state.model, state.engine.policies().experts_max());
+  bool shown = flags.hide_prompt;
+  GenerateOptions options{.stops = flags.stops, .special = flags.special};
+  if (flags.routing) options.probe = &probe;
+  options.sink = [&](std::string_view text, bool) {
+    // The prompt is printed with the first text, so that a prompt that is refused prints nothing.
+    if (!std::exchange(shown, true)) std::fwrite(prompt.data(), 1, prompt.size(), stdout);
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    std::fflush(stdout);
+  };
+  generate(state.engine, state.tokenizer,
+           {.prompt = ids,
+            .n_predict = flags.n_predict,
+            .end_ids = state.tokenizer.end_of_generation(),
+            .sampler = state.sampler},
+           options, state.speeds);
+  if (!shown) std::fwrite(prompt.data(), 1, prompt.size(), stdout);
+  std::fputc('\n', stdout);
+  if (flags.routing) fmt::print("\n{}", draw_heat_map(probe.stats()));
+  return kExitOk;
 }
 
 int run(const RunFlags& flags) {
-  using Clock = std::chrono::steady_clock;
-  if (!flags.prompt && flags.prompt_file.empty()) {
-    throw CLI::ValidationError("run", "there is no prompt: -p PROMPT or -f FILE");
-  }
   const std::unique_ptr<Model> model = load_model(flags.model);
   const Tokenizer tokenizer = Tokenizer::from_gguf(model->file());
+  const RoutingPolicy policy = flags.model.policy();
+  const bool has_prompt = flags.prompt || !flags.prompt_file.empty();
   Engine engine(*model, {.forward = flags.model.forward_options(),
                          .n_ctx = flags.n_ctx,
                          .cache_type = flags.model.kv_type(),
-                         .default_policy = flags.model.policy()});
+                         .experts_max = flags.model.experts_max,
+                         .default_policy = policy,
+                         .keep_last = !has_prompt});
   if (flags.model.explain) log::info("{}", engine.forward().explanation());
   if (engine.n_ctx() > model->hparams().n_ctx_train) {
     log::warn("the context of {} tokens is longer than the model was trained for ({})", engine.n_ctx(),
               model->hparams().n_ctx_train);
   }
-  const std::string prompt = read_prompt(flags);
-  SamplerParams sampler = sampler_params(flags, model->file());
+  RunState state{flags, *model, tokenizer, engine, flags.sampler.params(model->file(), tokenizer), policy};
   if (flags.ignore_eos) {
-    for (const int32_t end : tokenizer.end_of_generation()) sampler.logit_bias.push_back({end, -INFINITY});
+    for (const int32_t end : tokenizer.end_of_generation())
+      state.sampler.logit_bias.push_back({end, -INFINITY});
   }
-  const std::vector<int32_t> ids = tokenizer.encode(prompt, {.parse_special = true, .add_special = true});
-  const SequenceId id = engine.submit({.prompt = ids,
-                                       .n_predict = flags.n_predict,
-                                       .end_ids = tokenizer.end_of_generation(),
-                                       .sampler = sampler});
-  StatsProbe probe(*model, engine.policies().experts_max());
-  StreamDecoder decoder(tokenizer, !flags.special);
-  catch_interrupt();
-  if (!flags.hide_prompt) std::fwrite(prompt.data(), 1, prompt.size(), stdout);
-
-  Speeds speeds{.n_prompt = static_cast<int64_t>(ids.size())};
-  bool prefill = true;
-  while (!engine.idle()) {
-    if (interrupted()) engine.cancel(id);
-    const Clock::time_point start = Clock::now();
-    const std::span<const StepEvent> events = engine.step(flags.routing ? &probe : nullptr);
-    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    (prefill ? speeds.prefill_s : speeds.decode_s) += seconds;
-    for (const StepEvent& event : events) {
-      if (event.token < 0) continue;
-      if (!prefill) ++speeds.n_decode;
-      prefill = false;  // the step that ends the prompt also gives the first token
-      if (event.finish == Finish::Stop && !flags.special) continue;
-      const std::string text = decoder.push(event.token);
-      std::fwrite(text.data(), 1, text.size(), stdout);
-      std::fflush(stdout);
-    }
+  int code = kExitOk;
+  if (has_prompt) {
+    const std::string prompt = flags.prompt ? *flags.prompt : read_file(flags.prompt_file);
+    catch_interrupt();
+    code = flags.chat ? run_chat_once(state, prompt) : complete(state, prompt);
+  } else {
+    code = run_chat(state);
   }
-  const std::string rest = decoder.finish();
-  fmt::print("{}\n", rest);
-  if (flags.routing) print_heat_map(probe);
   std::fflush(stdout);
-  speeds.print(sampler.seed);
-  return kExitOk;
+  log::info("{}", describe_sampler(state.sampler));
+  log::info("{}", state.speeds.to_string());
+  return code;
 }
 
 }  // namespace
 
+std::string draw_heat_map(const RoutingStats& stats) {
+  const bool color = isatty(STDOUT_FILENO) != 0 && !std::getenv("NO_COLOR");
+  return heat_map(stats, terminal_width(), color);
+}
+
 void add_run(CLI::App& program, Action& action) {
   auto flags = std::make_shared<RunFlags>();
-  CLI::App* command = program.add_subcommand("run", "go on with a prompt");
-  command->add_option("-p,--prompt", flags->prompt, "the text to go on with");
+  CLI::App* command = program.add_subcommand("run", "chat with a model, or go on with a prompt (-p)");
+  command->add_option("-p,--prompt", flags->prompt, "a text to go on with, instead of a chat");
   command->add_option("-f,--file", flags->prompt_file, "the same from a file, its bytes unchanged")
       ->excludes("--prompt");
+  command->add_flag("--chat", flags->chat, "put the prompt through the chat template, as one message");
+  command->add_option("--system,--system-prompt", flags->system, "the system message of a chat");
+  command->add_option("--template-kwargs,--chat-template-kwargs", flags->template_kwargs,
+                      "further template variables, a JSON object ('{\"enable_thinking\": false}')");
+  command->add_option("--stop,-r,--reverse-prompt", flags->stops, "a text that ends the answer; repeatable")
+      ->allow_extra_args(false);
   command
       ->add_option("-n,--predict,--n-predict", flags->n_predict,
                    "tokens to generate (default: until the context is full)")
@@ -150,17 +111,16 @@ void add_run(CLI::App& program, Action& action) {
       ->add_option("-c,--ctx-size", flags->n_ctx,
                    "tokens of context (default: what the model was trained for)")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 24));
-  command->add_option("-s,--seed", flags->seed, "the same seed gives the same text (default: random)");
-  command->add_option("--temp", flags->temperature, "temperature; 0: always the best token");
-  command->add_option("--top-k", flags->top_k, "only the K best tokens; 0: off");
-  command->add_option("--top-p", flags->top_p, "only the best tokens that make up P together; 1: off");
-  command->add_option("--min-p", flags->min_p,
-                      "only tokens at least P times as probable as the best; 0: off");
+  command
+      ->add_option("--experts-max", flags->model.experts_max,
+                   "most experts that /experts may ask for in a chat")
+      ->check(CLI::Range(0, 65536));
   command->add_flag("--ignore-eos", flags->ignore_eos,
                     "never choose an end token: go on until -n or the context ends it");
   command->add_flag("--routing", flags->routing, "end with a heat map of layers x experts");
   command->add_flag("--special", flags->special, "print special tokens too");
   command->add_flag("--no-display-prompt", flags->hide_prompt, "print only what was generated");
+  add_sampler_flags(*command, flags->sampler);
   add_model_flags(*command, flags->model);
   on_run(command, action, [flags] { return run(*flags); });
 }

@@ -19,13 +19,6 @@ struct TokenizeFlags {
   bool no_parse_special = false, add_special = false, detokenize = false;
 };
 
-Tokenizer load_tokenizer(const std::string& flag) {
-  const std::filesystem::path path = model_path(flag);
-  if (std::filesystem::is_directory(path)) return Tokenizer::from_hf(path);
-  if (path.extension() == ".json") return Tokenizer::from_json(path);
-  return Tokenizer::from_gguf(GgufFile(path));
-}
-
 void print_text(const Tokenizer& tokenizer, const std::string& numbers) {
   std::istringstream in(numbers);
   std::vector<int32_t> ids;

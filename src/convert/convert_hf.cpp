@@ -18,7 +18,7 @@
 #include "formats/gguf.h"
 #include "formats/safetensors.h"
 #include "tensor/buffer.h"
-#include "tokenizer/spec.h"
+#include "tokenizer/tokenizer.h"
 
 namespace sw {
 namespace {
@@ -151,6 +151,8 @@ ConvertReport convert_hf(const fs::path& hf_dir, const fs::path& out, const Conv
       plan_tensors(arch, h, checkpoint,
                    {.out_type = options.out_type, .tied = tied ? std::optional(*tied != 0) : std::nullopt});
   const TokenizerSpec tokenizer = read_hf_tokenizer(hf_dir);
+  static_cast<void>(
+      Tokenizer(tokenizer));  // refuses what contradicts itself, which no reader would take either
 
   GgufWriter writer(out);
   set_general(writer, arch, options.name.empty() ? name_of_folder(hf_dir) : options.name, generation);

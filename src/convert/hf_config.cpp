@@ -83,18 +83,13 @@ const ArchSpec& HfConfig::arch() const {
                  .got = classes ? shown(*classes) : "nothing",
                  .hint = "is this the config.json of a language model?"});
   }
-  return arch_by_hf_class(classes->front().get_ref<const std::string&>());
+  const auto& name = classes->front().get_ref<const std::string&>();
+  return *naming_file(file_, [&] { return &arch_by_hf_class(name); });
 }
 
 HParams HfConfig::hparams(const ArchSpec& arch) const {
-  try {
-    return read_hparams(arch, &Key::hf, [this](const Key& key) { return lookup(key); });
-  } catch (const Error& e) {
-    // What read_hparams refuses is named by key alone.
-    Error::Parts parts = e.parts();
-    if (!parts.where.starts_with(file_)) parts.where = file_ + ", " + parts.where;
-    throw Error(parts);
-  }
+  const auto find = [this](const Key& key) { return lookup(key); };
+  return naming_file(file_, [&] { return read_hparams(arch, &Key::hf, find); });
 }
 
 }  // namespace sw

@@ -36,14 +36,18 @@ Engine::Engine(const Model& model, const EngineOptions& options)
       cache_(Forward::cache_spec(model, n_ctx_, options.cache_type, options.n_parallel)),
       keep_last_(options.keep_last) {
   // A default policy that the model cannot do is refused now, not at the first request.
-  policies_.release(policies_.resolve(default_policy_, Phase::Prefill));
-  policies_.release(policies_.resolve(default_policy_, Phase::Decode));
+  check_policy(default_policy_);
   const auto n = static_cast<size_t>(options.forward.n_ubatch), p = static_cast<size_t>(options.n_parallel);
   batch_.reserve(n);
   rows_.reserve(p);
   block_tables_.reserve(p);
   sampled_.reserve(p);
   events_.reserve(2 * p);
+}
+
+void Engine::check_policy(const RoutingPolicy& policy) {
+  for (const Phase phase : {Phase::Prefill, Phase::Decode})
+    policies_.release(policies_.resolve(policy, phase));
 }
 
 SequenceId Engine::submit(SequenceRequest request) {
@@ -68,7 +72,7 @@ SequenceId Engine::submit(SequenceRequest request) {
 
   const RoutingPolicy policy = request.routing.value_or(default_policy_);
   const int64_t n_predict = request.n_predict < 0 ? n_ctx_ : request.n_predict;
-  Sequence sequence(next_id_, std::move(request), cache_, n_ctx_);
+  Sequence sequence(next_id_, std::move(request), cache_, n_ctx_, model_.hparams().n_vocab);
   sequence.max_token = std::min(n_ctx_, n_prompt + n_predict);
   sequence.prefill_policy = policies_.resolve(policy, Phase::Prefill);
   try {

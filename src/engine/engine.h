@@ -39,6 +39,8 @@ class Engine {
   /// Takes a request and reserves its pages. Throws sw::Error where it cannot be served: empty prompt,
   /// prompt longer than the context, a policy the model cannot do, no free sequence.
   SequenceId submit(SequenceRequest request);
+  /// Throws sw::Error where the model cannot do a policy.
+  void check_policy(const RoutingPolicy& policy);
   /// Ends a sequence before the next step.
   void cancel(SequenceId id);
   /// One forward pass over what all sequences need next; the events of this step, valid until the next.

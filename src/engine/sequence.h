@@ -31,14 +31,15 @@ struct SequenceRequest {
 
 /// One request on its way: its tokens, how many of them are in the cache, its pages and its sampler.
 struct Sequence {
-  Sequence(SequenceId sequence_id, SequenceRequest what, PagedCache& cache, int64_t n_ctx)
+  Sequence(SequenceId sequence_id, SequenceRequest what, PagedCache& cache, int64_t n_ctx, int64_t n_vocab)
       : id(sequence_id),
         request(std::move(what)),
         tokens(request.prompt),
         n_prompt(static_cast<int64_t>(tokens.size())),
         pages(cache, n_ctx),
-        sampler(request.sampler) {
+        sampler(request.sampler, n_vocab, n_ctx) {
     tokens.reserve(static_cast<size_t>(n_ctx) + 1);
+    for (const int32_t token : tokens) sampler.accept(token);
   }
 
   int64_t n_token() const { return static_cast<int64_t>(tokens.size()); }

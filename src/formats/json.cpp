@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "formats/json.h"
 
+#include <algorithm>
 #include <fmt/core.h>
 #include <nlohmann/json.hpp>
-#include <set>
+#include <type_traits>
 #include <vector>
 
 #include "base/error.h"
@@ -11,25 +12,37 @@
 namespace sw {
 namespace {
 
-using nlohmann::json;
-
 constexpr int kMaxDepth = 64;
+constexpr size_t kMaxOrderedNames = 4096;  // each is compared with all before it
 
 /// Watches the parser's events for what the parser itself lets pass.
+template <class Json>
 class Guard {
  public:
+  using Event = typename Json::parse_event_t;
+
   explicit Guard(const std::string& file_name) : file_name_(file_name), names_(kMaxDepth + 1) {}
 
-  bool operator()(int depth, json::parse_event_t event, const json& parsed) {
+  bool operator()(int depth, Event event, const Json& parsed) {
     const auto level = static_cast<size_t>(depth);
-    if (event == json::parse_event_t::object_start || event == json::parse_event_t::array_start) {
+    if (event == Event::object_start || event == Event::array_start) {
       if (depth >= kMaxDepth) {
         fail({.what = "JSON is nested too deeply", .expected = fmt::format("at most {} levels", kMaxDepth)});
       }
       names_[level + 1].clear();
-    } else if (event == json::parse_event_t::key) {
-      last_name_ = parsed.get<std::string>();
-      if (!names_[level].insert(last_name_).second) fail({.what = "a name is there twice in a JSON object"});
+    } else if (event == Event::key) {
+      last_name_ = parsed.template get_ref<const std::string&>();
+      names_[level].push_back(last_name_);
+      if (std::is_same_v<Json, nlohmann::ordered_json> && names_[level].size() > kMaxOrderedNames) {
+        fail({.what = "a JSON object has too many names",
+              .expected = fmt::format("at most {}", kMaxOrderedNames)});
+      }
+    } else if (event == Event::object_end && parsed.size() < names_[level + 1].size()) {
+      // The parser keeps one member of a name. Looking for it only now spares a search for each name.
+      auto& names = names_[level + 1];
+      std::ranges::sort(names);
+      last_name_ = *std::ranges::adjacent_find(names);
+      fail({.what = "a name is there twice in a JSON object"});
     }
     return true;
   }
@@ -43,32 +56,41 @@ class Guard {
 
   const std::string& file_name_;
   std::string last_name_ = {};
-  std::vector<std::set<std::string>> names_;  // of the objects now open, by depth
+  std::vector<std::vector<std::string>> names_;  // of the objects now open, by depth
 };
 
 /// What the library says, without its own prefix, which ends with `mark`.
-std::string reason(const json::exception& e, std::string_view mark) {
+std::string reason(const std::exception& e, std::string_view mark) {
   const std::string text = e.what();
   const size_t at = text.find(mark);
   return printable(at == text.npos ? text : text.substr(at + mark.size()));
 }
 
-}  // namespace
-
-json parse_json(std::string_view text, const std::string& file_name, uint64_t file_offset) {
-  Guard guard(file_name);
+template <class Json>
+Json parse(std::string_view text, const std::string& file_name, uint64_t file_offset) {
+  Guard<Json> guard(file_name);
   try {
-    return json::parse(text, [&](int depth, json::parse_event_t event, json& parsed) {
+    return Json::parse(text, [&](int depth, typename Json::parse_event_t event, Json& parsed) {
       return guard(depth, event, parsed);
     });
-  } catch (const json::parse_error& e) {
+  } catch (const typename Json::parse_error& e) {
     const uint64_t at = file_offset + (e.byte > 0 ? e.byte - 1 : 0);  // the library counts bytes from one
     throw Error({.what = "this is not valid JSON",
                  .where = fmt::format("{}, offset {}", file_name, at),
                  .got = reason(e, ": ")});
-  } catch (const json::exception& e) {  // a number that no double holds
+  } catch (const typename Json::exception& e) {  // a number that no double holds
     throw Error({.what = "this JSON cannot be read", .where = file_name, .got = reason(e, "] ")});
   }
+}
+
+}  // namespace
+
+nlohmann::json parse_json(std::string_view text, const std::string& file_name, uint64_t file_offset) {
+  return parse<nlohmann::json>(text, file_name, file_offset);
+}
+
+nlohmann::ordered_json parse_ordered_json(std::string_view text, const std::string& file_name) {
+  return parse<nlohmann::ordered_json>(text, file_name, 0);
 }
 
 }  // namespace sw

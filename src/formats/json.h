@@ -12,4 +12,8 @@ namespace sw {
 /// `file_name` and the offset in the file, where the text begins at `file_offset`.
 nlohmann::json parse_json(std::string_view text, const std::string& file_name, uint64_t file_offset = 0);
 
+/// The same with the members of objects in the order of the text, as chat templates print them; an object may
+/// have at most 4096.
+nlohmann::ordered_json parse_ordered_json(std::string_view text, const std::string& file_name);
+
 }  // namespace sw

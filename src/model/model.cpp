@@ -76,10 +76,11 @@ KeyOverride parse_key_override(const std::string& text) {
 
 Model::Model(const std::filesystem::path& path, const LoadOptions& options)
     : file_(open_with_overrides(path, options.overrides, overridden_)) {
-  arch_ = &arch_by_name(file_.require_string("general.architecture"));
+  arch_ =
+      naming_file(file_.name(), [&] { return &arch_by_name(file_.require_string("general.architecture")); });
   const std::string prefix = std::string(arch_->name) + ".";
-  hparams_ = read_hparams(
-      *arch_, &Key::gguf, [&](const Key& key) { return look_up(file_, prefix, key); }, &read_keys_);
+  const auto find = [&](const Key& key) { return look_up(file_, prefix, key); };
+  hparams_ = naming_file(file_.name(), [&] { return read_hparams(*arch_, &Key::gguf, find, &read_keys_); });
 
   for (const TensorSpec& t : arch_->tensors) {
     if (t.on == On::Model) add_tensor(t, -1);
@@ -89,7 +90,10 @@ Model::Model(const std::filesystem::path& path, const LoadOptions& options)
     for (const TensorSpec& t : arch_->tensors) {
       if (has_tensor(t, hparams_, layer)) add_tensor(t, layer);
     }
-    if (hparams_.is_moe_layer(layer)) moe_layers_.push_back({layer, make_router_spec(*arch_, hparams_)});
+    refuse_partial_shared(layer);
+    if (!hparams_.is_moe_layer(layer)) continue;
+    moe_layers_.push_back(
+        {layer, naming_file(file_.name(), [&] { return make_router_spec(*arch_, hparams_); })});
   }
   if (!moe_layers_.empty()) validate(moe_layers_.front().router, file_.name());
   if (hparams_.n_layer_nextn > 0) {
@@ -104,7 +108,7 @@ void Model::add_tensor(const TensorSpec& spec, int layer) {
   const GgufTensor* t = file_.find_tensor(name);
   if (!t) {
     if (spec.presence == Presence::Optional) return;
-    throw Error({.what = "a tensor is missing", .where = file_.name(), .expected = name});
+    refuse_missing(name);
   }
   const Shape expected = to_shape(tensor_shape(spec, hparams_));
   const std::string where = file_.name() + ", tensor " + name;
@@ -130,6 +134,21 @@ void Model::add_tensor(const TensorSpec& spec, int layer) {
     values.resize(static_cast<size_t>(view.shape.n_elements()));
     traits(*type).decode(view.data, values.data(), view.shape.n_elements());
   }
+}
+
+/// Each matrix of the shared experts is optional, but not by itself.
+void Model::refuse_partial_shared(int layer) const {
+  const bool any = !weight(Role::SharedGate, layer).empty() || !weight(Role::SharedUp, layer).empty() ||
+                   !weight(Role::SharedDown, layer).empty();
+  if (!any) return;
+  for (const TensorSpec& t : arch_->tensors) {
+    const bool shared = t.role == Role::SharedGate || t.role == Role::SharedUp || t.role == Role::SharedDown;
+    if (shared && weight(t.role, layer).empty()) refuse_missing(fill_name(t.gguf, layer));
+  }
+}
+
+void Model::refuse_missing(const std::string& tensor) const {
+  throw Error({.what = "a tensor is missing", .where = file_.name(), .expected = tensor});
 }
 
 WeightView Model::weight(Role role, int layer) const {

@@ -60,6 +60,8 @@ class Model {
 
  private:
   void add_tensor(const TensorSpec& spec, int layer);
+  void refuse_partial_shared(int layer) const;
+  [[noreturn]] void refuse_missing(const std::string& tensor) const;
   void read_in(const Progress& progress) const;
 
   std::vector<std::string> overridden_;  // filled while file_ is made

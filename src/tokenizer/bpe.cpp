@@ -27,7 +27,8 @@ void Bpe::add_whole_tokens(const TokenizerSpec& spec) {
   for (size_t id = 0; id < spec.tokens.size(); ++id) {
     // Only plain ones: text that was not to be parsed must not become a control token.
     if (spec.tokens[id].type != TokenType::Normal) continue;
-    if (const auto bytes = from_byte_level(spec.tokens[id].text)) tokens_.add(*bytes, static_cast<int32_t>(id));
+    if (const auto bytes = from_byte_level(spec.tokens[id].text))
+      tokens_.add(*bytes, static_cast<int32_t>(id));
     if (spec.ignore_merges) whole_[id] = Whole::Yes;
   }
 }

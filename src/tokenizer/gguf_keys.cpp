@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
+#include <unordered_map>
+
 #include "base/error.h"
+#include "tokenizer/gguf_names.h"
 #include "tokenizer/pre_tokenizer.h"
 #include "tokenizer/spec.h"
 
@@ -21,6 +24,25 @@ class KeyList {
   std::vector<std::pair<std::string, GgufValue>> keys_;
 };
 
+/// By id. Where merges say the order, each token's place in it, so that readers who know only scores come
+/// near.
+std::vector<float> scores(const TokenizerSpec& spec, size_t n_vocab) {
+  std::vector<float> scores(spec.scores.begin(), spec.scores.end());
+  scores.resize(n_vocab);
+  if (spec.merges.empty()) return scores;
+  std::unordered_map<std::string, float> by_text;
+  for (size_t rank = 0; rank < spec.merges.size(); ++rank) {
+    std::string merged = spec.merges[rank];
+    std::erase(merged, ' ');
+    by_text.emplace(std::move(merged), -static_cast<float>(rank));
+  }
+  for (size_t id = 0; id < spec.tokens.size(); ++id) {
+    const auto found = by_text.find(spec.tokens[id].text);
+    scores[id] = found == by_text.end() ? -static_cast<float>(spec.merges.size()) : found->second;
+  }
+  return scores;
+}
+
 void add_tokens(const TokenizerSpec& spec, size_t n_vocab, KeyList& keys) {
   std::vector<std::string> texts;
   std::vector<int32_t> types;
@@ -30,6 +52,8 @@ void add_tokens(const TokenizerSpec& spec, size_t n_vocab, KeyList& keys) {
     types.push_back(static_cast<int32_t>(used ? spec.tokens[id].type : TokenType::Unused));
   }
   keys.add("tokenizer.ggml.tokens", GgufValue::strings(std::move(texts)));
+  if (spec.kind != TokenizerKind::ByteBpe)
+    keys.add("tokenizer.ggml.scores", GgufValue::f32s(scores(spec, n_vocab)));
   keys.add("tokenizer.ggml.token_type", GgufValue::i32s(types));
 }
 
@@ -47,28 +71,56 @@ void add_special_ids(const TokenizerSpec& spec, KeyList& keys) {
   keys.add_flag("sep", spec.add_sep);
 }
 
-void add_own_keys(const TokenizerSpec& spec, const NamedPreTokenizer* named, KeyList& keys) {
-  const std::string own = "tokenizer.switchyard.";
-  if (spec.nfc || (named && named->nfc))
-    keys.add(own + "normalizer", GgufValue::string(spec.nfc ? "nfc" : "none"));
-  if (!named) {
-    keys.add(own + "pre_regex", GgufValue::strings(spec.patterns));
-    keys.add(own + "ignore_merges", GgufValue::boolean(spec.ignore_merges));
-  }
-  std::vector<int32_t> visible;
+const std::string kOwn = "tokenizer.switchyard.";
+
+/// The ids of the tokens for which `is_listed` holds, if any.
+template <class F>
+void add_token_list(const TokenizerSpec& spec, const char* name, F&& is_listed, KeyList& keys) {
+  std::vector<int32_t> ids;
   for (size_t id = 0; id < spec.tokens.size(); ++id) {
-    const TokenizerSpec::Token& token = spec.tokens[id];
-    if (token.type == TokenType::Control && !token.special) visible.push_back(static_cast<int32_t>(id));
+    if (is_listed(spec.tokens[id])) ids.push_back(static_cast<int32_t>(id));
   }
-  if (!visible.empty()) keys.add(own + "visible_tokens", GgufValue::i32s(visible));
+  if (!ids.empty()) keys.add(kOwn + name, GgufValue::i32s(ids));
+}
+
+void add_space_rule(const TokenizerSpec& spec, KeyList& keys) {
+  const bool prefixed = spec.spaces.prefix != SpaceRule::Prefix::Never;
+  keys.add("tokenizer.ggml.add_space_prefix", GgufValue::boolean(prefixed));
+  SpaceRule prefix = spec.spaces;
+  prefix.split_words = false;
+  if (const auto name = name_of(kSpacePrefixes, prefix))
+    keys.add(kOwn + "space_prefix", GgufValue::string(std::string(*name)));
+  if (spec.spaces.split_words) keys.add(kOwn + "split_words", GgufValue::boolean(true));
+}
+
+void add_own_keys(const TokenizerSpec& spec, const NamedPreTokenizer* named, KeyList& keys) {
+  const bool is_bytes = spec.kind == TokenizerKind::ByteBpe;
+  const bool implies_nfc = named && named->nfc;
+  if (spec.nfc || implies_nfc) keys.add(kOwn + "normalizer", GgufValue::string(spec.nfc ? "nfc" : "none"));
+  if (is_bytes && !named) {
+    keys.add(kOwn + "pre_regex", GgufValue::strings(spec.patterns));
+    keys.add(kOwn + "ignore_merges", GgufValue::boolean(spec.ignore_merges));
+  }
+  using Token = TokenizerSpec::Token;
+  const auto is_visible = [](const Token& token) {
+    return token.type == TokenType::Control && !token.special;
+  };
+  add_token_list(spec, "visible_tokens", is_visible, keys);
+  add_token_list(
+      spec, "strip_left", [](const Token& token) { return token.strip_left; }, keys);
+  add_token_list(
+      spec, "strip_right", [](const Token& token) { return token.strip_right; }, keys);
+  if (!is_bytes) add_space_rule(spec, keys);
 
   // What a reader concludes from bos, eos and the flags alone.
-  const auto implied = [](const std::optional<bool>& add, const TokenizerSpec::Id& id) {
-    return add.value_or(false) && id ? std::vector<int32_t>{*id} : std::vector<int32_t>{};
+  const auto implied = [](bool add, const TokenizerSpec::Id& id) {
+    return add && id ? std::vector<int32_t>{*id} : std::vector<int32_t>{};
   };
-  const bool implies_bos = spec.add_bos.value_or(named && named->add_bos);
-  if (spec.prefix != implied(implies_bos, spec.bos)) keys.add(own + "prefix", GgufValue::i32s(spec.prefix));
-  if (spec.suffix != implied(spec.add_eos, spec.eos)) keys.add(own + "suffix", GgufValue::i32s(spec.suffix));
+  const bool implies_bos =
+      spec.add_bos.value_or(named ? named->add_bos : spec.kind == TokenizerKind::CharBpe);
+  const bool implies_eos = spec.add_eos.value_or(spec.kind == TokenizerKind::Unigram);
+  if (spec.prefix != implied(implies_bos, spec.bos)) keys.add(kOwn + "prefix", GgufValue::i32s(spec.prefix));
+  if (spec.suffix != implied(implies_eos, spec.eos)) keys.add(kOwn + "suffix", GgufValue::i32s(spec.suffix));
 }
 
 }  // namespace
@@ -80,12 +132,14 @@ std::vector<std::pair<std::string, GgufValue>> gguf_keys(const TokenizerSpec& sp
                  .expected = "at most " + std::to_string(n_vocab),
                  .got = std::to_string(spec.tokens.size())});
   }
-  const NamedPreTokenizer* named = match_pre_tokenizer(spec.patterns, spec.ignore_merges);
+  const NamedPreTokenizer* named =
+      spec.kind == TokenizerKind::ByteBpe ? match_pre_tokenizer(spec.patterns, spec.ignore_merges) : nullptr;
   KeyList keys;
-  keys.add("tokenizer.ggml.model", GgufValue::string("gpt2"));
+  keys.add("tokenizer.ggml.model", GgufValue::string(std::string(*name_of(kTokenizerKinds, spec.kind))));
   keys.add("tokenizer.ggml.pre", GgufValue::string(named ? std::string(named->name) : "default"));
   add_tokens(spec, n_vocab, keys);
-  keys.add("tokenizer.ggml.merges", GgufValue::strings(spec.merges));
+  if (spec.kind == TokenizerKind::ByteBpe || !spec.merges.empty())
+    keys.add("tokenizer.ggml.merges", GgufValue::strings(spec.merges));
   add_special_ids(spec, keys);
   if (!spec.chat_template.empty()) keys.add("tokenizer.chat_template", GgufValue::string(spec.chat_template));
   add_own_keys(spec, named, keys);

@@ -51,6 +51,18 @@ void append_nfc(std::string_view valid, std::string& out) {
   }
 }
 
+/// Where bytes are no UTF-8, they stay as they are.
+void append_mixed(std::string_view text, std::string& out) {
+  while (!text.empty()) {
+    const size_t valid = valid_utf8_prefix(text);
+    append_nfc(text.substr(0, valid), out);
+    text.remove_prefix(valid);
+    const size_t invalid = invalid_utf8_prefix(text);
+    out += text.substr(0, invalid);
+    text.remove_prefix(invalid);
+  }
+}
+
 }  // namespace
 
 bool may_need_nfc(std::string_view text) {
@@ -60,15 +72,20 @@ bool may_need_nfc(std::string_view text) {
 }
 
 std::string nfc(std::string_view text) {
+  const auto is_ascii = [](char c) { return static_cast<uint8_t>(c) < 0x80; };
   std::string out;
   out.reserve(text.size());
   while (!text.empty()) {
-    const size_t valid = valid_utf8_prefix(text);
-    append_nfc(text.substr(0, valid), out);
-    text.remove_prefix(valid);
-    const size_t invalid = invalid_utf8_prefix(text);
-    out += text.substr(0, invalid);
-    text.remove_prefix(invalid);
+    // ASCII stays, but its last character may compose with what follows; what precedes ASCII never does.
+    const size_t ascii = ascii_prefix(text);
+    const size_t kept = ascii == text.size() ? ascii : ascii - std::min<size_t>(ascii, 1);
+    out += text.substr(0, kept);
+    text.remove_prefix(kept);
+    if (text.empty()) break;
+    const auto end = std::find_if(text.begin() + 1, text.end(), is_ascii);
+    const auto n = static_cast<size_t>(end - text.begin());
+    append_mixed(text.substr(0, n), out);
+    text.remove_prefix(n);
   }
   return out;
 }

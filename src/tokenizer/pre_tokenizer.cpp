@@ -23,13 +23,25 @@ NamedPreTokenizer entry(std::string_view name, unsigned semantics, std::vector<s
 std::span<const NamedPreTokenizer> named_pre_tokenizers() {
   static const std::vector<NamedPreTokenizer> entries = {
 #define SW_PRE_TOKENIZER(name, semantics, ...) entry(name, semantics, {__VA_ARGS__}),
+#define SW_PRE_TOKENIZER_ALIAS(alias, name)
 #include "tokenizer/pre_tokenizers.inc"
+#undef SW_PRE_TOKENIZER_ALIAS
 #undef SW_PRE_TOKENIZER
   };
   return entries;
 }
 
 const NamedPreTokenizer* find_pre_tokenizer(std::string_view name) {
+  static constexpr std::pair<std::string_view, std::string_view> kAliases[] = {
+#define SW_PRE_TOKENIZER(name, semantics, ...)
+#define SW_PRE_TOKENIZER_ALIAS(alias, name) {alias, name},
+#include "tokenizer/pre_tokenizers.inc"
+#undef SW_PRE_TOKENIZER_ALIAS
+#undef SW_PRE_TOKENIZER
+  };
+  for (const auto& [alias, meant] : kAliases) {
+    if (name == alias) return find_pre_tokenizer(meant);
+  }
   const auto all = named_pre_tokenizers();
   const auto found = std::ranges::find(all, name, &NamedPreTokenizer::name);
   return found == all.end() ? nullptr : &*found;

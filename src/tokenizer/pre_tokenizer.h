@@ -11,7 +11,7 @@ namespace sw {
 
 /// What a name in tokenizer.ggml.pre stands for.
 struct NamedPreTokenizer {
-  std::string_view name;
+  std::string_view name;  ///< of several, the one that we write
   bool ignore_merges = false, nfc = false, add_bos = false;
   std::vector<std::string_view> patterns = {};
 };

@@ -2,6 +2,8 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/log.h"
+#include "tokenizer/gguf_names.h"
 #include "tokenizer/pre_tokenizer.h"
 #include "tokenizer/spec.h"
 
@@ -50,8 +52,8 @@ void read_tokens(const GgufFile& file, TokenizerSpec& spec) {
       throw bad(file, types_key, "unknown type of token " + std::to_string(id), "1 to 6",
                 std::to_string(type));
     }
-    spec.tokens[id] = {(*texts)[id], static_cast<TokenType>(type),
-                       static_cast<TokenType>(type) == TokenType::Control};
+    const auto known = static_cast<TokenType>(type);
+    spec.tokens[id] = {(*texts)[id], known, known == TokenType::Control || known == TokenType::Unknown};
   }
   for (const int32_t id : id_list(file, "tokenizer.switchyard.visible_tokens", spec.tokens.size())) {
     spec.tokens[static_cast<size_t>(id)].special = false;
@@ -77,6 +79,15 @@ void read_special_ids(const GgufFile& file, TokenizerSpec& spec) {
   spec.add_sep = file.get_bool("tokenizer.ggml.add_sep_token");
 }
 
+void read_nfc(const GgufFile& file, TokenizerSpec& spec) {
+  const std::string key = "tokenizer.switchyard.normalizer";
+  const std::string normalizer = file.get_string(key).value_or(spec.nfc ? "nfc" : "none");
+  if (normalizer != "nfc" && normalizer != "none") {
+    throw bad(file, key, "unknown normalizer", "nfc or none", "'" + normalizer + "'");
+  }
+  spec.nfc = normalizer == "nfc";
+}
+
 /// What the pre-tokenizer's name implies, then what our own keys say.
 void read_pre_tokenizer(const GgufFile& file, TokenizerSpec& spec) {
   const std::string pre_key = "tokenizer.ggml.pre", regex_key = "tokenizer.switchyard.pre_regex";
@@ -87,6 +98,10 @@ void read_pre_tokenizer(const GgufFile& file, TokenizerSpec& spec) {
     throw bad(file, pre_key, "unknown pre-tokenizer", "a name that `pre_tokenizers.inc` lists",
               "'" + name + "'", "convert the model from its Hugging Face files, which name the patterns");
   }
+  if (!patterns && !file.find(pre_key)) {
+    log::warn("{} does not say how its tokenizer cuts text ({}): the default is used, and may be wrong",
+              file.name(), pre_key);
+  }
   if (named) {
     spec.patterns.assign(named->patterns.begin(), named->patterns.end());
     spec.ignore_merges = named->ignore_merges;
@@ -95,13 +110,56 @@ void read_pre_tokenizer(const GgufFile& file, TokenizerSpec& spec) {
   }
   if (patterns) spec.patterns = *patterns;
   spec.ignore_merges = file.get_bool("tokenizer.switchyard.ignore_merges").value_or(spec.ignore_merges);
+}
 
-  const std::string nfc_key = "tokenizer.switchyard.normalizer";
-  const std::string normalizer = file.get_string(nfc_key).value_or(spec.nfc ? "nfc" : "none");
-  if (normalizer != "nfc" && normalizer != "none") {
-    throw bad(file, nfc_key, "unknown normalizer", "nfc or none", "'" + normalizer + "'");
+/// The white space that some tokens take with them.
+void read_strips(const GgufFile& file, TokenizerSpec& spec) {
+  for (const int32_t id : id_list(file, "tokenizer.switchyard.strip_left", spec.tokens.size()))
+    spec.tokens[static_cast<size_t>(id)].strip_left = true;
+  for (const int32_t id : id_list(file, "tokenizer.switchyard.strip_right", spec.tokens.size()))
+    spec.tokens[static_cast<size_t>(id)].strip_right = true;
+}
+
+void read_space_rule(const GgufFile& file, TokenizerSpec& spec) {
+  using Prefix = SpaceRule::Prefix;
+  const bool by_default = spec.kind == TokenizerKind::CharBpe;
+  const bool add = file.get_bool("tokenizer.ggml.add_space_prefix").value_or(by_default);
+  spec.spaces.prefix = add ? Prefix::Always : Prefix::Never;
+  const std::string key = "tokenizer.switchyard.space_prefix";
+  if (const auto name = file.get_string(key)) {
+    const auto rule = value_of(kSpacePrefixes, *name);
+    if (!rule)
+      throw bad(file, key, "unknown rule", "first, first-if-missing or always-if-missing", "'" + *name + "'");
+    spec.spaces = *rule;
   }
-  spec.nfc = normalizer == "nfc";
+  spec.spaces.split_words = file.get_bool("tokenizer.switchyard.split_words").value_or(false);
+}
+
+/// What SentencePiece's models may want of text before it is cut, and we do not do.
+void refuse_normalizers(const GgufFile& file) {
+  const std::string charsmap = "tokenizer.ggml.precompiled_charsmap";
+  if (file.find(charsmap))
+    throw bad(file, charsmap, "character maps are not supported", "no such key", "one");
+  const std::string extra = "tokenizer.ggml.remove_extra_whitespaces";
+  if (file.get_bool(extra).value_or(false))
+    throw bad(file, extra, "this way to normalize text is not supported", "false", "true");
+}
+
+/// SentencePiece's models: scores instead of merges, and a rule for spaces.
+void read_sentence_piece(const GgufFile& file, TokenizerSpec& spec) {
+  const std::string key = "tokenizer.ggml.scores";
+  spec.scores = file.get_floats(key).value_or(std::vector<double>{});
+  if (spec.scores.size() != spec.tokens.size()) {
+    throw bad(file, key, "there must be one score for each token", std::to_string(spec.tokens.size()),
+              std::to_string(spec.scores.size()));
+  }
+  refuse_normalizers(file);
+  read_space_rule(file, spec);
+  read_nfc(file, spec);
+  // What SentencePiece's files mean where they say nothing.
+  const bool is_bpe = spec.kind == TokenizerKind::CharBpe;
+  if (!spec.add_bos) spec.add_bos = is_bpe;
+  if (!spec.add_eos) spec.add_eos = !is_bpe;
 }
 
 void read_affixes(const GgufFile& file, TokenizerSpec& spec) {
@@ -115,17 +173,25 @@ void read_affixes(const GgufFile& file, TokenizerSpec& spec) {
 }  // namespace
 
 TokenizerSpec read_gguf_tokenizer(const GgufFile& file) {
-  const std::string model = file.require_string("tokenizer.ggml.model");
-  if (model != "gpt2") {
-    throw bad(file, "tokenizer.ggml.model", "this kind of tokenizer is not supported", "gpt2",
+  const std::string model_key = "tokenizer.ggml.model", model = file.require_string(model_key);
+  const auto kind = value_of(kTokenizerKinds, model);
+  if (!kind) {
+    throw bad(file, model_key, "this kind of tokenizer is not supported", "gpt2, llama or t5",
               "'" + model + "'");
   }
   TokenizerSpec spec;
   spec.source = file.name();
+  spec.kind = *kind;
   read_tokens(file, spec);
   if (const auto* merges = file.get_strings("tokenizer.ggml.merges")) spec.merges = *merges;
   read_special_ids(file, spec);
-  read_pre_tokenizer(file, spec);
+  read_strips(file, spec);
+  if (spec.kind == TokenizerKind::ByteBpe) {
+    read_pre_tokenizer(file, spec);
+    read_nfc(file, spec);
+  } else {
+    read_sentence_piece(file, spec);
+  }
   read_affixes(file, spec);
   spec.chat_template = file.get_string("tokenizer.chat_template").value_or("");
   return spec;

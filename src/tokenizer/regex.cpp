@@ -48,17 +48,19 @@ Regex::Regex(std::string_view pattern) : pattern_(pattern) {
                  .expected = "at most " + std::to_string(kMaxPatternBytes) + " bytes",
                  .got = std::to_string(pattern.size())});
   }
-  const std::string translated = to_pcre2(pattern);
+  constexpr std::string_view kBytesMark = "(?-u)";
+  bytes_ = pattern.starts_with(kBytesMark);
+  const std::string translated = to_pcre2(bytes_ ? pattern.substr(kBytesMark.size()) : pattern);
   const std::unique_ptr<pcre2_compile_context, decltype(&pcre2_compile_context_free)> context(
       pcre2_compile_context_create(nullptr), pcre2_compile_context_free);
   if (!context) throw std::bad_alloc();
   pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
   // Ruby's ^ and $ are those of lines.
-  constexpr uint32_t kOptions = PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE;
+  const uint32_t options = PCRE2_MULTILINE | (bytes_ ? 0 : PCRE2_UTF | PCRE2_UCP);
   int error = 0;
   PCRE2_SIZE offset = 0;
   pcre2_code* code =
-      pcre2_compile(units(translated), translated.size(), kOptions, &error, &offset, context.get());
+      pcre2_compile(units(translated), translated.size(), options, &error, &offset, context.get());
   if (!code) {
     throw Error({.what = "the pattern does not compile: " + message(error),
                  .where = where + ", near offset " + std::to_string(offset)});
@@ -98,7 +100,8 @@ std::optional<Regex::Match> Regex::Scan::next(size_t from) const {
 }
 
 size_t Regex::Scan::step_over(size_t position) const {
-  return position < text_.size() ? position + next_utf8(text_.substr(position)).length : position + 1;
+  const bool whole_character = position < text_.size() && !regex_.bytes_;
+  return position + (whole_character ? next_utf8(text_.substr(position)).length : 1);
 }
 
 }  // namespace sw

@@ -9,7 +9,8 @@
 namespace sw {
 
 /// A pattern in the dialect of tokenizer.json (Oniguruma's Ruby syntax), run by PCRE2: just-in-time
-/// compiled where the system allows, else interpreted. Immutable: threads may share it.
+/// compiled where the system allows, else interpreted. Immutable: threads may share it. A pattern that begins
+/// with "(?-u)" matches bytes: it may cut within a character.
 class Regex {
  public:
   /// Throws sw::Error with the position of the fault. A construct that the two dialects read
@@ -52,7 +53,7 @@ class Regex {
 
   std::string pattern_;  // as given, for messages
   std::shared_ptr<const void> code_;
-  bool jit_ = false;
+  bool bytes_ = false, jit_ = false;
 };
 
 /// A pattern of Oniguruma's Ruby syntax in PCRE2's, meaning the same. Throws sw::Error where there is

@@ -14,19 +14,43 @@ namespace sw {
 /// Kinds of tokens, by their number in tokenizer.ggml.token_type.
 enum class TokenType : int32_t { Normal = 1, Unknown, Control, UserDefined, Unused, Byte };
 
+/// How plain text becomes ids.
+enum class TokenizerKind {
+  ByteBpe,  ///< merges of bytes, within the pieces of a pre-tokenizer (GPT-2 and its heirs)
+  CharBpe,  ///< merges of characters, ordered by a list or by scores (SentencePiece's "bpe")
+  Unigram,  ///< the tokens whose scores have the greatest sum (SentencePiece's "unigram")
+};
+
+/// How the kinds but ByteBpe take spaces: each is written as U+2581.
+struct SpaceRule {
+  enum class Prefix { Never, First, Always };
+  Prefix prefix = Prefix::Never;  ///< a space in front of: no text, the first, each between special tokens
+  bool if_missing = false;        ///< no prefix for a text that begins with a space
+  bool split_words = false;       ///< what follows a space is encoded apart from what is before it
+  bool operator==(const SpaceRule&) const = default;
+};
+
 /// All that a file says of a tokenizer, whichever form the file has. Checked where it is read: ids
 /// are in range, merges name tokens that are there.
 struct TokenizerSpec {
   struct Token {
-    std::string text = {};  ///< Normal: in the alphabet of byte_level.h; others: as it stands in text
+    /// Normal: in the alphabet of byte_level.h (ByteBpe) or with U+2581 for spaces (the other kinds);
+    /// Byte: "<0x0A>"; else as it stands in text.
+    std::string text = {};
     TokenType type = TokenType::Unused;
-    bool special = false;  ///< left out by decode(..., skip_special)
+    bool special = false;                          ///< left out by decode(..., skip_special)
+    bool strip_left = false, strip_right = false;  ///< found in text, it takes the white space there with it
+    /// Whether plain text can become it, where `kind` is not ByteBpe.
+    bool spells_text() const { return type == TokenType::Normal || type == TokenType::UserDefined; }
   };
   using Id = std::optional<int32_t>;
 
-  std::string source = {};               ///< the file's name, for messages
-  std::vector<Token> tokens = {};        ///< by id
-  std::vector<std::string> merges = {};  ///< "left right", best first
+  std::string source = {};         ///< the file's name, for messages
+  std::vector<Token> tokens = {};  ///< by id
+  TokenizerKind kind = TokenizerKind::ByteBpe;
+  std::vector<std::string> merges = {};  ///< both BPEs: "left right", best first
+  std::vector<double> scores = {};       ///< by id: Unigram, and CharBpe without merges
+  SpaceRule spaces = {};
   std::vector<std::string> patterns =
       {};                      ///< of the pre-tokenizer, each applied to the pieces of the one before
   bool ignore_merges = false;  ///< a piece that is a token needs no merges
@@ -37,15 +61,15 @@ struct TokenizerSpec {
   std::string chat_template = {};
 };
 
-/// tokenizer.json of Hugging Face, byte-level BPE only. Knows no bos, eos or chat template: those stand in
-/// the files beside it.
+/// tokenizer.json of Hugging Face. Knows no bos, eos or chat template: those stand in the files beside it.
 TokenizerSpec read_tokenizer_json(const std::filesystem::path& tokenizer_json);
 
 /// The folder of a Hugging Face model: tokenizer.json, and where there are such tokenizer_config.json,
 /// chat_template.jinja and config.json.
 TokenizerSpec read_hf_tokenizer(const std::filesystem::path& folder);
 
-/// The tokenizer.* keys of a GGUF file whose tokenizer.ggml.model is "gpt2".
+/// The tokenizer.* keys of a GGUF file whose tokenizer.ggml.model is "gpt2" (ByteBpe), "llama" (CharBpe) or
+/// "t5" (Unigram).
 TokenizerSpec read_gguf_tokenizer(const GgufFile& file);
 
 /// The spec as metadata of GGUF, in the order and form in which mainline's converter writes it, with
@@ -56,6 +80,8 @@ TokenizerSpec read_gguf_tokenizer(const GgufFile& file);
 ///   ignore_merges    beside pre_regex
 ///   visible_tokens   ids of control tokens that are yet shown as text
 ///   prefix, suffix   ids around a text, where they are not just bos and eos
+///   strip_left, strip_right  ids of tokens that take the white space beside them
+///   space_prefix, split_words  a SpaceRule that tokenizer.ggml.add_space_prefix cannot say
 /// Throws sw::Error where the spec has more than n_vocab tokens.
 std::vector<std::pair<std::string, GgufValue>> gguf_keys(const TokenizerSpec& spec, size_t n_vocab);
 

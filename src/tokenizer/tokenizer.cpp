@@ -4,9 +4,14 @@
 #include <algorithm>
 #include <set>
 
+#include "base/error.h"
 #include "tokenizer/bpe.h"
 #include "tokenizer/byte_level.h"
+#include "tokenizer/char_bpe.h"
+#include "tokenizer/fallback.h"
 #include "tokenizer/normalizer.h"
+#include "tokenizer/spaces.h"
+#include "tokenizer/unigram.h"
 
 namespace sw {
 namespace {
@@ -30,17 +35,34 @@ std::vector<int32_t> end_of_generation_ids(const TokenizerSpec& spec) {
   return {ids.begin(), ids.end()};
 }
 
-std::string bytes_of(const TokenizerSpec::Token& token) {
+std::string bytes_of(const TokenizerSpec::Token& token, TokenizerKind kind) {
   if (token.type == TokenType::Unused) return {};
-  if (token.type != TokenType::Normal) return token.text;
-  // A plain token with characters outside the alphabet stands for itself, as in `tokenizers`.
-  return from_byte_level(token.text).value_or(token.text);
+  if (kind == TokenizerKind::ByteBpe) {
+    // A plain token with characters outside the alphabet stands for itself, as in `tokenizers`.
+    return token.type == TokenType::Normal ? from_byte_level(token.text).value_or(token.text) : token.text;
+  }
+  const auto byte = token.type == TokenType::Byte ? named_byte(token.text) : std::nullopt;
+  if (byte) return std::string(1, static_cast<char>(*byte));
+  return token.spells_text() ? unmark_spaces(token.text) : token.text;
+}
+
+std::unique_ptr<const TextModel> make_model(const TokenizerSpec& spec) {
+  switch (spec.kind) {
+    case TokenizerKind::ByteBpe:
+      return std::make_unique<Bpe>(spec);
+    case TokenizerKind::CharBpe:
+      return std::make_unique<CharBpe>(spec);
+    case TokenizerKind::Unigram:
+      return std::make_unique<Unigram>(spec);
+  }
+  SW_ASSERT(false);
+  return nullptr;
 }
 
 }  // namespace
 
 Tokenizer::Tokenizer(const TokenizerSpec& spec)
-    : model_(std::make_unique<Bpe>(spec)),
+    : model_(naming_file(spec.source, [&] { return make_model(spec); })),
       prefix_(spec.prefix),
       suffix_(spec.suffix),
       end_of_generation_(end_of_generation_ids(spec)),
@@ -49,21 +71,25 @@ Tokenizer::Tokenizer(const TokenizerSpec& spec)
       pad_(spec.pad),
       nfc_(spec.nfc),
       chat_template_(spec.chat_template) {
+  if (spec.kind != TokenizerKind::ByteBpe) spaces_ = spec.spaces;
   pieces_.reserve(spec.tokens.size());
   for (const TokenizerSpec::Token& token : spec.tokens) {
-    const bool in_text = token.type == TokenType::Control || token.type == TokenType::UserDefined;
-    if (in_text) in_text_.add(token.text, static_cast<int32_t>(pieces_.size()));
-    pieces_.push_back(bytes_of(token));
+    const auto id = static_cast<int32_t>(pieces_.size());
+    const bool in_text = token.type == TokenType::Control || token.type == TokenType::UserDefined ||
+                         token.type == TokenType::Unknown;
+    if (in_text) in_text_.add(token.text, id);
+    pieces_.push_back(bytes_of(token, spec.kind));
     special_.push_back(token.special);
+    if (token.strip_left) strip_left_.insert(id);
+    if (token.strip_right) strip_right_.insert(id);
   }
 }
 
-void Tokenizer::encode_plain(std::string_view text, std::vector<int32_t>& ids) const {
-  if (nfc_ && may_need_nfc(text)) {
-    model_->encode(nfc(text), ids);
-  } else {
-    model_->encode(text, ids);
-  }
+void Tokenizer::encode_plain(std::string_view text, bool first, std::vector<int32_t>& ids) const {
+  std::string changed;
+  if (nfc_ && may_need_nfc(text)) text = changed = nfc(text);
+  if (spaces_) text = changed = mark_spaces(text, *spaces_, first);
+  model_->encode(text, ids);
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, EncodeOptions options) const {
@@ -73,11 +99,14 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, EncodeOptions opti
   while (options.parse_special) {
     const SpecialTokens::Match match = in_text_.find(text, from);
     if (match.id < 0) break;
-    encode_plain(text.substr(from, match.begin - from), ids);
+    std::string_view before = text.substr(from, match.begin - from);
+    if (strip_left_.contains(match.id)) before.remove_suffix(trailing_white_space(before));
+    encode_plain(before, from == 0, ids);
     ids.push_back(match.id);
     from = match.begin + match.length;
+    if (strip_right_.contains(match.id)) from += leading_white_space(text.substr(from));
   }
-  encode_plain(text.substr(from), ids);
+  encode_plain(text.substr(from), from == 0, ids);
   if (options.add_special) ids.insert(ids.end(), suffix_.begin(), suffix_.end());
   return ids;
 }
@@ -91,6 +120,8 @@ std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special) c
   for (const int32_t id : ids) {
     if (!skip_special || !is_special(id)) text += piece(id);
   }
+  const bool prefixed = spaces_ && spaces_->prefix != SpaceRule::Prefix::Never;
+  if (prefixed && text.starts_with(' ')) text.erase(0, 1);
   return text;
 }
 

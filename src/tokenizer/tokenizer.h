@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "tokenizer/spec.h"
@@ -38,8 +39,9 @@ class Tokenizer {
 
   /// Any bytes: what is no UTF-8 is kept byte by byte.
   std::vector<int32_t> encode(std::string_view text, EncodeOptions options = {}) const;
-  /// The bytes of the tokens one after the other; an id that stands for no text gives nothing. The result
-  /// is UTF-8 only if the ids end on whole characters: see StreamDecoder.
+  /// The bytes of the tokens one after the other; an id that stands for no text gives nothing. Where encode()
+  /// puts a space in front of a text, one leading space of the result is dropped. The result is UTF-8 only if
+  /// the ids end on whole characters: see StreamDecoder.
   std::string decode(std::span<const int32_t> ids, bool skip_special = false) const;
   /// The bytes of one token; empty for an unused or unknown id.
   std::string_view piece(int32_t id) const;
@@ -58,12 +60,12 @@ class Tokenizer {
   /// by their text. Ascending.
   const std::vector<int32_t>& end_of_generation() const { return end_of_generation_; }
 
-  /// The pre-tokenizer's pieces of a plain text, without normalisation: views of it.
+  /// The pieces of a plain text that are encoded each on its own, without normalisation: views of it.
   std::vector<std::string_view> pieces(std::string_view text) const { return model_->pieces(text); }
 
  private:
   bool has(int32_t id) const { return id >= 0 && static_cast<size_t>(id) < pieces_.size(); }
-  void encode_plain(std::string_view text, std::vector<int32_t>& ids) const;
+  void encode_plain(std::string_view text, bool first, std::vector<int32_t>& ids) const;
 
   std::unique_ptr<const TextModel> model_;
   SpecialTokens in_text_;
@@ -72,6 +74,8 @@ class Tokenizer {
   std::vector<int32_t> prefix_, suffix_, end_of_generation_;
   std::optional<int32_t> bos_, eos_, pad_;
   bool nfc_ = false;
+  std::optional<SpaceRule> spaces_;  // nothing: bytes take spaces as they are
+  std::unordered_set<int32_t> strip_left_, strip_right_;
   std::string chat_template_;
 };
 

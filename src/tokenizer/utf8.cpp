@@ -4,9 +4,7 @@
 #include <cstring>
 
 namespace sw {
-namespace {
 
-/// Bytes of the leading run of ASCII, eight at a time.
 size_t ascii_prefix(std::string_view text) {
   size_t n = 0;
   for (uint64_t word; n + sizeof word <= text.size(); n += sizeof word) {
@@ -16,8 +14,6 @@ size_t ascii_prefix(std::string_view text) {
   while (n < text.size() && static_cast<uint8_t>(text[n]) < 0x80) ++n;
   return n;
 }
-
-}  // namespace
 
 Utf8Step next_utf8(std::string_view text) {
   using Kind = Utf8Step::Kind;

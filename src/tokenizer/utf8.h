@@ -22,6 +22,9 @@ struct Utf8Step {
 /// Looks at the first sequence of a non-empty text. O(1).
 Utf8Step next_utf8(std::string_view text);
 
+/// Bytes of the leading run of ASCII; looks at eight at a time.
+size_t ascii_prefix(std::string_view text);
+
 /// Bytes of the longest prefix that is valid UTF-8; cheap on ASCII.
 size_t valid_utf8_prefix(std::string_view text);
 

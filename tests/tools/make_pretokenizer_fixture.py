@@ -1,17 +1,22 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Writes tests/data/pretokenizer/mixed.bin: mixed strings and how `tokenizers` cuts each of them.
+"""Writes tests/data/pretokenizer/mixed.bin: mixed strings and what `tokenizers` makes of each of them.
 
-usage: make_pretokenizer_fixture.py OUT NAME=tokenizer.json...
+usage: make_pretokenizer_fixture.py OUT [NAME=tokenizer.json...] [ids:NAME=tokenizer.json...]
 
-NAME is the pre-tokenizer's name in src/tokenizer/pre_tokenizers.inc. The column "gpt-2" (a plain
-ByteLevel) and the column "nfc" (the text in Unicode form C) are always written. Needs `tokenizers`.
+A column NAME is how a pre-tokenizer of src/tokenizer/pre_tokenizers.inc cuts the strings: those below, and
+those of the given files. A column ids:NAME is the ids that a whole tokenizer gives. The column "nfc" (the
+text in Unicode form C) is always written. Committed were bailingmoe2 (Ling), llama-bpe (tokenizer "B" of the
+golden data), qwen2 and ids:qwen3 (Qwen3), deepseek-v3 and ids:deepseek_v3 (DeepSeek-V3),
+and ids: of all in tests/data/sentencepiece. Needs `tokenizers`.
 
 The file, little endian: u32 number of columns, each u8 length and name; u32 number of strings, each
 u16 length and UTF-8; then per column one u32 a string: FNV-1a 64, its halves xored, over the pieces'
-byte lengths as u32 (for "nfc": over the bytes).
+byte lengths as u32 (for "nfc": over the bytes; for "ids:": over the ids as u32).
 
-Only characters that Unicode 14 knows are used: that is PCRE2 10.42's version.
+Only characters that Unicode 14 knows are used: that is PCRE2 10.42's version, and the normalizer of
+`tokenizers` does not know the order of some newer marks. Of those, punctuation that its Punctuation does not
+know (its table is that of Unicode 8) is left out too.
 """
 
 import random
@@ -19,7 +24,8 @@ import struct
 import sys
 import unicodedata
 
-from tokenizers import Tokenizer, normalizers, pre_tokenizers
+from tokenizers import Regex, Tokenizer, normalizers
+from tokenizers.pre_tokenizers import ByteLevel, Digits, Punctuation, Sequence, Split
 
 SEED = 20251122
 N_STRINGS = 10_000
@@ -37,12 +43,26 @@ PIECES = [
     "!!", "...", "?!", "()", "{}", "<|x|>", "</s>", "#", "@", "_", "__", "\\", "/", "`", "~", "^", "$", "+", "|",
 ]
 DIGITS = "0123456789"
+SPECIAL = """<|endoftext|> <|im_start|> <|im_end|> <think> </think> <tool_call> <|fim_prefix|> <|eot_id|> <unk> <s>
+<｜begin▁of▁sentence｜> <｜end▁of▁sentence｜> <｜User｜> <｜Assistant｜> <｜▁pad▁｜> <|im_e <｜User| |>
+<|user|> <|left|> </s>""".split()
+CODE = [
+    "    return self.x\n", "for (int i = 0; i < n; ++i) {\n\t", "#include <vector>\n", "if x != None:\n        ",
+    "def f(a, *b, **c) -> int:\n", "SELECT * FROM t WHERE a >= 10;", "</div>\n  <p class=\"x\">", "// TODO\n\n\n",
+    "x->y::z<T>&&", "{\"a\": [1, 2.5e-3, null]}", "$HOME/bin:${PATH}", "$$\\frac{1}{2}$$", "a/b//c", "HTTPServerError",
+]
+
+
+def is_punctuation(character):
+    pieces = Punctuation("isolated").pre_tokenize_str("a" + character)
+    return len(pieces) == 2 and not (character.isascii() and unicodedata.category(character)[0] == "S")
 
 
 def any_character(rng):
     while True:
         code = rng.choice((rng.randrange(0x250), rng.randrange(0x3000), rng.randrange(0x10000), rng.randrange(0x20000)))
-        if unicodedata.category(chr(code)) not in ("Cn", "Cs"):
+        category = unicodedata.category(chr(code))
+        if category not in ("Cn", "Cs") and (category[0] == "P") == is_punctuation(chr(code)):
             return chr(code)
 
 
@@ -50,8 +70,10 @@ def make_string(rng):
     parts = []
     for _ in range(rng.randrange(1, 9)):
         kind = rng.random()
-        if kind < 0.35:
+        if kind < 0.3:
             parts.append(rng.choice(WORDS))
+        elif kind < 0.4:
+            parts.append(rng.choice(CODE if kind < 0.36 else SPECIAL))
         elif kind < 0.75:
             parts.append(rng.choice(PIECES))
         elif kind < 0.85:
@@ -63,6 +85,48 @@ def make_string(rng):
     return "".join(parts)
 
 
+def split(pattern):
+    return Split(Regex(pattern), "isolated")
+
+
+GPT2 = ByteLevel(add_prefix_space=False, use_regex=True)
+BYTES = ByteLevel(add_prefix_space=False, use_regex=False)
+# As the models' own tokenizer.json have them.
+CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+DEEPSEEK_LETTERS = (
+    "A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝ"
+    "Ὗ-\u1f7dᾀ-ᾴᾶ-ᾼ\u1fbeῂ-ῄῆ-ῌῐ-\u1fd3ῖ-\u1fdbῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤ\u2126ℨ\u212a-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎ"
+    "ꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃"
+)
+PUBLISHED = {
+    "gpt-2": GPT2,
+    "qwen35": Sequence([split(
+        CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"),
+        BYTES]),
+    "glm4": Sequence([split(
+        CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"),
+        BYTES]),
+    "gpt-4o": Sequence([split(
+        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+" + CONTRACTIONS +
+        r"?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*" + CONTRACTIONS +
+        r"?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"), BYTES]),
+    "deepseek-llm": Sequence([
+        split("[\r\n]"), split(r"\s?[" + DEEPSEEK_LETTERS + "]+"), split("\\s?[!-/:-~！-／：-～‘-‟\u3000-。]+"),
+        split(r"\s+$"), split("[一-龥ࠀ-一가-퟿]+"), Digits(individual_digits=True), BYTES]),
+    "deepseek-coder": Sequence([
+        split("[\r\n]"), split(r"\s?\p{L}+"), split(r"\s?\p{P}+"), split("[一-龥ࠀ-一가-퟿]+"),
+        Digits(individual_digits=True), BYTES]),
+    "falcon": Sequence([
+        Punctuation("contiguous"), GPT2, Digits(individual_digits=False), split("[0-9][0-9][0-9]")]),
+    "starcoder": Sequence([Digits(individual_digits=True), GPT2]),
+    # Mainline's own, for files that name no other.
+    "default": Sequence([
+        split(r"[\p{P}\$\+<=>\^~\|]+"),
+        split(r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)"),
+        split(r"\p{N}+"), split("[0-9][0-9][0-9]"), BYTES]),
+}
+
+
 def fnv32(data):
     h = 0xCBF29CE484222325
     for byte in data:
@@ -70,22 +134,30 @@ def fnv32(data):
     return (h >> 32) ^ (h & 0xFFFFFFFF)
 
 
+def hash_numbers(numbers):
+    return fnv32(b"".join(struct.pack("<I", n) for n in numbers))
+
+
 def hash_pieces(pre_tokenizer, text):
     # After ByteLevel each character of a piece stands for one byte.
-    lengths = [len(piece) for piece, _ in pre_tokenizer.pre_tokenize_str(text)]
-    return fnv32(b"".join(struct.pack("<I", n) for n in lengths))
+    return hash_numbers([len(piece) for piece, _ in pre_tokenizer.pre_tokenize_str(text)])
 
 
 def main(out, named):
     rng = random.Random(SEED)
     strings = [make_string(rng) for _ in range(N_STRINGS)]
-    cutters = {"gpt-2": pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)}
+    cutters, tokenizers = dict(PUBLISHED), {}
     for argument in named:
         name, path = argument.split("=", 1)
-        cutters[name] = Tokenizer.from_file(path).pre_tokenizer
+        if name.startswith("ids:"):
+            tokenizers[name] = Tokenizer.from_file(path)
+        else:
+            cutters[name] = Tokenizer.from_file(path).pre_tokenizer
     columns = {name: [hash_pieces(cutter, s) for s in strings] for name, cutter in cutters.items()}
     nfc = normalizers.NFC()
     columns["nfc"] = [fnv32(nfc.normalize_str(s).encode()) for s in strings]
+    for name, tokenizer in tokenizers.items():
+        columns[name] = [hash_numbers(tokenizer.encode(s, add_special_tokens=False).ids) for s in strings]
 
     with open(out, "wb") as file:
         file.write(struct.pack("<I", len(columns)))

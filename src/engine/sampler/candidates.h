@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -9,8 +11,8 @@ namespace sw {
 /// One token that may come next.
 struct Candidate {
   int32_t id = 0;
-  float logit = 0;
-  float p = 0;  ///< filled by softmax()
+  float logit = 0;  ///< finite
+  float p = 0;      ///< filled by softmax()
 };
 
 struct LogitBias {
@@ -18,14 +20,25 @@ struct LogitBias {
   float bias = 0;  ///< added to the token's logit; -inf: never chosen
 };
 
+/// What overflows becomes the largest float, so that no difference of two logits is NaN.
+inline float finite(float x) {
+  constexpr float kMax = std::numeric_limits<float>::max();
+  return std::clamp(x, -kMax, kMax);
+}
+
 /// The tokens that may come next, best first once sorted. Ties go to the lower id; sums run from the
 /// best down; so a seed gives the same text on every machine.
 class Candidates {
  public:
-  /// All of a vocabulary. NaN logits are left out.
+  void reserve(size_t n_vocab) {
+    items_.reserve(n_vocab);
+    sorted_.reserve(n_vocab);
+  }
+  /// All of a vocabulary but tokens whose logit is -inf. Throws sw::Error on NaN and +inf.
   void assign(std::span<const float> logits);
   /// After assign(), before any sort.
   void add_bias(std::span<const LogitBias> biases);
+  /// Best first. Cost: three passes where ids still rise, else as std::sort.
   void sort();
   /// Sorts and sets every p.
   void softmax();
@@ -33,10 +46,14 @@ class Candidates {
   void keep(size_t n);
   std::vector<Candidate>& items() { return items_; }
   const std::vector<Candidate>& items() const { return items_; }
+  size_t size() const { return items_.size(); }
   bool empty() const { return items_.empty(); }
 
  private:
+  void sort_by_digits();
+
   std::vector<Candidate> items_;
+  std::vector<Candidate> sorted_;  // while sorting
 };
 
 }  // namespace sw

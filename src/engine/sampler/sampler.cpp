@@ -1,110 +1,117 @@
 // SPDX-License-Identifier: MIT
 #include "engine/sampler/sampler.h"
 
-#include <cmath>
-#include <string>
+#include <fmt/core.h>
 
 #include "base/error.h"
 
 namespace sw {
 namespace {
 
-/// Keeps the k best.
-class TopK : public SamplerStep {
- public:
-  explicit TopK(int k) : k_(static_cast<size_t>(k)) {}
-  void apply(Candidates& c) override { c.keep(k_); }
-
- private:
-  size_t k_;
+/// What a step does, hence when it stands in the chain.
+enum class Role {
+  Adjust,  ///< changes which token is best: always
+  Cut,     ///< keeps what may be drawn: not where Mirostat does that, not where nothing is drawn
+  Scale    ///< changes how the draw goes: not where nothing is drawn
 };
 
-/// Keeps the fewest best whose probabilities sum to at least p.
-class TopP : public SamplerStep {
- public:
-  explicit TopP(float p) : p_(p) {}
-  void apply(Candidates& c) override {
-    c.softmax();
-    double sum = 0;
-    size_t n = 0;
-    while (n < c.items().size() && sum < p_) sum += c.items()[n++].p;
-    c.keep(n);
+struct StepMaker {
+  Role role;
+  StepPointer (*make)(const SamplerParams&, const SamplerSizes&);
+};
+
+/// By SamplerKind.
+constexpr StepMaker kMakers[] = {
+#define SW_SAMPLER(kind, name, role) {Role::role, make_##name},
+#include "engine/sampler/steps.inc"
+#undef SW_SAMPLER
+};
+
+bool is_greedy(const SamplerParams& p) { return p.temperature == 0 && p.dynatemp_range == 0; }
+
+std::vector<StepPointer> make_steps(const SamplerParams& p, const SamplerSizes& sizes) {
+  const bool greedy = is_greedy(p);
+  std::vector<StepPointer> steps;
+  const auto add = [&](StepPointer step) {
+    if (step) steps.push_back(std::move(step));
+  };
+  for (const SamplerKind kind : p.order) {
+    const StepMaker& maker = kMakers[static_cast<size_t>(kind)];
+    if (maker.role != Role::Adjust && greedy) continue;
+    if (maker.role == Role::Cut && p.mirostat != 0) continue;
+    add(maker.make(p, sizes));
   }
-
- private:
-  float p_;
-};
-
-/// Keeps those at least min_p times as probable as the best.
-class MinP : public SamplerStep {
- public:
-  explicit MinP(float p) : p_(p) {}
-  void apply(Candidates& c) override {
-    c.softmax();
-    const float least = p_ * c.items().front().p;
-    size_t n = 0;
-    while (n < c.items().size() && c.items()[n].p >= least) ++n;
-    c.keep(n);
-  }
-
- private:
-  float p_;
-};
-
-/// Divides logits by the temperature.
-class Temperature : public SamplerStep {
- public:
-  explicit Temperature(float t) : t_(t) {}
-  void apply(Candidates& c) override {
-    for (Candidate& item : c.items()) item.logit /= t_;
-  }
-
- private:
-  float t_;
-};
-
-void check(const char* flag, double value, bool ok, const char* expected) {
-  if (!ok)
-    throw Error({.what = "a sampler setting is out of range",
-                 .where = flag,
-                 .expected = expected,
-                 .got = std::to_string(value)});
+  if (!greedy) add(make_mirostat(p, sizes));
+  return steps;
 }
+
+bool looks_back(const SamplerParams& p) { return make_penalties(p, {}) || make_dry(p, {}); }
 
 }  // namespace
 
-Sampler::Sampler(const SamplerParams& p)
-    : logit_bias_(p.logit_bias), greedy_(p.temperature == 0.0f), rng_(p.seed) {
-  check("--temp", p.temperature, p.temperature >= 0 && std::isfinite(p.temperature), "0 or more");
-  check("--top-k", p.top_k, p.top_k >= 0, "0 (off) or more");
-  check("--top-p", p.top_p, p.top_p >= 0 && p.top_p <= 1, "0 to 1");
-  check("--min-p", p.min_p, p.min_p >= 0 && p.min_p <= 1, "0 to 1");
-  if (greedy_) return;
-  if (p.top_k > 0) steps_.push_back(std::make_unique<TopK>(p.top_k));
-  if (p.top_p < 1) steps_.push_back(std::make_unique<TopP>(p.top_p));
-  if (p.min_p > 0) steps_.push_back(std::make_unique<MinP>(p.min_p));
-  steps_.push_back(std::make_unique<Temperature>(p.temperature));
+Sampler::Sampler(const SamplerParams& p, int64_t n_vocab, int64_t n_ctx)
+    : logit_bias_(p.logit_bias),
+      greedy_(is_greedy(p)),
+      rng_(p.seed),
+      n_vocab_(static_cast<size_t>(n_vocab)),
+      looks_back_(looks_back(p)) {
+  check_sampler_params(p);
+  for (const LogitBias& b : logit_bias_) {
+    if (b.id < 0 || b.id >= n_vocab) {
+      throw Error({.what = "a biased token is not in the model's vocabulary",
+                   .where = "--logit-bias",
+                   .expected = fmt::format("an id below {}", n_vocab),
+                   .got = std::to_string(b.id)});
+    }
+  }
+  const SamplerSizes sizes{.n_vocab = n_vocab_, .n_ctx = static_cast<size_t>(n_ctx) + 1};
+  steps_ = make_steps(p, sizes);
+  if (looks_back_) tokens_.reserve(sizes.n_ctx);
+  candidates_.reserve(sizes.n_vocab);
 }
 
 int32_t Sampler::sample(std::span<const float> logits) {
+  SW_ASSERT(logits.size() == n_vocab_);
   candidates_.assign(logits);
   candidates_.add_bias(logit_bias_);
   if (candidates_.empty())
-    throw Error(
-        {.what = "the model's logits are all NaN", .hint = "the file is damaged, or its values overflow"});
+    throw Error({.what = "no token may come next: all are forbidden", .hint = "a logit bias or the model"});
+  for (const StepPointer& step : steps_) step->apply(candidates_, tokens_);
+  const Candidate& chosen = choose();
+  for (const StepPointer& step : steps_) step->drawn(chosen);
+  accept(chosen.id);
+  return chosen.id;
+}
+
+void Sampler::accept(int32_t token) {
+  SW_ASSERT(token >= 0 && static_cast<size_t>(token) < n_vocab_);
+  if (looks_back_) tokens_.push_back(token);
+}
+
+const Candidate& Sampler::choose() {
   if (greedy_) {
     candidates_.keep(1);
-    return candidates_.items().front().id;
+    return candidates_.items().front();
   }
-  for (const auto& step : steps_) step->apply(candidates_);
   candidates_.softmax();
   const double draw = rng_.uniform();
   double sum = 0;
+  const Candidate* chosen = &candidates_.items().front();
   for (const Candidate& c : candidates_.items()) {
+    if (c.p == 0) break;  // the sum may end just below 1 and the draw above it
+    chosen = &c;
     sum += c.p;
-    if (draw < sum) return c.id;
+    if (draw < sum) break;
   }
-  return candidates_.items().back().id;
+  return *chosen;
+}
+
+std::string describe_sampler(const SamplerParams& params) {
+  check_sampler_params(params);
+  std::string text;
+  if (!params.logit_bias.empty()) text += fmt::format("logit_bias ({} tokens); ", params.logit_bias.size());
+  for (const StepPointer& step : make_steps(params, {})) text += step->describe() + "; ";
+  return text + (is_greedy(params) ? std::string("greedy") : fmt::format("seed {}", params.seed));
 }
 
 }  // namespace sw

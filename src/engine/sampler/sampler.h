@@ -3,47 +3,45 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/rng.h"
 #include "engine/sampler/candidates.h"
+#include "engine/sampler/settings.h"
+#include "engine/sampler/step.h"
 
 namespace sw {
 
-/// How the next token is chosen. A value that switches its step off: temperature 0 (greedy), top_k 0,
-/// top_p 1, min_p 0.
-struct SamplerParams {
-  float temperature = 0.8f;
-  int top_k = 40;
-  float top_p = 0.95f;
-  float min_p = 0.05f;
-  uint64_t seed = 0;
-  std::vector<LogitBias> logit_bias = {};
-};
-
-/// One step of the chain: removes candidates or changes their logits.
-class SamplerStep {
- public:
-  virtual ~SamplerStep() = default;
-  virtual void apply(Candidates& candidates) = 0;
-};
-
-/// Chooses tokens for one sequence: biases, top-k, top-p, min-p, temperature, then a draw. The same seed and
-/// logits give the same tokens on every machine.
+/// Chooses tokens for one sequence: biases, the steps of the chain, then a draw. At temperature 0, without a
+/// dynamic range, the best token after biases, penalties and DRY. With Mirostat its step stands for all that
+/// would cut candidates. The same seed, tokens and logits give the same choice on every machine.
 class Sampler {
  public:
-  /// Throws sw::Error where a value is out of range.
-  explicit Sampler(const SamplerParams& params);
-  /// One token; `logits` [n_vocab]. Throws sw::Error where no token is left: every logit NaN or biased to
-  /// -inf.
+  /// `n_vocab`: length of the logits; `n_ctx`: tokens of the longest text. Room is reserved for both, so that
+  /// sample() allocates nothing. Throws sw::Error where a setting is out of range.
+  Sampler(const SamplerParams& params, int64_t n_vocab, int64_t n_ctx);
+
+  /// One token, which is also accepted; `logits` [n_vocab]. Throws sw::Error where one is NaN or +inf, and
+  /// where no token is left: every logit -inf, or biased to it.
   int32_t sample(std::span<const float> logits);
+  /// A token of the text that was not drawn here: the prompt's. What penalties and DRY look at.
+  void accept(int32_t token);
 
  private:
+  const Candidate& choose();
+
   std::vector<LogitBias> logit_bias_;
   bool greedy_;
   Rng rng_;
-  std::vector<std::unique_ptr<SamplerStep>> steps_;
+  std::vector<StepPointer> steps_;
+  size_t n_vocab_;
+  bool looks_back_;
+  std::vector<int32_t> tokens_;  // empty unless a step looks at them
   Candidates candidates_;
 };
+
+/// The steps that act, in order: "top_k 40; top_p 0.95; temperature 0.8; seed 1". Throws as Sampler().
+std::string describe_sampler(const SamplerParams& params);
 
 }  // namespace sw

@@ -41,6 +41,15 @@ TEST(Error, LineStaysShortAndSingle) {
   EXPECT_EQ(line.substr(line.size() - 4), "x...");
 }
 
+TEST(Error, LongTextOfAFileDoesNotHideWhere) {
+  const std::string line = Error({.what = "a merge names '" + std::string(5000, '(') + "'",
+                                  .where = "model.gguf, " + std::string(5000, 'k'),
+                                  .expected = "a token"})
+                               .what();
+  EXPECT_NE(line.find("...: model.gguf, k"), std::string::npos) << line;
+  EXPECT_TRUE(line.ends_with("...: expected a token")) << line;
+}
+
 TEST(Printable, EscapesControls) {
   EXPECT_EQ(printable(std::string("a\0b\x1f\x7f~ ", 7)), "a\\x00b\\x1f\\x7f~ ");
   EXPECT_EQ(printable("\t"), "\\x09");

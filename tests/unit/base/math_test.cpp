@@ -94,6 +94,14 @@ TEST(Math, LogAtTheEdges) {
   EXPECT_NEAR(log_exact(1e-45f), -103.27893, 1e-5);
 }
 
+TEST(Math, LogHasTheseBits) {
+  // By NumPy, as for exp.
+  const std::pair<float, uint32_t> known[] = {
+      {2.0f, 0x3f317218u},  {0.1f, 0xc0135d8eu},   {0.7f, 0xbeb69e1au},  {1.4f, 0x3eac4616u},
+      {10.0f, 0x40135d8eu}, {1e-40f, 0xc2b834f2u}, {3e38f, 0x42b13196u}, {0.999f, 0xba8322cau}};
+  for (const auto& [x, bits] : known) EXPECT_EQ(std::bit_cast<uint32_t>(log_exact(x)), bits) << x;
+}
+
 TEST(Math, PowValues) {
   EXPECT_EQ(pow_exact(0.0f, 0.0f), 1.0f);
   EXPECT_EQ(pow_exact(0.0f, 2.0f), 0.0f);

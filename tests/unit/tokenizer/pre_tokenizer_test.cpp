@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "tokenizer/pre_tokenizer.h"
 
-#include <cstring>
 #include <gtest/gtest.h>
-#include <map>
 
 #include "base/error.h"
-#include "base/file.h"
-#include "support/test_data.h"
 #include "tokenizer/normalizer.h"
+#include "unit/tokenizer/mixed_strings.h"
 
 namespace sw {
 namespace {
@@ -27,56 +24,14 @@ Pieces split(const PreTokenizer& pre_tokenizer, std::string_view text) {
   return pieces;
 }
 
-/// tests/tools/make_pretokenizer_fixture.py: mixed strings and, per column, a hash for each.
-struct Fixture {
-  std::vector<std::string> strings;
-  std::map<std::string, std::vector<uint32_t>> columns;
-};
-
-Fixture read_fixture() {
-  const std::string file = read_file(testing::source_dir() / "tests/data/pretokenizer/mixed.bin");
-  size_t at = 0;
-  const auto number = [&](size_t n_bytes) {
-    uint32_t value = 0;
-    std::memcpy(&value, file.data() + at, n_bytes);
-    at += n_bytes;
-    return value;
-  };
-  const auto text = [&](size_t length_bytes) {
-    const uint32_t n = number(length_bytes);
-    at += n;
-    return file.substr(at - n, n);
-  };
-  Fixture fixture;
-  std::vector<std::string> names(number(4));
-  for (std::string& name : names) name = text(1);
-  fixture.strings.resize(number(4));
-  for (std::string& s : fixture.strings) s = text(2);
-  for (const std::string& name : names) {
-    for (size_t i = 0; i < fixture.strings.size(); ++i) fixture.columns[name].push_back(number(4));
-  }
-  EXPECT_EQ(at, file.size());
-  return fixture;
-}
-
-/// FNV-1a 64, its halves xored.
-uint32_t hash(std::string_view bytes) {
-  uint64_t h = 0xCBF29CE484222325;
-  for (const char byte : bytes) h = (h ^ static_cast<uint8_t>(byte)) * 0x100000001B3;
-  return static_cast<uint32_t>(h >> 32 ^ h);
-}
-
-uint32_t hash(const Pieces& pieces) {
-  std::string lengths;
-  for (const std::string_view piece : pieces) {
-    const auto length = static_cast<uint32_t>(piece.size());
-    lengths.append(reinterpret_cast<const char*>(&length), sizeof length);
-  }
-  return hash(std::string_view(lengths));
+uint32_t hash_lengths(const Pieces& pieces) {
+  std::vector<uint32_t> lengths;
+  for (const std::string_view piece : pieces) lengths.push_back(static_cast<uint32_t>(piece.size()));
+  return testing::fixture_hash(std::span<const uint32_t>(lengths));
 }
 
 TEST(PreTokenizer, CutsTenThousandMixedStringsAsTheLibraryDoes) {
-  const Fixture fixture = read_fixture();
+  const testing::MixedStrings fixture = testing::read_mixed_strings();
   ASSERT_EQ(fixture.strings.size(), 10'000u);
   for (const NamedPreTokenizer& entry : named_pre_tokenizers()) {
     const PreTokenizer pre_tokenizer = named(entry.name);
@@ -85,7 +40,7 @@ TEST(PreTokenizer, CutsTenThousandMixedStringsAsTheLibraryDoes) {
     size_t wrong = 0;
     for (size_t i = 0; i < expected.size(); ++i) {
       const Pieces pieces = split(pre_tokenizer, fixture.strings[i]);
-      if (hash(pieces) == expected[i] || ++wrong > 5) continue;
+      if (hash_lengths(pieces) == expected[i] || ++wrong > 5) continue;
       std::string shown;
       for (const std::string_view piece : pieces) shown += "[" + std::string(piece) + "]";
       ADD_FAILURE() << entry.name << ", string " << i << ": " << shown;
@@ -95,12 +50,12 @@ TEST(PreTokenizer, CutsTenThousandMixedStringsAsTheLibraryDoes) {
 }
 
 TEST(Normalizer, EqualsTheLibrarysOnTenThousandMixedStrings) {
-  const Fixture fixture = read_fixture();
+  const testing::MixedStrings fixture = testing::read_mixed_strings();
   size_t changed = 0;
   for (size_t i = 0; i < fixture.strings.size(); ++i) {
     const std::string& text = fixture.strings[i];
     const std::string composed = nfc(text);
-    EXPECT_EQ(hash(std::string_view(composed)), fixture.columns.at("nfc")[i]) << text;
+    EXPECT_EQ(testing::fixture_hash(composed), fixture.columns.at("nfc")[i]) << text;
     EXPECT_TRUE(may_need_nfc(text) || composed == text) << text;
     changed += composed != text;
   }
@@ -108,7 +63,7 @@ TEST(Normalizer, EqualsTheLibrarysOnTenThousandMixedStrings) {
 }
 
 TEST(PreTokenizer, PiecesAreTheWholeText) {
-  const Fixture fixture = read_fixture();
+  const testing::MixedStrings fixture = testing::read_mixed_strings();
   const PreTokenizer pre_tokenizer = named("deepseek-v3");
   for (const std::string& text : fixture.strings) {
     std::string joined;
@@ -178,10 +133,31 @@ TEST(PreTokenizer, NamesAreFoundByPatternAndMeaning) {
     const NamedPreTokenizer* match = match_pre_tokenizer(patterns, entry.ignore_merges);
     ASSERT_TRUE(match) << entry.name;
     EXPECT_EQ(match->name, entry.name);
-    EXPECT_FALSE(match_pre_tokenizer(patterns, !entry.ignore_merges)) << entry.name;
+    const NamedPreTokenizer* other = match_pre_tokenizer(patterns, !entry.ignore_merges);
+    EXPECT_TRUE(!other || other->ignore_merges != entry.ignore_merges) << entry.name;
   }
   EXPECT_FALSE(find_pre_tokenizer("qwen"));
   EXPECT_FALSE(match_pre_tokenizer({"a"}, false));
+}
+
+TEST(PreTokenizer, AliasesMeanTheSame) {
+  for (const auto& [alias, name] : {std::pair("smollm", "starcoder"), std::pair("refact", "starcoder"),
+                                    std::pair("chatglm-bpe", "glm4"), std::pair("bailingmoe", "bailingmoe2"),
+                                    std::pair("llama-v3", "llama-bpe"), std::pair("llama4", "gpt-4o")}) {
+    ASSERT_TRUE(find_pre_tokenizer(name)) << name;
+    EXPECT_EQ(find_pre_tokenizer(alias), find_pre_tokenizer(name)) << alias;
+  }
+}
+
+TEST(Regex, BytesOnRequest) {
+  const auto cut = [](std::vector<std::string> patterns, std::string_view text) {
+    return split(PreTokenizer(patterns), text);
+  };
+  EXPECT_EQ(cut({"(?-u)[\\x{BC}]"}, "aмb"), (Pieces{"a\xD0", "\xBC", "b"}));
+  EXPECT_EQ(cut({"(?-u)x*"}, "мxx"), (Pieces{"\xD0", "\xBC", "xx"}));
+  EXPECT_EQ(cut({"(?-u)[\\x{BC}]", "(?-u)[0-9]"}, "1м2"), (Pieces{"1", "\xD0", "\xBC", "2"}));
+  EXPECT_EQ(cut({"\\x{BC}"}, "м¼"), (Pieces{"м", "¼"}));
+  EXPECT_THROW(Regex{"(?-u)[a"}, Error);
 }
 
 }  // namespace

@@ -56,7 +56,7 @@ TEST(ReadGguf, OurPatternsServeWhereTheNameIsUnknown) {
 
 TEST(ReadGguf, WrongKeysAreRefusedByName) {
   const std::vector<std::pair<std::string, GgufValue>> wrong = {
-      {"tokenizer.ggml.model", GgufValue::string("llama")},
+      {"tokenizer.ggml.model", GgufValue::string("bert")},
       {"tokenizer.ggml.model", GgufValue::u32(1)},
       {"tokenizer.ggml.tokens", GgufValue::strings({})},
       {"tokenizer.ggml.tokens", GgufValue::i32s({1})},

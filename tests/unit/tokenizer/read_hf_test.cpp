@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -6,6 +7,7 @@
 #include "base/error.h"
 #include "support/test_data.h"
 #include "tokenizer/byte_level.h"
+#include "tokenizer/pre_tokenizer.h"
 #include "tokenizer/tokenizer.h"
 
 namespace sw {
@@ -149,7 +151,8 @@ TEST(ReadHf, OddFilesAreRefusedByFieldName) {
   const std::vector<Case> cases = {
       {"/model", nullptr, "model"},
       {"/model", 3, "model"},
-      {"/model/type", "Unigram", "model.type"},
+      {"/model/type", "WordPiece", "model.type"},
+      {"/model/type", "Unigram", "pre_tokenizer"},
       {"/model/byte_fallback", true, "byte_fallback"},
       {"/model/end_of_word_suffix", "</w>", "end_of_word_suffix"},
       {"/model/continuing_subword_prefix", "##", "continuing_subword_prefix"},
@@ -173,11 +176,15 @@ TEST(ReadHf, OddFilesAreRefusedByFieldName) {
       {"/added_tokens/0/id", 97, "two tokens have the id 97"},
       {"/added_tokens/0/content", 7, "content"},
       {"/added_tokens/0/content", "ab", "another id"},
-      {"/added_tokens/0/lstrip", true, "lstrip"},
+      {"/added_tokens/0/single_word", true, "single_word"},
       {"/normalizer", {{"type", "Lowercase"}}, "normalizer.type"},
+      {"/normalizer", {{"type", "Prepend"}, {"prepend", "x"}}, "normalizer.prepend"},
+      {"/normalizer", {{"type", "Prepend"}, {"prepend", "▁"}}, "spaces and bytes"},
+      {"/normalizer", {{"type", "Replace"}, {"pattern", {{"String", "x"}}}}, "normalizer.pattern"},
       {"/normalizer", {{"type", "Sequence"}, {"normalizers", 3}}, "normalizer.normalizers"},
       {"/pre_tokenizer", nullptr, "pre_tokenizer"},
-      {"/pre_tokenizer", {{"type", "Metaspace"}}, "pre_tokenizer.type"},
+      {"/pre_tokenizer", {{"type", "Whitespace"}}, "pre_tokenizer.type"},
+      {"/pre_tokenizer", {{"type", "Metaspace"}}, "pre_tokenizer.replacement"},
       {"/pre_tokenizer", split_string, "pattern"},
       {"/pre_tokenizer/add_prefix_space", true, "add_prefix_space"},
       {"/post_processor", {{"type", "Other"}}, "post_processor.type"},
@@ -189,6 +196,39 @@ TEST(ReadHf, OddFilesAreRefusedByFieldName) {
     EXPECT_NE(message.find(named), std::string::npos) << pointer << " = " << value << ": " << message;
     EXPECT_NE(message, "(accepted)") << pointer << " = " << value;
   }
+}
+
+TEST(ReadHf, PartsAfterByteLevelSeeTheAlphabet) {
+  HfFolder folder;
+  const json bytes = {{"type", "ByteLevel"}, {"add_prefix_space", false}};
+  const json digits = {{"type", "Digits"}, {"individual_digits", false}};
+  const auto split = [](const char* pattern) {
+    return json{{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}};
+  };
+  const json punctuation = {{"type", "Punctuation"}, {"behavior", "Contiguous"}};
+  const auto sequence = [](const json& parts) {
+    return json{{"type", "Sequence"}, {"pretokenizers", parts}};
+  };
+  folder.tokenizer["pre_tokenizer"] = sequence({punctuation, bytes, digits, split("[0-9][0-9][0-9]")});
+  const auto& falcon = find_pre_tokenizer("falcon")->patterns;
+  EXPECT_TRUE(std::ranges::equal(folder.read().patterns, falcon));
+  for (const char* pattern : {"\\d", "[ ]", "é", ""}) {
+    folder.tokenizer["pre_tokenizer"] = sequence({bytes, split(pattern)});
+    EXPECT_NE(refusal(folder).find("pretokenizers[1].pattern"), std::string::npos) << pattern;
+  }
+  folder.tokenizer["pre_tokenizer"] = sequence({bytes, bytes});
+  EXPECT_NE(refusal(folder).find("pretokenizers[1].type"), std::string::npos);
+}
+
+TEST(ReadHf, SomeTokensTakeTheWhiteSpaceBesideThem) {
+  HfFolder folder;
+  auto& token = folder.tokenizer["added_tokens"][0];
+  token["rstrip"] = true;
+  EXPECT_EQ(Tokenizer(folder.read()).encode("a <s> \u00A0\n b"), (Ids{'a', ' ', 257, 'b'}));
+  token["lstrip"] = true;
+  EXPECT_EQ(Tokenizer(folder.read()).encode("a\u2003 <s> b"), (Ids{'a', 257, 'b'}));
+  EXPECT_EQ(Tokenizer(folder.read()).encode(" <s> <s>"), (Ids{257, 257}));
+  EXPECT_EQ(Tokenizer(folder.read()).encode(" <s>", {.parse_special = false}).size(), 4u);
 }
 
 TEST(ReadHf, BrokenJsonIsRefused) {

@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: MIT
+#include <array>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <gtest/gtest.h>
 
 #include "base/rng.h"
 #include "support/test_data.h"
 #include "tokenizer/normalizer.h"
+#include "tokenizer/spaces.h"
 #include "tokenizer/tokenizer.h"
+#include "tokenizer/utf8.h"
 
 namespace sw {
 namespace {
 
-/// A keeps no text that is not NFC; B keeps every byte.
-struct Both {
-  explicit Both(const std::filesystem::path& a_folder, const std::filesystem::path& b_folder)
+/// Byte-level tokenizers A (keeps no text that is not NFC) and B, and SentencePiece's BPE and unigram with
+/// bytes as fallback, which cannot tell their mark from a space.
+struct All {
+  All(const std::filesystem::path& a_folder, const std::filesystem::path& b_folder)
       : a(Tokenizer::from_hf(a_folder)), b(Tokenizer::from_hf(b_folder)) {}
 
   void expect_round_trip(const std::string& text) const {
@@ -21,40 +26,59 @@ struct Both {
     ASSERT_EQ(a.decode(a.encode(text, plain)), nfc(text));
     ASSERT_EQ(b.decode(b.encode(text, plain)), text);
     ASSERT_EQ(b.decode(b.encode(text)), text);
+    const std::string unmarked = unmark_spaces(text);
+    ASSERT_EQ(bpe.decode(bpe.encode(text, plain)), unmarked);
+    ASSERT_EQ(unigram.decode(unigram.encode(text, plain)), unmarked);
   }
 
-  Tokenizer a, b;
+  static Tokenizer trained(const char* name) {
+    return Tokenizer::from_json(testing::source_dir() / "tests/data/sentencepiece" / name);
+  }
+  Tokenizer a, b, bpe = trained("prepend.json"), unigram = trained("unigram_bytes.json");
 };
 
 TEST(RoundTrip, EveryTextOfOneOrTwoBytes) {
   SW_DATA_OR_SKIP(a, "golden/bailing_moe_v2");
   SW_DATA_OR_SKIP(b, "golden/qwen3_moe");
-  const Both both(a, b);
+  const All all(a, b);
   for (int first = 0; first < 256; ++first) {
     const std::string one(1, static_cast<char>(first));
-    both.expect_round_trip(one);
-    for (int second = 0; second < 256; ++second) both.expect_round_trip(one + static_cast<char>(second));
+    all.expect_round_trip(one);
+    for (int second = 0; second < 256; ++second) all.expect_round_trip(one + static_cast<char>(second));
   }
 }
 
-TEST(RoundTrip, RandomBytes) {
+/// Bytes of one of three kinds: any; mostly leads and continuations, so that broken sequences of all kinds
+/// come up; characters of all lengths and ASCII, so that merges do.
+std::string random_text(Rng& rng, int kind) {
+  std::string text;
+  for (uint64_t n = rng.next() % 24; n > 0; --n) {
+    if (kind == 0)
+      text += static_cast<char>(rng.next());
+    else if (kind == 1)
+      text += static_cast<char>(0x80 + rng.next() % 0x80);
+    else
+      append_utf8(static_cast<char32_t>(rng.next() % std::array{0x80u, 0x250u, 0xD800u}[rng.next() % 3]),
+                  text);
+  }
+  return text;
+}
+
+// SWITCHYARD_FUZZ_RUNS: how many texts.
+TEST(RoundTrip, RandomTexts) {
   SW_DATA_OR_SKIP(a, "golden/bailing_moe_v2");
   SW_DATA_OR_SKIP(b, "golden/qwen3_moe");
-  const Both both(a, b);
+  const All all(a, b);
+  const char* const wanted = std::getenv("SWITCHYARD_FUZZ_RUNS");
+  const long n_texts = wanted ? std::atol(wanted) : 50'000;
   Rng rng(4711);
-  for (int i = 0; i < 100'000; ++i) {
-    std::string text(rng.next() % 24, '\0');
-    // Half of them mostly leads and continuations, so that broken sequences of all kinds come up.
-    const uint32_t least = i % 2 ? 0x80 : 0;
-    for (char& c : text) c = static_cast<char>(least + rng.next() % (256 - least));
-    both.expect_round_trip(text);
-  }
+  for (long i = 0; i < n_texts; ++i) all.expect_round_trip(random_text(rng, static_cast<int>(i % 3)));
 }
 
 TEST(RoundTrip, LongRunsOfOneClassTakeNoTimeToSpeakOf) {
   SW_DATA_OR_SKIP(a, "golden/bailing_moe_v2");
   SW_DATA_OR_SKIP(b, "golden/qwen3_moe");
-  const Both both(a, b);
+  const All all(a, b);
   const std::vector<std::pair<const char*, std::string>> classes = {
       {"letter", "a"},
       {"letters", "the"},
@@ -77,15 +101,18 @@ TEST(RoundTrip, LongRunsOfOneClassTakeNoTimeToSpeakOf) {
     std::string text;
     while (text.size() < kBytes) text += unit;
     text += 'x';
-    for (const Tokenizer* tokenizer : {&both.a, &both.b}) {
+    const std::pair<const char*, const Tokenizer*> tokenizers[] = {
+        {"A", &all.a}, {"B", &all.b}, {"BPE", &all.bpe}, {"unigram", &all.unigram}};
+    std::printf("  %-15s", name);
+    for (const auto& [kind, tokenizer] : tokenizers) {
       const auto start = std::chrono::steady_clock::now();
       const auto ids = tokenizer->encode(text);
       const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-      std::printf("  %-15s %s: %6.1f MB/s\n", name, tokenizer == &both.a ? "A" : "B",
-                  1e-6 * kBytes / took.count());
+      std::printf(" %s %.1f", kind, 1e-6 * static_cast<double>(text.size()) / took.count());
       EXPECT_LT(took.count(), 30) << name;
-      EXPECT_EQ(tokenizer->decode(ids), tokenizer == &both.a ? nfc(text) : text) << name;
+      EXPECT_EQ(tokenizer->decode(ids), tokenizer == &all.a ? nfc(text) : text) << name;
     }
+    std::printf(" MB/s\n");
   }
 }
 

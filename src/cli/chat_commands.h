@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <optional>
+#include <string>
+
+#include "cli/run_flags.h"
+#include "engine/chat_session.h"
+
+namespace sw::cli {
+
+/// The JSON object of --template-kwargs. Throws sw::Error.
+ChatSession::Json parse_template_kwargs(const std::string& text);
+
+/// The lines of a chat that begin with a slash.
+class ChatCommands {
+ public:
+  ChatCommands(RunState& state, ChatSession& session) : state_(state), session_(session) { begin_answer(); }
+
+  /// What the chat does after a command: read on, answer again, or end.
+  enum class Next { Read, Answer, Leave };
+  /// Throws sw::Error for an unknown command or a bad value; nothing has changed then.
+  Next run(const std::string& line);
+
+  /// Statistics of the last answer, begun anew by begin_answer().
+  StatsProbe& probe() { return *probe_; }
+  void begin_answer() { probe_.emplace(state_.model, state_.engine.policies().experts_max()); }
+
+ private:
+  struct Command {
+    const char* name;
+    const char* argument;
+    const char* help;
+    Next (ChatCommands::*run)(const std::string& argument);
+  };
+  static const Command kCommands[];
+
+  Next help(const std::string&);
+  Next system(const std::string& text);
+  Next reset(const std::string&);
+  Next regenerate(const std::string&);
+  Next save(const std::string& file);
+  Next set(const std::string& name_value);
+  Next sampler(const std::string&);
+  Next experts(const std::string& counts);
+  Next grouped(const std::string& mode);
+  Next threshold(const std::string& value);
+  Next routing(const std::string&);
+  Next leave(const std::string&) { return Next::Leave; }
+  void use_policy(const RoutingPolicy& policy);
+
+  RunState& state_;
+  ChatSession& session_;
+  std::optional<StatsProbe> probe_;
+};
+
+}  // namespace sw::cli

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+#include "cli/line_editor.h"
+
+#include <clocale>
+#include <cstdio>
+#include <cstring>
+#include <histedit.h>
+#include <iostream>
+#include <poll.h>
+#include <unistd.h>
+
+namespace sw::cli {
+namespace {
+
+constexpr int kHistoryLines = 1000;
+// The rest of a paste is there at once; a person's next line never comes this fast.
+constexpr int kPasteWaitMs = 25;
+
+bool more_at_once() {
+  pollfd in{STDIN_FILENO, POLLIN, 0};
+  return poll(&in, 1, kPasteWaitMs) > 0 && (in.revents & POLLIN);
+}
+
+/// True, and the backslash gone, where the line goes on.
+bool take_continuation(std::string& line) {
+  if (!line.ends_with('\\')) return false;
+  line.back() = '\n';
+  return true;
+}
+
+}  // namespace
+
+struct LineEditor::Impl {
+  EditLine* editor = nullptr;
+  History* history = nullptr;
+  const char* prompt = "";
+  bool interrupted = false;
+
+  static Impl* of(EditLine* editor) {
+    void* self = nullptr;
+    el_get(editor, EL_CLIENTDATA, &self);
+    return static_cast<Impl*>(self);
+  }
+  static char* show_prompt(EditLine* editor) { return const_cast<char*>(of(editor)->prompt); }
+  static unsigned char on_interrupt(EditLine* editor, int) {
+    of(editor)->interrupted = true;
+    return CC_NEWLINE;
+  }
+
+  void open() {
+    // Typed text is UTF-8 whatever the locale of a container says.
+    if (!std::setlocale(LC_CTYPE, "") || MB_CUR_MAX == 1) std::setlocale(LC_CTYPE, "C.UTF-8");
+    editor = el_init("switchyard", stdin, stdout, stderr);
+    if (!editor) return;
+    history = history_init();
+    HistEvent event;
+    ::history(history, &event, H_SETSIZE, kHistoryLines);
+    ::history(history, &event, H_SETUNIQUE, 1);
+    el_set(editor, EL_CLIENTDATA, this);
+    el_set(editor, EL_PROMPT, show_prompt);
+    el_set(editor, EL_EDITOR, "emacs");
+    el_set(editor, EL_HIST, ::history, history);
+    // While a line is edited Ctrl-C is a key like others: it drops the line, not the program.
+    el_set(editor, EL_ADDFN, "interrupt-line", "drop the line", on_interrupt);
+    el_set(editor, EL_BIND, "^C", "interrupt-line", nullptr);
+    el_set(editor, EL_SETTY, "-d", "-isig", nullptr);
+  }
+  void close() {
+    if (editor) el_end(editor);
+    if (history) history_end(history);
+  }
+
+  /// One edited line without its newline.
+  Input edit(const char* with_prompt) {
+    prompt = with_prompt;
+    interrupted = false;
+    int n = 0;
+    const char* line = el_gets(editor, &n);
+    if (interrupted) {
+      std::fputs("\n", stdout);
+      return {{}, End::Interrupted};
+    }
+    if (!line || n <= 0) return {{}, End::EndOfInput};
+    std::string text(line, static_cast<size_t>(n));
+    if (text.ends_with('\n')) text.pop_back();
+    return {text, End::Line};
+  }
+  void remember(const std::string& text) const {
+    HistEvent event;
+    if (!text.empty()) ::history(history, &event, H_ENTER, text.c_str());
+  }
+};
+
+LineEditor::LineEditor() : impl_(std::make_unique<Impl>()) {
+  if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)) impl_->open();
+}
+
+LineEditor::~LineEditor() { impl_->close(); }
+
+bool LineEditor::on_terminal() const { return impl_->editor != nullptr; }
+
+LineEditor::Input LineEditor::read(const char* prompt) {
+  std::string text;
+  for (const char* shown = prompt;; shown = "") {
+    Input input;
+    if (on_terminal()) {
+      input = impl_->edit(shown);
+    } else if (!std::getline(std::cin, input.text)) {
+      input.end = End::EndOfInput;
+    }
+    if (input.end == End::EndOfInput && !text.empty()) break;  // what was typed before counts
+    if (input.end != End::Line) return input;
+    text += input.text;
+    if (take_continuation(text)) continue;
+    if (!on_terminal() || text.starts_with('/') || !more_at_once()) break;
+    text += '\n';
+  }
+  if (on_terminal()) impl_->remember(text);
+  return {text, End::Line};
+}
+
+}  // namespace sw::cli

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/generate.h"
+#include "cli/model_flags.h"
+#include "cli/sampler_flags.h"
+#include "eval/stats_probe.h"
+
+namespace sw::cli {
+
+struct RunFlags {
+  ModelFlags model = {};
+  SamplerFlags sampler = {};
+  std::optional<std::string> prompt = {};
+  std::string prompt_file = {}, system = {}, template_kwargs = "{}";
+  std::vector<std::string> stops = {};
+  int64_t n_predict = -1;
+  int64_t n_ctx = 0;
+  bool chat = false, routing = false, special = false, hide_prompt = false, ignore_eos = false;
+};
+
+/// What a run works with, once loaded.
+struct RunState {
+  const RunFlags& flags;
+  const Model& model;
+  const Tokenizer& tokenizer;
+  Engine& engine;
+  SamplerParams sampler;
+  RoutingPolicy policy;
+  Speeds speeds = {};
+};
+
+/// A conversation with a person (or with the lines of a pipe) until the input ends.
+int run_chat(RunState& state);
+
+/// One answer to one message, through the chat template.
+int run_chat_once(RunState& state, const std::string& message);
+
+/// Layers x experts as text for stdout, as wide as the terminal, coloured where it can be.
+std::string draw_heat_map(const RoutingStats& stats);
+
+}  // namespace sw::cli

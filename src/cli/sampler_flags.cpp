@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+#include "cli/sampler_flags.h"
+
+#include <algorithm>
+#include <charconv>
+#include <fmt/core.h>
+#include <iterator>
+#include <limits>
+#include <random>
+
+#include "base/error.h"
+#include "engine/sampler/dry_breakers.h"
+
+namespace sw::cli {
+namespace {
+
+std::string file_key(const char* key) { return std::string("general.sampling.") + key; }
+
+/// The setting's value in the file, if it is there.
+void read_setting(const SamplerSetting& setting, const GgufFile& file, SamplerParams& params) {
+  if (!setting.key) return;
+  const std::string key = file_key(setting.key);
+  const auto* as_float = std::get_if<float SamplerParams::*>(&setting.field);
+  const std::optional<double> value =
+      as_float ? file.get_float(key) : std::optional<double>(file.get_int(key));
+  if (!value) return;
+  if (!(*value >= setting.low && *value <= setting.high)) {
+    throw Error({.what = "the file's sampler setting is out of range",
+                 .where = file.name() + ", " + key,
+                 .got = fmt::format("{}", *value),
+                 .hint = std::string("give ") + setting.flag});
+  }
+  if (as_float) {
+    params.** as_float = static_cast<float>(*value);
+  } else {
+    params.*std::get<int SamplerParams::*>(setting.field) = static_cast<int>(*value);
+  }
+}
+
+/// "15043+1.5", "15043-inf"
+LogitBias parse_logit_bias(const std::string& text) {
+  LogitBias bias;
+  const char* end = text.data() + text.size();
+  const auto [sign, id_error] = std::from_chars(text.data(), end, bias.id);
+  if (id_error == std::errc() && bias.id >= 0 && sign != end && (*sign == '+' || *sign == '-')) {
+    // from_chars knows no plus.
+    const auto [rest, error] = std::from_chars(*sign == '+' ? sign + 1 : sign, end, bias.bias);
+    const bool one_sign = sign + 1 != end && sign[1] != '-';
+    if (error == std::errc() && rest == end && one_sign) return bias;
+  }
+  throw Error({.what = "not a logit bias",
+               .where = "--logit-bias",
+               .expected = "an id, + or -, a number: 15043+1 or 15043-inf",
+               .got = text});
+}
+
+/// A shell passes \n as two characters.
+std::string unescape(const std::string& text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    constexpr std::string_view kNames = "nrt\\\"'", kCharacters = "\n\r\t\\\"'";
+    const size_t which = text[i] == '\\' && i + 1 < text.size() ? kNames.find(text[i + 1]) : kNames.npos;
+    if (which != kNames.npos) ++i;
+    out += which != kNames.npos ? kCharacters[which] : text[i];
+  }
+  return out;
+}
+
+DryBreakers read_dry_breakers(const std::vector<std::string>& texts, const Tokenizer& tokenizer) {
+  if (texts.size() == 1 && texts.front() == "none") return {};
+  std::vector<std::string> plain;
+  std::transform(texts.begin(), texts.end(), std::back_inserter(plain), unescape);
+  return find_dry_breakers(tokenizer, plain);
+}
+
+}  // namespace
+
+void add_sampler_flags(CLI::App& command, SamplerFlags& f) {
+  f.command = &command;
+  const std::string group = "Sampling";
+  command.add_option("-s,--seed", f.seed, "the same seed gives the same text; -1: a random one")
+      ->check(CLI::Range(int64_t{-1}, std::numeric_limits<int64_t>::max()))
+      ->group(group);
+  command.add_option("--samplers", f.order, "the steps in their order, separated by ; (docs/sampling.md)")
+      ->group(group);
+  command
+      .add_option("-l,--logit-bias", f.logit_bias, "ID+BIAS or ID-BIAS: adds to a token's logit; repeatable")
+      ->allow_extra_args(false)
+      ->group(group);
+  for (const SamplerSetting& setting : sampler_settings()) {
+    std::visit(
+        [&](auto field) {
+          command.add_option(setting.flag, f.values.*field, setting.help)
+              ->capture_default_str()
+              ->group(group);
+        },
+        setting.field);
+  }
+  command
+      .add_option("--dry-sequence-breaker", f.dry_breakers,
+                  "DRY: a text after which repetition counts anew; repeatable; none: no such text")
+      ->allow_extra_args(false)
+      ->group(group);
+}
+
+SamplerParams SamplerFlags::params(const GgufFile& file, const Tokenizer& tokenizer) const {
+  SamplerParams p = values;
+  for (const SamplerSetting& setting : sampler_settings()) {
+    if (command->count(setting.flag) == 0) read_setting(setting, file, p);
+  }
+  if (command->count("--samplers") > 0) {
+    p.order = parse_sampler_order(order);
+  } else if (const auto names = file.get_string(file_key("sequence"))) {
+    p.order = parse_sampler_order(*names);
+  }
+  for (const std::string& text : logit_bias) p.logit_bias.push_back(parse_logit_bias(text));
+  p.seed = seed >= 0 ? static_cast<uint64_t>(seed) : std::random_device{}();
+  check_sampler_params(p);
+  if (p.dry_multiplier > 0) p.dry_breakers = read_dry_breakers(dry_breakers, tokenizer);
+  return p;
+}
+
+}  // namespace sw::cli

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: MIT
+#include "tokenizer/jinja/interpreter.h"
+
+#include <algorithm>
+#include <fmt/core.h>
+
+namespace sw::jinja {
+
+std::string Interpreter::render() {
+  exec(source_.body);
+  return out_.take();
+}
+
+Flow Interpreter::exec(const Block& block) {
+  const Runtime::Deeper deeper(runtime_);
+  for (const auto& statement : block) {
+    runtime_.spend(Runtime::kStep);
+    runtime_.at_line(statement->line);
+    const Flow flow = statement->exec(*this);
+    if (flow != Flow::Normal) return flow;
+  }
+  return Flow::Normal;
+}
+
+Value Interpreter::variable(int name) const {
+  for (const Scope* scope = scope_; scope; scope = scope->parent) {
+    for (const Scope::Variable& variable : scope->variables) {
+      if (variable.name == name) return variable.value;
+    }
+  }
+  const auto index = static_cast<size_t>(name);
+  const Value& value = variables_[index];
+  return value.is_missing() ? Value::undefined(Kind::Missing, source_.names[index]) : value;
+}
+
+void Interpreter::assign(int name, const Value& value) {
+  if (!scope_) {
+    variables_[static_cast<size_t>(name)] = value;
+    return;
+  }
+  for (Scope::Variable& variable : scope_->variables) {
+    if (variable.name != name) continue;
+    variable.value = value;
+    return;
+  }
+  scope_->variables.push(runtime_, {name, value});
+}
+
+void Interpreter::assign(const Target& target, const Value& value) {
+  if (!target.attribute.empty()) {
+    const Value space = variable(target.name);
+    if (!space.is(Kind::Namespace)) runtime_.fail("cannot assign attribute on non-namespace object");
+    space.as_namespace().set(runtime_, target.attribute, value);
+  } else if (!target.is_tuple) {
+    assign(target.name, value);
+  } else {
+    Iterator items(runtime_, value);
+    Value item;
+    for (const Target& part : target.parts) {
+      if (!items.next(runtime_, item)) {
+        runtime_.fail(fmt::format("not enough values to unpack (expected {})", target.parts.size()));
+      }
+      assign(part, item);
+    }
+    if (items.next(runtime_, item)) {
+      runtime_.fail(fmt::format("too many values to unpack (expected {})", target.parts.size()));
+    }
+  }
+}
+
+Value Interpreter::filtered(const Expr& filter, const Value& text) {
+  const Restore restore(block_text_, text);
+  return eval(filter);
+}
+
+Value Interpreter::call(const Value& callee, const Arguments& arguments) {
+  switch (callee.kind()) {
+    case Kind::Function:
+      return call_native(runtime_, callee.as_function(), {}, arguments);
+    case Kind::Method:
+      return call_native(runtime_, *callee.as_method().native, callee.as_method().self, arguments);
+    case Kind::Macro:
+      return call_macro(callee.as_macro(), arguments);
+    case Kind::Undefined:
+      fail_undefined(runtime_, callee);
+    case Kind::Loop: {
+      const LoopState& loop = callee.as_loop();
+      if (!loop.recursive)
+        runtime_.fail("the loop must have the 'recursive' marker to be called recursively");
+      if (arguments.positional.size() != 1 || !arguments.keywords.empty())
+        runtime_.fail("loop() takes one argument");
+      const Restore restore(scope_, loop.scope);
+      const Restore calls(n_calls_, n_calls_ + 1);
+      if (n_calls_ > kMaxNesting)
+        runtime_.fail(fmt::format("more than {} calls inside each other", kMaxNesting));
+      return captured([&] { run_loop(*loop.recursive, arguments[0], loop.depth0 + 1); });
+    }
+    default:
+      runtime_.fail(fmt::format("'{}' object is not callable", type_name(callee.kind())));
+  }
+}
+
+Value Interpreter::call_macro(const Macro& macro, const Arguments& arguments) {
+  const Restore calls(n_calls_, n_calls_ + 1);
+  if (n_calls_ > kMaxNesting)
+    runtime_.fail(fmt::format("more than {} macro calls inside each other", kMaxNesting));
+  runtime_.spend(Runtime::kStep);
+  const int line = runtime_.line();
+  const Value text = in_scope(macro.scope, [&] {
+    bind(*macro.node, arguments);
+    return captured([&] { exec(macro.node->body); });
+  });
+  runtime_.at_line(line);
+  return text;
+}
+
+/// Gives the parameters of a macro their values, in the scope of its body.
+void Interpreter::bind(const MacroNode& node, const Arguments& arguments) {
+  const size_t n_positional = arguments.positional.size();
+  std::vector<bool> used(arguments.keywords.size());
+  for (size_t i = 0; i < node.parameters.size(); ++i) {
+    const MacroNode::Parameter& parameter = node.parameters[i];
+    if (i < n_positional) {
+      assign(parameter.name, arguments[i]);
+      continue;
+    }
+    const auto keyword = std::ranges::find(arguments.keywords, parameter.text, &Keyword::name);
+    if (keyword != arguments.keywords.end()) {
+      used[static_cast<size_t>(keyword - arguments.keywords.begin())] = true;
+      assign(parameter.name, keyword->value);
+    } else if (parameter.otherwise) {
+      assign(parameter.name, eval(*parameter.otherwise));
+    } else {
+      assign(parameter.name,
+             Value::undefined(runtime_.copy(fmt::format("parameter '{}' was not provided", parameter.text))));
+    }
+  }
+  bind_others(node, arguments, used);
+}
+
+/// The arguments that are no parameter's: they are errors, unless the body asks for them by varargs, kwargs
+/// or caller.
+void Interpreter::bind_others(const MacroNode& node, const Arguments& arguments, std::vector<bool>& used) {
+  const bool is_parameter =
+      std::ranges::any_of(node.parameters, [&](const auto& p) { return p.name == node.caller; });
+  if (node.caller >= 0 && !is_parameter) {
+    Value caller = Value::undefined("No caller defined");
+    for (size_t i = 0; i < used.size(); ++i) {
+      if (used[i] || arguments.keywords[i].name != "caller") continue;
+      used[i] = true;
+      caller = arguments.keywords[i].value;
+    }
+    assign(node.caller, caller);
+  }
+  DictBuilder rest(runtime_);
+  for (size_t i = 0; i < used.size(); ++i) {
+    if (used[i]) continue;
+    const Keyword& keyword = arguments.keywords[i];
+    if (node.kwargs < 0) {
+      runtime_.fail(fmt::format("macro '{}' takes no keyword argument '{}'", node.text, keyword.name));
+    }
+    rest.set(Value::text(keyword.name), keyword.value);
+  }
+  if (node.kwargs >= 0) assign(node.kwargs, rest.value());
+  const size_t n_taken = std::min(node.parameters.size(), arguments.positional.size());
+  const std::span<const Value> more = arguments.positional.subspan(n_taken);
+  if (node.varargs >= 0) {
+    assign(node.varargs, Value::tuple(more));
+  } else if (!more.empty()) {
+    runtime_.fail(
+        fmt::format("macro '{}' takes not more than {} argument(s)", node.text, node.parameters.size()));
+  }
+}
+
+}  // namespace sw::jinja

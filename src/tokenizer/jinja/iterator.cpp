@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+#include "tokenizer/jinja/iterator.h"
+
+#include <fmt/core.h>
+
+#include "tokenizer/jinja/operations.h"
+#include "tokenizer/jinja/text.h"
+
+namespace sw::jinja {
+
+bool is_iterable(const Value& value) {
+  return value.is(Kind::Generator) || value.is_str() || length(value).has_value();
+}
+
+Iterator::Iterator(Runtime& runtime, const Value& value) : over_(value) {
+  if (!is_iterable(value)) runtime.fail(fmt::format("'{}' object is not iterable", type_name(value.kind())));
+}
+
+bool Iterator::next(Runtime& runtime, Value& value) {
+  runtime.spend();
+  switch (over_.kind()) {
+    case Kind::Generator:
+      return over_.as_generator().next(runtime, value);
+    case Kind::Str: {
+      const std::string_view text = over_.as_text();
+      if (at_ == text.size()) return false;
+      const size_t begin = at_;
+      next_code_point(text, at_);
+      value = Value::text(text.substr(begin, at_ - begin));
+      return true;
+    }
+    case Kind::List:
+    case Kind::Tuple:
+      if (at_ == over_.as_items().size()) return false;
+      value = over_.as_items()[at_++];
+      return true;
+    case Kind::Range:
+      if (static_cast<int64_t>(at_) == over_.as_range().size) return false;
+      value = over_.as_range().at(static_cast<int64_t>(at_++));
+      return true;
+    case Kind::Dict:
+    case Kind::Keys:
+    case Kind::Values:
+    case Kind::Items: {
+      if (at_ == over_.as_dict().entries.size()) return false;
+      const DictEntry& entry = over_.as_dict().entries[at_++];
+      value = over_.is(Kind::Items)    ? entry_tuple(runtime, entry)
+              : over_.is(Kind::Values) ? entry.value
+                                       : entry.key;
+      return true;
+    }
+    default:
+      return false;  // Undefined is empty
+  }
+}
+
+Value entry_tuple(Runtime& runtime, const DictEntry& entry) {
+  const std::span<Value> pair = runtime.make_array<Value>(2);
+  pair[0] = entry.key;
+  pair[1] = entry.value;
+  return Value::tuple(pair);
+}
+
+std::vector<Value> to_vector(Runtime& runtime, const Value& value) {
+  std::vector<Value> items;
+  Iterator iterator(runtime, value);
+  for (Value each; iterator.next(runtime, each);) items.push_back(each);
+  return items;
+}
+
+Value to_list(Runtime& runtime, const Value& value) {
+  if (value.is(Kind::List)) return value;
+  return Value::list(runtime.copy(to_vector(runtime, value)));
+}
+
+}  // namespace sw::jinja

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <span>
+
+#include "tokenizer/jinja/native.h"
+
+namespace sw::jinja {
+
+// Filters by what they work on.
+std::span<const Native> text_filters();
+std::span<const Native> number_filters();
+std::span<const Native> item_filters();   ///< of anything that can be iterated
+std::span<const Native> order_filters();  ///< likewise, those that compare
+std::span<const Native> lazy_filters();   ///< likewise, those that give generators
+
+std::span<const Native> value_tests();
+
+std::span<const Native> text_methods();
+std::span<const Native> dict_methods();
+std::span<const Native> list_methods();
+std::span<const Native> tuple_methods();
+std::span<const Native> loop_methods();
+
+/// The path "a.0.b" of |map(attribute=...) and its like; an integer or None will do.
+class AttributePath {
+ public:
+  AttributePath() = default;
+  AttributePath(Runtime& runtime, const Value& path);
+  /// `otherwise`, unless Missing or None, stands for what is undefined.
+  Value get(Runtime& runtime, const Value& item, const Value& otherwise = {}) const;
+
+ private:
+  std::span<const Value> parts_ = {};
+};
+
+/// Text in small letters, for comparisons that ignore the case; everything else as it is.
+Value ignore_case(Runtime& runtime, const Value& value);
+
+}  // namespace sw::jinja

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT
+// Writes the seed corpus: make_seeds FOLDER makes one folder a target below it.
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <fmt/core.h>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "convert/convert_hf.h"
+#include "convert/quant_mix.h"
+#include "convert/quantize.h"
+#include "formats/gguf.h"
+#include "formats/safetensors.h"
+#include "fuzz/tiny_model.h"
+#include "support/broken_files.h"
+#include "support/test_data.h"
+
+namespace sw::fuzz {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kNarrow = 32, kWide = 256;  // the widths of rows: of the old formats' block, of the K formats'
+
+void write(const fs::path& path, const std::string& bytes) {
+  fs::create_directories(path.parent_path());
+  AtomicFile file(path);
+  file.write(bytes);
+  file.commit();
+}
+
+/// The tiny model once in every mix.
+void write_models(const fs::path& folder, const fs::path& narrow, const fs::path& wide) {
+  const testing::TempDir temp;
+  for (const auto& [checkpoint, width] : {std::pair(narrow, kNarrow), {wide, kWide}}) {
+    const fs::path f32 = temp.path() / (std::to_string(width) + ".gguf");
+    convert_hf(checkpoint, f32, {.out_type = Type::F32, .name = "tiny"});
+    for (const QuantMix& mix : quant_mixes()) {
+      const bool needs_wide = traits(mix.base).block_elems > kNarrow;
+      if (needs_wide != (width == kWide)) continue;
+      quantize(f32, folder / (std::string("model-") + mix.name + ".gguf"), mix.name);
+    }
+  }
+}
+
+/// A file with two rows or blocks of every tensor type, in one to four dimensions.
+void write_types(const fs::path& path) {
+  GgufWriter writer(path);
+  std::vector<Type> types;
+  for (uint32_t id = 0; id < 64; ++id) {
+    if (const auto type = type_from_id(id)) types.push_back(*type);
+  }
+  const auto shape_of = [](Type type) {
+    const int64_t n = traits(type).block_elems;
+    const Shape shapes[] = {{2 * n}, {2, n}, {1, 2, n}, {1, 1, 2, n}};
+    return shapes[static_cast<size_t>(type) % std::size(shapes)];
+  };
+  for (const Type type : types) writer.add_tensor(type_name(type), type, shape_of(type));
+  for (const Type type : types) {
+    const std::vector<std::byte> zeros(row_bytes(type, shape_of(type).n_elements()));
+    writer.write_tensor(zeros);
+  }
+  writer.finish();
+}
+
+void write_gguf(const fs::path& folder, const fs::path& narrow, const fs::path& wide) {
+  write(folder / "values.gguf", testing::sound_gguf().bytes());
+  write_types(folder / "types.gguf");
+  write_sentence_piece(folder / "llama.gguf", "llama");
+  write_sentence_piece(folder / "t5.gguf", "t5");
+  write_models(folder, narrow, wide);
+}
+
+/// Every element type once.
+std::string all_dtypes() {
+  std::string header = "{";
+  size_t at = 0;
+  for (int i = 0; i < kStDtypeCount; ++i) {
+    const auto dtype = static_cast<StDtype>(i);
+    const size_t end = at + 6 * st_dtype_bytes(dtype);
+    header += fmt::format(R"({}"{}":{{"dtype":"{}","shape":[2,3],"data_offsets":[{},{}]}})", i ? "," : "",
+                          st_dtype_name(dtype), st_dtype_name(dtype), at, end);
+    at = end;
+  }
+  return testing::safetensors_bytes(header + "}", at);
+}
+
+void write_safetensors(const fs::path& folder) {
+  write(folder / "sound.safetensors", testing::sound_safetensors());
+  write(folder / "dtypes.safetensors", all_dtypes());
+  write(folder / "scalar.safetensors",
+        testing::safetensors_bytes(R"({"s":{"dtype":"F64","shape":[],"data_offsets":[0,8]}})", 8));
+  write(folder / "six.safetensors",
+        testing::safetensors_bytes(R"({"s":{"dtype":"U8","shape":[1,2,1,2,1,2],"data_offsets":[0,8]}})", 8));
+  write(folder / "empty.safetensors", testing::safetensors_bytes("{}", 0));
+}
+
+void write_tokenizers(const fs::path& folder, const fs::path& checkpoint) {
+  write(folder / "tiny.json", read_file(checkpoint / "tokenizer.json"));
+  for (const char* model : {"bailing_moe_v2", "qwen3_moe", "gpt_oss", "llama", "deepseek_v3"}) {
+    const auto found = testing::find_data(std::string("golden/") + model + "/tokenizer.json");
+    if (found) write(folder / (std::string(model) + ".json"), read_file(*found));
+  }
+}
+
+void write_texts(const fs::path& folder) {
+  const std::pair<const char*, std::string> texts[] = {
+      {"plain", "Once upon a time there was a fox, 1234567 years old.\n\n  It's \t here.\r\n"},
+      {"unicode",
+       "na\u00efve e\u0301 \u2581 \u4f60\u597d \U0001f600\u200d\U0001f525 \u0300\u0301 \u1100\u1161"},
+      {"special", "<|role_end|><role>HUMAN</role>hi<think></think><0x0A><s></s><|endoftext|"},
+      {"bytes", "\xff\xfe\x80\xc3(\xed\xa0\x80\xf4\x90\x80\x80"},
+      {"runs",
+       std::string(2000, 'a') + std::string(2000, ' ') + std::string(2000, '\n') + std::string(500, '1')},
+      {"code", "for (int i = 0; i < n; ++i) { x[i] += \"\\u0041\"; }  // 0xff"},
+  };
+  for (const auto& [name, text] : texts) {
+    for (char tokenizer = 0; tokenizer < 4; ++tokenizer)
+      write(folder / fmt::format("{}-{}", name, int{tokenizer}), tokenizer + text);
+  }
+}
+
+/// What the converter reads: the name of a file, a line end, its contents. The other files stay sound.
+void write_checkpoint_files(const fs::path& folder, const fs::path& checkpoint) {
+  for (const char* name : {"config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json",
+                           "model.safetensors"}) {
+    write(folder / name, name + ("\n" + read_file(checkpoint / name)));
+  }
+}
+
+/// A template, a zero byte, and what it renders: templates of models where they are at hand, and one that
+/// uses much of the language.
+void write_templates(const fs::path& folder) {
+  const std::string variables =
+      R"({"messages":[{"role":"system","content":"Be kind."},{"role":"user","content":"Hi \u00e9"},)"
+      R"({"role":"assistant","content":"<think>x</think>Yes","tool_calls":[{"type":"function","function":)"
+      R"({"name":"f","arguments":{"a":1,"b":[1.5,null,true]}}}]},{"role":"tool","content":"42"}],)"
+      R"("tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}],)"
+      R"("add_generation_prompt":true,"bos_token":"<s>","eos_token":"</s>"})";
+  const std::string much =
+      "{%- macro show(m, n=1) %}{{ m.role|upper }}:{{ m['content'].strip()[:n] }}{% endmacro -%}\n"
+      "{%- set ns = namespace(i=0) %}{% for m in messages if m.role != 'tool' %}\n"
+      "{% if loop.first and not loop.last %}{{ show(m, 3) }}{% elif m.tool_calls is defined %}\n"
+      "{{ m.tool_calls|tojson(indent=2) }}{% else %}{{ m|items|list|length + ns.i }}{% endif %}\n"
+      "{% set ns.i = ns.i + 1 %}{% if ns.i > 2 %}{% break %}{% endif %}{% endfor %}\n"
+      "{{ tools|map(attribute='type')|join(', ') ~ 'a'.replace('a', \"b\") ~ (1 // 2 ** 3) }}\n"
+      "{{ [1, 2, 3][::-1]|sort|first }}{{ '%s-%d'|format('x', 3) }}{# note #}{% raw %}{{{% endraw %}";
+  write(folder / "much", much + '\0' + variables);
+  const auto templates = testing::find_data("chat_templates");
+  if (!templates) return;
+  for (const auto& entry : fs::directory_iterator(*templates)) {
+    if (entry.path().extension() == ".jinja")
+      write(folder / entry.path().stem(), read_file(entry.path()) + '\0' + variables);
+  }
+}
+
+void make_seeds(const fs::path& folder) {
+  const testing::TempDir temp;
+  const fs::path narrow = temp.path() / "narrow", wide = temp.path() / "wide";
+  write_tiny_checkpoint(narrow, kNarrow);
+  write_tiny_checkpoint(wide, kWide);
+  write_gguf(folder / "gguf", narrow, wide);
+  write_safetensors(folder / "safetensors");
+  write_tokenizers(folder / "tokenizer_json", narrow);
+  write_texts(folder / "text");
+  write_checkpoint_files(folder / "convert", narrow);
+  write_templates(folder / "template");
+}
+
+}  // namespace
+}  // namespace sw::fuzz
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: make_seeds FOLDER\n");
+    return 2;
+  }
+  try {
+    sw::fuzz::make_seeds(argv[1]);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "make_seeds: %s\n", e.what());
+    return 1;
+  }
+  return 0;
+}

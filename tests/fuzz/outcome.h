@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+
+namespace sw::fuzz {
+
+/// Ends the process with a line, as a crash that both drivers keep the input of.
+[[noreturn]] inline void give_up(const std::string& why) {
+  std::fprintf(stderr, "FUZZ: %s\n", why.c_str());
+  std::abort();
+}
+
+/// What the user sees must be one line of bounded length that names the file.
+inline void check_line(std::string_view line, std::string_view file_name) {
+  constexpr size_t kMaxLineBytes = 1100;
+  const bool sound = !line.empty() && line.size() <= kMaxLineBytes && line.find('\n') == line.npos &&
+                     line.find(file_name) != line.npos;
+  if (!sound) give_up("a bad error line: " + std::string(line));
+}
+
+/// 1 where f() returns, 0 where it throws an sw::Error whose line is as it must be. Other exceptions pass
+/// through and end the process.
+template <class F>
+int outcome(std::string_view file_name, F&& f) {
+  try {
+    f();
+    return 1;
+  } catch (const Error& e) {
+    check_line(e.what(), file_name);
+    return 0;
+  }
+}
+
+}  // namespace sw::fuzz
