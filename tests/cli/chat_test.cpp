@@ -61,7 +61,9 @@ TEST(ChatTerminal, ControlCEndsTheAnswerThenTheLine) {
   terminal.type(kControlC);
   EXPECT_NE(terminal.wait_for("(interrupted)"), "") << terminal.transcript();
   ASSERT_NE(terminal.wait_for(kPrompt), "");
-  terminal.type(std::string("half a line") + kControlC);
+  terminal.type("half a line");
+  ASSERT_NE(terminal.wait_for("half a line"), "") << "echoed: the editor has the terminal";
+  terminal.type(kControlC);
   EXPECT_NE(terminal.wait_for(kPrompt), "") << "a fresh line";
   terminal.type("/exit\r");
   EXPECT_EQ(terminal.exit_code(), 0) << terminal.transcript();
