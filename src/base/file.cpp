@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/memory.h"
 
 namespace sw {
 namespace {
@@ -65,6 +66,7 @@ MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
   if (size_bytes_ == 0) return;
   void* mapped = mmap(nullptr, size_bytes_, PROT_READ, MAP_SHARED, file.fd(), 0);
   if (mapped == MAP_FAILED) {
+    if (errno == ENOMEM) refuse_memory(size_bytes_, path.string(), "");
     throw SystemError({.what = "cannot map the file", .where = path.string(), .got = std::strerror(errno)});
   }
   data_ = static_cast<const std::byte*>(mapped);

@@ -2,6 +2,8 @@
 #include "base/thread_pool.h"
 
 #include <algorithm>
+#include <string>
+#include <system_error>
 
 #include "base/error.h"
 
@@ -46,10 +48,20 @@ Range split_range(int64_t n, int index, int count, int64_t grain) {
 ThreadPool::ThreadPool(int n_thread) : n_thread_(n_thread) {
   SW_ASSERT(n_thread >= 1);
   threads_.reserve(static_cast<size_t>(n_thread - 1));
-  for (int i = 1; i < n_thread; ++i) threads_.emplace_back([this, i] { worker(i); });
+  try {
+    for (int i = 1; i < n_thread; ++i) threads_.emplace_back([this, i] { worker(i); });
+  } catch (const std::system_error& e) {
+    stop();
+    throw SystemError({.what = "cannot start a thread",
+                       .expected = std::to_string(n_thread) + " of them",
+                       .got = e.what(),
+                       .hint = "-t sets their number"});
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::stop() {
   stop_.store(true);
   {
     const std::lock_guard lock(mutex_);

@@ -60,6 +60,7 @@ class ThreadPool {
   using Body = void (*)(void*, Team&);
   void run_erased(Body body, void* context);
   void worker(int index);
+  void stop();
   void barrier_wait();
 
   const int n_thread_;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <iterator>
 #include <new>
@@ -73,6 +74,8 @@ int run_program(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace sw::cli;
+  // A write beyond `ulimit -f` is then an error, as on a full disk, and not the program's end.
+  std::signal(SIGXFSZ, SIG_IGN);
   try {
     return run_program(argc, argv);
   } catch (const sw::SystemError& e) {

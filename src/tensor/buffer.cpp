@@ -5,11 +5,13 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/memory.h"
 
 namespace sw {
 namespace {
 constexpr size_t kAlignment = 64;
-}
+constexpr size_t kWorthAsking = size_t{16} << 20;
+}  // namespace
 
 void Buffer::Free::operator()(std::byte* p) const { std::free(p); }
 
@@ -17,12 +19,10 @@ Buffer::Buffer(size_t size_bytes, Device device) : size_bytes_(size_bytes), devi
   SW_ASSERT(device.is_cpu());
   if (size_bytes == 0) return;
   const size_t rounded = (size_bytes + kAlignment - 1) / kAlignment * kAlignment;
-  void* p = rounded < size_bytes ? nullptr : std::aligned_alloc(kAlignment, rounded);
-  if (!p) {
-    throw SystemError({.what = "not enough memory",
-                       .got = "a need of " + std::to_string(size_bytes >> 20) + " MiB",
-                       .hint = "a smaller context (-c) or u-batch (-ub) needs less"});
-  }
+  // The system promises more than it has, and ends the program when the promise is called in.
+  const bool too_much = size_bytes >= kWorthAsking && size_bytes > available_memory_bytes();
+  void* p = too_much || rounded < size_bytes ? nullptr : std::aligned_alloc(kAlignment, rounded);
+  if (!p) refuse_memory(size_bytes, "", "a smaller context (-c) or u-batch (-ub) needs less");
   std::memset(p, 0, rounded);
   data_.reset(static_cast<std::byte*>(p));
 }

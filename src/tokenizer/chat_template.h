@@ -14,7 +14,7 @@ struct Template;
 /// (trim_blocks, lstrip_blocks, loop controls, an immutable sandbox, |tojson as json.dumps, raise_exception,
 /// strftime_now, {% generation %}). Immutable: threads may share one.
 ///
-/// Limits: nesting 256, 1,000,000 steps, 8 MiB of output, 64 MiB of values; integers have 64 bits.
+/// Limits: nesting 256, 1,000,000 steps, 8 MiB of output, 48 MiB of values; integers have 64 bits.
 class ChatTemplate {
  public:
   using Json = nlohmann::ordered_json;

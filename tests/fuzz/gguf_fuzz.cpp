@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A GGUF file: parsed, read as a tokenizer, loaded as a model, and where it is accepted, one token.
+#include "base/log.h"
 #include "fuzz/memory_file.h"
 #include "fuzz/mutate_gguf.h"
 #include "fuzz/outcome.h"
@@ -10,6 +11,7 @@ namespace sw::fuzz {
 
 int fuzz_one(Bytes input) {
   static const MemoryFile memory;
+  log::set_level(log::Level::Error);
   memory.write(input);
   const std::string name = memory.path();
   const auto with_tokenizer = [&] {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Writes the seed corpus: make_seeds FOLDER makes one folder a target below it.
+// Writes the seed corpus: make_seeds FOLDER makes one folder a target below it;
+// make_seeds --checkpoint FOLDER WIDTH writes the tiny checkpoint alone, with rows of that width.
 #include <cstdio>
 #include <exception>
 #include <filesystem>
 #include <fmt/core.h>
 #include <iterator>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -33,15 +35,16 @@ void write(const fs::path& path, const std::string& bytes) {
   file.commit();
 }
 
-/// The tiny model once in every mix.
+/// The tiny model once in every weight format.
 void write_models(const fs::path& folder, const fs::path& narrow, const fs::path& wide) {
   const testing::TempDir temp;
   for (const auto& [checkpoint, width] : {std::pair(narrow, kNarrow), {wide, kWide}}) {
     const fs::path f32 = temp.path() / (std::to_string(width) + ".gguf");
     convert_hf(checkpoint, f32, {.out_type = Type::F32, .name = "tiny"});
+    std::set<Type> done;
     for (const QuantMix& mix : quant_mixes()) {
       const bool needs_wide = traits(mix.base).block_elems > kNarrow;
-      if (needs_wide != (width == kWide)) continue;
+      if (needs_wide != (width == kWide) || !done.insert(mix.base).second) continue;
       quantize(f32, folder / (std::string("model-") + mix.name + ".gguf"), mix.name);
     }
   }
@@ -175,12 +178,17 @@ void make_seeds(const fs::path& folder) {
 }  // namespace sw::fuzz
 
 int main(int argc, char** argv) {
-  if (argc != 2) {
-    std::fprintf(stderr, "usage: make_seeds FOLDER\n");
+  const bool checkpoint = argc == 4 && std::string(argv[1]) == "--checkpoint";
+  if (argc != 2 && !checkpoint) {
+    std::fprintf(stderr, "usage: make_seeds FOLDER | make_seeds --checkpoint FOLDER WIDTH\n");
     return 2;
   }
   try {
-    sw::fuzz::make_seeds(argv[1]);
+    if (checkpoint) {
+      sw::fuzz::write_tiny_checkpoint(argv[2], std::stoi(argv[3]));
+    } else {
+      sw::fuzz::make_seeds(argv[1]);
+    }
   } catch (const std::exception& e) {
     std::fprintf(stderr, "make_seeds: %s\n", e.what());
     return 1;

@@ -25,7 +25,8 @@ struct Entry {
   std::vector<Field> fields = {};
 };
 
-constexpr size_t kCountsAt = 8;  // the number of tensors, then that of keys
+constexpr uint64_t kMaxAlignment = 4096;  // a larger one would make the file large, too
+constexpr size_t kCountsAt = 8;           // the number of tensors, then that of keys
 
 size_t scalar_bytes(uint32_t type) {
   constexpr size_t kBytes[kGgufTypeCount] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
@@ -77,7 +78,8 @@ class Layout {
     for (uint64_t i = 0; i < n; ++i) {
       if (!scalar(static_cast<uint32_t>(type), value)) return false;
     }
-    if (name == "general.alignment" && std::has_single_bit(value)) alignment_ = value;
+    const bool usable = std::has_single_bit(value) && value <= kMaxAlignment;
+    if (name == "general.alignment" && usable) alignment_ = value;
     return true;
   }
   bool tensor() {

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdexcept>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +26,11 @@ struct Pipe {
   }
 };
 
+void limit(int resource, uint64_t most) {
+  const rlimit both = {most, most};
+  if (most > 0) setrlimit(static_cast<__rlimit_resource_t>(resource), &both);
+}
+
 [[noreturn]] void become(const std::vector<std::string>& arguments, const ProcessOptions& options,
                          const Pipe& in, const Pipe& out, const Pipe& err) {
   dup2(in.read, STDIN_FILENO);
@@ -34,6 +40,8 @@ struct Pipe {
     const size_t equals = entry.find('=');
     setenv(entry.substr(0, equals).c_str(), entry.substr(equals + 1).c_str(), 1);
   }
+  limit(RLIMIT_AS, options.max_memory_bytes);
+  limit(RLIMIT_FSIZE, options.max_file_bytes);
   std::vector<char*> argv{const_cast<char*>(SW_PROGRAM)};
   for (const std::string& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
   argv.push_back(nullptr);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,8 @@ struct ProcessOptions {
   std::vector<std::string> environment = {};  ///< "NAME=value", added
   double signal_after_s = 0;                  ///< > 0: send `signal` then
   int signal = 0;
+  uint64_t max_memory_bytes = 0;  ///< > 0: `ulimit -v`
+  uint64_t max_file_bytes = 0;    ///< > 0: `ulimit -f`
 };
 
 /// Runs the built `switchyard` with these arguments and waits for it.

@@ -96,7 +96,7 @@ Value text_slice(Runtime& runtime, std::string_view text, const Bounds& b, bool 
     const size_t begin = byte_offset(text, static_cast<size_t>(b.n ? b.start : 0));
     return Value::text(text.substr(begin, byte_offset(text.substr(begin), static_cast<size_t>(b.n))), markup);
   }
-  runtime.spend(static_cast<int64_t>(text.size() / 2));
+  runtime.spend(static_cast<int64_t>(text.size()));
   std::vector<std::string_view> letters;
   for (size_t at = 0; at < text.size();) {
     const size_t begin = at;

@@ -62,7 +62,7 @@ Flow Interpreter::run_loop(const ForNode& node, const Value& over, int64_t depth
   Flow flow = Flow::Normal;
   in_scope(scope_, [&] {
     while (flow != Flow::Break && loop->next(runtime_)) {
-      runtime_.spend(Runtime::kStep);
+      runtime_.spend(Runtime::kStep / 2);
       scope_->variables.clear();  // each pass has its own
       assign(name, Value::loop(loop));
       assign(node.target, loop->current);

@@ -10,14 +10,6 @@
 namespace sw::jinja {
 namespace {
 
-/// One filter for each function of text.h that changes letters.
-template <std::string (*change)(std::string_view)>
-Value change_letters(Runtime& runtime, const Arguments& a) {
-  const std::string_view text = to_text(runtime, a[0]);
-  runtime.spend_letters(text.size());
-  return runtime.text(change(text), a[0].is_markup());
-}
-
 /// Unlike str.title, a word begins only behind white space and - ( { [ <.
 std::string title_words(std::string_view text) {
   std::string out;
@@ -40,14 +32,14 @@ std::string title_words(std::string_view text) {
 
 Value title(Runtime& runtime, const Arguments& a) {
   const std::string_view text = to_text(runtime, a[0]);
-  runtime.spend_letters(text.size());
+  runtime.spend_letters(2 * text.size());
   return runtime.text(title_words(text));  // no Markup: Jinja joins it anew
 }
 
 Value trim(Runtime& runtime, const Arguments& a) {
   const std::string_view text = to_text(runtime, a[0]);
   const auto chars = optional_text(runtime, a[1]);
-  runtime.spend_search(text.size(), chars ? chars->size() : 0);
+  runtime.spend_bytes(text.size() * (chars ? chars->size() : 1));
   return Value::text(strip(text, chars), a[0].is_markup());
 }
 
@@ -59,7 +51,7 @@ Value safe(Runtime& runtime, const Arguments& a) { return Value::text(to_text(ru
 
 Value force_escape(Runtime& runtime, const Arguments& a) {
   const std::string_view text = to_text(runtime, a[0]);
-  runtime.spend(static_cast<int64_t>(text.size() / 6));
+  runtime.spend(static_cast<int64_t>(text.size() / 3));
   return runtime.text(escape_html(text), true);
 }
 
@@ -68,14 +60,9 @@ Value escape(Runtime& runtime, const Arguments& a) {
 }
 
 Value replace_text(Runtime& runtime, const Arguments& a) {
-  const std::string_view text = to_text(runtime, a[0]), from = to_text(runtime, a[1]),
-                         to = to_text(runtime, a[2]);
   const int64_t n_max = a[3].is(Kind::None) ? -1 : integer_argument(runtime, a[3], -1);
-  const size_t n = count_replaced(text, from, n_max);
-  runtime.spend_bytes(2 * text.size());
-  runtime.spend(static_cast<int64_t>(n));
-  if (n > 0 && to.size() > kMaxOutputBytes / n) runtime.fail("a text with replacements is too long");
-  return runtime.text(replace(text, from, to, n_max));
+  return replaced(runtime, to_text(runtime, a[0]), to_text(runtime, a[1]), to_text(runtime, a[2]), n_max,
+                  false);
 }
 
 Value indent(Runtime& runtime, const Arguments& a) {
@@ -90,7 +77,7 @@ Value indent(Runtime& runtime, const Arguments& a) {
   const std::string with_end = std::string(text) + "\n";
   bool at_first = true;
   for (const std::string_view line : split_lines(with_end, false)) {
-    runtime.spend(Runtime::kStep / 2);
+    runtime.spend(Runtime::kStep);
     if (!at_first) out.add('\n');
     if (at_first ? first : blank || !line.empty()) out.add(spaces);
     out.add(line);

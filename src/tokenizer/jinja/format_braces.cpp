@@ -105,7 +105,7 @@ class BraceFormatter {
 
   void write(const Value& value, char conversion, std::string_view spec_text) {
     const FormatSpec spec = brace_spec(runtime_, spec_text);
-    runtime_.spend(spec.width / 4);
+    runtime_.spend(spec.width / 2);
     if (conversion == 0 && value.is_number() && !spec_text.empty()) {
       out_.add(format_number(runtime_, spec, value));
       return;

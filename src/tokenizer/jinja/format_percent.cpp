@@ -132,7 +132,7 @@ Value format_percent(Runtime& runtime, const Value& format, const Value& argumen
       reader.take();
     }
     const FormatSpec spec = percent_spec(runtime, reader, values);
-    runtime.spend(Runtime::kStep + spec.width / 4);
+    runtime.spend(Runtime::kStep + spec.width / 2);
     if (spec.type == '%') {
       out.add('%');
       continue;

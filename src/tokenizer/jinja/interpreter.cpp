@@ -14,7 +14,7 @@ std::string Interpreter::render() {
 Flow Interpreter::exec(const Block& block) {
   const Runtime::Deeper deeper(runtime_);
   for (const auto& statement : block) {
-    runtime_.spend(Runtime::kStep);
+    runtime_.spend();
     runtime_.at_line(statement->line);
     const Flow flow = statement->exec(*this);
     if (flow != Flow::Normal) return flow;
@@ -83,27 +83,26 @@ Value Interpreter::call(const Value& callee, const Arguments& arguments) {
       return call_macro(callee.as_macro(), arguments);
     case Kind::Undefined:
       fail_undefined(runtime_, callee);
-    case Kind::Loop: {
-      const LoopState& loop = callee.as_loop();
-      if (!loop.recursive)
-        runtime_.fail("the loop must have the 'recursive' marker to be called recursively");
-      if (arguments.positional.size() != 1 || !arguments.keywords.empty())
-        runtime_.fail("loop() takes one argument");
-      const Restore restore(scope_, loop.scope);
-      const Restore calls(n_calls_, n_calls_ + 1);
-      if (n_calls_ > kMaxNesting)
-        runtime_.fail(fmt::format("more than {} calls inside each other", kMaxNesting));
-      return captured([&] { run_loop(*loop.recursive, arguments[0], loop.depth0 + 1); });
-    }
+    case Kind::Loop:
+      return call_loop(callee.as_loop(), arguments);
     default:
       runtime_.fail(fmt::format("'{}' object is not callable", type_name(callee.kind())));
   }
 }
 
+Value Interpreter::call_loop(const LoopState& loop, const Arguments& arguments) {
+  if (!loop.recursive) runtime_.fail("the loop must have the 'recursive' marker to be called recursively");
+  if (arguments.positional.size() != 1 || !arguments.keywords.empty())
+    runtime_.fail("loop() takes one argument");
+  const Restore calls(n_calls_, n_calls_ + 1);
+  check_calls();
+  const Restore scope(scope_, loop.scope);
+  return captured([&] { run_loop(*loop.recursive, arguments[0], loop.depth0 + 1); });
+}
+
 Value Interpreter::call_macro(const Macro& macro, const Arguments& arguments) {
   const Restore calls(n_calls_, n_calls_ + 1);
-  if (n_calls_ > kMaxNesting)
-    runtime_.fail(fmt::format("more than {} macro calls inside each other", kMaxNesting));
+  check_calls();
   runtime_.spend(Runtime::kStep);
   const int line = runtime_.line();
   const Value text = in_scope(macro.scope, [&] {
@@ -112,6 +111,10 @@ Value Interpreter::call_macro(const Macro& macro, const Arguments& arguments) {
   });
   runtime_.at_line(line);
   return text;
+}
+
+void Interpreter::check_calls() const {
+  if (n_calls_ > kMaxNesting) runtime_.fail(fmt::format("more than {} calls inside each other", kMaxNesting));
 }
 
 /// Gives the parameters of a macro their values, in the scope of its body.

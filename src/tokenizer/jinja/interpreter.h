@@ -39,6 +39,7 @@ class Interpreter {
   /// Runs `body()` with variables of its own, inside of `parent` (null: the template itself).
   template <class F>
   auto in_scope(Scope* parent, F&& body) {
+    runtime_.spend(Runtime::kStep / 2);
     const Restore restore(scope_, runtime_.make(Scope{.parent = parent}));
     return body();
   }
@@ -77,6 +78,8 @@ class Interpreter {
   };
 
   Value call_macro(const Macro& macro, const Arguments& arguments);
+  Value call_loop(const LoopState& loop, const Arguments& arguments);
+  void check_calls() const;
   void bind(const MacroNode& node, const Arguments& arguments);
   void bind_others(const MacroNode& node, const Arguments& arguments, std::vector<bool>& used);
 

@@ -17,7 +17,7 @@ Iterator::Iterator(Runtime& runtime, const Value& value) : over_(value) {
 }
 
 bool Iterator::next(Runtime& runtime, Value& value) {
-  runtime.spend();
+  runtime.spend(Runtime::kStep / 2);
   switch (over_.kind()) {
     case Kind::Generator:
       return over_.as_generator().next(runtime, value);
@@ -63,6 +63,7 @@ Value entry_tuple(Runtime& runtime, const DictEntry& entry) {
 
 std::vector<Value> to_vector(Runtime& runtime, const Value& value) {
   std::vector<Value> items;
+  if (!value.is_str()) items.reserve(static_cast<size_t>(length(value).value_or(0)));
   Iterator iterator(runtime, value);
   for (Value each; iterator.next(runtime, each);) items.push_back(each);
   return items;

@@ -21,16 +21,10 @@ Value text_list(Runtime& runtime, const std::vector<std::string_view>& parts, bo
   return Value::list(items);
 }
 
-template <std::string (*change)(std::string_view)>
-Value change_letters(Runtime& runtime, const Arguments& a) {
-  runtime.spend_letters(a[0].as_text().size());
-  return runtime.text(change(a[0].as_text()), a[0].is_markup());
-}
-
 template <Side side>
 Value strip_text(Runtime& runtime, const Arguments& a) {
   const auto chars = optional_text(runtime, a[1]);
-  runtime.spend_search(a[0].as_text().size(), chars ? chars->size() : 0);
+  runtime.spend_bytes(a[0].as_text().size() * (chars ? chars->size() : 1));
   return Value::text(strip(a[0].as_text(), chars, side), a[0].is_markup());
 }
 
@@ -39,8 +33,11 @@ template <Split split>
 Value split_text(Runtime& runtime, const Arguments& a) {
   const auto separator = optional_text(runtime, a[1]);
   if (separator && separator->empty()) runtime.fail("empty separator");
-  runtime.spend_search(a[0].as_text().size(), separator ? separator->size() : 0);
-  runtime.spend(static_cast<int64_t>(a[0].as_text().size() / (separator ? 8 : 2)));
+  if (separator) {
+    runtime.spend_search(a[0].as_text(), *separator);
+  } else {
+    runtime.spend(static_cast<int64_t>(a[0].as_text().size() / 2));
+  }
   return text_list(runtime, split(a[0].as_text(), separator, integer_argument(runtime, a[2], -1)),
                    a[0].is_markup());
 }
@@ -54,8 +51,8 @@ template <bool from_right>
 Value partition(Runtime& runtime, const Arguments& a) {
   const std::string_view text = a[0].as_text(), separator = text_argument(runtime, a[1]);
   if (separator.empty()) runtime.fail("empty separator");
-  runtime.spend_search(text.size(), separator.size());
-  const size_t at = from_right ? text.rfind(separator) : find_text(text, separator);
+  runtime.spend_search(text, separator);
+  const size_t at = from_right ? find_last(text, separator) : text.find(separator);
   const bool found = at != text.npos;
   const std::string_view whole = text, none;
   const std::span<Value> parts = runtime.make_array<Value>(3);
@@ -67,15 +64,11 @@ Value partition(Runtime& runtime, const Arguments& a) {
 }
 
 Value replace_text(Runtime& runtime, const Arguments& a) {
-  const std::string_view text = a[0].as_text(), from = text_argument(runtime, a[1]);
-  const std::string_view given = text_argument(runtime, a[2]);
-  const std::string to = a[0].is_markup() && !a[2].is_markup() ? escape_html(given) : std::string(given);
-  const int64_t n_max = integer_argument(runtime, a[3], -1);
-  const size_t n = count_replaced(text, from, n_max);
-  runtime.spend_bytes(2 * text.size());
-  runtime.spend(static_cast<int64_t>(n));
-  if (n > 0 && to.size() > kMaxOutputBytes / n) runtime.fail("a text with replacements is too long");
-  return runtime.text(replace(text, from, to, n_max), a[0].is_markup());
+  const std::string_view to = text_argument(runtime, a[2]);
+  const bool escapes = a[0].is_markup() && !a[2].is_markup();
+  return replaced(runtime, a[0].as_text(), text_argument(runtime, a[1]),
+                  escapes ? escape_html(to) : std::string(to), integer_argument(runtime, a[3], -1),
+                  a[0].is_markup());
 }
 
 Value join(Runtime& runtime, const Arguments& a) {
@@ -133,8 +126,8 @@ template <bool from_right, bool must_be_there>
 Value find_part(Runtime& runtime, const Arguments& a) {
   const Part part = part_of(runtime, a, 2);
   const std::string_view wanted = text_argument(runtime, a[1]);
-  if (from_right) runtime.spend_search(part.text.size(), wanted.size());
-  const size_t at = from_right ? part.text.rfind(wanted) : find_text(part.text, wanted);
+  runtime.spend_search(part.text, wanted);
+  const size_t at = from_right ? find_last(part.text, wanted) : part.text.find(wanted);
   if (at != part.text.npos && part.within) {
     return Value::integer(static_cast<int64_t>(text_length(a[0].as_text().substr(0, part.begin + at))));
   }
@@ -145,6 +138,7 @@ Value find_part(Runtime& runtime, const Arguments& a) {
 Value count(Runtime& runtime, const Arguments& a) {
   const Part part = part_of(runtime, a, 2);
   const std::string_view wanted = text_argument(runtime, a[1]);
+  runtime.spend_search(part.text, wanted);
   return Value::integer(part.within ? static_cast<int64_t>(count_replaced(part.text, wanted, -1)) : 0);
 }
 
@@ -273,6 +267,15 @@ constexpr Native kMethods[] = {
 };
 
 }  // namespace
+
+Value replaced(Runtime& runtime, std::string_view text, std::string_view from, std::string_view to,
+               long n_max, bool markup) {
+  runtime.spend_search(text, from);
+  const size_t n = count_replaced(text, from, n_max);
+  if (n > 0 && to.size() > kMaxOutputBytes / n) runtime.fail("a text with replacements is too long");
+  runtime.spend(static_cast<int64_t>(2 * n));
+  return runtime.text(replace(text, from, to, n_max), markup);
+}
 
 std::span<const Native> text_methods() { return kMethods; }
 

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <span>
+#include <string>
+#include <string_view>
 
 #include "tokenizer/jinja/native.h"
+#include "tokenizer/jinja/operations.h"
 
 namespace sw::jinja {
 
@@ -32,6 +35,18 @@ class AttributePath {
  private:
   std::span<const Value> parts_ = {};
 };
+
+/// A filter or method for each function of text.h that changes letters.
+template <std::string (*change)(std::string_view)>
+Value change_letters(Runtime& runtime, const Arguments& a) {
+  const std::string_view text = to_text(runtime, a[0]);
+  runtime.spend_letters(text.size());
+  return runtime.text(change(text), a[0].is_markup());
+}
+
+/// str.replace, at most `n_max` times where it is not negative.
+Value replaced(Runtime& runtime, std::string_view text, std::string_view from, std::string_view to,
+               long n_max, bool markup);
 
 /// Text in small letters, for comparisons that ignore the case; everything else as it is.
 Value ignore_case(Runtime& runtime, const Value& value);

@@ -213,8 +213,8 @@ bool contains(Runtime& runtime, const Value& container, const Value& item) {
       runtime.fail(
           fmt::format("'in <string>' requires string as left operand, not {}", type_name(item.kind())));
     }
-    runtime.spend_bytes(container.as_text().size());
-    return find_text(container.as_text(), item.as_text()) != std::string_view::npos;
+    runtime.spend_search(container.as_text(), item.as_text());
+    return container.as_text().find(item.as_text()) != std::string_view::npos;
   }
   if (container.is(Kind::Dict) || container.is(Kind::Keys)) return find(runtime, container.as_dict(), item);
   Iterator iterator(runtime, container);
@@ -251,6 +251,7 @@ void DictBuilder::set(const Value& key, const Value& value) {
     *const_cast<Value*>(old) = value;  // an entry of our own vector
     return;
   }
+  runtime_.spend(Runtime::kStep / 2);
   entries_.push_back({key, value});
 }
 

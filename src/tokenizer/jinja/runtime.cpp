@@ -24,15 +24,25 @@ void Runtime::fail_too_deep() {
   fail(fmt::format("the template goes too deep: more than {} levels", kMaxEvaluationDepth));
 }
 
-void* Runtime::allocate(size_t n_bytes) {
-  n_bytes = (n_bytes + kAlignment - 1) / kAlignment * kAlignment;
-  if (n_bytes > static_cast<size_t>(end_ - next_)) {
-    if (n_bytes > kMaxMemoryBytes || used_bytes_ + n_bytes > kMaxMemoryBytes) {
-      fail(fmt::format("the template needs too much memory: more than {} MiB", kMaxMemoryBytes >> 20));
-    }
-    return new_chunk(n_bytes);
+void Runtime::spend_search(std::string_view text, std::string_view wanted) {
+  spend_bytes(text.size());
+  if (wanted.empty()) return;
+  const auto n_candidates = std::ranges::count(text, wanted[0]);
+  spend(n_candidates * static_cast<int64_t>(1 + wanted.size() / 32));
+}
+
+void* Runtime::allocate(size_t n_bytes, size_t alignment) {
+  spend();
+  const size_t n_skipped = -reinterpret_cast<uintptr_t>(next_) % alignment;
+  if (n_skipped + n_bytes <= static_cast<size_t>(end_ - next_)) {
+    std::byte* memory = next_ + n_skipped;
+    next_ = memory + n_bytes;
+    return memory;
   }
-  return std::exchange(next_, next_ + n_bytes);
+  if (n_bytes > kMaxMemoryBytes || used_bytes_ + n_bytes > kMaxMemoryBytes) {
+    fail(fmt::format("the template needs too much memory: more than {} MiB", kMaxMemoryBytes >> 20));
+  }
+  return new_chunk(n_bytes);
 }
 
 std::byte* Runtime::new_chunk(size_t n_bytes) {
@@ -58,7 +68,7 @@ std::span<const Value> Runtime::copy(std::span<const Value> values) {
 
 std::string_view Runtime::copy(std::string_view text) {
   spend_bytes(text.size());
-  char* to = static_cast<char*>(allocate(text.size()));
+  char* to = static_cast<char*>(allocate(text.size(), 1));
   std::copy(text.begin(), text.end(), to);
   return {to, text.size()};
 }
@@ -67,8 +77,13 @@ Value Runtime::concat(std::string_view left, std::string_view right, bool markup
   if (left.size() + right.size() > kMaxOutputBytes) {
     fail(fmt::format("a text grows too long: more than {} MiB", kMaxOutputBytes >> 20));
   }
+  const bool left_was_last = left.data() + left.size() == reinterpret_cast<const char*>(next_);
+  if (left_was_last && right.size() <= static_cast<size_t>(end_ - next_)) {
+    copy(right);
+    return Value::text({left.data(), left.size() + right.size()}, markup);
+  }
   spend_bytes(left.size() + right.size());
-  char* to = static_cast<char*>(allocate(left.size() + right.size()));
+  char* to = static_cast<char*>(allocate(left.size() + right.size(), 1));
   std::copy(right.begin(), right.end(), std::copy(left.begin(), left.end(), to));
   return Value::text({to, left.size() + right.size()}, markup);
 }

@@ -20,7 +20,7 @@ constexpr int kMaxEvaluationDepth = 3000;
 constexpr int64_t kMaxSteps = 1'000'000;
 constexpr size_t kMaxOutputBytes = size_t{8} << 20;
 /// Everything that one rendering makes.
-constexpr size_t kMaxMemoryBytes = size_t{64} << 20;
+constexpr size_t kMaxMemoryBytes = size_t{48} << 20;
 
 /// What one rendering may use up, and the memory of its values. Every limit that is passed throws sw::Error.
 class Runtime {
@@ -29,9 +29,10 @@ class Runtime {
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
 
-  /// Steps are counted in quarters: a statement, a loop's pass and a call cost a whole one, each other node
-  /// of an expression a quarter.
+  /// Steps are counted in quarters of some ten nanoseconds: a call and a pass of a loop cost a whole one, a
+  /// node of the tree a quarter, and what goes through texts and lists in proportion to their sizes.
   static constexpr int64_t kStep = 4;
+  static constexpr size_t kAlignment = 8;
   void spend(int64_t quarters = 1) {
     quarters_left_ -= quarters;
     if (quarters_left_ < 0) fail_out_of_steps();
@@ -39,14 +40,12 @@ class Runtime {
   /// For copying or searching `n` bytes.
   void spend_bytes(size_t n) { spend(static_cast<int64_t>(n / 32)); }
   /// For work on each of `n` letters that takes longer.
-  void spend_letters(size_t n) { spend(static_cast<int64_t>(n + n / 2)); }
-  /// For naive searches: `n` bytes, each compared with up to `n_each`.
-  void spend_search(size_t n, size_t n_each) {
-    spend_bytes(n), spend(static_cast<int64_t>(n / 2 * (n_each / 32)));
-  }
+  void spend_letters(size_t n) { spend(static_cast<int64_t>(2 * n)); }
+  /// For looking for `wanted` in all of `text`.
+  void spend_search(std::string_view text, std::string_view wanted);
 
   /// Memory until the Runtime goes.
-  void* allocate(size_t n_bytes);
+  void* allocate(size_t n_bytes, size_t alignment = kAlignment);
   template <class T>
   T* make(T value) {
     static_assert(std::is_trivially_destructible_v<T> && alignof(T) <= kAlignment);
@@ -55,7 +54,7 @@ class Runtime {
   template <class T>
   std::span<T> make_array(size_t n) {
     static_assert(std::is_trivially_destructible_v<T> && alignof(T) <= kAlignment);
-    spend(static_cast<int64_t>(n / 2));
+    spend(static_cast<int64_t>(n));
     T* items = static_cast<T*>(allocate(n * sizeof(T)));
     std::uninitialized_value_construct_n(items, n);
     return {items, n};
@@ -63,6 +62,7 @@ class Runtime {
   std::span<const Value> copy(std::span<const Value> values);
   std::string_view copy(std::string_view text);
   Value text(std::string_view s, bool markup = false) { return Value::text(copy(s), markup); }
+  /// Of a chain of texts each is copied once: what was made last grows in its place.
   Value concat(std::string_view left, std::string_view right, bool markup = false);
 
   /// Where the template is now, for messages. Lines count from one.
@@ -85,7 +85,6 @@ class Runtime {
   };
 
  private:
-  static constexpr size_t kAlignment = 8;
   [[noreturn]] void fail_out_of_steps() const;
   [[noreturn]] void fail_too_deep();
   std::byte* new_chunk(size_t n_bytes);

@@ -33,23 +33,15 @@ bool is_callable(const Value& v) {
          v.is(Kind::Loop);
 }
 
-int64_t remainder(Runtime& runtime, const Value& value, const Value& divisor) {
+/// value % divisor == wanted
+Value leaves(Runtime& runtime, const Value& value, const Value& divisor, int64_t wanted) {
   const Value rest = arithmetic(runtime, Arithmetic::Modulo, value, divisor);
-  return rest.is_integer()                               ? rest.as_integer()
-         : rest.is(Kind::Float) && rest.as_number() == 0 ? 0
-         : rest.is(Kind::Float) && rest.as_number() == 1 ? 1
-                                                         : -1;
+  return Value::boolean(equal(runtime, rest, Value::integer(wanted)));
 }
 
-Value odd(Runtime& runtime, const Arguments& a) {
-  return Value::boolean(remainder(runtime, a[0], Value::integer(2)) == 1);
-}
-Value even(Runtime& runtime, const Arguments& a) {
-  return Value::boolean(remainder(runtime, a[0], Value::integer(2)) == 0);
-}
-Value divisible(Runtime& runtime, const Arguments& a) {
-  return Value::boolean(remainder(runtime, a[0], a[1]) == 0);
-}
+Value odd(Runtime& runtime, const Arguments& a) { return leaves(runtime, a[0], Value::integer(2), 1); }
+Value even(Runtime& runtime, const Arguments& a) { return leaves(runtime, a[0], Value::integer(2), 0); }
+Value divisible(Runtime& runtime, const Arguments& a) { return leaves(runtime, a[0], a[1], 0); }
 
 template <TextClass what>
 Value is_cased(Runtime& runtime, const Arguments& a) {

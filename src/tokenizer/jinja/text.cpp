@@ -46,10 +46,15 @@ size_t byte_offset(std::string_view text, size_t index) {
   return at;
 }
 
-size_t find_text(std::string_view text, std::string_view wanted, size_t from) {
-  if (from > text.size()) return text.npos;
-  const void* found = memmem(text.data() + from, text.size() - from, wanted.data(), wanted.size());
-  return found ? static_cast<size_t>(static_cast<const char*>(found) - text.data()) : text.npos;
+size_t find_last(std::string_view text, std::string_view wanted) {
+  if (wanted.empty()) return text.size();
+  for (size_t end = text.size(); end > 0;) {
+    const void* found = memrchr(text.data(), wanted[0], end);
+    if (!found) break;
+    end = static_cast<size_t>(static_cast<const char*>(found) - text.data());
+    if (text.substr(end).starts_with(wanted)) return end;
+  }
+  return text.npos;
 }
 
 bool is_space(char32_t c) {
@@ -82,7 +87,7 @@ std::vector<std::string_view> split(std::string_view text, std::optional<std::st
                                     long n_max) {
   std::vector<std::string_view> parts;
   if (separator) {
-    for (size_t at; n_max != 0 && (at = find_text(text, *separator)) != text.npos; --n_max) {
+    for (size_t at; n_max != 0 && (at = text.find(*separator)) != text.npos; --n_max) {
       parts.push_back(text.substr(0, at));
       text.remove_prefix(at + separator->size());
     }
@@ -103,7 +108,7 @@ std::vector<std::string_view> split_right(std::string_view text, std::optional<s
                                           long n_max) {
   std::vector<std::string_view> parts;
   if (separator) {
-    for (size_t at; n_max != 0 && (at = text.rfind(*separator)) != text.npos; --n_max) {
+    for (size_t at; n_max != 0 && (at = find_last(text, *separator)) != text.npos; --n_max) {
       parts.push_back(text.substr(at + separator->size()));
       text = text.substr(0, at);
     }
@@ -144,7 +149,7 @@ size_t count_replaced(std::string_view text, std::string_view from, long n_max) 
   size_t n = 0;
   const auto limit = n_max < 0 ? text.npos : static_cast<size_t>(n_max);
   if (from.empty()) return std::min(limit, text_length(text) + 1);
-  for (size_t at = 0; n < limit && (at = find_text(text, from, at)) != text.npos; at += from.size()) ++n;
+  for (size_t at = 0; n < limit && (at = text.find(from, at)) != text.npos; at += from.size()) ++n;
   return n;
 }
 
@@ -158,7 +163,7 @@ std::string replace(std::string_view text, std::string_view from, std::string_vi
       if (at < text.size()) next_code_point(text, at);
       out += text.substr(begin, at - begin);
     } else {
-      const size_t found = find_text(text, from, at);
+      const size_t found = text.find(from, at);
       out.append(text, at, found - at).append(to);
       at = found + from.size();
     }

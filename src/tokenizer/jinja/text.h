@@ -16,8 +16,8 @@ size_t text_length(std::string_view text);
 /// Where in the text code point `index` begins; the text's end where there are not so many.
 size_t byte_offset(std::string_view text, size_t index);
 
-/// Where `wanted` begins at or after `from`; npos. In linear time, unlike std::string_view::find.
-size_t find_text(std::string_view text, std::string_view wanted, size_t from = 0);
+/// Where `wanted` begins last; npos. Looks at each place with its first byte, as std::string_view::find does.
+size_t find_last(std::string_view text, std::string_view wanted);
 
 bool is_space(char32_t c);
 /// str.strip: white space without `chars`, else each code point in `chars`.

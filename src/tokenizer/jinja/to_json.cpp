@@ -93,7 +93,7 @@ class JsonWriter {
 
  private:
   void write_text(std::string_view text) {
-    runtime_.spend(static_cast<int64_t>(text.size() / 2));
+    runtime_.spend(static_cast<int64_t>(text.size()));
     out_.add(json_text(text, style_.ensure_ascii));
   }
 

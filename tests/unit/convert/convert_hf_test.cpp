@@ -271,6 +271,14 @@ TEST_F(ConvertHf, RefusesFiguresThatTheCheckpointDoesNotBearOut) {
   }
 }
 
+TEST_F(ConvertHf, RefusesATokenizerThatNoReaderWouldTake) {  // found by fuzz_convert
+  auto tokenizer = nlohmann::json::parse(read_file(folder_->path() / "tokenizer.json"));
+  tokenizer["model"]["merges"][0] = "no-such-token a";
+  folder_->write("tokenizer.json", tokenizer.dump());
+  EXPECT_REFUSES("a merge names 'no-such-token'");
+  EXPECT_REFUSES("tokenizer.json");
+}
+
 TEST_F(ConvertHf, RefusesAConfigThatIsNoObject) {
   for (const char* text : {"", "[]", "{", "7", "{\"num_experts\": NaN}", "{\"num_experts\": 1e999}"}) {
     folder_->write("config.json", text);

@@ -84,6 +84,32 @@ TEST(Model, SaysWhatIsMissingOrWrong) {
   EXPECT_NE(arch.find("bailingmoe2"), std::string::npos) << arch;
 }
 
+TEST(Model, SharedExpertsComeWhole) {  // found by fuzz_gguf
+  SW_DATA_OR_SKIP(folder, kGolden);
+  for (const char* part : {"gate", "up", "down"}) {
+    const std::string name = std::string("blk.1.ffn_") + part + "_shexp.weight";
+    const std::string said = refusal({.keep = [&](GgufTensor& t) { return t.name != name; }});
+    EXPECT_NE(said.find("a tensor is missing"), std::string::npos) << said;
+    EXPECT_NE(said.find(name), std::string::npos) << said;
+  }
+  EXPECT_EQ(refusal({.keep = [](GgufTensor& t) { return t.name.find("_shexp") == std::string::npos; }}),
+            "loaded");
+}
+
+TEST(Model, EveryRefusalNamesTheFile) {  // found by fuzz_gguf
+  SW_DATA_OR_SKIP(folder, kGolden);
+  const std::pair<const char*, GgufValue> cases[] = {{"general.architecture", GgufValue::string("marsupial")},
+                                                     {"bailingmoe2.vocab_size", GgufValue::u32(1u << 31)},
+                                                     {"bailingmoe2.attention.head_count", GgufValue::u32(0)},
+                                                     {"bailingmoe2.expert_gating_func", GgufValue::u32(9)}};
+  for (const auto& [name, value] : cases) {
+    const std::string said = refusal({.key = [n = name, v = value](std::string& key, GgufValue& old) {
+      if (key == n) old = v;
+    }});
+    EXPECT_NE(said.find("edited.gguf"), std::string::npos) << said;
+  }
+}
+
 TEST(Model, SaysWhichRouterFiguresCannotBe) {
   SW_DATA_OR_SKIP(folder, kGolden);
   for (const auto& [name, value] :

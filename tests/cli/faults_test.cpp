@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+// What a machine may lack: memory, room on the disk, a part of a model. One line, and exit 3 or 1.
+#include <algorithm>
+#include <gtest/gtest.h>
+
+#include "formats/gguf.h"
+#include "support/process.h"
+#include "support/test_data.h"
+
+namespace sw::testing {
+namespace {
+
+constexpr uint64_t kMiB = uint64_t{1} << 20;
+
+std::string model() { return source_dir() / "models" / "fable-ling-Q4_K_M.gguf"; }
+
+/// Sanitizers reserve terabytes of addresses: a limit on them ends the program before it begins.
+bool memory_can_be_limited() {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  return false;
+#else
+  return true;
+#endif
+}
+
+void expect_line(const ProcessResult& result, int exit_code, const std::string& part) {
+  EXPECT_EQ(result.exit_code, exit_code) << result.err;
+  EXPECT_NE(result.err.find(part), std::string::npos) << result.err;
+  const size_t line = result.err.rfind("error: ");
+  ASSERT_NE(line, std::string::npos) << result.err;
+  EXPECT_EQ(std::count(result.err.begin() + static_cast<std::ptrdiff_t>(line), result.err.end(), '\n'), 1)
+      << result.err;
+}
+
+TEST(Faults, TooLittleMemoryForTheCacheSaysWhatIsNeeded) {
+  if (!memory_can_be_limited()) GTEST_SKIP() << "under a sanitizer";
+  const ProcessResult result =
+      run_switchyard({"run", "-m", model(), "-p", "x", "-n", "1", "-t", "1", "-c", "4000000"},
+                     {.max_memory_bytes = 512 * kMiB});
+  expect_line(result, 3, "not enough memory: needs ");
+  EXPECT_NE(result.err.find(" MiB, have "), std::string::npos) << result.err;
+}
+
+TEST(Faults, AClaimThatNoMachineCanMeetIsRefusedBeforeItIsTaken) {
+  const ProcessResult result = run_switchyard({"run", "-m", model(), "-p", "x", "-n", "1", "--override-kv",
+                                               "bailingmoe2.context_length=int:2147483647"});
+  expect_line(result, 3, "not enough memory: needs ");
+}
+
+TEST(Faults, AnyMemoryLimitIsOneLineAndNoSignal) {
+  if (!memory_can_be_limited()) GTEST_SKIP() << "under a sanitizer";
+  int n_refused = 0;
+  for (uint64_t mib = 40; mib <= 400; mib += 20) {
+    const ProcessResult result = run_switchyard({"run", "-m", model(), "-p", "x", "-n", "1", "-t", "4"},
+                                                {.max_memory_bytes = mib * kMiB});
+    if (result.exit_code == 0) continue;
+    SCOPED_TRACE(std::to_string(mib) + " MiB");
+    if (result.exit_code == 127) continue;  // not even the libraries could be loaded
+    expect_line(result, 3, "error: ");
+    ++n_refused;
+  }
+  EXPECT_GT(n_refused, 0);
+}
+
+TEST(Faults, ALimitOnFilesIsOneLineAndLeavesNothing) {
+  const TempDir temp;
+  const std::string folder = source_dir() / "tests/data/golden/bailing_moe_v2";
+  const auto run_limited = [&](const std::vector<std::string>& arguments) {
+    expect_line(run_switchyard(arguments, {.max_file_bytes = 100'000}), 3, "cannot write the output file");
+    EXPECT_TRUE(std::filesystem::is_empty(temp.path()));
+  };
+  const std::string out = temp.path() / "out.gguf";
+  run_limited({"convert", folder, "-o", out});
+  run_limited({"quantize", model(), out, "Q8_0", "--allow-requantize"});
+}
+
+TEST(Faults, OnePartOfASplitIsRefused) {
+  const TempDir temp;
+  const std::string part = temp.path() / "part-00001-of-00002.gguf", out = temp.path() / "out.gguf";
+  {
+    const GgufFile whole{std::filesystem::path(model())};
+    GgufWriter writer(part);
+    for (const auto& [key, value] : whole.metadata()) writer.set(key, value);
+    writer.set("split.no", GgufValue::u32(0));
+    writer.set("split.count", GgufValue::u32(2));
+    writer.set("split.tensors.count", GgufValue::i32(static_cast<int32_t>(whole.tensors().size())));
+    const GgufTensor& first = whole.tensors().front();
+    writer.add_tensor(first.name, *type_from_id(first.type_id), first.shape);
+    writer.write_tensor({first.data, first.size_bytes});
+    writer.finish();
+  }
+  expect_line(run_switchyard({"run", "-m", part, "-p", "x"}), 1, "missing");
+  expect_line(run_switchyard({"quantize", part, out, "Q8_0"}), 1, "one part of a split");
+  EXPECT_FALSE(std::filesystem::exists(out));
+}
+
+}  // namespace
+}  // namespace sw::testing
