@@ -9,7 +9,7 @@
 namespace sw {
 
 /// e^x in f32, within 2 ulp on [-87.3, 88.7]; 0 below, +inf above, NaN for NaN.
-inline float exp_exact(float x) {
+constexpr float exp_exact(float x) {
   if (!(x >= -87.33654f)) return x != x ? x : 0.0f;
   if (x > 88.72283f) return std::bit_cast<float>(0x7f800000u);
   // x = n ln2 + r with |r| <= ln2 / 2; the constant 1.5 * 2^23 rounds to the nearest integer.
@@ -35,7 +35,7 @@ inline float exp_exact(float x) {
 }
 
 /// The natural logarithm in f32, within 2 ulp; -inf for 0, NaN below 0 and for NaN, +inf for +inf.
-inline float log_exact(float x) {
+constexpr float log_exact(float x) {
   if (!(x > 0.0f)) return x == 0.0f ? std::bit_cast<float>(0xff800000u) : std::bit_cast<float>(0x7fc00000u);
   if (x > 3.40282347e38f) return x;
   int32_t n = 0;
@@ -63,12 +63,12 @@ inline float log_exact(float x) {
 }
 
 /// x^y for x >= 0. The relative error grows with |y ln x|: about 1e-7 of it.
-inline float pow_exact(float x, float y) { return y == 0.0f ? 1.0f : exp_exact(y * log_exact(x)); }
+constexpr float pow_exact(float x, float y) { return y == 0.0f ? 1.0f : exp_exact(y * log_exact(x)); }
 
 /// 1 / (1 + e^-x).
-inline float sigmoid_exact(float x) { return 1.0f / (1.0f + exp_exact(-x)); }
+constexpr float sigmoid_exact(float x) { return 1.0f / (1.0f + exp_exact(-x)); }
 
 /// x * sigmoid(x), the activation of SwiGLU experts.
-inline float silu_exact(float x) { return x * sigmoid_exact(x); }
+constexpr float silu_exact(float x) { return x * sigmoid_exact(x); }
 
 }  // namespace sw

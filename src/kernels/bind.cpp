@@ -7,27 +7,44 @@
 namespace sw {
 
 #define SW_VARIANT(name, isa) extern const EmbedKernel name;
+#define SW_CUDA_VARIANT(name) SW_VARIANT(name, )
 #include "kernels/variants/embed.inc"
 #undef SW_VARIANT
+#undef SW_CUDA_VARIANT
 #define SW_VARIANT(name, isa) extern const AttentionKernel name;
+#define SW_CUDA_VARIANT(name) SW_VARIANT(name, )
 #include "kernels/variants/attention.inc"
 #undef SW_VARIANT
+#undef SW_CUDA_VARIANT
 #define SW_VARIANT(name, isa) extern const RouteKernel name;
+#define SW_CUDA_VARIANT(name) SW_VARIANT(name, )
 #include "kernels/variants/route.inc"
 #undef SW_VARIANT
+#undef SW_CUDA_VARIANT
 #define SW_VARIANT(name, isa) extern const ExpertsKernel name;
+#define SW_CUDA_VARIANT(name) SW_VARIANT(name, )
 #include "kernels/variants/experts.inc"
 #undef SW_VARIANT
+#undef SW_CUDA_VARIANT
 #define SW_VARIANT(name, isa) extern const FfnKernel name;
+#define SW_CUDA_VARIANT(name) SW_VARIANT(name, )
 #include "kernels/variants/ffn.inc"
 #undef SW_VARIANT
+#undef SW_CUDA_VARIANT
 #define SW_VARIANT(name, isa) extern const HeadKernel name;
+#define SW_CUDA_VARIANT(name) SW_VARIANT(name, )
 #include "kernels/variants/head.inc"
 #undef SW_VARIANT
+#undef SW_CUDA_VARIANT
 
 namespace {
 
 #define SW_VARIANT(name, isa) &name,
+#ifdef SWITCHYARD_CUDA
+#define SW_CUDA_VARIANT(name) &name,
+#else
+#define SW_CUDA_VARIANT(name)
+#endif
 constexpr const EmbedKernel* kEmbedKernels[] = {
 #include "kernels/variants/embed.inc"
 };
@@ -47,6 +64,7 @@ constexpr const HeadKernel* kHeadKernels[] = {
 #include "kernels/variants/head.inc"
 };
 #undef SW_VARIANT
+#undef SW_CUDA_VARIANT
 
 /// Walks a list of variants, best first. With options.references only the last, the reference, is left.
 template <class Desc, class Args>
@@ -55,8 +73,9 @@ BoundOp<Desc, Args> bind_first(const char* op, Desc desc,
                                const BindOptions& options, std::string* why) {
   const OpKernel<Desc, Args>* reference = variants.back();
   for (const OpKernel<Desc, Args>* variant : variants) {
+    if (variant->device != options.device) continue;
     const char* refusal = nullptr;
-    if (options.references && variant != reference) {
+    if (options.device == DeviceKind::Cpu && options.references && variant != reference) {
       refusal = "the references were asked for";
     } else if (variant->isa > options.limit || !cpu_has(variant->isa)) {
       refusal = "needs another instruction set";
@@ -73,7 +92,7 @@ BoundOp<Desc, Args> bind_first(const char* op, Desc desc,
 }
 
 void bind_linear(const char* role, Linear& linear, const BindOptions& options, std::string* why) {
-  if (linear.empty()) return;
+  if (linear.empty() || options.device != DeviceKind::Cpu) return;  // a GPU's operations bring their own
   std::string choice;
   const Isa limit = options.references ? Isa::Scalar : options.limit;
   linear.matmul = &choose_matmul({linear.weight.type, linear.n_in()}, limit, why ? &choice : nullptr);

@@ -44,13 +44,22 @@ struct OpCounters {
   uint64_t dense_flops = 0;
 };
 
-/// What every operation runs with.
+/// What runs an operation. A fake device is of the kind Cpu.
+enum class DeviceKind : uint8_t { Cpu, Cuda };
+
+namespace cuda {
+class Queue;  // kernels/cuda/queue.h
+}
+
+/// What every operation runs with. A CUDA operation is queued on `cuda` and takes device memory from
+/// `scratch`; it uses none of the rest but the counters.
 struct OpContext {
   ThreadPool& pool;
   Scratch& scratch;
   OpCounters& counters;
   const VectorKernel& vector;
   std::span<RouteScratch> route_scratch;  ///< one a thread
+  cuda::Queue* cuda = nullptr;
 };
 
 /// One implementation of a coarse operation. Desc holds shapes and bound weights, Args one call's data.
@@ -61,6 +70,7 @@ struct OpKernel {
   const char* (*refuses)(const Desc&) = nullptr;  ///< null where it can, else why not
   size_t (*scratch_bytes)(const Desc&, int64_t n_token, int n_thread) = nullptr;
   void (*run)(const Desc&, const Args&, OpContext&) = nullptr;
+  DeviceKind device = DeviceKind::Cpu;
 };
 
 /// An operation with its implementation, chosen when the model was loaded.

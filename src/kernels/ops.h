@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include <iterator>
 #include <span>
 
 #include "kernels/matmul.h"
@@ -80,6 +81,7 @@ struct RouteDesc {
   RouterSpec spec = {};
   int moe_layer = 0;  ///< row of the policy table
   const PolicyTable* policies = nullptr;
+  PolicyRows rows = {};  ///< the table's copy on a GPU, where that is what routes
 };
 struct RouteArgs {
   const TokenBatch& batch;
@@ -95,6 +97,18 @@ struct ExpertsDesc {
   Linear gate = {}, up = {};  ///< [n_expert, n_ff, n_embd]
   Linear down = {};           ///< [n_expert, n_embd, n_ff]
   int n_slot = 0;             ///< most slots a token may use (the policy table's k at most)
+  /// [the model's n_expert] Where only some experts are on this device: an expert's place in the stacks
+  /// above, or -1 for one that lives elsewhere and adds nothing here. Empty: all are here, in order.
+  std::span<const int32_t> local = {};
+  bool identity = true;  ///< adds the identity experts' share; false on all devices but one
+
+  /// Ids from here on are identity experts.
+  int64_t n_expert() const { return local.empty() ? gate.weight.shape[0] : std::ssize(local); }
+  /// The place of an id in the stacks, or -1. Reads `local`: only on the device that it is on.
+  int32_t place(int32_t id) const {
+    if (id < 0 || id >= n_expert()) return -1;
+    return local.empty() ? id : local[static_cast<size_t>(id)];
+  }
 };
 struct ExpertsArgs {
   TensorView<const float> x;  ///< [n_token, n_embd], normed
@@ -138,6 +152,7 @@ using HeadKernel = OpKernel<HeadDesc, HeadArgs>;
 struct BindOptions {
   Isa limit = Isa::Scalar;
   bool references = false;
+  DeviceKind device = DeviceKind::Cpu;  ///< a GPU has no references of its own
 };
 
 /// Bind a description to the first variant that accepts it; matrices in it get their product kernels.

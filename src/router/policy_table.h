@@ -24,6 +24,14 @@ struct LayerPolicy {
   friend bool operator==(const LayerPolicy&, const LayerPolicy&) = default;
 };
 
+/// A policy table's memory on some device: [capacity, n_moe_layer] rows, n_mask_words words of mask a row.
+struct PolicyRows {
+  const LayerPolicy* rows = nullptr;
+  const uint32_t* masks = nullptr;
+  int n_moe_layer = 0;
+  int n_mask_words = 0;
+};
+
 /// Policies resolved against a model: a table [capacity, n_moe_layer] that never moves, so that kernels
 /// (and CUDA graphs) see one small id per token. Id 0 is the model's own routing and always there.
 /// For the thread that admits requests; kernels read it during steps, it changes only between them.

@@ -13,10 +13,20 @@ constexpr size_t kAlignment = 64;
 constexpr size_t kWorthAsking = size_t{16} << 20;
 }  // namespace
 
-void Buffer::Free::operator()(std::byte* p) const { std::free(p); }
+void Buffer::Free::operator()(std::byte* p) const {
+  if (memory) {
+    memory->release(p);
+  } else {
+    std::free(p);
+  }
+}
 
-Buffer::Buffer(size_t size_bytes, Device device) : size_bytes_(size_bytes), device_(device) {
-  SW_ASSERT(device.is_cpu());
+Buffer::Buffer(size_t size_bytes, DeviceMemory& memory)
+    : data_(size_bytes > 0 ? memory.allocate(size_bytes) : nullptr, Free{&memory}),
+      size_bytes_(size_bytes),
+      device_(memory.device()) {}
+
+Buffer::Buffer(size_t size_bytes) : size_bytes_(size_bytes) {
   if (size_bytes == 0) return;
   const size_t rounded = (size_bytes + kAlignment - 1) / kAlignment * kAlignment;
   // The system promises more than it has, and ends the program when the promise is called in.

@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <memory>
 
-#include "tensor/view.h"
+#include "tensor/device_memory.h"
 
 namespace sw {
 
@@ -11,8 +11,10 @@ namespace sw {
 class Buffer {
  public:
   Buffer() = default;
-  /// Throws sw::SystemError ("needs X MiB") where the memory cannot be had.
-  explicit Buffer(size_t size_bytes, Device device = {});
+  /// Of the processor. Throws sw::SystemError ("needs X MiB") where the memory cannot be had.
+  explicit Buffer(size_t size_bytes);
+  /// Of any device; `memory` must outlive it.
+  Buffer(size_t size_bytes, DeviceMemory& memory);
 
   std::byte* data() const { return data_.get(); }
   size_t size_bytes() const { return size_bytes_; }
@@ -26,9 +28,10 @@ class Buffer {
 
  private:
   struct Free {
+    DeviceMemory* memory;  // null: aligned_alloc's
     void operator()(std::byte* p) const;
   };
-  std::unique_ptr<std::byte, Free> data_;
+  std::unique_ptr<std::byte, Free> data_{nullptr, Free{nullptr}};
   size_t size_bytes_ = 0;
   Device device_ = {};
 };

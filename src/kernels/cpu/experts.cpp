@@ -25,20 +25,20 @@ struct ExpertRuns {
   }
 };
 
-/// Counting sort by expert; tokens stay in order within a run. Identity experts (id >= n_expert) and
-/// unused slots (-1) are left out by their id, never by their weight.
-ExpertRuns sort_by_expert(const Routing& routing, int64_t n_slot, int64_t n_expert, Scratch& scratch) {
-  const int64_t n_token = routing.n_tokens();
+/// Counting sort by expert; tokens stay in order within a run. Identity experts, experts of other devices
+/// and unused slots (-1) are left out by their id, never by their weight.
+ExpertRuns sort_by_expert(const ExpertsDesc& d, const Routing& routing, Scratch& scratch) {
+  const int64_t n_token = routing.n_tokens(), n_slot = d.n_slot, n_expert = d.gate.weight.shape[0];
   ExpertRuns r;
   r.runs = scratch.take<ExpertRuns::Run>(n_expert);
   r.token = scratch.take<int32_t>(n_token * n_slot);
   r.row_of = scratch.take<int32_t>(n_token * n_slot);
   int64_t* next = scratch.take<int64_t>(n_expert);
   std::fill_n(next, n_expert, 0);
-  const auto is_real = [&](int32_t id) { return id >= 0 && id < n_expert; };
   for (int64_t t = 0; t < n_token; ++t) {
     for (int64_t s = 0; s < routing.n_active[static_cast<size_t>(t)]; ++s) {
-      if (is_real(routing.ids.at(t, s))) ++next[routing.ids.at(t, s)];
+      const int32_t place = d.place(routing.ids.at(t, s));
+      if (place >= 0) ++next[place];
     }
   }
   for (int64_t e = 0; e < n_expert; ++e) {
@@ -49,10 +49,10 @@ ExpertRuns sort_by_expert(const Routing& routing, int64_t n_slot, int64_t n_expe
   }
   for (int64_t t = 0; t < n_token; ++t) {
     for (int64_t s = 0; s < n_slot; ++s) {
-      const int32_t id = s < routing.n_active[static_cast<size_t>(t)] ? routing.ids.at(t, s) : -1;
-      const bool real = is_real(id);
-      r.row_of[t * n_slot + s] = real ? static_cast<int32_t>(next[id]) : -1;
-      if (real) r.token[next[id]++] = static_cast<int32_t>(t);
+      const bool used = s < routing.n_active[static_cast<size_t>(t)];
+      const int32_t place = used ? d.place(routing.ids.at(t, s)) : -1;
+      r.row_of[t * n_slot + s] = place >= 0 ? static_cast<int32_t>(next[place]) : -1;
+      if (place >= 0) r.token[next[place]++] = static_cast<int32_t>(t);
     }
   }
   return r;
@@ -91,7 +91,7 @@ void multiply_runs(const Linear& linear, const ExpertRuns& runs, WorkQueue& queu
 /// add their weights to one coefficient of the token's own input.
 void combine(const ExpertsDesc& d, const ExpertsArgs& args, const ExpertRuns& runs, const float* y, int64_t t,
              Range cols, float* sum, const VectorKernel& vector) {
-  const int64_t n_embd = d.down.n_out(), n_expert = d.gate.weight.shape[0];
+  const int64_t n_embd = d.down.n_out();
   std::fill_n(sum, cols.size(), 0.0f);
   float identity = 0.0f;
   for (int64_t s = 0; s < args.routing.n_active[static_cast<size_t>(t)]; ++s) {
@@ -99,7 +99,7 @@ void combine(const ExpertsDesc& d, const ExpertsArgs& args, const ExpertRuns& ru
     const int32_t row = runs.row_of[t * d.n_slot + s];
     if (row >= 0) {
       vector.add_scaled(sum, weight, y + row * n_embd + cols.begin, cols.size());
-    } else if (args.routing.ids.at(t, s) >= n_expert) {
+    } else if (d.identity && args.routing.ids.at(t, s) >= d.n_expert()) {
       identity += weight;
     }
   }
@@ -108,10 +108,10 @@ void combine(const ExpertsDesc& d, const ExpertsArgs& args, const ExpertRuns& ru
 }
 
 void run(const ExpertsDesc& d, const ExpertsArgs& args, OpContext& context) {
-  const int64_t n_token = args.x.n_rows(), n_expert = d.gate.weight.shape[0];
+  const int64_t n_token = args.x.n_rows();
   const int64_t n_ff = d.gate.n_out(), n_embd = d.down.n_out();
   Scratch& scratch = context.scratch;
-  const ExpertRuns runs = sort_by_expert(args.routing, d.n_slot, n_expert, scratch);
+  const ExpertRuns runs = sort_by_expert(d, args.routing, scratch);
   std::byte* packed_gate = take_packed(d.gate, n_token, scratch);
   std::byte* packed_up = same_packing(d.gate, d.up) ? packed_gate : take_packed(d.up, n_token, scratch);
   float* gate = scratch.take<float>(runs.n_row * n_ff);

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/op_kernel.h"
+#include "tensor/device_memory.h"
+
+namespace sw {
+
+/// One device that runs operations: its memory and its work queue. Work of a GPU is queued and runs in
+/// order; the processor and fake devices have done it when a call returns. Pointers named `host` are the
+/// processor's memory.
+class Backend : public DeviceMemory {
+ public:
+  struct MemoryFacts {
+    uint64_t free_bytes = 0, total_bytes = 0;
+  };
+
+  virtual DeviceKind kind() const = 0;
+  /// As users write it: "CPU", "CUDA0", "fake1".
+  virtual const std::string& name() const = 0;
+  /// For `version` and logs: "NVIDIA H100 80GB HBM3, compute capability 9.0".
+  virtual std::string description() const = 0;
+  virtual MemoryFacts memory() const = 0;
+
+  virtual void copy_in(std::byte* to, const void* host, size_t size_bytes) = 0;
+  /// `host` holds the bytes once wait() or wait_recorded() has returned.
+  virtual void copy_out(void* host, const std::byte* from, size_t size_bytes) = 0;
+  /// From `from`'s memory to this device's; queued on this device, which first waits for `from`'s mark.
+  virtual void copy_from(Backend& from, std::byte* to, const std::byte* data, size_t size_bytes) = 0;
+  virtual void zero(std::byte* data, size_t size_bytes) = 0;
+  /// x[i] += y[i], both of this device.
+  virtual void add(float* x, const float* y, int64_t n) = 0;
+
+  /// Marks this point of the queue; the last mark counts.
+  virtual void record() {}
+  /// The host waits until the mark has passed.
+  virtual void wait_recorded() {}
+  /// The host waits until all queued work is done. Throws sw::SystemError where the device failed.
+  virtual void wait() {}
+
+  /// Lets copies to and from this host memory run beside other work.
+  virtual void pin(std::byte* /*host*/, size_t /*size_bytes*/) {}
+  virtual void unpin(std::byte* /*host*/) {}
+
+  /// Work queued between begin_recording and end_recording is not run but kept, under a number below
+  /// kMaxRecordings; replay() queues it again. False where the device cannot.
+  static constexpr int kMaxRecordings = 64;
+  virtual bool begin_recording() { return false; }
+  virtual void end_recording(int /*slot*/) {}
+  virtual void replay(int /*slot*/) {}
+
+  virtual cuda::Queue* queue() { return nullptr; }
+
+  /// While one is alive the processor may touch this device's memory: fake devices lock theirs otherwise.
+  class Access {
+   public:
+    explicit Access(Backend& backend) : backend_(backend) { backend_.open(); }
+    ~Access() { backend_.close(); }
+    Access(const Access&) = delete;
+    Access& operator=(const Access&) = delete;
+
+   private:
+    Backend& backend_;
+  };
+
+ private:
+  virtual void open() {}
+  virtual void close() {}
+};
+
+/// The processor, slot 0.
+std::unique_ptr<Backend> open_cpu();
+/// `n` fake devices behind a processor whose memory is locked as well: slot 0 is "CPU", then "fake1" ...
+std::vector<std::unique_ptr<Backend>> open_fakes(int n);
+
+}  // namespace sw

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include "kernels/ops.h"
+
+/// Parts that CUDA operations share; every pointer is the GPU's. Work is queued on context.cuda.
+namespace sw::cuda {
+
+/// Whether linear() below reads this format: every format of quant/types.inc that the GPU has a decoder for.
+bool reads(Type type);
+
+/// out[t, r] = sum_i W[r, i] x[t, i], added to out where `add`; for any number of tokens.
+/// x [n_token, n_in] f32, out [n_token, n_out] f32. Needs linear_scratch_bytes() of scratch.
+/// A row's bits do not depend on the number of tokens only where the number is 1 (see docs/cuda.md).
+void linear(const Linear& linear, TensorView<const float> x, TensorView<float> out, bool add,
+            OpContext& context);
+size_t linear_scratch_bytes(const Linear& linear, int64_t n_token);
+
+/// out[t] = x[row(t)] / sqrt(mean(x^2) + eps) * weight, row(t) = rows ? rows[t] : t.
+void rms_norm(TensorView<const float> x, const int32_t* rows, const float* weight, float eps,
+              TensorView<float> out, OpContext& context);
+
+/// out[i] = silu(gate[i]) * up[i]; in place allowed.
+void silu_mul(const float* gate, const float* up, int64_t n, float* out, OpContext& context);
+
+}  // namespace sw::cuda
