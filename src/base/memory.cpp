@@ -63,6 +63,8 @@ uint64_t available_memory_bytes() {
   return std::min({left_on_machine(), left_in_control_group(), left_of_address_space()});
 }
 
+uint64_t total_memory_bytes() { return number_of("/proc/meminfo", "MemTotal:") << 10; }
+
 void refuse_memory(uint64_t needed_bytes, const std::string& where, const std::string& hint) {
   const uint64_t needed_mib = (needed_bytes >> 20) + 1, have_mib = available_memory_bytes() >> 20;
   throw SystemError(

@@ -8,6 +8,8 @@ namespace sw {
 /// Bytes that this process may still take: the least of what the machine has left, the control group and
 /// `ulimit -v` allow. Reads a few small files of the system: not for hot paths.
 uint64_t available_memory_bytes();
+/// Of the whole machine.
+uint64_t total_memory_bytes();
 
 /// Throws sw::SystemError "not enough memory: needs X MiB, have Y MiB".
 [[noreturn]] void refuse_memory(uint64_t needed_bytes, const std::string& where, const std::string& hint);

@@ -10,6 +10,14 @@ namespace {
 
 constexpr int kMaxPolicies = 256;
 
+/// The forward pass of an engine knows what the engine's sequences may need.
+ForwardOptions forward_options(const EngineOptions& options, int64_t n_ctx) {
+  ForwardOptions forward = options.forward;
+  forward.n_ctx = n_ctx;
+  forward.n_seq = options.n_parallel;
+  return forward;
+}
+
 int experts_max(const Model& model, const EngineOptions& options) {
   return std::max(options.experts_max, experts_needed(model, options.default_policy));
 }
@@ -32,8 +40,8 @@ Engine::Engine(const Model& model, const EngineOptions& options)
       n_parallel_(options.n_parallel),
       default_policy_(options.default_policy),
       policies_(model.moe_layers(), model.hparams().n_layer, experts_max(model, options), kMaxPolicies),
-      forward_(model, policies_, options.forward),
-      cache_(Forward::cache_spec(model, n_ctx_, options.cache_type, options.n_parallel)),
+      forward_(model, policies_, forward_options(options, n_ctx_)),
+      cache_(forward_.make_cache(Forward::cache_spec(model, n_ctx_, options.cache_type, options.n_parallel))),
       keep_last_(options.keep_last) {
   // A default policy that the model cannot do is refused now, not at the first request.
   check_policy(default_policy_);
@@ -169,11 +177,18 @@ void Engine::schedule() {
   }
 }
 
-void Engine::sample_all() {
+/// The forward pass of the batch, with the logits of as many rows as one call gives.
+TensorView<const float> Engine::run(ForwardProbe* probe) {
+  const auto slice = static_cast<size_t>(forward_.options().n_logit_row);
+  return forward_.step(batch_, block_tables_, cache_, std::span(rows_).first(std::min(slice, rows_.size())),
+                       probe);
+}
+
+void Engine::sample_all(TensorView<const float> logits) {
   const auto slice = static_cast<size_t>(forward_.options().n_logit_row);
   for (size_t begin = 0; begin < rows_.size(); begin += slice) {
     const std::span rows = std::span(rows_).subspan(begin, std::min(slice, rows_.size() - begin));
-    const TensorView<const float> logits = forward_.logits(rows);
+    if (begin > 0) logits = forward_.logits(rows);
     for (size_t i = 0; i < rows.size(); ++i) {
       Sequence& s = *sampled_[begin + i];
       const int32_t token =
@@ -200,8 +215,7 @@ std::span<const StepEvent> Engine::step(ForwardProbe* probe) {
   }
   schedule();
   if (batch_.empty()) return events_;
-  forward_.run(batch_, block_tables_, cache_, probe);
-  sample_all();
+  sample_all(run(probe));
   for (const StepEvent& event : events_) {
     if (event.finish == Finish::None || event.token < 0) continue;
     const auto ended = std::find_if(sequences_.begin(), sequences_.end(),

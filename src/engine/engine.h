@@ -54,7 +54,8 @@ class Engine {
 
  private:
   void schedule();
-  void sample_all();
+  TensorView<const float> run(ForwardProbe* probe);
+  void sample_all(TensorView<const float> logits);
   void retire(std::list<Sequence>::iterator sequence);
   void reserve_pages(Sequence& sequence);
   void drop_kept();

@@ -34,7 +34,7 @@ class Round {
   Round(Forward& forward, const Model& model, const PerplexityOptions& options, int64_t n_seq)
       : forward_(forward),
         options_(options),
-        cache_(Forward::cache_spec(model, options.n_ctx, options.cache_type, n_seq)) {
+        cache_(forward.make_cache(Forward::cache_spec(model, options.n_ctx, options.cache_type, n_seq))) {
     for (int64_t i = 0; i < n_seq; ++i) {
       tables_.emplace_back(cache_, options.n_ctx);
       SW_ASSERT(tables_.back().resize(options.n_ctx));
@@ -114,7 +114,8 @@ Perplexity measure_perplexity(Forward& forward, const Model& model, std::span<co
     if (id < 0 || id >= model.hparams().n_vocab)
       throw Error({.what = "a token is not in the model's vocabulary", .got = std::to_string(id)});
   }
-  const int64_t n_seq = std::clamp<int64_t>(forward.options().n_ubatch / c, 1, n_chunk);
+  const int64_t fit = std::min(forward.options().n_ubatch / c, forward.options().n_seq);
+  const int64_t n_seq = std::clamp<int64_t>(fit, 1, n_chunk);
   Round round(forward, model, options, n_seq);
   Tally tally;
   for (int64_t chunk = 0; chunk < n_chunk; chunk += n_seq) {

@@ -77,7 +77,7 @@ void write_trace(Forward& forward, const Model& model, std::span<const int32_t> 
                    .got = std::to_string(id)});
     }
   }
-  PagedCache cache(Forward::cache_spec(model, n_token, options.cache_type));
+  PagedCache cache = forward.make_cache(Forward::cache_spec(model, n_token, options.cache_type));
   BlockTable table(cache, n_token);
   SW_ASSERT(table.resize(n_token));
   const std::vector<const int32_t*> tables{table.pages()};

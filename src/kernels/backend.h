@@ -24,6 +24,8 @@ class Backend : public DeviceMemory {
   /// For `version` and logs: "NVIDIA H100 80GB HBM3, compute capability 9.0".
   virtual std::string description() const = 0;
   virtual MemoryFacts memory() const = 0;
+  /// The processor may touch this memory at any time.
+  virtual bool host_visible() const { return false; }
 
   virtual void copy_in(std::byte* to, const void* host, size_t size_bytes) = 0;
   /// `host` holds the bytes once wait() or wait_recorded() has returned.

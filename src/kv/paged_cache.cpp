@@ -19,19 +19,22 @@ size_t CacheSpec::size_bytes() const {
   return 2 * page_bytes_of(*this) * static_cast<size_t>(n_page()) * static_cast<size_t>(n_layer);
 }
 
-PagedCache::PagedCache(const CacheSpec& spec)
+PagedCache::PagedCache(const CacheSpec& spec, std::span<DeviceMemory* const> memory)
     : spec_(spec),
       page_bytes_(page_bytes_of(spec)),
-      layer_bytes_(2 * page_bytes_ * static_cast<size_t>(spec.n_page())),
-      buffer_(spec.size_bytes()) {
+      layer_bytes_(2 * page_bytes_ * static_cast<size_t>(spec.n_page())) {
   SW_ASSERT(spec.page_tokens > 0 && spec.page_tokens <= kMaxPageTokens);
+  SW_ASSERT(memory.empty() || std::ssize(memory) == spec.n_layer);
+  for (int l = 0; l < spec.n_layer; ++l) {
+    layers_.emplace_back(layer_bytes_, memory.empty() ? cpu_memory() : *memory[static_cast<size_t>(l)]);
+  }
   // Taken from the back, so that a fresh cache gives pages in rising order.
   for (int64_t p = spec.n_page(); p-- > 0;) free_pages_.push_back(static_cast<int32_t>(p));
 }
 
 KvLayerView PagedCache::layer(int l) const {
   SW_ASSERT(l >= 0 && l < spec_.n_layer);
-  std::byte* keys = buffer_.data() + layer_bytes_ * static_cast<size_t>(l);
+  std::byte* keys = layers_[static_cast<size_t>(l)].data();
   return {
       .k = keys,
       .v = keys + layer_bytes_ / 2,

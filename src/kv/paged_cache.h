@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "kernels/ops.h"
@@ -23,7 +24,8 @@ struct CacheSpec {
 /// Keys and values in pages that belong to one sequence at a time. All memory is taken at the start.
 class PagedCache {
  public:
-  explicit PagedCache(const CacheSpec& spec);
+  /// `memory` [n_layer]: where each layer's pages are; empty: the processor's.
+  explicit PagedCache(const CacheSpec& spec, std::span<DeviceMemory* const> memory = {});
 
   const CacheSpec& spec() const { return spec_; }
   KvLayerView layer(int l) const;
@@ -34,7 +36,7 @@ class PagedCache {
   CacheSpec spec_;
   size_t page_bytes_ = 0;   // of one layer's keys: [n_head_kv, page_tokens, head_dim]
   size_t layer_bytes_ = 0;  // keys, then values
-  Buffer buffer_;
+  std::vector<Buffer> layers_;
   std::vector<int32_t> free_pages_;
 };
 

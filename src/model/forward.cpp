@@ -3,10 +3,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "model/layer_ops.h"
 
+/// How a forward pass is bound and its memory taken; forward_run.cpp is what happens in a step.
 namespace sw {
+namespace {
+
+Placement all_on_processor(const Model& model) { return place(model, {}, {.n_gpu_layers = 0}); }
+
+}  // namespace
 
 CacheSpec Forward::cache_spec(const Model& model, int64_t n_token, Type type, int64_t n_seq) {
   const HParams& h = model.hparams();
@@ -19,10 +26,26 @@ CacheSpec Forward::cache_spec(const Model& model, int64_t n_token, Type type, in
   return spec;
 }
 
+PagedCache Forward::make_cache(const CacheSpec& spec) const {
+  std::vector<DeviceMemory*> memory;
+  for (const Layer& layer : layers_)
+    memory.push_back(devices()[static_cast<size_t>(layer.attention.slot)].get());
+  return PagedCache(spec, memory);
+}
+
 Forward::Forward(const Model& model, const PolicyTable& policies, const ForwardOptions& options)
-    : model_(model), options_(options), n_slot_(policies.experts_max()), pool_(options.n_thread) {
+    : model_(model),
+      placed_(options.placed),
+      options_(options),
+      n_slot_(policies.experts_max()),
+      pool_(options.n_thread) {
+  if (!placed_) {
+    own_devices_ = open_devices("none");
+    own_placed_ = std::make_unique<PlacedModel>(model, *own_devices_, all_on_processor(model));
+    placed_ = own_placed_.get();
+  }
   const HParams& h = model.hparams();
-  std::string* why = options.explain ? &explanation_ : nullptr;
+  if (options_.n_ctx == 0) options_.n_ctx = std::max(1, h.n_ctx_train);
   if (!model.moe_layers().empty()) {
     for (int i = 0; i < options.n_thread; ++i) route_scratch_.emplace_back(model.moe_layers().front().router);
   }
@@ -30,147 +53,107 @@ Forward::Forward(const Model& model, const PolicyTable& policies, const ForwardO
     const double exponent = 2.0 * i / h.rope.n_rot;
     inv_freq_.push_back(static_cast<float>(1.0 / std::pow(static_cast<double>(h.rope.freq_base), exponent)));
   }
-  bind_layers(policies, why);
-  take_buffers();
+  for (size_t slot = 0; slot < devices().size(); ++slot) {
+    states_.emplace_back(*devices()[slot], static_cast<int>(slot));
+  }
+  bind_layers(policies, options.explain ? &explanation_ : nullptr);
+  plan_scratch();
+  take_buffers(policies);
+}
+
+template <class Desc, class Args>
+Forward::Placed<Desc, Args> Forward::bind(Desc desc, int slot, std::string* why) {
+  State& on = state(slot);
+  on.needs.used = true;
+  if (why && devices().size() > 1) *why += "on " + on.backend().name() + ": ";
+  const BindOptions options{
+      .limit = isa_limit(), .references = options_.references, .device = on.backend().kind()};
+  return {slot, bind_op(std::move(desc), options, why)};
 }
 
 void Forward::bind_layers(const PolicyTable& policies, std::string* why) {
-  const BindOptions bind{.limit = isa_limit(), .references = options_.references};
-  embed_ = bind_op(embed_desc(model_), bind, why);
+  const Placement& placement = placed_->placement();
+  embed_ = bind<EmbedDesc, EmbedArgs>(embed_desc(*placed_), placement.embed, why);
   int moe_layer = 0;
   for (int l = 0; l < model_.hparams().n_layer; ++l) {
-    std::string* reasons = l == 0 || (moe_layer == 0 && model_.hparams().is_moe_layer(l)) ? why : nullptr;
-    Layer layer;
-    layer.attention = bind_op(attention_desc(model_, l), bind, reasons);
-    if (model_.hparams().is_moe_layer(l)) {
-      layer.route = bind_op(route_desc(model_, l, moe_layer++, policies), bind, reasons);
-      layer.experts = bind_op(experts_desc(model_, l, n_slot_), bind, reasons);
-      if (auto shared = shared_desc(model_, l)) layer.shared = bind_op(*shared, bind, reasons);
-    } else {
-      layer.dense = bind_op(dense_desc(model_, l), bind, reasons);
+    const LayerPlacement& at = placement.layers[static_cast<size_t>(l)];
+    const bool is_moe = model_.hparams().is_moe_layer(l);
+    std::string* reasons = l == 0 || (moe_layer == 0 && is_moe) ? why : nullptr;
+    Layer& layer = layers_.emplace_back();
+    layer.attention = bind<AttentionDesc, AttentionArgs>(attention_desc(*placed_, l), at.attention, reasons);
+    if (!is_moe) {
+      layer.dense = bind<FfnDesc, FfnArgs>(dense_desc(*placed_, l), at.ffn, reasons);
+      continue;
     }
-    layers_.push_back(layer);
+    std::set<int> slots;
+    layer.route = bind<RouteDesc, RouteArgs>(route_desc(*placed_, l, moe_layer++, policies), at.ffn, reasons);
+    for (const ExpertsPart& part : placed_->experts(l)) {
+      const bool first = layer.experts.empty();
+      layer.experts.push_back(bind<ExpertsDesc, ExpertsArgs>(experts_desc(part, first, n_slot_), part.slot,
+                                                             first ? reasons : nullptr));
+      slots.insert(part.slot);
+    }
+    if (auto shared = shared_desc(*placed_, l)) {
+      layer.shared = bind<FfnDesc, FfnArgs>(*shared, at.shared, reasons);
+      slots.insert(at.shared);
+    }
+    for (const int slot : slots) state(slot).needs.moe = true;
+    state(at.ffn).needs.moe = true;
+    slots.erase(at.ffn);
+    layer.away.assign(slots.begin(), slots.end());
+    for (const int slot : slots) state(slot).needs.part = state(at.ffn).needs.part = true;
   }
-  head_ = bind_op(head_desc(model_), bind, why);
+  head_ = bind<HeadDesc, HeadArgs>(head_desc(*placed_), placement.head, why);
+  state(placement.head).needs.head = true;
 }
 
-template <class T>
-TensorView<T> Forward::take(int64_t n_rows, int64_t n_cols) {
-  const auto bytes = static_cast<size_t>(n_rows * n_cols) * sizeof(T);
-  buffer_bytes_ += bytes;
-  if (options_.plan_only) return {};
-  return buffers_.emplace_back(bytes).view<T>(n_rows, n_cols);
-}
-
-void Forward::take_buffers() {
-  const HParams& h = model_.hparams();
-  const int64_t n = options_.n_ubatch,
-                n_router = model_.moe_layers().empty() ? 0 : model_.moe_layers()[0].router.n_logits();
-  ids_ = take<int32_t>(1, n);
-  pos_ = take<int32_t>(1, n);
-  seq_ = take<int32_t>(1, n);
-  policy_ = take<uint16_t>(1, n);
-  cos_ = take<float>(n, h.rope.n_rot / 2);
-  sin_ = take<float>(n, h.rope.n_rot / 2);
-  x_ = take<float>(n, h.n_embd);
-  normed_ = take<float>(n, h.n_embd);
-  router_logits_ = take<float>(n, n_router);
-  final_norm_ = take<float>(options_.n_logit_row, h.n_embd);
-  logits_ = take<float>(options_.n_logit_row, h.n_vocab);
-  routing_.ids = take<int32_t>(n, n_slot_);
-  routing_.weights = take<float>(n, n_slot_);
-  routing_.n_active = {take<int32_t>(1, n).data(), static_cast<size_t>(n)};
-
-  size_t scratch_bytes = head_.scratch_bytes(options_.n_logit_row, options_.n_thread);
-  const auto needs = [&](const auto& op) {
-    scratch_bytes = std::max(scratch_bytes, op.scratch_bytes(n, options_.n_thread));
+void Forward::plan_scratch() {
+  const auto needs = [&](const auto& placed, int64_t n_row) {
+    size_t& most = state(placed.slot).needs.scratch_bytes;
+    most = std::max(most, placed.op.scratch_bytes(n_row, options_.n_thread));
   };
-  needs(embed_);
+  const int64_t n = options_.n_ubatch;
+  needs(embed_, n);
+  needs(head_, options_.n_logit_row);
   for (const Layer& layer : layers_) {
-    needs(layer.attention);
-    if (layer.route) needs(*layer.route);
-    if (layer.experts) needs(*layer.experts);
-    if (layer.shared) needs(*layer.shared);
-    if (layer.dense) needs(*layer.dense);
-  }
-  scratch_ = Scratch(take<std::byte>(1, static_cast<int64_t>(scratch_bytes)).data(), scratch_bytes);
-}
-
-void Forward::fill_batch(std::span<const BatchToken> tokens) {
-  const int64_t n_pair = cos_.n_cols();
-  for (size_t i = 0; i < tokens.size(); ++i) {
-    const BatchToken& token = tokens[i];
-    const auto t = static_cast<int64_t>(i);
-    SW_ASSERT(token.id >= 0 && token.id < model_.hparams().n_vocab && token.pos >= 0);
-    ids_.at(0, t) = token.id;
-    pos_.at(0, t) = token.pos;
-    seq_.at(0, t) = token.seq;
-    policy_.at(0, t) = token.policy;
-    for (int64_t p = 0; p < n_pair; ++p) {
-      // The angle is rounded to f32, as the models' original Python does.
-      const float angle = static_cast<float>(token.pos) * inv_freq_[static_cast<size_t>(p)];
-      cos_.at(t, p) = std::cos(angle);
-      sin_.at(t, p) = std::sin(angle);
-    }
+    needs(layer.attention, n);
+    if (layer.route) needs(*layer.route, n);
+    for (const auto& part : layer.experts) needs(part, n);
+    if (layer.shared) needs(*layer.shared, n);
+    if (layer.dense) needs(*layer.dense, n);
   }
 }
 
-void Forward::run_moe(const Layer& layer, int moe_layer, const TokenBatch& batch, TensorView<float> x,
-                      OpContext& context, ForwardProbe* probe) {
-  const int64_t n = batch.n_token;
-  const TensorView<float> normed = normed_.rows(0, n), logits = router_logits_.rows(0, n);
-  Routing routing{routing_.ids.rows(0, n), routing_.weights.rows(0, n),
-                  routing_.n_active.first(static_cast<size_t>(n))};
-  (*layer.route)({.batch = batch, .x = x, .normed = normed, .logits = logits, .routing = routing}, context);
-  if (probe) probe->on_routing(moe_layer, logits, routing);
-  (*layer.experts)({.x = normed, .routing = routing, .out = x}, context);
-  if (layer.shared) (*layer.shared)({.x = normed, .out = x}, context);
-}
-
-void Forward::run(std::span<const BatchToken> tokens, std::span<const int32_t* const> block_tables,
-                  const PagedCache& cache, ForwardProbe* probe) {
-  n_token_ = static_cast<int64_t>(tokens.size());
-  SW_ASSERT(n_token_ <= options_.n_ubatch);
-  SW_ASSERT(!options_.plan_only);
-  if (n_token_ == 0) return;
-  fill_batch(tokens);
-  const TokenBatch batch{.n_token = n_token_,
-                         .ids = ids_.data(),
-                         .pos = pos_.data(),
-                         .seq = seq_.data(),
-                         .block_tables = block_tables.data(),
-                         .policy = policy_.data(),
-                         .rope_cos = cos_.data(),
-                         .rope_sin = sin_.data()};
-  OpContext context{pool_, scratch_, counters_, choose_vector(isa_limit()), route_scratch_};
-  const TensorView<float> x = x_.rows(0, n_token_);
-  embed_({.batch = batch, .out = x}, context);
-  int moe_layer = 0;
-  for (size_t l = 0; l < layers_.size(); ++l) {
-    const Layer& layer = layers_[l];
-    layer.attention({.batch = batch, .kv = cache.layer(static_cast<int>(l)), .x = x}, context);
-    if (layer.route) {
-      run_moe(layer, moe_layer++, batch, x, context, probe);
-    } else {
-      (*layer.dense)({.x = x, .out = x}, context);
-    }
-    if (probe) probe->on_hidden(static_cast<int>(l), x);
+void Forward::take_buffers(const PolicyTable& policies) {
+  const HParams& h = model_.hparams();
+  const int64_t page = CacheSpec{}.page_tokens;
+  const BatchLimits limits{
+      .n_token = options_.n_ubatch,
+      .n_logit_row = options_.n_logit_row,
+      .n_seq = options_.n_seq,
+      .n_page = (options_.n_ctx + page - 1) / page,
+      .n_embd = h.n_embd,
+      .n_vocab = h.n_vocab,
+      .n_rot_pair = h.rope.n_rot / 2,
+      .n_router = model_.moe_layers().empty() ? 0 : model_.moe_layers()[0].router.n_logits(),
+      .n_slot = n_slot_};
+  for (State& s : states_) s.take(limits, policies, options_.plan_only);
+  if (options_.plan_only) return;
+  for (Layer& layer : layers_) {
+    if (layer.route) layer.route->op.desc.rows = state(layer.route->slot).policy_rows();
   }
-  model_.file().check_unchanged();
-}
-
-TensorView<const float> Forward::logits(std::span<const int32_t> rows) {
-  const auto n = static_cast<int64_t>(rows.size());
-  SW_ASSERT(n <= options_.n_logit_row);
-  for (const int32_t row : rows) SW_ASSERT(row >= 0 && row < n_token_);
-  OpContext context{pool_, scratch_, counters_, choose_vector(isa_limit()), route_scratch_};
-  head_({.x = x_.rows(0, n_token_),
-         .rows = rows,
-         .normed = final_norm_.rows(0, n),
-         .logits = logits_.rows(0, n)},
-        context);
-  model_.file().check_unchanged();
-  return logits_.rows(0, n);
+  const auto n = static_cast<size_t>(limits.n_token);
+  for (auto* array : {&ids_, &pos_, &seq_}) array->resize(n);
+  policy_.resize(n);
+  cos_.resize(n * static_cast<size_t>(limits.n_rot_pair));
+  sin_.resize(cos_.size());
+  tables_.reserve(static_cast<size_t>(limits.n_seq));
+  n_page_.reserve(static_cast<size_t>(limits.n_seq));
+  const State& head = state(head_.slot);
+  if (head.backend().host_visible()) return;
+  host_logits_.resize(static_cast<size_t>(limits.n_logit_row * limits.n_vocab));
+  host_final_norm_.resize(static_cast<size_t>(limits.n_logit_row * limits.n_embd));
+  head.backend().pin(reinterpret_cast<std::byte*>(host_logits_.data()), host_logits_.size() * sizeof(float));
 }
 
 }  // namespace sw

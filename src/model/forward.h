@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include <bitset>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <span>
@@ -9,7 +11,8 @@
 #include "base/thread_pool.h"
 #include "kernels/ops.h"
 #include "kv/paged_cache.h"
-#include "model/model.h"
+#include "model/device_state.h"
+#include "model/placed_model.h"
 #include "router/policy_table.h"
 
 namespace sw {
@@ -18,12 +21,16 @@ struct ForwardOptions {
   int n_thread = 1;
   int64_t n_ubatch = 512;    ///< most tokens of one run()
   int64_t n_logit_row = 64;  ///< most rows of one logits()
-  bool references = false;   ///< the scalar references instead of the fast kernels
+  int64_t n_seq = 64;        ///< most sequences of one run() on a device other than the processor
+  int64_t n_ctx = 0;         ///< and most tokens of one sequence there; 0: the model's training context
+  bool references = false;   ///< the scalar references instead of the fast kernels, on the processor
   bool explain = false;      ///< keep the reasons of each kernel choice
   bool plan_only = false;    ///< bind and count bytes, take no memory; run() must not be called
+  /// Where the weights are; null: all on the processor. Must outlive the Forward.
+  const PlacedModel* placed = nullptr;
 };
 
-/// Sees what happens inside a forward pass. Views are valid during the call.
+/// Sees what happens inside a forward pass. Views are the processor's and valid during the call.
 class ForwardProbe {
  public:
   virtual ~ForwardProbe() = default;
@@ -41,8 +48,9 @@ struct BatchToken {
   uint16_t policy = 0;  ///< id in the policy table
 };
 
-/// Runs tokens through a model: a plain loop over layers. Everything is bound and every buffer taken in
-/// the constructor; run() and logits() allocate nothing.
+/// Runs tokens through a model: a plain loop over layers, each operation on the device that it was placed
+/// on. Everything is bound and every buffer taken in the constructor; a run allocates nothing, on no
+/// device (but for what a probe looks at on a device that the processor cannot see).
 class Forward {
  public:
   Forward(const Model& model, const PolicyTable& policies, const ForwardOptions& options);
@@ -53,55 +61,105 @@ class Forward {
            const PagedCache& cache, ForwardProbe* probe = nullptr);
   /// Logits [rows.size(), n_vocab] of tokens of the last run(), valid until the next call.
   TensorView<const float> logits(std::span<const int32_t> rows);
+  /// run() and logits() in one: on one GPU a decode step is recorded once for each number of sequences
+  /// and then replayed whole, without a word from the processor in between.
+  TensorView<const float> step(std::span<const BatchToken> tokens,
+                               std::span<const int32_t* const> block_tables, const PagedCache& cache,
+                               std::span<const int32_t> rows, ForwardProbe* probe = nullptr);
   /// The input of the output matrix for the rows of the last logits().
-  TensorView<const float> final_norm() const { return final_norm_; }
+  TensorView<const float> final_norm();
 
   const ForwardOptions& options() const { return options_; }
   const OpCounters& counters() const { return counters_; }
   /// A line for each choice, with reasons (ForwardOptions::explain).
   const std::string& explanation() const { return explanation_; }
-  /// Activations, routing and scratch.
-  size_t buffer_bytes() const { return buffer_bytes_; }
+  /// Activations, routing and scratch of a device.
+  size_t buffer_bytes(int slot = 0) const { return states_[static_cast<size_t>(slot)].buffer_bytes(); }
+  /// Times that something went from one device to another since the start.
+  uint64_t n_hand_over() const { return n_hand_over_; }
+
   /// The cache that this model needs for `n_seq` sequences of `n_token` tokens each.
   static CacheSpec cache_spec(const Model& model, int64_t n_token, Type type, int64_t n_seq = 1);
+  /// Takes a cache on the devices of the layers' attention.
+  PagedCache make_cache(const CacheSpec& spec) const;
 
  private:
-  struct Layer {
-    BoundOp<AttentionDesc, AttentionArgs> attention;
-    std::optional<BoundOp<RouteDesc, RouteArgs>> route;
-    std::optional<BoundOp<ExpertsDesc, ExpertsArgs>> experts;
-    std::optional<BoundOp<FfnDesc, FfnArgs>> shared;
-    std::optional<BoundOp<FfnDesc, FfnArgs>> dense;
+  template <class Desc, class Args>
+  struct Placed {
+    int slot = 0;
+    BoundOp<Desc, Args> op = {};
   };
+  struct Layer {
+    Placed<AttentionDesc, AttentionArgs> attention;
+    std::optional<Placed<RouteDesc, RouteArgs>> route;
+    std::vector<Placed<ExpertsDesc, ExpertsArgs>> experts;  // the residual's owner first, if it has any
+    std::optional<Placed<FfnDesc, FfnArgs>> shared;
+    std::optional<Placed<FfnDesc, FfnArgs>> dense;
+    std::vector<int> away;  // devices other than the router's that have a part of the layer
+  };
+  using State = DeviceState;
+
+  const Devices& devices() const { return placed_->devices(); }
+  State& state(int slot) { return states_[static_cast<size_t>(slot)]; }
+  template <class Desc, class Args>
+  Placed<Desc, Args> bind(Desc desc, int slot, std::string* why);
   void bind_layers(const PolicyTable& policies, std::string* why);
-  void take_buffers();
-  template <class T>
-  TensorView<T> take(int64_t n_rows, int64_t n_cols);
-  void fill_batch(std::span<const BatchToken> tokens);
-  void run_moe(const Layer& layer, int moe_layer, const TokenBatch& batch, TensorView<float> x,
-               OpContext& context, ForwardProbe* probe);
+  void plan_scratch();
+  void take_buffers(const PolicyTable& policies);
+  void fill_batch(std::span<const BatchToken> tokens, std::span<const int32_t* const> block_tables,
+                  const PagedCache& cache);
+  void stage();
+  void run_layers(const PagedCache& cache, ForwardProbe* probe);
+  void queue_head(int64_t n_row);
+  TensorView<const float> host_logits(int64_t n_row);
+
+  OpContext context();
+  void hand_over(State& from, State& to, const TensorView<float>& source, const TensorView<float>& target,
+                 int64_t n_row);
+  void move_residual(int slot);
+  void run_moe(const Layer& layer, int moe_layer, ForwardProbe* probe);
+  void send_routing(const Layer& layer, State& home);
+  void run_part(const Layer& layer, State& on, State& home);
+  void gather(const Layer& layer, State& home);
+  void show_routing(State& home, int moe_layer, ForwardProbe& probe);
+  void show_hidden(int layer, ForwardProbe& probe);
+  bool can_replay(size_t n_token, size_t n_seq, size_t n_row, const PagedCache& cache) const;
 
   const Model& model_;
+  std::optional<Devices> own_devices_;  // where the caller brought none
+  std::unique_ptr<PlacedModel> own_placed_;
+  const PlacedModel* placed_;
   ForwardOptions options_;
   int n_slot_ = 0;  // most experts a token may use
   ThreadPool pool_;
   std::vector<RouteScratch> route_scratch_;
   OpCounters counters_;
   std::string explanation_;
-
-  BoundOp<EmbedDesc, EmbedArgs> embed_;
-  std::vector<Layer> layers_;
-  BoundOp<HeadDesc, HeadArgs> head_;
   std::vector<float> inv_freq_;  // [n_rot / 2]
 
-  std::vector<Buffer> buffers_;
-  size_t buffer_bytes_ = 0;
-  int64_t n_token_ = 0;  // of the last run
-  TensorView<int32_t> ids_, pos_, seq_;
-  TensorView<uint16_t> policy_;
-  TensorView<float> cos_, sin_, x_, normed_, router_logits_, final_norm_, logits_;
-  Routing routing_;
-  Scratch scratch_;
+  Placed<EmbedDesc, EmbedArgs> embed_;
+  std::vector<Layer> layers_;
+  Placed<HeadDesc, HeadArgs> head_;
+  std::deque<State> states_;  // by slot
+
+  // The batch under way, on the processor.
+  int64_t n_token_ = 0;
+  std::vector<int32_t> ids_, pos_, seq_;
+  std::vector<uint16_t> policy_;
+  std::vector<float> cos_, sin_;  // [n_token, n_rot / 2]
+  std::vector<const int32_t*> tables_;
+  std::vector<int64_t> n_page_;  // of each table, in use
+  int residual_ = 0;             // the slot where the residual is
+  int64_t n_logit_row_ = 0;      // of the last logits()
+  uint64_t n_hand_over_ = 0;
+
+  // What the processor sees of other devices.
+  std::vector<float> host_logits_, host_final_norm_;
+  std::vector<float> seen_floats_;
+  std::vector<int32_t> seen_ints_;
+
+  std::bitset<Backend::kMaxRecordings> recorded_;  // by number of sequences
+  const std::byte* recorded_cache_ = nullptr;
 };
 
 }  // namespace sw

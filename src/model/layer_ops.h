@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include "kernels/ops.h"
-#include "model/model.h"
+#include "model/placed_model.h"
 
 /// From a model's weights and figures to the descriptions of its operations.
 namespace sw {
 
-EmbedDesc embed_desc(const Model& model);
-AttentionDesc attention_desc(const Model& model, int layer);
-RouteDesc route_desc(const Model& model, int layer, int moe_layer, const PolicyTable& policies);
-ExpertsDesc experts_desc(const Model& model, int layer, int n_slot);
+EmbedDesc embed_desc(const PlacedModel& placed);
+AttentionDesc attention_desc(const PlacedModel& placed, int layer);
+RouteDesc route_desc(const PlacedModel& placed, int layer, int moe_layer, const PolicyTable& policies);
+/// `identity`: this part adds the identity experts' share.
+ExpertsDesc experts_desc(const ExpertsPart& part, bool identity, int n_slot);
 /// The shared experts of an MoE layer; nothing where it has none. Reads the router's normed activations.
-std::optional<FfnDesc> shared_desc(const Model& model, int layer);
-FfnDesc dense_desc(const Model& model, int layer);
-HeadDesc head_desc(const Model& model);
+std::optional<FfnDesc> shared_desc(const PlacedModel& placed, int layer);
+FfnDesc dense_desc(const PlacedModel& placed, int layer);
+HeadDesc head_desc(const PlacedModel& placed);
 
 }  // namespace sw

@@ -187,6 +187,7 @@ uint16_t PolicyTable::resolve(const RoutingPolicy& policy, Phase phase) {
   const size_t first = row_index(id, 0);
   std::copy(rows.begin(), rows.end(), rows_.begin() + static_cast<std::ptrdiff_t>(first));
   std::copy(masks.begin(), masks.end(), masks_.begin() + static_cast<std::ptrdiff_t>(first * n_mask_words_));
+  ++version_;
   users_[id] = 1;
   return id;
 }

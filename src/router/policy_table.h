@@ -65,6 +65,8 @@ class PolicyTable {
   std::span<const LayerPolicy> rows() const { return rows_; }
   std::span<const uint32_t> masks() const { return masks_; }
   size_t n_mask_words() const { return n_mask_words_; }
+  /// Grows whenever rows() or masks() change: when a device's copy has another, it is old.
+  uint64_t version() const { return version_; }
 
  private:
   size_t row_index(uint16_t id, int moe_layer) const {
@@ -83,6 +85,7 @@ class PolicyTable {
   std::vector<LayerPolicy> rows_;
   std::vector<uint32_t> masks_;
   std::vector<int> users_;  // of each id; 0: may be given away
+  uint64_t version_ = 1;
 };
 
 }  // namespace sw

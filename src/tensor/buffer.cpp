@@ -9,32 +9,35 @@
 
 namespace sw {
 namespace {
-constexpr size_t kAlignment = 64;
+
+constexpr size_t kAlignment = 256;
 constexpr size_t kWorthAsking = size_t{16} << 20;
+
+class CpuMemory : public DeviceMemory {
+ public:
+  Device device() const override { return {}; }
+  std::byte* allocate(size_t size_bytes) override {
+    const size_t rounded = (size_bytes + kAlignment - 1) / kAlignment * kAlignment;
+    // The system promises more than it has, and ends the program when the promise is called in.
+    const bool too_much = size_bytes >= kWorthAsking && size_bytes > available_memory_bytes();
+    void* p = too_much || rounded < size_bytes ? nullptr : std::aligned_alloc(kAlignment, rounded);
+    if (!p) refuse_memory(size_bytes, "", "a smaller context (-c) or u-batch (-ub) needs less");
+    std::memset(p, 0, rounded);
+    return static_cast<std::byte*>(p);
+  }
+  void release(std::byte* data) noexcept override { std::free(data); }
+};
+
 }  // namespace
 
-void Buffer::Free::operator()(std::byte* p) const {
-  if (memory) {
-    memory->release(p);
-  } else {
-    std::free(p);
-  }
+DeviceMemory& cpu_memory() {
+  static CpuMemory memory;
+  return memory;
 }
 
 Buffer::Buffer(size_t size_bytes, DeviceMemory& memory)
     : data_(size_bytes > 0 ? memory.allocate(size_bytes) : nullptr, Free{&memory}),
       size_bytes_(size_bytes),
       device_(memory.device()) {}
-
-Buffer::Buffer(size_t size_bytes) : size_bytes_(size_bytes) {
-  if (size_bytes == 0) return;
-  const size_t rounded = (size_bytes + kAlignment - 1) / kAlignment * kAlignment;
-  // The system promises more than it has, and ends the program when the promise is called in.
-  const bool too_much = size_bytes >= kWorthAsking && size_bytes > available_memory_bytes();
-  void* p = too_much || rounded < size_bytes ? nullptr : std::aligned_alloc(kAlignment, rounded);
-  if (!p) refuse_memory(size_bytes, "", "a smaller context (-c) or u-batch (-ub) needs less");
-  std::memset(p, 0, rounded);
-  data_.reset(static_cast<std::byte*>(p));
-}
 
 }  // namespace sw

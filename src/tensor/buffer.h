@@ -7,14 +7,12 @@
 
 namespace sw {
 
-/// Owned memory of one device, 64-byte aligned, zeroed. Taken at load, never during a step.
+/// Owned memory of one device, 256-byte aligned, zeroed. Taken at load, never during a step.
 class Buffer {
  public:
   Buffer() = default;
-  /// Of the processor. Throws sw::SystemError ("needs X MiB") where the memory cannot be had.
-  explicit Buffer(size_t size_bytes);
-  /// Of any device; `memory` must outlive it.
-  Buffer(size_t size_bytes, DeviceMemory& memory);
+  /// Throws sw::SystemError ("needs X, have Y") where the memory cannot be had. `memory` must outlive it.
+  explicit Buffer(size_t size_bytes, DeviceMemory& memory = cpu_memory());
 
   std::byte* data() const { return data_.get(); }
   size_t size_bytes() const { return size_bytes_; }
@@ -28,8 +26,8 @@ class Buffer {
 
  private:
   struct Free {
-    DeviceMemory* memory;  // null: aligned_alloc's
-    void operator()(std::byte* p) const;
+    DeviceMemory* memory;
+    void operator()(std::byte* p) const { memory->release(p); }
   };
   std::unique_ptr<std::byte, Free> data_{nullptr, Free{nullptr}};
   size_t size_bytes_ = 0;

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/cpu/cpu_backend.h"
+
+#include "base/memory.h"
+
+namespace sw {
+namespace cpu {
+
+std::string CpuBackend::description() const { return cpu_facts().name; }
+
+Backend::MemoryFacts CpuBackend::memory() const {
+  return {.free_bytes = available_memory_bytes(), .total_bytes = total_memory_bytes()};
+}
+
+std::byte* CpuBackend::allocate(size_t size_bytes) { return cpu_memory().allocate(size_bytes); }
+void CpuBackend::release(std::byte* data) noexcept { cpu_memory().release(data); }
+
+void CpuBackend::copy_in(std::byte* to, const void* host, size_t size_bytes) {
+  const Access access(*this);
+  std::memcpy(to, host, size_bytes);
+}
+
+void CpuBackend::copy_out(void* host, const std::byte* from, size_t size_bytes) {
+  const Access access(*this);
+  std::memcpy(host, from, size_bytes);
+}
+
+/// The other device's bytes are here when this returns.
+void CpuBackend::copy_from(Backend& from, std::byte* to, const std::byte* data, size_t size_bytes) {
+  const Access access(*this);
+  from.copy_out(to, data, size_bytes);
+  from.record();
+  from.wait_recorded();
+}
+
+void CpuBackend::zero(std::byte* data, size_t size_bytes) {
+  const Access access(*this);
+  std::memset(data, 0, size_bytes);
+}
+
+void CpuBackend::add(float* x, const float* y, int64_t n) {
+  const Access access(*this);
+  for (int64_t i = 0; i < n; ++i) x[i] += y[i];
+}
+
+}  // namespace cpu
+
+std::unique_ptr<Backend> open_cpu() { return std::make_unique<cpu::CpuBackend>(); }
+
+}  // namespace sw

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <cstring>
+
+#include "kernels/backend.h"
+
+namespace sw::cpu {
+
+/// The processor as a device: whatever is queued has been done when the call returns.
+class CpuBackend : public Backend {
+ public:
+  CpuBackend() = default;
+
+  Device device() const override { return {}; }
+  DeviceKind kind() const override { return DeviceKind::Cpu; }
+  const std::string& name() const override { return name_; }
+  std::string description() const override;
+  MemoryFacts memory() const override;
+  bool host_visible() const override { return true; }
+
+  std::byte* allocate(size_t size_bytes) override;
+  void release(std::byte* data) noexcept override;
+
+  void copy_in(std::byte* to, const void* host, size_t size_bytes) override;
+  void copy_out(void* host, const std::byte* from, size_t size_bytes) override;
+  void copy_from(Backend& from, std::byte* to, const std::byte* data, size_t size_bytes) override;
+  void zero(std::byte* data, size_t size_bytes) override;
+  void add(float* x, const float* y, int64_t n) override;
+
+ protected:
+  explicit CpuBackend(std::string name) : name_(std::move(name)) {}
+
+ private:
+  std::string name_ = "CPU";
+};
+
+}  // namespace sw::cpu

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/devices.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <optional>
+#include <sstream>
+#include <strings.h>
+
+#include "base/error.h"
+#include "kernels/cuda/cuda_backend.h"
+
+namespace sw {
+namespace {
+
+constexpr int kMaxFakes = 64;
+
+/// The number that follows `prefix`, where the text is just that.
+std::optional<int> number_after(const std::string& text, const char* prefix) {
+  const size_t n = std::strlen(prefix);
+  if (strncasecmp(text.c_str(), prefix, n) != 0) return std::nullopt;
+  int number = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data() + n, end, number);
+  return error == std::errc{} && stop == end && number >= 0 ? std::optional(number) : std::nullopt;
+}
+
+std::string names(const Devices& devices) {
+  std::string all;
+  for (const auto& device : devices) all += (all.empty() ? "" : ", ") + device->name();
+  return all;
+}
+
+}  // namespace
+
+Devices open_devices(const std::string& wish, std::string* note) {
+  if (const auto n = number_after(wish, "fake:")) {
+    if (*n > kMaxFakes) throw Error({.what = "too many fake devices", .where = "--device", .got = wish});
+    return open_fakes(*n);
+  }
+  Devices devices;
+  devices.push_back(open_cpu());
+  if (wish == "none") return devices;
+  std::string why;
+  const int n_gpu = cuda::device_count(&why);
+  if (note) *note = why;
+  const auto add = [&](int gpu) { devices.push_back(cuda::open(gpu, {static_cast<int>(devices.size())})); };
+  if (wish.empty()) {
+    for (int gpu = 0; gpu < n_gpu; ++gpu) add(gpu);
+    return devices;
+  }
+  std::istringstream list(wish);
+  for (std::string name; std::getline(list, name, ',');) {
+    const auto gpu = number_after(name, "CUDA");
+    if (!gpu || *gpu >= n_gpu) {
+      throw Error({.what = "there is no such device",
+                   .where = "--device",
+                   .expected = n_gpu > 0 ? "CUDA0 to CUDA" + std::to_string(n_gpu - 1) : "none",
+                   .got = name,
+                   .hint = why});
+    }
+    add(*gpu);
+  }
+  return devices;
+}
+
+int find_device(const Devices& devices, const std::string& name, const std::string& where) {
+  for (size_t slot = 0; slot < devices.size(); ++slot) {
+    if (strcasecmp(devices[slot]->name().c_str(), name.c_str()) == 0) return static_cast<int>(slot);
+  }
+  throw Error({.what = "there is no such device", .where = where, .expected = names(devices), .got = name});
+}
+
+}  // namespace sw

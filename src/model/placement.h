@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernels/devices.h"
+#include "model/model.h"
+
+/// What runs where. An operation runs whole on one device, which holds all its weights; only experts are
+/// placed one by one. Slots are places in sw::Devices, 0 the processor.
+namespace sw {
+
+struct LayerPlacement {
+  int attention = 0;
+  int ffn = 0;  ///< the router, which owns the residual of an MoE layer, or the dense FFN
+  int shared = 0;
+  std::vector<int> experts = {};  ///< [n_expert] slots; empty in a dense layer
+};
+
+struct Placement {
+  int embed = 0, head = 0;
+  std::vector<LayerPlacement> layers = {};
+
+  /// True where everything, also each expert, is on that device.
+  bool all_on(int slot) const;
+};
+
+/// One -ot: a regular expression, searched for in tensor names and, for single experts, in the names
+/// blk.LAYER.exps.EXPERT.
+struct PlacementOverride {
+  std::string pattern = {}, device = {};
+};
+/// "exps=CPU". Throws sw::Error.
+PlacementOverride parse_placement_override(const std::string& text);
+
+/// What the user said of placement; nothing at all means: as much on the GPUs as fits.
+struct PlacementOptions {
+  std::optional<int> n_gpu_layers = {};           ///< the last so many layers, the head counted as one
+  std::vector<PlacementOverride> overrides = {};  ///< the first that matches a name counts
+  bool cpu_moe = false;
+  int n_cpu_moe = 0;                      ///< experts of the first so many layers stay on the processor
+  bool split_layers = true;               ///< false: the main GPU alone
+  std::vector<double> tensor_split = {};  ///< share of each GPU; empty: by free memory
+  int main_gpu = 0;                       ///< of the GPUs, from 0: holds the head
+
+  bool automatic() const { return !n_gpu_layers && !cpu_moe && n_cpu_moe == 0; }
+};
+
+/// Turns wishes into slots. `hits`, if given, gets a line for each tensor that an override moved. Where an
+/// operation's tensors were sent to several devices, it goes where most of their bytes were sent. Throws
+/// sw::Error on a bad pattern, one that matches nothing, and an unknown device.
+Placement place(const Model& model, const Devices& devices, const PlacementOptions& options,
+                std::vector<std::string>* hits = nullptr);
+
+}  // namespace sw

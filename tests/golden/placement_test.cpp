@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT
+// Wherever a model's operations and single experts are placed, the logits are the same. Fake devices lock
+// their memory while another device works, so that a pointer taken to the wrong device ends the test.
+#include <algorithm>
+#include <cmath>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "base/rng.h"
+#include "convert/convert_hf.h"
+#include "engine/engine.h"
+#include "model/placed_model.h"
+#include "support/test_data.h"
+
+namespace sw {
+namespace {
+
+constexpr int kPlacements = 200;
+constexpr float kTolerance = 2e-5f;  // of logits of about 1: sums over devices end in another order
+
+class PlacementTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    SW_DATA_OR_SKIP(folder, "golden/bailing_moe_v2");
+    convert_hf(folder, temp_.path() / "model.gguf", {.out_type = Type::F32});
+    model_.emplace(temp_.path() / "model.gguf");
+    policies_.emplace(model_->moe_layers(), model_->hparams().n_layer, experts_needed(*model_, {}), 1);
+  }
+
+  /// Two sequences, a prompt in two parts and then single tokens: all logits, one after the other.
+  std::vector<float> run(const PlacedModel* placed) {
+    Forward forward(*model_, *policies_, {.n_ubatch = 16, .n_seq = 2, .n_ctx = 128, .placed = placed});
+    PagedCache cache = forward.make_cache(Forward::cache_spec(*model_, 128, Type::F32, 2));
+    std::vector<BlockTable> tables;
+    std::vector<const int32_t*> pages;
+    for (int s = 0; s < 2; ++s) {
+      tables.emplace_back(cache, 128);
+      SW_ASSERT(tables.back().resize(128));
+      pages.push_back(tables.back().pages());
+    }
+    std::vector<float> all;
+    int32_t pos = 0;
+    for (const int n : {7, 5, 1, 1}) {
+      std::vector<BatchToken> batch;
+      for (int s = 0; s < 2; ++s) {
+        for (int i = 0; i < n; ++i)
+          batch.push_back({.id = (s * 251 + (pos + i) * 37) % 512, .pos = pos + i, .seq = s});
+      }
+      pos += n;
+      const std::vector<int32_t> rows = {0, n - 1, 2 * n - 1};
+      const TensorView<const float> logits = forward.step(batch, pages, cache, rows);
+      for (int64_t r = 0; r < logits.n_rows(); ++r)
+        all.insert(all.end(), logits.row(r), logits.row(r) + logits.n_cols());
+    }
+    n_hand_over_ = forward.n_hand_over();
+    return all;
+  }
+
+  float difference(const std::vector<float>& a, const std::vector<float>& b) {
+    float worst = a.size() == b.size() ? 0.0f : INFINITY;
+    for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) worst = std::max(worst, std::abs(a[i] - b[i]));
+    return worst;
+  }
+
+  testing::TempDir temp_;
+  std::optional<Model> model_;
+  std::optional<PolicyTable> policies_;
+  uint64_t n_hand_over_ = 0;
+};
+
+Placement random_placement(const Model& model, int n_device, Rng& rng) {
+  const auto slot = [&] { return static_cast<int>(rng.below(static_cast<uint64_t>(n_device))); };
+  Placement placement{.embed = slot(), .head = slot()};
+  for (int l = 0; l < model.hparams().n_layer; ++l) {
+    LayerPlacement layer{.attention = slot(), .ffn = slot(), .shared = slot()};
+    if (model.hparams().is_moe_layer(l)) {
+      for (int e = 0; e < model.hparams().moe.n_expert; ++e) layer.experts.push_back(slot());
+    }
+    placement.layers.push_back(layer);
+  }
+  return placement;
+}
+
+TEST_F(PlacementTest, RandomPlacementsGiveTheSameLogits) {
+  const std::vector<float> expected = run(nullptr);
+  const Devices devices = open_devices("fake:3");
+  Rng rng(4);
+  for (int i = 0; i < kPlacements; ++i) {
+    const PlacedModel placed(*model_, devices, random_placement(*model_, 4, rng));
+    ASSERT_LE(difference(run(&placed), expected), kTolerance) << "placement " << i;
+  }
+}
+
+TEST_F(PlacementTest, LayersOnOneDeviceAreExact) {
+  const std::vector<float> expected = run(nullptr);
+  const Devices devices = open_devices("fake:2");
+  for (const int n_layer : {0, 1, 2, 3, 4, 99}) {
+    const PlacedModel placed(*model_, devices, place(*model_, devices, {.n_gpu_layers = n_layer}));
+    EXPECT_EQ(run(&placed), expected) << "-ngl " << n_layer;  // nothing is summed over devices
+  }
+}
+
+TEST_F(PlacementTest, ExpertsElsewhereAreOneHandOverThereAndBack) {
+  const Devices devices = open_devices("fake:1");
+  const PlacedModel placed(*model_, devices, place(*model_, devices, {.cpu_moe = true}));
+  run(&placed);
+  EXPECT_EQ(n_hand_over_, 4u * 2 * 2);  // steps, MoE layers, there and back
+}
+
+TEST_F(PlacementTest, FlagsMeanWhatTheySay) {
+  const Devices devices = open_devices("fake:2");
+  const auto slots = [&](const PlacementOptions& options) {
+    const Placement p = place(*model_, devices, options);
+    std::string text = std::to_string(p.embed);
+    for (const LayerPlacement& l : p.layers) {
+      text += " " + std::to_string(l.attention) + std::to_string(l.ffn);
+      if (!l.experts.empty())
+        text +=
+            std::to_string(l.shared) + std::to_string(l.experts.front()) + std::to_string(l.experts.back());
+    }
+    return text + " " + std::to_string(p.head);
+  };
+  EXPECT_EQ(slots({}), "1 11 11111 22222 1");
+  EXPECT_EQ(slots({.n_gpu_layers = 0}), "0 00 00000 00000 0");
+  EXPECT_EQ(slots({.n_gpu_layers = 2, .main_gpu = 1}), "0 00 00000 11111 2");
+  EXPECT_EQ(slots({.cpu_moe = true}), "1 11 11100 22200 1");
+  EXPECT_EQ(slots({.n_cpu_moe = 2}), "1 11 11100 22222 1");
+  EXPECT_EQ(slots({.split_layers = false, .main_gpu = 1}), "2 22 22222 22222 2");
+  EXPECT_EQ(slots({.tensor_split = {3, 1}}), "1 11 11111 11111 1");
+}
+
+TEST_F(PlacementTest, PatternsMoveOperationsAndSingleExperts) {
+  const Devices devices = open_devices("fake:2");
+  std::vector<std::string> hits;
+  const Placement p = place(*model_, devices,
+                            {.overrides = {{"blk\\.1\\.exps\\.(3|15)$", "fake2"},
+                                           {"ffn_(up|down)_exps", "cpu"},
+                                           {"attn_norm", "fake2"}},
+                             .split_layers = false},
+                            &hits);
+  EXPECT_EQ(p.layers[1].experts[3], 2);
+  EXPECT_EQ(p.layers[1].experts[15], 2);
+  EXPECT_EQ(p.layers[1].experts[0], 0);  // two of its three matrices were sent there
+  EXPECT_EQ(p.layers[2].experts[3], 0);
+  EXPECT_EQ(p.layers[0].attention, 1);  // the norm alone does not move the attention
+  EXPECT_EQ(hits.size(), 2u + 4u + 3u);
+  EXPECT_EQ(hits.front(), "-ot attn_norm=fake2: blk.0.attn_norm.weight -> fake2");
+}
+
+TEST_F(PlacementTest, NonsenseIsOneLine) {
+  const Devices devices = open_devices("fake:2");
+  const auto refusal = [&](const PlacementOptions& options) -> std::string {
+    try {
+      place(*model_, devices, options);
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "accepted";
+  };
+  EXPECT_EQ(refusal({.overrides = {{"expz", "CPU"}}}), "the pattern matches no tensor: -ot expz=CPU");
+  EXPECT_EQ(refusal({.overrides = {{"exps", "CUDA7"}}}),
+            "there is no such device: -ot exps=CUDA7: expected CPU, fake1, fake2, got CUDA7");
+  EXPECT_NE(refusal({.overrides = {{"exps(", "CPU"}}}).find("not a regular expression"), std::string::npos);
+  EXPECT_NE(refusal({.main_gpu = 2}).find("--main-gpu"), std::string::npos);
+  EXPECT_NE(refusal({.tensor_split = {1, 1, 1}}).find("more shares than GPUs"), std::string::npos);
+  EXPECT_NE(refusal({.tensor_split = {0, 0}}).find("--tensor-split"), std::string::npos);
+  EXPECT_THROW(parse_placement_override("exps"), Error);
+  EXPECT_THROW(open_devices("fake:1000"), Error);
+  EXPECT_THROW(open_devices("CUDA99"), Error);
+}
+
+}  // namespace
+}  // namespace sw
