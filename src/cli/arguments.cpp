@@ -9,8 +9,8 @@
 namespace sw::cli {
 namespace {
 
-constexpr std::string_view kShortNames[] = {"-ub",   "-tb",  "-ctk",    "-ctv", "-fa",
-                                            "-fmoe", "-ger", "-no-ger", "-ser"};
+constexpr std::string_view kShortNames[] = {"-ub",  "-tb",  "-ctk", "-ctv", "-fa", "-fmoe", "-ger", "-no-ger",
+                                            "-ser", "-ngl", "-ot",  "-sm",  "-ts", "-mg",   "-dev"};
 
 }  // namespace
 

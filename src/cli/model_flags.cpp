@@ -52,6 +52,7 @@ void add_model_flags(CLI::App& command, ModelFlags& f, const char* cache_default
       .add_option("--expert-threshold,--ser", f.threshold,
                   "-ser MIN,T: MIN experts, then those with T of the best weight")
       ->group(group);
+  add_placement_flags(command, f.placement);
   command
       .add_option("--expert-mask", f.masks, "L:IDS: experts that layer L must not use (3:0-7,12); repeatable")
       ->allow_extra_args(false)

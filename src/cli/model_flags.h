@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/placement_flags.h"
 #include "model/forward.h"
 #include "model/model.h"
 #include "router/policy.h"
@@ -28,6 +29,8 @@ struct ModelFlags {
   std::vector<std::string> masks = {};
   bool grouped = false, not_grouped = false;
   int experts_max = 0;
+
+  PlacementFlags placement = {};
 
   /// Throws sw::Error on nonsense.
   RoutingPolicy policy() const;

@@ -37,7 +37,15 @@ int run(const PerplexityFlags& flags) {
 
   const RoutingPolicy policy = flags.model.policy();
   PolicyTable policies(model->moe_layers(), model->hparams().n_layer, experts_needed(*model, policy), 2);
-  Forward forward(*model, policies, flags.model.forward_options());
+  ForwardOptions forward_options = flags.model.forward_options();
+  forward_options.n_ctx = flags.n_ctx;
+  forward_options.n_seq = std::max<int64_t>(1, forward_options.n_ubatch / flags.n_ctx);
+  const Setup setup =
+      set_up(*model, flags.model.placement,
+             {forward_options, &policies,
+              Forward::cache_spec(*model, flags.n_ctx, flags.model.kv_type(), forward_options.n_seq)});
+  forward_options.placed = setup.placed.get();
+  Forward forward(*model, policies, forward_options);
   if (flags.model.explain) log::info("{}", forward.explanation());
   const PerplexityOptions options{.n_ctx = flags.n_ctx,
                                   .n_chunk = flags.n_chunk,

@@ -54,12 +54,14 @@ int run(const RunFlags& flags) {
   const Tokenizer tokenizer = Tokenizer::from_gguf(model->file());
   const RoutingPolicy policy = flags.model.policy();
   const bool has_prompt = flags.prompt || !flags.prompt_file.empty();
-  Engine engine(*model, {.forward = flags.model.forward_options(),
-                         .n_ctx = flags.n_ctx,
-                         .cache_type = flags.model.kv_type(),
-                         .experts_max = flags.model.experts_max,
-                         .default_policy = policy,
-                         .keep_last = !has_prompt});
+  EngineOptions options{.forward = flags.model.forward_options(),
+                        .n_ctx = flags.n_ctx,
+                        .cache_type = flags.model.kv_type(),
+                        .experts_max = flags.model.experts_max,
+                        .default_policy = policy,
+                        .keep_last = !has_prompt};
+  const Setup setup = set_up(*model, flags.model.placement, options);
+  Engine engine(*model, options);
   if (flags.model.explain) log::info("{}", engine.forward().explanation());
   if (engine.n_ctx() > model->hparams().n_ctx_train) {
     log::warn("the context of {} tokens is longer than the model was trained for ({})", engine.n_ctx(),

@@ -49,9 +49,13 @@ void check_all_kernels(Result& result) {
   }
 }
 
-double perplexity_with(const Model& model, const Tokenizer& tokenizer, ForwardOptions options) {
+double perplexity_with(const Model& model, const Tokenizer& tokenizer, const PlacementFlags& placement,
+                       ForwardOptions options) {
   PolicyTable policies(model.moe_layers(), model.hparams().n_layer, experts_needed(model, {}), 1);
-  options.n_ubatch = kChunk;
+  options.n_ubatch = options.n_ctx = kChunk;
+  const Setup setup =
+      set_up(model, placement, {options, &policies, Forward::cache_spec(model, kChunk, Type::F32)});
+  options.placed = setup.placed.get();
   Forward forward(model, policies, options);
   const std::vector<int32_t> tokens = tokenizer.encode(kText);
   return measure_perplexity(forward, model, tokens, {.n_ctx = kChunk, .n_chunk = 1}).value;
@@ -61,17 +65,19 @@ double perplexity_with(const Model& model, const Tokenizer& tokenizer, ForwardOp
 void check_perplexity(const Model& model, const Tokenizer& tokenizer, const ModelFlags& flags,
                       Result& result) {
   ForwardOptions options = flags.forward_options();
-  const double fast = perplexity_with(model, tokenizer, options);
+  const double fast = perplexity_with(model, tokenizer, flags.placement, options);
   options.references = true;
-  const double reference = perplexity_with(model, tokenizer, options);
+  const double reference = perplexity_with(model, tokenizer, {.device = "none"}, options);
   const bool ok = std::abs(fast / reference - 1) < 0.03;
   result.add("perplexity, one chunk", ok, fmt::format("{:.3f}, references {:.3f}", fast, reference));
 }
 
 void check_generation(const Model& model, const Tokenizer& tokenizer, const ModelFlags& flags,
                       Result& result) {
-  Engine engine(model,
-                {.forward = flags.forward_options(), .n_ctx = 2 * kChunk, .cache_type = flags.kv_type()});
+  EngineOptions options{
+      .forward = flags.forward_options(), .n_ctx = 2 * kChunk, .cache_type = flags.kv_type()};
+  const Setup setup = set_up(model, flags.placement, options);
+  Engine engine(model, options);
   SequenceRequest request{.prompt = tokenizer.encode("Once upon a time", {.add_special = true}),
                           .n_predict = kTokens};
   request.sampler.temperature = 0;

@@ -53,7 +53,14 @@ int run(const TraceFlags& flags) {
                              : parse_ids(read_file(flags.ids_file), flags.ids_file);
   const RoutingPolicy policy = flags.model.policy();
   PolicyTable policies(model->moe_layers(), model->hparams().n_layer, experts_needed(*model, policy), 2);
-  Forward forward(*model, policies, flags.model.forward_options());
+  ForwardOptions options = flags.model.forward_options();
+  options.n_ctx = std::ssize(ids);
+  options.n_seq = 1;
+  const Setup setup =
+      set_up(*model, flags.model.placement,
+             {options, &policies, Forward::cache_spec(*model, options.n_ctx, flags.model.kv_type())});
+  options.placed = setup.placed.get();
+  Forward forward(*model, policies, options);
   if (flags.model.explain) log::info("{}", forward.explanation());
   write_trace(forward, *model, ids,
               {.hidden = flags.hidden,

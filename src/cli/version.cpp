@@ -5,6 +5,7 @@
 #include "base/cpu.h"
 #include "base/topology.h"
 #include "cli/command.h"
+#include "kernels/devices.h"
 #include "kernels/matmul.h"
 #include "kernels/vector.h"
 
@@ -25,7 +26,14 @@ int run() {
   fmt::print("  {:<5} {}\n", #type, choose_matmul({.weight = Type::type, .n_in = 4096}, limit).name);
 #include "quant/types.inc"
 #undef SW_TYPE
-  fmt::print("GPUs:      none supported in this build\n");
+  std::string note;
+  const Devices devices = open_devices("", &note);
+  if (devices.size() == 1) fmt::print("GPUs:      none ({})\n", note);
+  for (size_t slot = 1; slot < devices.size(); ++slot) {
+    const Backend::MemoryFacts memory = devices[slot]->memory();
+    fmt::print("{:<10} {}, {} of {} MiB free\n", devices[slot]->name() + ":", devices[slot]->description(),
+               memory.free_bytes >> 20, memory.total_bytes >> 20);
+  }
   return kExitOk;
 }
 

@@ -10,6 +10,10 @@ namespace {
 
 constexpr int kMaxPolicies = 256;
 
+int64_t context_of(const Model& model, const EngineOptions& options) {
+  return options.n_ctx > 0 ? options.n_ctx : std::max(1, model.hparams().n_ctx_train);
+}
+
 /// The forward pass of an engine knows what the engine's sequences may need.
 ForwardOptions forward_options(const EngineOptions& options, int64_t n_ctx) {
   ForwardOptions forward = options.forward;
@@ -34,12 +38,23 @@ int experts_needed(const Model& model, const RoutingPolicy& policy) {
   return std::min(most, model.moe_layers().front().router.n_logits());
 }
 
+PolicyTable Engine::make_policies(const Model& model, const EngineOptions& options) {
+  return PolicyTable(model.moe_layers(), model.hparams().n_layer, experts_max(model, options), kMaxPolicies);
+}
+
+PlanInput Engine::plan_input(const Model& model, const EngineOptions& options, const PolicyTable& policies) {
+  const int64_t n_ctx = context_of(model, options);
+  return {.forward = forward_options(options, n_ctx),
+          .policies = &policies,
+          .cache = Forward::cache_spec(model, n_ctx, options.cache_type, options.n_parallel)};
+}
+
 Engine::Engine(const Model& model, const EngineOptions& options)
     : model_(model),
-      n_ctx_(options.n_ctx > 0 ? options.n_ctx : std::max(1, model.hparams().n_ctx_train)),
+      n_ctx_(context_of(model, options)),
       n_parallel_(options.n_parallel),
       default_policy_(options.default_policy),
-      policies_(model.moe_layers(), model.hparams().n_layer, experts_max(model, options), kMaxPolicies),
+      policies_(make_policies(model, options)),
       forward_(model, policies_, forward_options(options, n_ctx_)),
       cache_(forward_.make_cache(Forward::cache_spec(model, n_ctx_, options.cache_type, options.n_parallel))),
       keep_last_(options.keep_last) {
@@ -51,6 +66,22 @@ Engine::Engine(const Model& model, const EngineOptions& options)
   block_tables_.reserve(p);
   sampled_.reserve(p);
   events_.reserve(2 * p);
+  if (options.forward.placed && options.forward.placed->devices().size() > 1) warm_up();
+}
+
+/// A prompt and a generated token with the model's own routing, through the same calls as any other: a GPU
+/// loads its kernels and records its step now, and takes what memory it needs for that.
+void Engine::warm_up() {
+  constexpr int64_t kPromptTokens = 64;
+  const int64_t n = std::min({kPromptTokens, forward_.options().n_ubatch, n_ctx_ - 1});
+  BlockTable table(cache_, n + 1);
+  SW_ASSERT(table.resize(n + 1));
+  const int32_t* pages[] = {table.pages()};
+  const int32_t last = static_cast<int32_t>(n) - 1, first = 0;
+  for (int32_t i = 0; i < n; ++i) batch_.push_back({.pos = i});
+  if (n > 0) forward_.step(batch_, pages, cache_, {&last, 1});
+  batch_.assign(1, {.pos = static_cast<int32_t>(n)});
+  forward_.step(batch_, pages, cache_, {&first, 1});
 }
 
 void Engine::check_policy(const RoutingPolicy& policy) {

@@ -10,6 +10,7 @@
 #include "engine/sequence.h"
 #include "kv/paged_cache.h"
 #include "model/forward.h"
+#include "model/memory_plan.h"
 #include "router/policy.h"
 
 namespace sw {
@@ -36,6 +37,11 @@ class Engine {
  public:
   Engine(const Model& model, const EngineOptions& options);
 
+  /// What an engine with these options needs of memory, before there is one; `policies` is what
+  /// make_policies() gives for the same options.
+  static PolicyTable make_policies(const Model& model, const EngineOptions& options);
+  static PlanInput plan_input(const Model& model, const EngineOptions& options, const PolicyTable& policies);
+
   /// Takes a request and reserves its pages. Throws sw::Error where it cannot be served: empty prompt,
   /// prompt longer than the context, a policy the model cannot do, no free sequence.
   SequenceId submit(SequenceRequest request);
@@ -53,6 +59,7 @@ class Engine {
   size_t cache_bytes() const { return cache_.spec().size_bytes(); }
 
  private:
+  void warm_up();
   void schedule();
   TensorView<const float> run(ForwardProbe* probe);
   void sample_all(TensorView<const float> logits);

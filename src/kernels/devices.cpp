@@ -56,7 +56,8 @@ Devices open_devices(const std::string& wish, std::string* note) {
     if (!gpu || *gpu >= n_gpu) {
       throw Error({.what = "there is no such device",
                    .where = "--device",
-                   .expected = n_gpu > 0 ? "CUDA0 to CUDA" + std::to_string(n_gpu - 1) : "none",
+                   .expected = n_gpu > 0 ? "none, fake:N, or CUDA0 to CUDA" + std::to_string(n_gpu - 1)
+                                         : "none or fake:N",
                    .got = name,
                    .hint = why});
     }
