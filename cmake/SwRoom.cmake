@@ -6,9 +6,10 @@ add_library(sw_flags INTERFACE)
 # -ffp-contract=off: a*b+c must round the same way in every kernel, on every machine.
 # -Wno-restrict: g++ 12 warns falsely on operator+(const char*, std::string&&) (its bug 105651).
 set(warnings -Wall -Wextra -Werror $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
+# 554: nvcc warns that TensorView<const T> has a conversion to itself, which is never called.
 target_compile_options(sw_flags INTERFACE
   "$<$<COMPILE_LANGUAGE:CXX>:${warnings};-ffp-contract=off;-fno-math-errno>"
-  "$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings;--expt-relaxed-constexpr;-Xcompiler=-Wall,-Wextra,-ffp-contract=off>")
+  "$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings;-diag-suppress=554;--expt-relaxed-constexpr;-Xcompiler=-Wall,-Wextra,-ffp-contract=off>")
 target_include_directories(sw_flags INTERFACE ${CMAKE_SOURCE_DIR}/src ${CMAKE_BINARY_DIR}/generated)
 if(SWITCHYARD_SANITIZE)
   target_compile_options(sw_flags INTERFACE
