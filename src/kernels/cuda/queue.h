@@ -13,7 +13,7 @@ void check(cudaError_t status, const char* what, const char* file, int line);
 /// After each kernel launch.
 #define SW_CUDA_LAUNCHED() SW_CUDA(cudaGetLastError())
 
-/// A GPU's work queue: operations run in the order in which they were queued.
+/// A GPU's work queue: operations run in the order in which they were queued. For one host thread at a time.
 class Queue {
  public:
   explicit Queue(int gpu);
@@ -22,7 +22,9 @@ class Queue {
   Queue& operator=(const Queue&) = delete;
 
   int gpu() const { return gpu_; }
-  cudaStream_t stream() const { return stream_; }
+  /// CUDA launches kernels on the calling thread's current GPU, whatever the stream's: so this makes the
+  /// queue's GPU the current one. Ask for the stream at each launch, do not keep it.
+  cudaStream_t stream() const;
   int n_multiprocessor() const { return n_multiprocessor_; }
 
  private:

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <cstdint>
+#include <cuda_fp16.h>
+
+#include "quant/all_types.h"
+#include "quant/with_type.h"
+
+/// Weight formats as the GPU reads them: in quads, four neighbours of a row. Decoded values have the same
+/// bits as those of quant/<format>.h, whose structs say what stands in a block; products are rounded one by
+/// one here so that nvcc does not fuse them. Blocks of 34, 18 and 210 bytes begin at even addresses only.
+namespace sw::cuda {
+
+/// Four values at `p`, of which `n` are there; the others are 0.
+__device__ __forceinline__ float4 load_quad(const float* p, int n) {
+  if (n >= 4 && reinterpret_cast<uintptr_t>(p) % sizeof(float4) == 0) {
+    return *reinterpret_cast<const float4*>(p);
+  }
+  return {n > 0 ? p[0] : 0.0f, n > 1 ? p[1] : 0.0f, n > 2 ? p[2] : 0.0f, n > 3 ? p[3] : 0.0f};
+}
+
+/// The same of 16-bit values, as their bits.
+__device__ __forceinline__ ushort4 load_quad(const uint16_t* p, int n) {
+  if (n >= 4 && reinterpret_cast<uintptr_t>(p) % sizeof(ushort4) == 0) {
+    return *reinterpret_cast<const ushort4*>(p);
+  }
+  const uint16_t zero = 0;
+  return {n > 0 ? p[0] : zero, n > 1 ? p[1] : zero, n > 2 ? p[2] : zero, n > 3 ? p[3] : zero};
+}
+
+__device__ __forceinline__ float half_value(uint16_t bits) { return __half2float(__ushort_as_half(bits)); }
+__device__ __forceinline__ float half_at(const uint8_t* p) {
+  return half_value(*reinterpret_cast<const uint16_t*>(p));
+}
+
+/// Four bytes at a multiple of four.
+__device__ __forceinline__ uint32_t word_at(const uint8_t* p) {
+  return *reinterpret_cast<const uint32_t*>(p);
+}
+/// Four bytes at an even address.
+__device__ __forceinline__ uint32_t even_word_at(const uint8_t* p) {
+  const auto* halves = reinterpret_cast<const uint16_t*>(p);
+  return halves[0] | static_cast<uint32_t>(halves[1]) << 16;
+}
+__device__ __forceinline__ int byte_of(uint32_t word, int i) { return static_cast<int>(word >> 8 * i & 255); }
+
+/// step * (q - zero) of the four bytes of `q`.
+__device__ __forceinline__ float4 scaled(uint32_t q, int zero, float step) {
+  return {step * static_cast<float>(byte_of(q, 0) - zero), step * static_cast<float>(byte_of(q, 1) - zero),
+          step * static_cast<float>(byte_of(q, 2) - zero), step * static_cast<float>(byte_of(q, 3) - zero)};
+}
+
+/// A scale and a minimum of Q4_K and Q5_K, under their f16 factors (see quant/k_scales.h).
+struct KScale {
+  float step, offset;
+
+  /// `block` begins with the two factors, then the 12 packed bytes; `j` is the sub-block.
+  __device__ __forceinline__ KScale(const uint8_t* block, int j) {
+    const uint32_t factors = word_at(block);
+    const uint8_t* packed = block + 4;
+    const int scale = j < 4 ? packed[j] & 63 : (packed[j + 4] & 15) | packed[j - 4] >> 6 << 4;
+    const int min = j < 4 ? packed[j + 4] & 63 : packed[j + 4] >> 4 | packed[j] >> 6 << 4;
+    step = half_value(static_cast<uint16_t>(factors)) * static_cast<float>(scale);
+    offset = half_value(static_cast<uint16_t>(factors >> 16)) * static_cast<float>(min);
+  }
+  __device__ __forceinline__ float value(int q) const {
+    return __fsub_rn(__fmul_rn(step, static_cast<float>(q)), offset);
+  }
+  __device__ __forceinline__ float4 values(uint32_t q) const {
+    return {value(byte_of(q, 0)), value(byte_of(q, 1)), value(byte_of(q, 2)), value(byte_of(q, 3))};
+  }
+};
+
+/// quad(row, k, n): the weights k .. k + 3 of a row of n, k a multiple of 4; 0 beyond the row's end.
+/// Declared for every format, defined for those that the GPU reads.
+template <class Format>
+struct Decoder;
+
+template <>
+struct Decoder<F32> {
+  static __device__ __forceinline__ float4 quad(const uint8_t* row, int k, int n) {
+    return load_quad(reinterpret_cast<const float*>(row) + k, n - k);
+  }
+};
+
+template <>
+struct Decoder<F16> {
+  static __device__ __forceinline__ float4 quad(const uint8_t* row, int k, int n) {
+    const ushort4 bits = load_quad(reinterpret_cast<const uint16_t*>(row) + k, n - k);
+    return {half_value(bits.x), half_value(bits.y), half_value(bits.z), half_value(bits.w)};
+  }
+};
+
+template <>
+struct Decoder<BF16> {
+  static __device__ __forceinline__ float4 quad(const uint8_t* row, int k, int n) {
+    const ushort4 bits = load_quad(reinterpret_cast<const uint16_t*>(row) + k, n - k);
+    return {value(bits.x), value(bits.y), value(bits.z), value(bits.w)};
+  }
+  static __device__ __forceinline__ float value(uint16_t bits) {
+    return __uint_as_float(static_cast<uint32_t>(bits) << 16);
+  }
+};
+
+template <>
+struct Decoder<Q8_0> {
+  static __device__ __forceinline__ float4 quad(const uint8_t* row, int k, int) {
+    const uint8_t* block = row + k / 32 * static_cast<int64_t>(sizeof(Q8_0::Block));
+    // Flipping the sign bit makes a signed byte q the unsigned q + 128.
+    return scaled(even_word_at(block + 2 + k % 32) ^ 0x80808080u, 128, half_at(block));
+  }
+};
+
+template <>
+struct Decoder<Q4_0> {
+  static __device__ __forceinline__ float4 quad(const uint8_t* row, int k, int) {
+    const uint8_t* block = row + k / 32 * static_cast<int64_t>(sizeof(Q4_0::Block));
+    const uint32_t q = even_word_at(block + 2 + k % 16) >> k % 32 / 16 * 4;
+    return scaled(q & 0x0f0f0f0fu, 8, half_at(block));
+  }
+};
+
+template <>
+struct Decoder<Q4_K> {
+  static __device__ __forceinline__ float4 quad(const uint8_t* row, int k, int) {
+    const uint8_t* block = row + k / 256 * static_cast<int64_t>(sizeof(Q4_K::Block));
+    const int j = k % 256 / 32;
+    const uint32_t q = word_at(block + 16 + j / 2 * 32 + k % 32) >> j % 2 * 4;
+    return KScale(block, j).values(q & 0x0f0f0f0fu);
+  }
+};
+
+template <>
+struct Decoder<Q5_K> {
+  static __device__ __forceinline__ float4 quad(const uint8_t* row, int k, int) {
+    const uint8_t* block = row + k / 256 * static_cast<int64_t>(sizeof(Q5_K::Block));
+    const int j = k % 256 / 32;
+    const uint32_t low = word_at(block + 48 + j / 2 * 32 + k % 32) >> j % 2 * 4;
+    const uint32_t high = word_at(block + 16 + k % 32) >> j;
+    return KScale(block, j).values((low & 0x0f0f0f0fu) | (high & 0x01010101u) << 4);
+  }
+};
+
+template <>
+struct Decoder<Q6_K> {
+  static __device__ __forceinline__ float4 quad(const uint8_t* row, int k, int) {
+    const uint8_t* block = row + k / 256 * static_cast<int64_t>(sizeof(Q6_K::Block));
+    const int half = k % 256 / 128, r = k % 128;
+    const uint32_t low = even_word_at(block + 64 * half + r % 64) >> r / 64 * 4;
+    const uint32_t high = even_word_at(block + 128 + 32 * half + r % 32) >> r / 32 * 2;
+    const int scale = static_cast<int8_t>(block[192 + k % 256 / 16]);
+    const float step = half_at(block + 208) * static_cast<float>(scale);
+    return scaled((low & 0x0f0f0f0fu) | (high & 0x03030303u) << 4, 32, step);
+  }
+};
+
+template <class Format>
+concept HasDecoder = requires {
+  sizeof(Decoder<Format>);
+};
+
+/// Calls f.operator()<Format>(); only for formats that reads() accepts.
+template <class F>
+void with_decoder(Type type, F&& f) {
+  with_type(type, [&]<class Format>() {
+    if constexpr (HasDecoder<Format>) {
+      f.template operator()<Format>();
+    } else {
+      SW_ASSERT(!"an operation refuses such a format when it is bound");
+    }
+  });
+}
+
+}  // namespace sw::cuda

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/cuda/linear.h"
+#include "kernels/cuda/matvec.cuh"
+#include "kernels/cuda/queue.h"
+#include "kernels/cuda/tiles.h"
+
+namespace sw::cuda {
+namespace {
+
+constexpr int kMostMatvecTokens = 8;
+
+struct MatvecArgs {
+  const uint8_t* weights;
+  int64_t row_bytes, n_out;
+  int n_in, n_token;
+  const float* x;
+  int64_t x_stride;
+  float* out;
+  int64_t out_stride;
+  bool add;
+};
+
+template <class Format, int kTokens>
+__global__ void __launch_bounds__(kMatvecThreads) matvec_kernel(MatvecArgs a) {
+  const int64_t r = matvec_row(blockIdx.x);
+  if (r >= a.n_out) return;
+  float sum[kTokens];
+  row_products<Format, kTokens>(a.weights + r * a.row_bytes, a.n_in, a.x, a.x_stride, a.n_token, sum);
+#pragma unroll
+  for (int t = 0; t < kTokens; ++t) {  // lane t writes token t
+    if (threadIdx.x % kWarp != t || t >= a.n_token) continue;
+    float& out = a.out[t * a.out_stride + r];
+    out = a.add ? out + sum[t] : sum[t];
+  }
+}
+
+template <class Format, int kTokens>
+void launch_matvec(const MatvecArgs& args, OpContext& context) {
+  matvec_kernel<Format, kTokens>
+      <<<n_blocks(args.n_out, kMatvecWarps), kMatvecThreads, 0, context.cuda->stream()>>>(args);
+  SW_CUDA_LAUNCHED();
+}
+
+void multiply_few(const Linear& linear, TensorView<const float> x, TensorView<float> out, bool add,
+                  OpContext& context) {
+  const MatvecArgs args{.weights = reinterpret_cast<const uint8_t*>(linear.weight.data),
+                        .row_bytes = static_cast<int64_t>(linear.weight.row_size_bytes()),
+                        .n_out = linear.n_out(),
+                        .n_in = static_cast<int>(linear.n_in()),
+                        .n_token = static_cast<int>(x.n_rows()),
+                        .x = x.data(),
+                        .x_stride = x.stride(),
+                        .out = out.data(),
+                        .out_stride = out.stride(),
+                        .add = add};
+  with_decoder(linear.weight.type, [&]<class Format>() {
+    if (args.n_token == 1) {
+      launch_matvec<Format, 1>(args, context);
+    } else if (args.n_token == 2) {
+      launch_matvec<Format, 2>(args, context);
+    } else if (args.n_token <= 4) {
+      launch_matvec<Format, 4>(args, context);
+    } else {
+      launch_matvec<Format, kMostMatvecTokens>(args, context);
+    }
+  });
+}
+
+}  // namespace
+
+bool reads(Type type) {
+  return with_type(type, [&]<class Format>() { return HasDecoder<Format>; });
+}
+
+size_t linear_scratch_bytes(const Linear&, int64_t) { return 0; }
+
+void linear(const Linear& linear, TensorView<const float> x, TensorView<float> out, bool add,
+            OpContext& context) {
+  check_input(linear, x);
+  context.counters.dense_bytes += linear.weight.size_bytes();
+  context.counters.dense_flops +=
+      2 * static_cast<uint64_t>(linear.weight.shape.n_elements()) * static_cast<uint64_t>(x.n_rows());
+  if (x.n_rows() == 0) return;
+  if (x.n_rows() <= kMostMatvecTokens) {
+    multiply_few(linear, x, out, add, context);
+  } else {
+    multiply_tiles({.weight = linear.weight, .x = x, .out = out.rows(0, x.n_rows()), .add = add}, context);
+  }
+}
+
+}  // namespace sw::cuda

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include "kernels/cuda/dequant.cuh"
+#include "kernels/cuda/warp.cuh"
+#include "kernels/ops.h"
+
+/// Products for few tokens, where reading the weights is all the cost: a warp a row of weights, each lane
+/// every 32nd quad of it. Neighbouring lanes read neighbouring bytes.
+namespace sw::cuda {
+
+inline constexpr int kMatvecWarps = 8;  ///< rows of a block
+inline constexpr int kMatvecThreads = kMatvecWarps * kWarp;
+
+/// The row of weights that this warp of a matvec block multiplies, the block being the `block`-th of its
+/// matrix.
+__device__ __forceinline__ int64_t matvec_row(int64_t block) {
+  return block * kMatvecWarps + threadIdx.x / kWarp;
+}
+
+/// Inputs of quantised weights are read by 16 bytes: their rows must begin at such addresses.
+inline void check_input(const Linear& linear, TensorView<const float> x) {
+  SW_ASSERT(!traits(linear.weight.type).quantized ||
+            (reinterpret_cast<uintptr_t>(x.data()) % 16 == 0 && x.stride() % 4 == 0));
+}
+
+/// x[k .. k + 3]. Where weights are quantised a row is a multiple of 32 (and see check_input).
+template <class Format>
+__device__ __forceinline__ float4 input_quad(const float* x, int k, int n) {
+  if constexpr (Format::kBlockElems > 1) {
+    return *reinterpret_cast<const float4*>(x + k);
+  } else {
+    return load_quad(x + k, n - k);
+  }
+}
+
+/// sum + a . b, f32 from the first to the last.
+__device__ __forceinline__ float add_dot(float sum, float4 a, float4 b) {
+  return fmaf(a.w, b.w, fmaf(a.z, b.z, fmaf(a.y, b.y, fmaf(a.x, b.x, sum))));
+}
+
+/// sum[t] = row . x[t] for n_token (1 .. kTokens) inputs `x_stride` apart, in all lanes of the warp; those
+/// beyond n_token repeat the last.
+template <class Format, int kTokens>
+__device__ __forceinline__ void row_products(const uint8_t* row, int n_in, const float* x, int64_t x_stride,
+                                             int n_token, float (&sum)[kTokens]) {
+  const float* inputs[kTokens];
+#pragma unroll
+  for (int t = 0; t < kTokens; ++t) {
+    inputs[t] = x + min(t, n_token - 1) * x_stride;
+    sum[t] = 0.0f;
+  }
+#pragma unroll 4
+  for (int k = 4 * static_cast<int>(threadIdx.x % kWarp); k < n_in; k += 4 * kWarp) {
+    const float4 w = Decoder<Format>::quad(row, k, n_in);
+#pragma unroll
+    for (int t = 0; t < kTokens; ++t) sum[t] = add_dot(sum[t], w, input_quad<Format>(inputs[t], k, n_in));
+  }
+#pragma unroll
+  for (int t = 0; t < kTokens; ++t) sum[t] = warp_sum(sum[t]);
+}
+
+/// row . x in all lanes of the warp.
+template <class Format>
+__device__ __forceinline__ float row_product(const uint8_t* row, int n_in, const float* x) {
+  float sum[1];
+  row_products<Format, 1>(row, n_in, x, 0, 1, sum);
+  return sum[0];
+}
+
+}  // namespace sw::cuda
