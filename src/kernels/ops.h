@@ -23,6 +23,16 @@ struct Linear {
   int64_t n_out() const { return weight.shape[weight.shape.n_dims() - 2]; }
 };
 
+inline uint64_t linear_flops(const WeightView& w, int64_t n_token) {
+  return 2 * static_cast<uint64_t>(w.shape.n_elements()) * static_cast<uint64_t>(n_token);
+}
+
+/// Counts one read of a dense weight for `n_token` tokens.
+inline void count_dense(OpCounters& counters, const Linear& linear, int64_t n_token) {
+  counters.dense_bytes += linear.weight.size_bytes();
+  counters.dense_flops += linear_flops(linear.weight, n_token);
+}
+
 /// The tokens of one forward pass. Arrays of n_token unless said otherwise.
 struct TokenBatch {
   int64_t n_token = 0;

@@ -82,14 +82,4 @@ inline void multiply_all(const Linear& linear, WorkQueue& queue, int n_thread, c
   });
 }
 
-inline uint64_t linear_flops(const WeightView& w, int64_t n_token) {
-  return 2 * static_cast<uint64_t>(w.shape.n_elements()) * static_cast<uint64_t>(n_token);
-}
-
-/// Counts one read of a dense weight for `n_token` tokens.
-inline void count_dense(OpCounters& counters, const Linear& linear, int64_t n_token) {
-  counters.dense_bytes += linear.weight.size_bytes();
-  counters.dense_flops += linear_flops(linear.weight, n_token);
-}
-
 }  // namespace sw::cpu

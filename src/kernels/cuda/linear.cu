@@ -77,9 +77,7 @@ size_t linear_scratch_bytes(const Linear&, int64_t) { return 0; }
 void linear(const Linear& linear, TensorView<const float> x, TensorView<float> out, bool add,
             OpContext& context) {
   check_input(linear, x);
-  context.counters.dense_bytes += linear.weight.size_bytes();
-  context.counters.dense_flops +=
-      2 * static_cast<uint64_t>(linear.weight.shape.n_elements()) * static_cast<uint64_t>(x.n_rows());
+  count_dense(context.counters, linear, x.n_rows());
   if (x.n_rows() == 0) return;
   if (x.n_rows() <= kMostMatvecTokens) {
     multiply_few(linear, x, out, add, context);

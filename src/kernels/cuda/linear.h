@@ -7,6 +7,8 @@ namespace sw::cuda {
 
 /// Whether linear() below reads this format: every format of quant/types.inc that the GPU has a decoder for.
 bool reads(Type type);
+/// Why an operation refuses the others.
+inline constexpr const char* kNoDecoder = "no GPU decoder for this weight format";
 
 /// out[t, r] = sum_i W[r, i] x[t, i], added to out where `add`; for any number of tokens.
 /// x [n_token, n_in] f32, out [n_token, n_out] f32. Needs linear_scratch_bytes() of scratch.

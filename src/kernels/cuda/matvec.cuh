@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include "base/math.h"
 #include "kernels/cuda/dequant.cuh"
 #include "kernels/cuda/warp.cuh"
 #include "kernels/ops.h"
@@ -65,6 +66,31 @@ __device__ __forceinline__ float row_product(const uint8_t* row, int n_in, const
   float sum[1];
   row_products<Format, 1>(row, n_in, x, 0, 1, sum);
   return sum[0];
+}
+
+/// Gate and up, of one format and shape: [n_ff, n_embd], or stacks of such matrices.
+struct GatePair {
+  const uint8_t* gate;
+  const uint8_t* up;
+  int64_t row_bytes, n_ff;
+  int n_embd;
+
+  GatePair(const Linear& gate_linear, const Linear& up_linear)
+      : gate(reinterpret_cast<const uint8_t*>(gate_linear.weight.data)),
+        up(reinterpret_cast<const uint8_t*>(up_linear.weight.data)),
+        row_bytes(static_cast<int64_t>(gate_linear.weight.row_size_bytes())),
+        n_ff(gate_linear.n_out()),
+        n_embd(static_cast<int>(gate_linear.n_in())) {}
+};
+
+/// hidden[r] = silu(gate x) * (up x) for row r of matrix `matrix`, by one warp.
+template <class Format>
+__device__ __forceinline__ void write_gated(const GatePair& pair, int64_t matrix, int64_t r, const float* x,
+                                            float* hidden) {
+  const int64_t at = (matrix * pair.n_ff + r) * pair.row_bytes;
+  const float gate = row_product<Format>(pair.gate + at, pair.n_embd, x);
+  const float up = row_product<Format>(pair.up + at, pair.n_embd, x);
+  if (threadIdx.x % kWarp == 0) hidden[r] = silu_exact(gate) * up;
 }
 
 }  // namespace sw::cuda

@@ -18,8 +18,8 @@ struct Tile {
 /// that a row's bits depend on nothing but the matrix and its input.
 struct TiledProduct {
   WeightView weight = {};  ///< [n_out, n_in], or stacked [n_matrix, n_out, n_in]
-  TensorView<const float> x;
-  TensorView<float> out;
+  TensorView<const float> x = {};
+  TensorView<float> out = {};
   bool add = false;
   const int32_t* x_rows = nullptr;  ///< [out.n_rows()]
   const Tile* tiles = nullptr;      ///< null: all rows of `out` by the one matrix

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include "kernels/ops.h"
+
+namespace sw::cuda {
+
+/// Which experts the tokens of a batch chose, as kernels see it.
+struct ExpertSlots {
+  const int32_t* ids;
+  int64_t id_stride;
+  const float* weights;
+  int64_t weight_stride;
+  const int32_t* n_active;
+  const int32_t* local;  ///< or null
+  int64_t n_expert;      ///< ids from here on are identity experts
+  int64_t n_token;
+  int n_slot;
+  bool identity;
+
+  ExpertSlots(const ExpertsDesc& d, const Routing& routing)
+      : ids(routing.ids.data()),
+        id_stride(routing.ids.stride()),
+        weights(routing.weights.data()),
+        weight_stride(routing.weights.stride()),
+        n_active(routing.n_active.data()),
+        local(d.local.data()),
+        n_expert(d.n_expert()),
+        n_token(routing.n_tokens()),
+        n_slot(d.n_slot),
+        identity(d.identity) {}
+
+  /// Slots that token t uses; those behind them may hold anything.
+  __device__ int n_used(int64_t t) const { return min(n_active[t], n_slot); }
+  __device__ int32_t id(int64_t t, int s) const { return ids[t * id_stride + s]; }
+  __device__ float weight(int64_t t, int s) const { return weights[t * weight_stride + s]; }
+  /// The expert's place in the stacks of this device, or -1.
+  __device__ int32_t place(int32_t id) const {
+    if (id < 0 || id >= n_expert) return -1;
+    return local ? local[id] : id;
+  }
+
+  /// One element of token t: out += sum over its slots, in order, of weight * product(s), and the identity
+  /// experts' weights times the token's own input `x`.
+  template <class Product>
+  __device__ void combine(int64_t t, const float& x, float& out, Product&& product) const {
+    float sum = 0.0f, identity_weight = 0.0f;
+    for (int s = 0; s < n_used(t); ++s) {
+      const int32_t expert = id(t, s);
+      if (place(expert) >= 0) {
+        sum = fmaf(weight(t, s), product(s), sum);
+      } else if (identity && expert >= n_expert) {
+        identity_weight += weight(t, s);
+      }
+    }
+    if (identity_weight != 0.0f) sum = fmaf(identity_weight, x, sum);
+    out += sum;
+  }
+};
+
+}  // namespace sw::cuda
