@@ -4,15 +4,12 @@
 
 #include <cmath>
 #include <gtest/gtest.h>
-#include <limits>
-#include <list>
-#include <memory>
 
-#include "base/rng.h"
-#include "tensor/buffer.h"
+#include "bench.h"
 
 namespace sw {
 namespace {
+using namespace testing;
 
 constexpr int64_t kEmbd = 256, kFf = 512, kToken = 9;
 constexpr int kExperts = 8, kZero = 3, kSlots = 4;
@@ -32,50 +29,6 @@ std::vector<Case> cases() {
   return all;
 }
 
-/// Random weights and what an operation runs with.
-class Bench {
- public:
-  explicit Bench(int n_thread = 2) : pool(n_thread), scratch_memory(size_t{4} << 20) {
-    // Stale scratch must never reach a result.
-    std::fill_n(reinterpret_cast<float*>(scratch_memory.data()), scratch_memory.size_bytes() / 4,
-                std::numeric_limits<float>::quiet_NaN());
-    scratch = Scratch(scratch_memory.data(), scratch_memory.size_bytes());
-    for (int i = 0; i < n_thread; ++i) route_scratch.emplace_back(kExperts + kZero, 4);
-  }
-  OpContext context() { return {pool, scratch, counters, choose_vector(isa_limit()), route_scratch}; }
-
-  std::vector<float>& values(int64_t n) {
-    std::vector<float>& v = kept_.emplace_back(static_cast<size_t>(n));
-    for (float& x : v) x = static_cast<float>(rng.uniform() * 2 - 1);
-    return v;
-  }
-  TensorView<float> matrix(int64_t n_rows, int64_t n_cols) {
-    return {values(n_rows * n_cols).data(), n_rows, n_cols};
-  }
-  Linear linear(Type type, const Shape& shape) {
-    // Outputs of about the size of the inputs, as in a trained model: softmax must not blow up rounding.
-    std::vector<float>& v = values(shape.n_elements());
-    for (float& x : v) x /= std::sqrt(static_cast<float>(shape.n_cols()));
-    std::vector<std::byte>& bytes =
-        bytes_.emplace_back(row_bytes(type, shape.n_cols()) * static_cast<size_t>(shape.n_rows()));
-    traits(type).encode(v.data(), bytes.data(), shape.n_elements(), nullptr);
-    return {.weight = {type, shape, bytes.data(), {}}};
-  }
-
-  Rng rng{7};
-  ThreadPool pool;
-  Buffer scratch_memory;
-  Scratch scratch;
-  OpCounters counters;
-  std::vector<RouteScratch> route_scratch;
-
- private:
-  std::list<std::vector<float>> kept_;
-  std::list<std::vector<std::byte>> bytes_;
-};
-
-std::vector<float> copy(TensorView<const float> x) { return {x.data(), x.data() + x.n_rows() * x.n_cols()}; }
-
 void expect_close(const std::vector<float>& got, const std::vector<float>& expected, double bound) {
   double error = 0, power = 0;
   for (size_t i = 0; i < got.size(); ++i) {
@@ -84,8 +37,6 @@ void expect_close(const std::vector<float>& got, const std::vector<float>& expec
   }
   EXPECT_LE(std::sqrt(error / power), bound);
 }
-
-constexpr BindOptions kReference{.limit = Isa::Scalar, .references = true};
 
 class OpsTest : public ::testing::TestWithParam<Case> {
  protected:
@@ -119,26 +70,6 @@ TEST_P(OpsTest, Ffn) {
   }
 }
 
-/// A routing with everything in it: real experts, identity experts, unused slots, a token without any, a
-/// token with identity experts alone.
-struct MixedRouting {
-  explicit MixedRouting(Rng& rng) {
-    for (int64_t t = 0; t < kToken; ++t) {
-      n_active[static_cast<size_t>(t)] = t == 3 ? 0 : static_cast<int32_t>(1 + t % kSlots);
-      for (int64_t s = 0; s < kSlots; ++s) {
-        const bool used = s < n_active[static_cast<size_t>(t)];
-        const int64_t id = t == 5 ? kExperts + s % kZero : (t * 3 + s * 5) % (kExperts + kZero);
-        ids[static_cast<size_t>(t * kSlots + s)] = used ? static_cast<int32_t>(id) : -1;
-        weights[static_cast<size_t>(t * kSlots + s)] = used ? static_cast<float>(rng.uniform()) : 0.0f;
-      }
-    }
-  }
-  Routing view() { return {{ids.data(), kToken, kSlots}, {weights.data(), kToken, kSlots}, n_active}; }
-
-  std::vector<int32_t> ids = std::vector<int32_t>(kToken * kSlots), n_active = std::vector<int32_t>(kToken);
-  std::vector<float> weights = std::vector<float>(kToken * kSlots);
-};
-
 ExpertsDesc experts(Bench& bench, Type type) {
   return {.gate = bench.linear(type, {kExperts, kFf, kEmbd}),
           .up = bench.linear(type, {kExperts, kFf, kEmbd}),
@@ -151,7 +82,7 @@ TEST_P(OpsTest, Experts) {
   const ExpertsDesc desc = experts(bench, GetParam().type);
   const TensorView<float> normed = bench.matrix(kToken, kEmbd);
   const std::vector<float> start = bench.values(kToken * kEmbd);
-  MixedRouting routing(bench.rng);
+  MixedRouting routing(bench.rng, kToken, kSlots, kExperts, kZero);
   compare(bench, desc, start, [&](const auto& op, TensorView<float> x, OpContext& context) {
     op({.x = normed, .routing = routing.view(), .out = x}, context);
   });
@@ -275,7 +206,7 @@ TEST(OpsInvariance, ExpertsOfATokenDoNotDependOnItsNeighbours) {
     Bench bench(3);
     const auto op = bind_op(experts(bench, c.type), {.limit = isa_limit()});
     const TensorView<float> x = bench.matrix(kToken, kEmbd);
-    MixedRouting all(bench.rng);
+    MixedRouting all(bench.rng, kToken, kSlots, kExperts, kZero);
     std::vector<float> together(kToken * kEmbd), alone(kToken * kEmbd);
     OpContext context = bench.context();
     op({.x = x, .routing = all.view(), .out = {together.data(), kToken, kEmbd}}, context);

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+// GPUs as devices: memory, copies, marks, recordings, and what is said where one is missing.
+#include <gtest/gtest.h>
+#include <numeric>
+
+#include "bench.h"
+#include "gpu.h"
+
+namespace sw {
+namespace {
+using namespace testing;
+
+std::vector<float> counting(size_t n) {
+  std::vector<float> values(n);
+  std::iota(values.begin(), values.end(), 1.0f);
+  return values;
+}
+
+TEST(CudaBackend, AGpuThatDoesNotExistIsOneLine) {
+  std::string why;
+  const int n = cuda::device_count(&why);
+  EXPECT_EQ(why.empty(), n > 0) << why;
+  for (const int index : {-1, n, 99}) {
+    try {
+      cuda::open(index, Device{1});
+      FAIL() << "there is no GPU " << index;
+    } catch (const SystemError& e) {
+      EXPECT_NE(std::string(e.what()).find("CUDA" + std::to_string(index)), std::string::npos) << e.what();
+      EXPECT_EQ(std::string(e.what()).find('\n'), std::string::npos);
+    }
+  }
+}
+
+TEST(CudaBackend, MemoryIsZeroedAndCopiesArrive) {
+  SW_GPU_OR_SKIP();
+  const auto backend = cuda::open(0, Device{3});
+  EXPECT_EQ(backend->name(), "CUDA0");
+  EXPECT_EQ(backend->device(), Device{3});
+  EXPECT_EQ(backend->kind(), DeviceKind::Cuda);
+  EXPECT_NE(backend->description().find("compute capability"), std::string::npos);
+  EXPECT_GT(backend->memory().total_bytes, backend->memory().free_bytes);
+  constexpr size_t kN = 100001;
+  std::vector<float> host = counting(kN), back(kN, -1.0f);
+  const size_t n_bytes = kN * sizeof(float);
+  const Buffer a(n_bytes, *backend), b(n_bytes, *backend);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(a.data()) % 256, 0u);
+  backend->copy_out(back.data(), a.data(), n_bytes);
+  backend->wait();
+  EXPECT_EQ(back, std::vector<float>(kN, 0.0f));
+
+  backend->pin(reinterpret_cast<std::byte*>(back.data()), n_bytes);
+  backend->copy_in(a.data(), host.data(), n_bytes);
+  backend->copy_from(*backend, b.data(), a.data(), n_bytes);
+  backend->add(reinterpret_cast<float*>(a.data()), reinterpret_cast<const float*>(b.data()), kN);
+  backend->copy_out(back.data(), a.data(), n_bytes);
+  backend->record();
+  backend->zero(a.data(), n_bytes);
+  backend->wait_recorded();
+  for (float& x : host) x *= 2;
+  EXPECT_EQ(back, host);
+  backend->copy_out(back.data(), a.data(), n_bytes);
+  backend->wait();
+  EXPECT_EQ(back, std::vector<float>(kN, 0.0f));
+  backend->unpin(reinterpret_cast<std::byte*>(back.data()));
+}
+
+/// With one GPU its two backends stand for two.
+TEST(CudaBackend, ACopyWaitsForTheSourcesMark) {
+  SW_GPU_OR_SKIP();
+  const auto from = cuda::open(0, Device{1}), to = cuda::open(cuda::device_count() - 1, Device{2});
+  constexpr size_t kN = 1 << 22;
+  const size_t n_bytes = kN * sizeof(float);
+  const std::vector<float> host = counting(kN);
+  std::vector<float> back(kN);
+  const Buffer source(n_bytes, *from), target(n_bytes, *to);
+  for (int round = 0; round < 5; ++round) {
+    from->zero(source.data(), n_bytes);
+    from->copy_in(source.data(), host.data(), n_bytes);
+    from->record();
+    to->copy_from(*from, target.data(), source.data(), n_bytes);
+    to->record();
+    from->copy_from(*to, source.data(), target.data(), n_bytes);
+    from->copy_out(back.data(), source.data(), n_bytes);
+    from->wait();
+    ASSERT_EQ(back, host);
+  }
+}
+
+TEST(CudaBackend, MemoryThatIsNotThereIsOneLineAndHarmsNothing) {
+  SW_GPU_OR_SKIP();
+  const auto backend = cuda::open(0, Device{1});
+  try {
+    backend->allocate(size_t{1} << 50);
+    FAIL() << "a pebibyte";
+  } catch (const SystemError& e) {
+    const std::string line = e.what();
+    EXPECT_NE(line.find("needs 1073741824 MiB, have "), std::string::npos) << line;
+    EXPECT_NE(line.find("CUDA0"), std::string::npos) << line;
+  }
+  const Buffer buffer(1000, *backend);
+  backend->zero(buffer.data(), 1000);
+  backend->wait();
+}
+
+/// What is recorded does not run; each replay reads the inputs as they are then.
+TEST(CudaBackend, ARecordingRunsWhenReplayed) {
+  SW_GPU_OR_SKIP();
+  Bench bench;
+  Gpu gpu;
+  constexpr int64_t kEmbd = 256, kFf = 512;
+  const FfnDesc desc{.norm = bench.values(kEmbd).data(),
+                     .rms_eps = 1e-6f,
+                     .gate = bench.linear(Type::Q4_K, {kFf, kEmbd}),
+                     .up = bench.linear(Type::Q4_K, {kFf, kEmbd}),
+                     .down = bench.linear(Type::Q6_K, {kEmbd, kFf})};
+  const auto op = bind_op(FfnDesc{.norm = gpu.copy(desc.norm, kEmbd),
+                                  .rms_eps = desc.rms_eps,
+                                  .gate = gpu.copy(desc.gate),
+                                  .up = gpu.copy(desc.up),
+                                  .down = gpu.copy(desc.down)},
+                          kOnGpu);
+  for (const int64_t n_token : {int64_t{1}, int64_t{5}, int64_t{40}}) {
+    const TensorView<float> first = bench.matrix(n_token, kEmbd), second = bench.matrix(n_token, kEmbd);
+    const TensorView<float> eager = gpu.copy(second), x = gpu.copy(first);
+    gpu.run(op, {.x = eager, .out = eager}, n_token);
+    const Scratch scratch = gpu.scratch(op, n_token);  // taken before: nothing is while a recording is made
+    ASSERT_TRUE(gpu.backend().begin_recording());
+    gpu.run(op, {.x = x, .out = x}, scratch);
+    const int slot = static_cast<int>(n_token);
+    gpu.backend().end_recording(slot);
+    EXPECT_EQ(gpu.fetch(x), copy(first));
+    for (int round = 0; round < 2; ++round) {
+      gpu.backend().copy_in(reinterpret_cast<std::byte*>(x.data()), second.data(),
+                            static_cast<size_t>(n_token * kEmbd) * sizeof(float));
+      gpu.backend().replay(slot);
+      EXPECT_EQ(gpu.fetch(x), gpu.fetch(eager)) << n_token << " tokens, round " << round;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace sw

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: MIT
+// The CUDA operations against the scalar references: every format, ragged shapes, one token to many.
+#include <gtest/gtest.h>
+
+#include "bench.h"
+#include "gpu.h"
+#include "random_data.h"
+
+namespace sw {
+namespace {
+using namespace testing;
+
+/// Products are f32 with f32 sums: rounding of at most a few hundred additions, against each row's largest
+/// value.
+constexpr double kTolerance = 1e-5;
+
+/// Around every border between kernels: 1 and 2 to 8 tokens, up to 16 for experts, tiles of 64.
+constexpr int64_t kTokens[] = {1, 2, 7, 8, 9, 16, 17, 64, 333};
+
+void expect_rows_close(const std::vector<float>& got, const std::vector<float>& expected, int64_t n_cols,
+                       const std::string& what) {
+  ASSERT_EQ(got.size(), expected.size());
+  for (size_t begin = 0; begin < got.size(); begin += static_cast<size_t>(n_cols)) {
+    const size_t end = std::min(got.size(), begin + static_cast<size_t>(n_cols));
+    double largest = 0;
+    for (size_t i = begin; i < end; ++i)
+      largest = std::max(largest, std::abs(static_cast<double>(expected[i])));
+    for (size_t i = begin; i < end; ++i) {
+      // Not "greater": a NaN must fail.
+      ASSERT_LE(std::abs(static_cast<double>(got[i]) - expected[i]), kTolerance * largest)
+          << what << ", row " << begin / static_cast<size_t>(n_cols) << ", column " << i - begin << ": got "
+          << got[i] << ", expected " << expected[i];
+    }
+  }
+}
+
+/// Widths that no tile divides, as ragged as a format's block allows.
+struct Widths {
+  int64_t n_embd, n_ff;
+};
+Widths widths(Type type) {
+  const int block = traits(type).block_elems;
+  return block == 1 ? Widths{77, 50} : block == 32 ? Widths{96, 160} : Widths{512, 256};
+}
+
+/// Random rows `n_more` further apart than they are wide.
+TensorView<float> strided(Bench& bench, int64_t n_rows, int64_t n_cols, int64_t n_more) {
+  const int64_t stride = n_cols + n_more;
+  return {bench.values(n_rows * stride).data(), n_rows, n_cols, stride};
+}
+
+class CudaOpsTest : public ::testing::TestWithParam<Type> {
+ protected:
+  void SetUp() override { SW_GPU_OR_SKIP(); }
+  const Type type_ = GetParam();
+};
+
+TEST_P(CudaOpsTest, EmbedGivesTheBitsOfTheReference) {
+  Bench bench;
+  Gpu gpu;
+  constexpr int64_t kVocab = 41;
+  const int64_t n_embd = widths(type_).n_embd;
+  const std::vector<std::byte> table = wild_weights(bench.rng, type_, kVocab, n_embd);
+  const EmbedDesc desc{.table = {type_, {kVocab, n_embd}, table.data(), {}}};
+  for (const int64_t n_token : kTokens) {
+    std::vector<int32_t> ids(static_cast<size_t>(n_token));
+    for (int32_t& id : ids) id = static_cast<int32_t>(bench.rng.below(kVocab));
+    const TensorView<float> out = bench.matrix(n_token, n_embd), gpu_out = gpu.copy(out);
+    OpContext context = bench.context();
+    bind_op(desc, kReference)({.batch = {.n_token = n_token, .ids = ids.data()}, .out = out}, context);
+    const TokenBatch batch{.n_token = n_token, .ids = gpu.copy(ids.data(), n_token)};
+    gpu.run(bind_op(EmbedDesc{.table = gpu.copy(desc.table)}, kOnGpu), {.batch = batch, .out = gpu_out},
+            n_token);
+    EXPECT_EQ(gpu.fetch(gpu_out), copy(out)) << n_token << " tokens";
+  }
+}
+
+TEST_P(CudaOpsTest, Head) {
+  Bench bench;
+  Gpu gpu;
+  constexpr int64_t kVocab = 131, kToken = 350;
+  const int64_t n_embd = widths(type_).n_embd;
+  const HeadDesc desc{
+      .norm = bench.values(n_embd).data(), .rms_eps = 1e-6f, .output = bench.linear(type_, {kVocab, n_embd})};
+  const HeadDesc gpu_desc{
+      .norm = gpu.copy(desc.norm, n_embd), .rms_eps = desc.rms_eps, .output = gpu.copy(desc.output)};
+  const TensorView<float> x = strided(bench, kToken, n_embd, 8), gpu_x = gpu.copy(x);
+  for (const int64_t n_row : kTokens) {
+    std::vector<int32_t> rows(static_cast<size_t>(n_row));
+    for (int32_t& row : rows) row = static_cast<int32_t>(bench.rng.below(kToken));
+    const TensorView<float> normed = bench.matrix(n_row, n_embd), logits = bench.matrix(n_row, kVocab);
+    const TensorView<float> gpu_normed = gpu.copy(normed), gpu_logits = gpu.copy(logits);
+    OpContext context = bench.context();
+    bind_op(desc, kReference)({.x = x, .rows = rows, .normed = normed, .logits = logits}, context);
+    gpu.run(bind_op(gpu_desc, kOnGpu),
+            {.x = gpu_x,
+             .rows = gpu.copy(std::span<const int32_t>(rows)),
+             .normed = gpu_normed,
+             .logits = gpu_logits},
+            n_row);
+    const std::string what = std::to_string(n_row) + " rows";
+    expect_rows_close(gpu.fetch(gpu_normed), copy(normed), n_embd, "normed, " + what);
+    expect_rows_close(gpu.fetch(gpu_logits), copy(logits), kVocab, "logits, " + what);
+  }
+}
+
+FfnDesc on_gpu(Gpu& gpu, const FfnDesc& d) {
+  return {.norm = gpu.copy(d.norm, d.gate.n_in()),
+          .rms_eps = d.rms_eps,
+          .gate = gpu.copy(d.gate),
+          .up = gpu.copy(d.up),
+          .down = gpu.copy(d.down)};
+}
+
+TEST_P(CudaOpsTest, Ffn) {
+  Bench bench;
+  Gpu gpu;
+  const auto [n_embd, n_ff] = widths(type_);
+  for (const bool normed : {false, true}) {
+    const FfnDesc desc{.norm = normed ? bench.values(n_embd).data() : nullptr,
+                       .rms_eps = 1e-6f,
+                       .gate = bench.linear(type_, {n_ff, n_embd}),
+                       .up = bench.linear(normed ? Type::F32 : type_, {n_ff, n_embd}),
+                       .down = bench.linear(type_, {n_embd, n_ff})};
+    const FfnDesc gpu_desc = on_gpu(gpu, desc);
+    for (const int64_t n_token : kTokens) {
+      const TensorView<float> x = strided(bench, n_token, n_embd, 8);
+      // In place, as in a model, and apart.
+      const TensorView<float> out = normed ? x : bench.matrix(n_token, n_embd);
+      const TensorView<float> gpu_x = gpu.copy(x), gpu_out = normed ? gpu_x : gpu.copy(out);
+      OpContext context = bench.context();
+      bind_op(desc, kReference)({.x = x, .out = out}, context);
+      gpu.run(bind_op(gpu_desc, kOnGpu), {.x = gpu_x, .out = gpu_out}, n_token);
+      const std::vector<float> expected(out.data(), out.row(n_token - 1) + n_embd);
+      expect_rows_close(gpu.fetch(gpu_out), expected, out.stride(), std::to_string(n_token) + " tokens");
+    }
+  }
+}
+
+constexpr int kExperts = 11, kZero = 3, kSlots = 4;
+
+ExpertsDesc experts(Bench& bench, Type type, Type up_type, int64_t n_expert) {
+  const auto [n_embd, n_ff] = widths(type);
+  return {.gate = bench.linear(type, {n_expert, n_ff, n_embd}),
+          .up = bench.linear(up_type, {n_expert, n_ff, n_embd}),
+          .down = bench.linear(type, {n_expert, n_embd, n_ff}),
+          .n_slot = kSlots};
+}
+
+ExpertsDesc on_gpu(Gpu& gpu, const ExpertsDesc& d) {
+  return {.gate = gpu.copy(d.gate),
+          .up = gpu.copy(d.up),
+          .down = gpu.copy(d.down),
+          .n_slot = d.n_slot,
+          .local = gpu.copy(d.local),
+          .identity = d.identity};
+}
+
+void compare_experts(Bench& bench, Gpu& gpu, const ExpertsDesc& desc, int64_t n_zero) {
+  const ExpertsDesc gpu_desc = on_gpu(gpu, desc);
+  const int64_t n_embd = desc.down.n_out();
+  for (const int64_t n_token : kTokens) {
+    // One column of slots more than is ever used: rows of a routing may be wider than n_slot.
+    MixedRouting mixed(bench.rng, n_token, kSlots + 1, desc.n_expert(), n_zero);
+    for (int32_t& n : mixed.n_active) n = std::min(n, kSlots);
+    Routing routing = mixed.view();
+    Routing gpu_routing = gpu.copy(routing);
+    const TensorView<float> x = strided(bench, n_token, n_embd, 4), out = bench.matrix(n_token, n_embd);
+    const TensorView<float> gpu_out = gpu.copy(out);
+    OpContext context = bench.context();
+    bind_op(desc, kReference)({.x = x, .routing = routing, .out = out}, context);
+    gpu.run(bind_op(gpu_desc, kOnGpu), {.x = gpu.copy(x), .routing = gpu_routing, .out = gpu_out}, n_token);
+    expect_rows_close(gpu.fetch(gpu_out), copy(out), n_embd, std::to_string(n_token) + " tokens");
+  }
+}
+
+TEST_P(CudaOpsTest, Experts) {
+  Bench bench;
+  Gpu gpu;
+  compare_experts(bench, gpu, experts(bench, type_, type_, kExperts), kZero);
+}
+
+TEST_P(CudaOpsTest, ExpertsOfWhichSomeLiveElsewhere) {
+  Bench bench;
+  Gpu gpu;
+  const int32_t local[kExperts] = {-1, 2, -1, 0, -1, -1, 3, -1, 1, -1, -1};
+  for (const bool identity : {false, true}) {
+    ExpertsDesc desc = experts(bench, type_, type_, 4);
+    desc.local = local;
+    desc.identity = identity;
+    compare_experts(bench, gpu, desc, kZero);
+  }
+}
+
+std::vector<Type> all_types() {
+  return {
+#define SW_TYPE(name, id) Type::name,
+#include "quant/types.inc"
+#undef SW_TYPE
+  };
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, CudaOpsTest, ::testing::ValuesIn(all_types()),
+                         [](const auto& info) { return std::string(type_name(info.param)); });
+
+TEST(CudaExperts, GateAndUpOfTwoFormats) {
+  SW_GPU_OR_SKIP();
+  Bench bench;
+  Gpu gpu;
+  compare_experts(bench, gpu, experts(bench, Type::Q4_K, Type::Q6_K, kExperts), 0);
+}
+
+/// All tokens at one expert, and nearly none: tiles full and empty.
+TEST(CudaExperts, CrowdedAndLonelyExperts) {
+  SW_GPU_OR_SKIP();
+  Bench bench;
+  Gpu gpu;
+  ExpertsDesc desc = experts(bench, Type::Q8_0, Type::Q8_0, kExperts);
+  desc.n_slot = 1;
+  const ExpertsDesc gpu_desc = on_gpu(gpu, desc);
+  const int64_t n_token = 333, n_embd = desc.down.n_out();
+  std::vector<int32_t> ids(n_token, 5), n_active(n_token, 1);
+  ids[17] = 10;
+  std::vector<float> weights(n_token, 0.7f);
+  Routing routing{{ids.data(), n_token, 1}, {weights.data(), n_token, 1}, n_active};
+  Routing gpu_routing = gpu.copy(routing);
+  const TensorView<float> x = bench.matrix(n_token, n_embd), out = bench.matrix(n_token, n_embd);
+  const TensorView<float> gpu_out = gpu.copy(out);
+  OpContext context = bench.context();
+  bind_op(desc, kReference)({.x = x, .routing = routing, .out = out}, context);
+  gpu.run(bind_op(gpu_desc, kOnGpu), {.x = gpu.copy(x), .routing = gpu_routing, .out = gpu_out}, n_token);
+  expect_rows_close(gpu.fetch(gpu_out), copy(out), n_embd, "crowded");
+}
+
+/// More tokens than are sorted at once, and more than 65535 blocks.
+TEST(CudaExperts, ManyTokens) {
+  SW_GPU_OR_SKIP();
+  Bench bench;
+  Gpu gpu;
+  const ExpertsDesc desc{.gate = bench.linear(Type::F32, {kExperts, 12, 8}),
+                         .up = bench.linear(Type::F32, {kExperts, 12, 8}),
+                         .down = bench.linear(Type::F32, {kExperts, 8, 12}),
+                         .n_slot = kSlots};
+  const int64_t n_token = 70001;
+  MixedRouting mixed(bench.rng, n_token, kSlots, kExperts, kZero);
+  Routing routing = mixed.view();
+  Routing gpu_routing = gpu.copy(routing);
+  const TensorView<float> x = bench.matrix(n_token, 8), out = bench.matrix(n_token, 8);
+  const TensorView<float> gpu_out = gpu.copy(out);
+  OpContext context = bench.context();
+  bind_op(desc, kReference)({.x = x, .routing = routing, .out = out}, context);
+  gpu.run(bind_op(on_gpu(gpu, desc), kOnGpu), {.x = gpu.copy(x), .routing = gpu_routing, .out = gpu_out},
+          n_token);
+  expect_rows_close(gpu.fetch(gpu_out), copy(out), 8, "many tokens");
+}
+
+TEST(CudaEmbed, MoreTokensThanAGridIsHigh) {
+  SW_GPU_OR_SKIP();
+  Bench bench;
+  Gpu gpu;
+  const int64_t n_token = 70001, n_embd = 8;
+  const WeightView table = bench.linear(Type::F16, {n_token, n_embd}).weight;
+  std::vector<int32_t> ids(static_cast<size_t>(n_token));
+  for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>(ids.size() - 1 - i);
+  const TensorView<float> out = bench.matrix(n_token, n_embd), gpu_out = gpu.copy(out);
+  OpContext context = bench.context();
+  bind_op(EmbedDesc{.table = table}, kReference)(
+      {.batch = {.n_token = n_token, .ids = ids.data()}, .out = out}, context);
+  const TokenBatch batch{.n_token = n_token, .ids = gpu.copy(ids.data(), n_token)};
+  gpu.run(bind_op(EmbedDesc{.table = gpu.copy(table)}, kOnGpu), {.batch = batch, .out = gpu_out}, n_token);
+  EXPECT_EQ(gpu.fetch(gpu_out), copy(out));
+}
+
+}  // namespace
+}  // namespace sw
