@@ -19,8 +19,8 @@ struct LayerPolicy {
   float threshold = 0.0f;  ///< share of the row's largest weight; 0: none
   uint32_t flags = 0;
 
-  bool grouped() const { return (flags & kGrouped) != 0; }
-  bool masked() const { return (flags & kMasked) != 0; }
+  constexpr bool grouped() const { return (flags & kGrouped) != 0; }
+  constexpr bool masked() const { return (flags & kMasked) != 0; }
   friend bool operator==(const LayerPolicy&, const LayerPolicy&) = default;
 };
 

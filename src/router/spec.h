@@ -31,12 +31,12 @@ struct RouterSpec {
   int renorm_min_k = 1;     ///< the least k (the policy's) at which renorm applies
   float scale = 1.0f;       ///< multiplies every weight
 
-  int n_logits() const { return n_expert + n_expert_zero; }
-  bool has_groups() const { return n_group > 1; }
+  constexpr int n_logits() const { return n_expert + n_expert_zero; }
+  constexpr bool has_groups() const { return n_group > 1; }
   /// Experts of one group; all of them where there are no groups.
-  int group_size() const { return has_groups() ? n_expert / n_group : n_logits(); }
+  constexpr int group_size() const { return has_groups() ? n_expert / n_group : n_logits(); }
   /// The most experts that a token can have.
-  int max_k(bool grouped) const { return grouped && has_groups() ? n_group_used * group_size() : n_logits(); }
+  constexpr int max_k(bool grouped) const { return grouped && has_groups() ? n_group_used * group_size() : n_logits(); }
 };
 
 /// A layer that has a router.

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+// Compiled without contraction of a * b + c: the router's bits are fixed.
+#include "kernels/cuda/linear.h"
+#include "kernels/cuda/queue.h"
+#include "kernels/cuda/route.h"
+#include "kernels/cuda/route_row.h"
+
+namespace sw {
+namespace cuda {
+namespace {
+
+constexpr int kWarp = 32;
+
+/// The lanes of a warp, which is a block of its own.
+struct WarpTeam {
+  __device__ int lane() const { return static_cast<int>(threadIdx.x); }
+  __device__ int size() const { return kWarp; }
+  __device__ void sync() const { __syncwarp(); }
+  __device__ uint32_t max(uint32_t x) const { return __reduce_max_sync(0xffffffffu, x); }
+  __device__ uint32_t min(uint32_t x) const { return __reduce_min_sync(0xffffffffu, x); }
+};
+
+struct RouteTask {
+  RouterSpec spec;
+  PolicyRows policies;
+  int moe_layer;
+  const uint16_t* policy_id;
+  TensorView<const float> logits;
+  const float* bias;
+  TensorView<int32_t> ids;
+  TensorView<float> weights;
+  int32_t* n_active;
+};
+
+/// Slots that a row can need: a token has no more experts than there are.
+int64_t n_slot_used(const RouterSpec& spec, int64_t n_slot) {
+  return std::min<int64_t>(n_slot, spec.n_logits());
+}
+
+/// One block of one warp a token: a token's work is short, and many blocks hide each other's waits.
+__global__ void __launch_bounds__(kWarp) route_kernel(const RouteTask task, int n_slot_used) {
+  extern __shared__ float memory[];
+  const int n_logits = task.spec.n_logits();
+  RouteMemory m;
+  m.scores = memory;
+  m.selection = m.scores + n_logits;
+  m.group_scores = m.selection + n_logits;
+  m.weights = m.group_scores + task.spec.n_group;
+  m.ids = reinterpret_cast<int32_t*>(m.weights + n_slot_used);
+  m.n_kept = m.ids + n_slot_used;
+
+  const int64_t token = blockIdx.x;
+  const PolicyRows& policies = task.policies;
+  const int64_t row = int64_t{task.policy_id[token]} * policies.n_moe_layer + task.moe_layer;
+  route_row(WarpTeam(), task.spec, policies.rows[row], policies.masks + row * policies.n_mask_words,
+            task.logits.row(token), task.bias, m,
+            {task.ids.row(token), task.weights.row(token), task.n_active + token,
+             static_cast<int>(task.ids.n_cols())});
+}
+
+}  // namespace
+
+void route_rows(const RouterSpec& spec, const PolicyRows& policies, int moe_layer, const uint16_t* policy_id,
+                TensorView<const float> logits, const float* bias, Routing& out, Queue& queue) {
+  SW_ASSERT(logits.n_cols() == spec.n_logits() && spec.n_logits() <= kMaxRouterLogits);
+  SW_ASSERT(out.n_tokens() == logits.n_rows());
+  if (logits.n_rows() == 0) return;
+  const int64_t n_slot = n_slot_used(spec, out.ids.n_cols());
+  const auto shared_bytes = static_cast<size_t>(RouteMemory::n_words(spec, n_slot)) * sizeof(float);
+  const RouteTask task{spec, policies, moe_layer,   policy_id,          logits,
+                       bias, out.ids,  out.weights, out.n_active.data()};
+  route_kernel<<<static_cast<unsigned>(logits.n_rows()), kWarp, shared_bytes, queue.stream()>>>(
+      task, static_cast<int>(n_slot));
+  SW_CUDA_LAUNCHED();
+}
+
+namespace {
+
+const char* refuses(const RouteDesc& d) {
+  if (d.spec.n_logits() > kMaxRouterLogits) return "more experts than a GPU's block has room for";
+  return reads(d.router.weight.type) ? nullptr : "no decoder for the router's format";
+}
+
+size_t scratch_bytes(const RouteDesc& d, int64_t n_token, int) {
+  return linear_scratch_bytes(d.router, n_token);
+}
+
+void run(const RouteDesc& d, const RouteArgs& args, OpContext& context) {
+  rms_norm(args.x, nullptr, d.norm, d.rms_eps, args.normed, context);
+  linear(d.router, args.normed, args.logits, false, context);
+  route_rows(d.spec, d.rows, d.moe_layer, args.batch.policy, args.logits, d.bias.data(), args.routing,
+             *context.cuda);
+}
+
+}  // namespace
+}  // namespace cuda
+
+extern const RouteKernel cuda_route;
+const RouteKernel cuda_route{"cuda_route",        Isa::Scalar, cuda::refuses,
+                             cuda::scratch_bytes, cuda::run,   DeviceKind::Cuda};
+
+}  // namespace sw
