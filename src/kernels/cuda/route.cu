@@ -39,16 +39,8 @@ int64_t n_slot_used(const RouterSpec& spec, int64_t n_slot) {
 
 /// One block of one warp a token: a token's work is short, and many blocks hide each other's waits.
 __global__ void __launch_bounds__(kWarp) route_kernel(const RouteTask task, int n_slot_used) {
-  extern __shared__ float memory[];
-  const int n_logits = task.spec.n_logits();
-  RouteMemory m;
-  m.scores = memory;
-  m.selection = m.scores + n_logits;
-  m.group_scores = m.selection + n_logits;
-  m.weights = m.group_scores + task.spec.n_group;
-  m.ids = reinterpret_cast<int32_t*>(m.weights + n_slot_used);
-  m.n_kept = m.ids + n_slot_used;
-
+  extern __shared__ std::byte memory[];
+  const RouteMemory m = route_memory(memory, task.spec, n_slot_used);
   const int64_t token = blockIdx.x;
   const PolicyRows& policies = task.policies;
   const int64_t row = int64_t{task.policy_id[token]} * policies.n_moe_layer + task.moe_layer;
@@ -66,7 +58,7 @@ void route_rows(const RouterSpec& spec, const PolicyRows& policies, int moe_laye
   SW_ASSERT(out.n_tokens() == logits.n_rows());
   if (logits.n_rows() == 0) return;
   const int64_t n_slot = n_slot_used(spec, out.ids.n_cols());
-  const auto shared_bytes = static_cast<size_t>(RouteMemory::n_words(spec, n_slot)) * sizeof(float);
+  const auto shared_bytes = static_cast<size_t>(route_memory_bytes(spec, n_slot));
   const RouteTask task{spec, policies, moe_layer,   policy_id,          logits,
                        bias, out.ids,  out.weights, out.n_active.data()};
   route_kernel<<<static_cast<unsigned>(logits.n_rows()), kWarp, shared_bytes, queue.stream()>>>(

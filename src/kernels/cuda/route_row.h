@@ -2,6 +2,7 @@
 #pragma once
 #include <algorithm>
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 
@@ -32,12 +33,23 @@ struct RouteMemory {
   float* weights = nullptr;       ///< [n_slot] of the selected, best first
   int32_t* ids = nullptr;         ///< [n_slot]
   int32_t* n_kept = nullptr;      ///< [1]
-
-  /// Of a row; the arrays lie in the order above.
-  static constexpr int64_t n_words(const RouterSpec& spec, int64_t n_slot) {
-    return 2 * int64_t{spec.n_logits()} + spec.n_group + 2 * n_slot + 1;
-  }
 };
+
+inline int64_t route_memory_bytes(const RouterSpec& spec, int64_t n_slot) {
+  return 4 * (2 * int64_t{spec.n_logits()} + spec.n_group + 2 * n_slot + 1);
+}
+
+/// The arrays in `memory`, of route_memory_bytes(), aligned to 4.
+SW_ROUTE_FUNCTION RouteMemory route_memory(std::byte* memory, const RouterSpec& spec, int n_slot) {
+  RouteMemory m;
+  m.scores = reinterpret_cast<float*>(memory);
+  m.selection = m.scores + spec.n_logits();
+  m.group_scores = m.selection + spec.n_logits();
+  m.weights = m.group_scores + spec.n_group;
+  m.ids = reinterpret_cast<int32_t*>(m.weights + n_slot);
+  m.n_kept = m.ids + n_slot;
+  return m;
+}
 
 /// Where a row goes.
 struct RouteRow {
