@@ -56,7 +56,7 @@ struct ThreadTeam {
   }
 };
 
-/// Routes rows with `n_lane` lanes that run `lane(team)` each; memory and results start as 0xFF bytes.
+/// Routes rows by one lane or by lanes that are threads; memory and results start with every byte 0xFF or 77.
 OwnedRouting route_by_team(const RouteCase& c, const RouteTable& t, const std::vector<float>& logits,
                            bool threads) {
   const auto n_row = std::ssize(t.policy_ids);

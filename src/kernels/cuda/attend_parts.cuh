@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <cuda_fp16.h>
+
+#include "kernels/ops.h"
+
+/// What the kernels of attention share.
+namespace sw::cuda {
+
+inline constexpr int kWarp = 32;
+inline constexpr unsigned kAllLanes = 0xffffffffu;
+
+/// What the attend kernels read and write. Scores are kept as powers of 2: exp2 is what the hardware has.
+struct AttendTask {
+  const float* queries = nullptr;  ///< token t, head h: at t * query_stride + h * head_dim, rotated
+  int64_t query_stride = 0;
+  TokenBatch batch = {};
+  KvLayerView kv = {};
+  int n_head = 0, n_head_kv = 0, head_dim = 0;
+  float scale = 0;       ///< log2(e) / sqrt(head_dim)
+  float* out = nullptr;  ///< [n_token, n_head, head_dim]
+
+  /// Query heads that read the same keys.
+  __host__ __device__ int group() const { return n_head / n_head_kv; }
+};
+
+/// Sum over the `kLanes` neighbouring lanes, the same bits in each: a butterfly adds the same pairs.
+template <int kLanes = kWarp>
+__device__ inline float lane_sum(float x) {
+  for (int step = kLanes / 2; step > 0; step /= 2) x += __shfl_xor_sync(kAllLanes, x, step);
+  return x;
+}
+template <int kLanes = kWarp>
+__device__ inline float lane_max(float x) {
+  for (int step = kLanes / 2; step > 0; step /= 2) x = fmaxf(x, __shfl_xor_sync(kAllLanes, x, step));
+  return x;
+}
+
+/// Four elements of a cached row; rows are multiples of 8 elements, so that a load is aligned.
+__device__ inline float4 load4(const float* p) { return *reinterpret_cast<const float4*>(p); }
+__device__ inline float4 load4(const __half* p) {
+  const uint2 bits = *reinterpret_cast<const uint2*>(p);
+  const float2 low = __half22float2(reinterpret_cast<const __half2&>(bits.x));
+  const float2 high = __half22float2(reinterpret_cast<const __half2&>(bits.y));
+  return {low.x, low.y, high.x, high.y};
+}
+
+__device__ inline float dot4(const float4& a, const float4& b, float sum) {
+  return fmaf(a.w, b.w, fmaf(a.z, b.z, fmaf(a.y, b.y, fmaf(a.x, b.x, sum))));
+}
+__device__ inline void add_scaled4(float4& acc, float weight, const float4& x) {
+  acc.x = fmaf(weight, x.x, acc.x);
+  acc.y = fmaf(weight, x.y, acc.y);
+  acc.z = fmaf(weight, x.z, acc.z);
+  acc.w = fmaf(weight, x.w, acc.w);
+}
+__device__ inline float4 scaled4(const float4& x, float s) { return {x.x * s, x.y * s, x.z * s, x.w * s}; }
+
+/// One head's keys or values of one sequence, in pages.
+template <class Element>
+struct CachedRows {
+  std::byte* base;       ///< of the head, in page 0
+  const int32_t* pages;  ///< of the sequence
+  size_t page_stride_bytes;
+  int page_tokens, head_dim;
+
+  __device__ CachedRows(std::byte* layer, const AttendTask& task, int32_t seq, int kv_head)
+      : CachedRows(layer, task.kv, task.batch.block_tables[seq], kv_head, task.head_dim) {}
+  __device__ CachedRows(std::byte* layer, const KvLayerView& kv, const int32_t* pages, int kv_head,
+                        int head_dim)
+      : base(layer + static_cast<size_t>(kv_head) * kv.head_stride_bytes),
+        pages(pages),
+        page_stride_bytes(kv.page_stride_bytes),
+        page_tokens(static_cast<int>(kv.page_tokens)),
+        head_dim(head_dim) {}
+
+  __device__ Element* row(int pos) const {
+    const auto page = static_cast<size_t>(pages[pos / page_tokens]);
+    return reinterpret_cast<Element*>(base + page * page_stride_bytes) + pos % page_tokens * head_dim;
+  }
+};
+
+}  // namespace sw::cuda

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+#include <algorithm>
+
+#include "kernels/attention_parts.h"
+#include "kernels/cuda/attend_finish.cuh"
+#include "kernels/cuda/attend_split.cuh"
+#include "kernels/cuda/attend_tiles.cuh"
+#include "kernels/cuda/linear.h"
+#include "kernels/cuda/queue.h"
+
+namespace sw {
+namespace cuda {
+namespace {
+
+constexpr int kMaxGroup = 32;
+/// Up to so many tokens the keys of each are split over blocks; with more, tiles of tokens fill the GPU.
+constexpr int64_t kMostSplitTokens = 128;
+constexpr int64_t kSplitBlocks = 512, kMaxSplits = 64;
+/// Heads that one warp's registers hold.
+constexpr int kChunkHeads = 4;
+
+int n_chunk(const AttentionDesc& d) {
+  const int group = d.n_head / d.n_head_kv;
+  return (group + kChunkHeads - 1) / kChunkHeads;
+}
+
+int n_split(const AttentionDesc& d, int64_t n_token) {
+  return static_cast<int>(
+      std::clamp<int64_t>(kSplitBlocks / (n_token * d.n_head_kv * n_chunk(d)), 1, kMaxSplits));
+}
+
+/// Floats of partial results: with more than one split there are at most kSplitBlocks blocks.
+int64_t n_part(const AttentionDesc& d) { return kSplitBlocks * kChunkHeads * (d.head_dim + 2); }
+
+const char* refuses(const AttentionDesc& d) {
+  if (d.value_dim != d.head_dim) return "value heads differ in width from key heads";
+  if (d.head_dim < 16 || d.head_dim > kMaxHeadDim || d.head_dim % 8 != 0)
+    return "the head width is no multiple of 8 from 16 to 256";
+  if (d.n_head % d.n_head_kv != 0 || d.n_head / d.n_head_kv > kMaxGroup)
+    return "more than 32 query heads a key head";
+  return reads(d.qkv.weight.type) && reads(d.out.weight.type) ? nullptr
+                                                              : "no decoder for the weights' format";
+}
+
+size_t scratch_bytes(const AttentionDesc& d, int64_t n_token, int) {
+  const auto f32 = [](int64_t n) { return Scratch::padded_bytes(static_cast<size_t>(n) * sizeof(float)); };
+  return f32(n_token * d.qkv.n_in()) + linear_scratch_bytes(d.qkv, n_token) + f32(n_token * d.qkv.n_out()) +
+         f32(n_token * d.out.n_in()) + f32(n_part(d)) + linear_scratch_bytes(d.out, n_token);
+}
+
+template <class Element>
+void finish(const AttentionDesc& d, const AttentionArgs& args, float* qkv, cudaStream_t stream) {
+  const FinishTask task{.qkv = qkv,
+                        .batch = args.batch,
+                        .kv = args.kv,
+                        .n_head = d.n_head,
+                        .n_head_kv = d.n_head_kv,
+                        .head_dim = d.head_dim,
+                        .n_rot = d.n_rot,
+                        .rope_neighbours = d.rope_neighbours,
+                        .rms_eps = d.rms_eps,
+                        .bias = d.qkv_bias,
+                        .q_norm = d.q_norm,
+                        .k_norm = d.k_norm};
+  const int64_t n_block = (task.n_all_heads() + kFinishWarps - 1) / kFinishWarps * args.batch.n_token;
+  finish_kernel<Element><<<static_cast<unsigned>(n_block), kFinishWarps * kWarp, 0, stream>>>(task);
+  SW_CUDA_LAUNCHED();
+}
+
+template <class Element>
+void attend_split(const SplitTask& task, cudaStream_t stream) {
+  const AttendTask& a = task.attend;
+  const auto kernel = [&] {
+    const bool wide = a.head_dim > 4 * kWarp;
+    if (a.group() == 1) return wide ? attend_split_kernel<Element, 1, 2> : attend_split_kernel<Element, 1, 1>;
+    return wide ? attend_split_kernel<Element, kChunkHeads, 2> : attend_split_kernel<Element, kChunkHeads, 1>;
+  }();
+  const int64_t n_block = a.batch.n_token * a.n_head_kv * task.n_chunk * task.n_split;
+  kernel<<<static_cast<unsigned>(n_block), kSplitWarps * kWarp, 0, stream>>>(task);
+  SW_CUDA_LAUNCHED();
+  if (task.n_split == 1) return;
+  const int64_t n_row = a.batch.n_token * a.n_head;
+  const int n_thread = (a.head_dim + kWarp - 1) / kWarp * kWarp;
+  combine_kernel<<<static_cast<unsigned>(n_row), n_thread, 0, stream>>>(task);
+  SW_CUDA_LAUNCHED();
+}
+
+template <class Element, int kDim>
+void attend_tiles(const AttendTask& task, cudaStream_t stream) {
+  constexpr size_t kBytes = TileShape<kDim>::kSharedBytes;
+  const int n_most = tile_tokens<kDim>(task.group());
+  const int64_t n_block = (task.batch.n_token + n_most - 1) / n_most * task.n_head_kv;
+  const auto kernel = attend_tiles_kernel<Element, kDim>;
+  SW_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
+  kernel<<<static_cast<unsigned>(n_block), kSide * kSide, kBytes, stream>>>(task);
+  SW_CUDA_LAUNCHED();
+}
+
+/// From the product qkv to the attended values; `parts` is scratch.
+template <class Element>
+void attend(const AttentionDesc& d, const AttentionArgs& args, TensorView<float> qkv, float* parts,
+            float* out, cudaStream_t stream) {
+  finish<Element>(d, args, qkv.data(), stream);
+  constexpr float kLog2E = 1.44269504f;
+  const AttendTask task{.queries = qkv.data(),
+                        .query_stride = qkv.stride(),
+                        .batch = args.batch,
+                        .kv = args.kv,
+                        .n_head = d.n_head,
+                        .n_head_kv = d.n_head_kv,
+                        .head_dim = d.head_dim,
+                        .scale = attention_scale(d) * kLog2E,
+                        .out = out};
+  const int64_t n_token = args.batch.n_token;
+  if (n_token <= kMostSplitTokens) {
+    attend_split<Element>({task, n_split(d, n_token), n_chunk(d), parts}, stream);
+  } else if (d.head_dim <= 64) {
+    attend_tiles<Element, 64>(task, stream);
+  } else if (d.head_dim <= 128) {
+    attend_tiles<Element, 128>(task, stream);
+  } else {
+    attend_tiles<Element, 256>(task, stream);
+  }
+}
+
+void run(const AttentionDesc& d, const AttentionArgs& args, OpContext& context) {
+  const int64_t n_token = args.x.n_rows(), n_embd = d.qkv.n_in();
+  if (n_token == 0) return;
+  SW_ASSERT(args.batch.n_token == n_token);
+  SW_ASSERT(args.kv.type == Type::F16 || args.kv.type == Type::F32);
+  Scratch& scratch = context.scratch;
+  const TensorView<float> normed(scratch.take<float>(n_token * n_embd), n_token, n_embd);
+  const TensorView<float> qkv(scratch.take<float>(n_token * d.qkv.n_out()), n_token, d.qkv.n_out());
+  const TensorView<float> attended(scratch.take<float>(n_token * d.out.n_in()), n_token, d.out.n_in());
+  float* parts = scratch.take<float>(n_part(d));
+
+  rms_norm(args.x, nullptr, d.norm, d.rms_eps, normed, context);
+  linear(d.qkv, normed, qkv, false, context);
+  const auto attend_in = args.kv.type == Type::F16 ? attend<__half> : attend<float>;
+  attend_in(d, args, qkv, parts, attended.data(), context.cuda->stream());
+  linear(d.out, attended, args.x, true, context);
+}
+
+}  // namespace
+}  // namespace cuda
+
+extern const AttentionKernel cuda_attention;
+const AttentionKernel cuda_attention{"cuda_attention",    Isa::Scalar, cuda::refuses,
+                                     cuda::scratch_bytes, cuda::run,   DeviceKind::Cuda};
+
+}  // namespace sw
