@@ -16,11 +16,6 @@ constexpr int kHistoryLines = 1000;
 // The rest of a paste is there at once; a person's next line never comes this fast.
 constexpr int kPasteWaitMs = 25;
 
-bool more_at_once() {
-  pollfd in{STDIN_FILENO, POLLIN, 0};
-  return poll(&in, 1, kPasteWaitMs) > 0 && (in.revents & POLLIN);
-}
-
 /// True, and the backslash gone, where the line goes on.
 bool take_continuation(std::string& line) {
   if (!line.ends_with('\\')) return false;
@@ -75,6 +70,8 @@ struct LineEditor::Impl {
     prompt = with_prompt;
     interrupted = false;
     int n = 0;
+    // libedit shows the prompt before it takes the terminal: a Ctrl-C between the two would be a signal.
+    el_set(editor, EL_PREP_TERM, 1);
     const char* line = el_gets(editor, &n);
     if (interrupted) {
       std::fputs("\n", stdout);
@@ -84,6 +81,13 @@ struct LineEditor::Impl {
     std::string text(line, static_cast<size_t>(n));
     if (text.ends_with('\n')) text.pop_back();
     return {text, End::Line};
+  }
+  bool more_at_once() const {
+    el_set(editor, EL_PREP_TERM, 1);  // or the part of a line that ends a paste would not count as there
+    pollfd in{STDIN_FILENO, POLLIN, 0};
+    const bool more = poll(&in, 1, kPasteWaitMs) > 0 && (in.revents & POLLIN);
+    el_set(editor, EL_PREP_TERM, 0);
+    return more;
   }
   void remember(const std::string& text) const {
     HistEvent event;
@@ -112,7 +116,7 @@ LineEditor::Input LineEditor::read(const char* prompt) {
     if (input.end != End::Line) return input;
     text += input.text;
     if (take_continuation(text)) continue;
-    if (!on_terminal() || text.starts_with('/') || !more_at_once()) break;
+    if (!on_terminal() || text.starts_with('/') || !impl_->more_at_once()) break;
     text += '\n';
   }
   if (on_terminal()) impl_->remember(text);

@@ -53,7 +53,7 @@ TEST(ChatTerminal, TypingEditingAndHistory) {
   EXPECT_EQ(terminal.exit_code(), 0) << terminal.transcript();
 }
 
-TEST(ChatTerminal, ControlCEndsTheAnswer) {
+TEST(ChatTerminal, ControlCEndsTheAnswerThenTheLine) {
   Terminal terminal({"run", "--ignore-eos", "--no-fused"});
   ASSERT_NE(terminal.wait_for(kPrompt), "");
   terminal.type("Tell me a story.\r");
@@ -61,6 +61,10 @@ TEST(ChatTerminal, ControlCEndsTheAnswer) {
   terminal.type(kControlC);
   EXPECT_NE(terminal.wait_for("(interrupted)"), "") << terminal.transcript();
   ASSERT_NE(terminal.wait_for(kPrompt), "");
+  terminal.type("half a line");
+  ASSERT_NE(terminal.wait_for("half a line"), "") << "echoed: the editor has the terminal";
+  terminal.type(kControlC);
+  EXPECT_NE(terminal.wait_for(kPrompt), "") << "a fresh line";
   terminal.type("/exit\r");
   EXPECT_EQ(terminal.exit_code(), 0) << terminal.transcript();
 }
