@@ -72,6 +72,7 @@ void answer(RunState& state, ChatSession& session, StatsProbe& probe) {
                 .sink = [&](std::string_view text, bool reasoning) { printer.show(text, reasoning); }},
                state.speeds);
   printer.end();
+  if (result.finish == Finish::Error) throw SystemError({.what = result.error});
   if (result.finish == Finish::Cancelled) log::info("(interrupted)");
   if (result.finish == Finish::Length && state.flags.n_predict < 0)
     log::info("(the context is full; /reset starts anew)");

@@ -83,6 +83,7 @@ Generated generate(Engine& engine, const Tokenizer& tokenizer, SequenceRequest r
         std::chrono::duration<double>(Clock::now() - start).count();
     for (const StepEvent& event : events) {
       if (event.finish != Finish::None) result.finish = stream.stopped() ? Finish::Stop : event.finish;
+      if (event.finish == Finish::Error) result.error = event.error;
       if (event.token < 0) continue;
       if (!prefill) ++speeds.n_decode;
       prefill = false;  // the step that ends the prompt also gives the first token

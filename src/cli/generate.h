@@ -31,9 +31,11 @@ struct GenerateOptions {
 struct Generated {
   std::string text = {}, reasoning = {};
   Finish finish = Finish::None;
+  std::string error = {};  ///< why, where finish is Error
 };
 
-/// Runs one request to its end, or until Ctrl-C. Adds to `speeds`.
+/// Runs one request to its end, or until Ctrl-C. Adds to `speeds`. An error in the middle is in the result,
+/// so that the text before it can be finished first.
 Generated generate(Engine& engine, const Tokenizer& tokenizer, SequenceRequest request,
                    const GenerateOptions& options, Speeds& speeds);
 

@@ -37,14 +37,15 @@ int complete(RunState& state, const std::string& prompt) {
     std::fwrite(text.data(), 1, text.size(), stdout);
     std::fflush(stdout);
   };
-  generate(state.engine, state.tokenizer,
-           {.prompt = ids,
-            .n_predict = flags.n_predict,
-            .end_ids = state.tokenizer.end_of_generation(),
-            .sampler = state.sampler},
-           options, state.speeds);
+  const Generated result = generate(state.engine, state.tokenizer,
+                                    {.prompt = ids,
+                                     .n_predict = flags.n_predict,
+                                     .end_ids = state.tokenizer.end_of_generation(),
+                                     .sampler = state.sampler},
+                                    options, state.speeds);
   if (!shown) std::fwrite(prompt.data(), 1, prompt.size(), stdout);
   std::fputc('\n', stdout);
+  if (result.finish == Finish::Error) throw SystemError({.what = result.error});
   if (flags.routing) fmt::print("\n{}", draw_heat_map(probe.stats()));
   return kExitOk;
 }

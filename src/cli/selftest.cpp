@@ -83,12 +83,15 @@ void check_generation(const Model& model, const Tokenizer& tokenizer, const Mode
   request.sampler.temperature = 0;
   engine.submit(std::move(request));
   std::vector<int32_t> ids;
+  std::string error;
   while (!engine.idle()) {
     for (const StepEvent& event : engine.step()) {
       if (event.token >= 0) ids.push_back(event.token);
+      error += event.error;
     }
   }
-  result.add("32 tokens", ids.size() == kTokens, '"' + printable(tokenizer.decode(ids), 60) + '"');
+  result.add("32 tokens", ids.size() == kTokens,
+             error.empty() ? '"' + printable(tokenizer.decode(ids), 60) + '"' : error);
 }
 
 int run(const ModelFlags& flags) {

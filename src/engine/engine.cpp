@@ -169,8 +169,9 @@ void Engine::cancel(SequenceId id) {
   }
 }
 
-void Engine::retire(std::list<Sequence>::iterator sequence) {
-  if (keep_last_) {
+void Engine::retire(std::list<Sequence>::iterator sequence, Finish finish) {
+  // What led to an error may stand in the cache: nothing goes on from there.
+  if (keep_last_ && finish != Finish::Error) {
     drop_kept();
     kept_.splice(kept_.begin(), sequences_, sequence);
     return;
@@ -221,15 +222,21 @@ void Engine::sample_all(TensorView<const float> logits) {
     const std::span rows = std::span(rows_).subspan(begin, std::min(slice, rows_.size() - begin));
     if (begin > 0) logits = forward_.logits(rows);
     for (size_t i = 0; i < rows.size(); ++i) {
-      Sequence& s = *sampled_[begin + i];
-      const int32_t token =
-          s.sampler.sample({logits.row(static_cast<int64_t>(i)), static_cast<size_t>(logits.n_cols())});
-      s.tokens.push_back(token);
-      const auto& ends = s.request.end_ids;
-      const bool stop = std::find(ends.begin(), ends.end(), token) != ends.end();
-      const Finish finish = stop ? Finish::Stop : s.n_token() >= s.max_token ? Finish::Length : Finish::None;
-      events_.push_back({s.id, token, finish});
+      events_.push_back(sample(*sampled_[begin + i],
+                               {logits.row(static_cast<int64_t>(i)), static_cast<size_t>(logits.n_cols())}));
     }
+  }
+}
+
+StepEvent Engine::sample(Sequence& s, std::span<const float> logits) {
+  try {
+    const int32_t token = s.sampler.sample(logits);
+    s.tokens.push_back(token);
+    const auto& ends = s.request.end_ids;
+    const bool stop = std::find(ends.begin(), ends.end(), token) != ends.end();
+    return {s.id, token, stop ? Finish::Stop : s.n_token() >= s.max_token ? Finish::Length : Finish::None};
+  } catch (const Error& e) {
+    return {s.id, -1, Finish::Error, e.what()};
   }
 }
 
@@ -239,8 +246,9 @@ std::span<const StepEvent> Engine::step(ForwardProbe* probe) {
     const auto next = std::next(s);
     const bool nothing_wanted = s->n_token() >= s->max_token;  // asked for 0 tokens
     if (s->cancelled || nothing_wanted) {
-      events_.push_back({s->id, -1, s->cancelled ? Finish::Cancelled : Finish::Length});
-      retire(s);
+      const Finish finish = s->cancelled ? Finish::Cancelled : Finish::Length;
+      events_.push_back({s->id, -1, finish});
+      retire(s, finish);
     }
     s = next;
   }
@@ -248,10 +256,10 @@ std::span<const StepEvent> Engine::step(ForwardProbe* probe) {
   if (batch_.empty()) return events_;
   sample_all(run(probe));
   for (const StepEvent& event : events_) {
-    if (event.finish == Finish::None || event.token < 0) continue;
+    if (event.finish == Finish::None) continue;
     const auto ended = std::find_if(sequences_.begin(), sequences_.end(),
                                     [&](const Sequence& s) { return s.id == event.sequence; });
-    retire(ended);
+    if (ended != sequences_.end()) retire(ended, event.finish);  // else it ended before this pass
   }
   return events_;
 }

@@ -4,6 +4,7 @@
 #include <list>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "engine/sampler/sampler.h"
@@ -30,6 +31,7 @@ struct StepEvent {
   SequenceId sequence = 0;
   int32_t token = -1;  ///< -1 where the sequence ended without one
   Finish finish = Finish::None;
+  std::string error = {};  ///< the line that tells why, where finish is Error
 };
 
 /// Many sequences through one model: schedule() -> forward() -> sample().
@@ -50,6 +52,7 @@ class Engine {
   /// Ends a sequence before the next step.
   void cancel(SequenceId id);
   /// One forward pass over what all sequences need next; the events of this step, valid until the next.
+  /// A sequence for which no token can be chosen ends with Finish::Error, the others go on.
   std::span<const StepEvent> step(ForwardProbe* probe = nullptr);
   bool idle() const { return sequences_.empty(); }
 
@@ -63,7 +66,8 @@ class Engine {
   void schedule();
   TensorView<const float> run(ForwardProbe* probe);
   void sample_all(TensorView<const float> logits);
-  void retire(std::list<Sequence>::iterator sequence);
+  StepEvent sample(Sequence& sequence, std::span<const float> logits);
+  void retire(std::list<Sequence>::iterator sequence, Finish finish);
   void reserve_pages(Sequence& sequence);
   void drop_kept();
 

@@ -18,7 +18,8 @@ enum class Finish : uint8_t {
   None,    ///< it goes on
   Stop,    ///< an end token
   Length,  ///< the wanted number of tokens, or the context is full
-  Cancelled
+  Cancelled,
+  Error  ///< no token could be chosen: a logit that is no number, or every token forbidden
 };
 
 struct SequenceRequest {

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "engine/engine.h"
 
+#include <filesystem>
+#include <fstream>
 #include <gtest/gtest.h>
+#include <limits>
 #include <map>
 
 #include "base/error.h"
@@ -108,6 +111,58 @@ TEST_F(EngineTest, ImpossibleDefaultPoliciesAreRefusedAtOnce) {
   RoutingPolicy policy;
   policy.experts_decode = {{.k = 9}};  // 4 groups of 2 hold 8
   EXPECT_THROW(Engine(*model_, {.default_policy = policy}), Error);
+}
+
+/// The logits of whatever follows `token` become NaN, as damaged weights make them.
+void poison(const std::filesystem::path& file, int32_t token) {
+  const GgufFile gguf(file);
+  const GgufTensor* table = gguf.find_tensor("token_embd.weight");
+  ASSERT_NE(table, nullptr);
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const auto row_bytes = static_cast<uint64_t>(table->shape.n_cols()) * sizeof nan;
+  std::fstream out(file, std::ios::in | std::ios::out | std::ios::binary);
+  out.seekp(static_cast<std::streamoff>(gguf.data_offset() + table->offset +
+                                        static_cast<uint64_t>(token) * row_bytes));
+  out.write(reinterpret_cast<const char*>(&nan), sizeof nan);
+}
+
+TEST_F(EngineTest, AnErrorEndsOneSequenceAndSpoilsNoOther) {
+  constexpr int32_t kPoisoned = 100;
+  SequenceRequest well = greedy({1, 2, 3, 4}, 12), forbidden = greedy({5, 6}, 12),
+                  ill = greedy({7, 8, 9, kPoisoned, 10}, 12);
+  for (int32_t id = 0; id < model_->hparams().n_vocab; ++id)
+    forbidden.sampler.logit_bias.push_back({id, -std::numeric_limits<float>::infinity()});
+  const std::vector<int32_t> expected = alone(well);
+  poison(temp_.path() / "model.gguf", kPoisoned);
+  model_ = std::make_unique<Model>(temp_.path() / "model.gguf");
+  for (const bool keep_last : {false, true}) {
+    Engine engine(*model_, {.n_ctx = 64, .n_parallel = 3, .keep_last = keep_last});
+    std::map<SequenceId, std::string> errors;
+    std::vector<int32_t> tokens;
+    const SequenceId of_ill = engine.submit(ill), of_well = engine.submit(well),
+                     of_forbidden = engine.submit(forbidden);
+    const auto run_all = [&] {
+      while (!engine.idle()) {
+        for (const StepEvent& event : engine.step()) {
+          EXPECT_EQ(event.finish == Finish::Error, !event.error.empty());
+          if (event.finish == Finish::Error) errors[event.sequence] = event.error;
+          if (event.token >= 0) tokens.push_back(event.token);
+        }
+      }
+    };
+    run_all();
+    EXPECT_EQ(tokens, expected);
+    EXPECT_NE(errors[of_ill].find("no number"), std::string::npos) << errors[of_ill];
+    EXPECT_NE(errors[of_forbidden].find("forbidden"), std::string::npos) << errors[of_forbidden];
+    EXPECT_FALSE(errors.contains(of_well));
+    tokens.clear();
+    // A text that begins as the ill one, in pages that were its: nothing of it is left.
+    engine.submit(ill);
+    run_all();
+    engine.submit(greedy({1, 2, 3, 4, 11, 12, 13}, 9));
+    run_all();
+    EXPECT_EQ(tokens, alone(greedy({1, 2, 3, 4, 11, 12, 13}, 9))) << "kept: " << keep_last;
+  }
 }
 
 /// Tokens that a step computed, seen by the router of the first MoE layer.
