@@ -2,7 +2,6 @@
 #include "tokenizer/merger.h"
 
 #include <algorithm>
-#include <functional>
 
 #include "base/error.h"
 
@@ -68,45 +67,34 @@ void Merger::run_short() {
 }
 
 void Merger::run_long() {
-  queue_.clear();
   for (uint32_t at = 0; at < symbols_.size(); ++at) {
     symbols_[at].next = at + 1;
     symbols_[at].prev = at > 0 ? at - 1 : 0;
-    if (at + 1 == symbols_.size()) break;
-    if (const Merge* merge = merges_.find(symbols_[at].id, symbols_[at + 1].id))
-      queue_.push_back(uint64_t{merge->rank} << 32 | at);
+    offer(at);
   }
-  std::make_heap(queue_.begin(), queue_.end(), std::greater<>());
-  while (!queue_.empty()) {
-    std::pop_heap(queue_.begin(), queue_.end(), std::greater<>());
-    const uint64_t best = queue_.back();
-    queue_.pop_back();
-    join(static_cast<uint32_t>(best >> 32), static_cast<uint32_t>(best));
-  }
+  while (!queue_.empty()) join(queue_.pop());
 }
 
 void Merger::offer(uint32_t at) {
   const uint32_t next = symbols_[at].next;
   if (next >= symbols_.size()) return;
   const Merge* merge = merges_.find(symbols_[at].id, symbols_[next].id);
-  if (!merge) return;
-  queue_.push_back(uint64_t{merge->rank} << 32 | at);
-  std::push_heap(queue_.begin(), queue_.end(), std::greater<>());
+  if (merge) queue_.push({merge->rank, at});
 }
 
-/// Joins the symbol at `at` with the one after it, unless an earlier merge changed one of them.
-void Merger::join(uint32_t rank, uint32_t at) {
-  Symbol& left = symbols_[at];
+/// Joins the symbol at the place with the one after it, unless an earlier merge changed one of them.
+void Merger::join(MergeQueue::Entry best) {
+  Symbol& left = symbols_[best.place];
   if (left.id < 0 || left.next >= symbols_.size()) return;
   Symbol& right = symbols_[left.next];
   const Merge* merge = merges_.find(left.id, right.id);
-  if (!merge || merge->rank != rank) return;
+  if (!merge || merge->rank != best.rank) return;
   left.id = merge->merged;
   left.next = right.next;
   right.id = -1;
-  if (left.next < symbols_.size()) symbols_[left.next].prev = at;
-  if (at > 0) offer(left.prev);
-  offer(at);
+  if (left.next < symbols_.size()) symbols_[left.next].prev = best.place;
+  if (best.place > 0) offer(left.prev);
+  offer(best.place);
 }
 
 }  // namespace sw

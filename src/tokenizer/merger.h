@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "tokenizer/merge_queue.h"
 #include "tokenizer/pair_map.h"
 #include "tokenizer/text_table.h"
 
@@ -45,11 +46,11 @@ class Merger {
   void look_right(size_t at);
   void run_long();
   void offer(uint32_t at);
-  void join(uint32_t rank, uint32_t at);
+  void join(MergeQueue::Entry best);
 
   const MergeTable& merges_;
   std::vector<Symbol> symbols_;
-  std::vector<uint64_t> queue_;  // a heap of rank << 32 | place: the least rank first, then the leftmost
+  MergeQueue queue_;
 };
 
 }  // namespace sw

@@ -38,15 +38,16 @@ std::string mark_spaces(std::string_view text, const SpaceRule& rule, bool first
   const bool there = text.starts_with(' ') || text.starts_with(kSpaceMark);
   const bool wanted = rule.prefix == Prefix::Always || (rule.prefix == Prefix::First && first);
   std::string marked;
-  marked.reserve(text.size() + text.size() / 2);
+  const auto n_spaces = static_cast<size_t>(std::ranges::count(text, ' '));
+  marked.reserve(text.size() + (n_spaces + 1) * kSpaceMark.size());
   if (wanted && !(rule.if_missing && there)) marked += kSpaceMark;
-  while (true) {
-    const size_t space = std::min(text.find(' '), text.size());
-    marked += text.substr(0, space);
-    if (space == text.size()) return marked;
-    marked += kSpaceMark;
-    text.remove_prefix(space + 1);
+  for (const char c : text) {
+    if (c == ' ')
+      marked += kSpaceMark;
+    else
+      marked += c;
   }
+  return marked;
 }
 
 std::string unmark_spaces(std::string_view text) {

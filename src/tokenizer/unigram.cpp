@@ -68,7 +68,8 @@ void Unigram::encode_word(std::string_view word, std::vector<Best>& best, std::v
   // Of equal sums the one found first stays: its last token begins first, as in `tokenizers`.
   const auto offer = [&](size_t begin, size_t end, double score, int32_t id) {
     const double sum = best[begin].score + score;
-    if (best[end].begin == SIZE_MAX || sum > best[end].score) best[end] = {sum, begin, id};
+    if (best[end].length == 0 || sum > best[end].score)
+      best[end] = {sum, static_cast<uint32_t>(end - begin), id};
   };
   for (size_t begin = 0; begin < word.size();) {
     const size_t one = character_length(word.substr(begin));
@@ -87,23 +88,22 @@ void Unigram::encode_word(std::string_view word, std::vector<Best>& best, std::v
     begin += one;
   }
 
-  const size_t word_begin = ids.size();
-  // Backwards from the end, then handed out forwards; neighbours without a token fall back as one.
-  std::vector<std::pair<std::string_view, int32_t>> parts;
-  for (size_t end = word.size(); end > 0;) {
-    const auto [score, begin, id] = best[end];
-    const bool joined = id < 0 && !parts.empty() && parts.back().second < 0;
-    if (joined)
-      parts.back().first = word.substr(begin, parts.back().first.size() + end - begin);
-    else
-      parts.emplace_back(word.substr(begin, end - begin), id);
-    end = begin;
+  // Turned round: best[begin] becomes the step that begins there.
+  Best step = best[word.size()];
+  for (size_t begin = word.size(); begin > 0;) {
+    begin -= step.length;
+    std::swap(step, best[begin]);
   }
-  for (auto part = parts.rbegin(); part != parts.rend(); ++part) {
-    if (part->second >= 0)
-      ids.push_back(part->second);
-    else
-      fallback_.append(part->first, word_begin, ids);
+  const size_t word_begin = ids.size();
+  for (size_t begin = 0, end = 0; begin < word.size(); begin = end) {
+    end = begin + best[begin].length;
+    if (best[begin].id >= 0) {
+      ids.push_back(best[begin].id);
+      continue;
+    }
+    // Neighbours without a token fall back as one.
+    while (end < word.size() && best[end].id < 0) end += best[end].length;
+    fallback_.append(word.substr(begin, end - begin), word_begin, ids);
   }
 }
 

@@ -28,8 +28,8 @@ class Unigram : public TextModel {
   /// The best way to spell a word up to some place.
   struct Best {
     double score = 0;
-    size_t begin = SIZE_MAX;  // where its last token begins; SIZE_MAX: no way yet
-    int32_t id = -1;          // -1: a character without a token
+    uint32_t length = 0;  // bytes of its last token; 0: no way yet
+    int32_t id = -1;      // -1: a character without a token
   };
   void encode_word(std::string_view word, std::vector<Best>& best, std::vector<int32_t>& ids) const;
   void add(std::string_view text, int32_t id);
