@@ -14,7 +14,8 @@ struct Template;
 /// (trim_blocks, lstrip_blocks, loop controls, an immutable sandbox, |tojson as json.dumps, raise_exception,
 /// strftime_now, {% generation %}). Immutable: threads may share one.
 ///
-/// Limits: nesting 256, 1,000,000 steps, 8 MiB of output, 48 MiB of values; integers have 64 bits.
+/// Limits: 128 KiB of source, nesting 256, 500,000 steps (some 10 ms), 8 MiB of output, 24 MiB of values;
+/// integers have 64 bits.
 class ChatTemplate {
  public:
   using Json = nlohmann::ordered_json;

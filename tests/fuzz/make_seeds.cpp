@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fmt/core.h>
 #include <iterator>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <string>
 #include <vector>
@@ -25,6 +26,8 @@ namespace sw::fuzz {
 namespace {
 
 namespace fs = std::filesystem;
+
+using Json = nlohmann::ordered_json;
 
 constexpr int kNarrow = 32, kWide = 256;  // the widths of rows: of the old formats' block, of the K formats'
 
@@ -135,8 +138,20 @@ void write_checkpoint_files(const fs::path& folder, const fs::path& checkpoint) 
   }
 }
 
-/// A template, a zero byte, and what it renders: templates of models where they are at hand, and one that
-/// uses much of the language.
+/// The *.jinja of a folder, and those of models.
+std::vector<fs::path> template_files(const fs::path& own) {
+  std::vector<fs::path> folders = {own}, files;
+  if (const auto models = testing::find_data("chat_templates")) folders.push_back(*models);
+  for (const fs::path& folder : folders) {
+    for (const auto& entry : fs::directory_iterator(folder)) {
+      if (entry.path().extension() == ".jinja") files.push_back(entry.path());
+    }
+  }
+  return files;
+}
+
+/// A template, a zero byte, and what it renders: one that uses much of the language, every case of the
+/// language's test, and our own and models' templates (where they are at hand) over all conversations.
 void write_templates(const fs::path& folder) {
   const std::string variables =
       R"({"messages":[{"role":"system","content":"Be kind."},{"role":"user","content":"Hi \u00e9"},)"
@@ -153,11 +168,18 @@ void write_templates(const fs::path& folder) {
       "{{ tools|map(attribute='type')|join(', ') ~ 'a'.replace('a', \"b\") ~ (1 // 2 ** 3) }}\n"
       "{{ [1, 2, 3][::-1]|sort|first }}{{ '%s-%d'|format('x', 3) }}{# note #}{% raw %}{{{% endraw %}";
   write(folder / "much", much + '\0' + variables);
-  const auto templates = testing::find_data("chat_templates");
-  if (!templates) return;
-  for (const auto& entry : fs::directory_iterator(*templates)) {
-    if (entry.path().extension() == ".jinja")
-      write(folder / entry.path().stem(), read_file(entry.path()) + '\0' + variables);
+  const fs::path data = testing::source_dir() / "tests" / "data" / "chat";
+  int n = 0;
+  for (const auto& each : Json::parse(read_file(data / "language.json"))) {
+    const std::string input = each.value("variables", Json::object()).dump();
+    write(folder / fmt::format("language-{}", n++), each.at("template").get<std::string>() + '\0' + input);
+  }
+  const auto conversations = Json::parse(read_file(data / "conversations.json"));
+  for (const fs::path& path : template_files(data / "own")) {
+    n = 0;
+    for (const auto& input : conversations) {
+      write(folder / fmt::format("{}-{}", path.stem().string(), n++), read_file(path) + '\0' + input.dump());
+    }
   }
 }
 

@@ -27,7 +27,11 @@ constexpr bool kSanitized = true;  // its shadow and its quarantine are no memor
 #else
 constexpr bool kSanitized = false;
 #endif
-constexpr double kMaxSeconds = 1.0;
+#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__)
+constexpr double kMaxSeconds = SW_FUZZ_MAX_MS * 1e-3;
+#else
+constexpr double kMaxSeconds = 1.0;  // not built for speed
+#endif
 constexpr long kMaxGrowthKib = 64 << 10;
 
 struct Options {

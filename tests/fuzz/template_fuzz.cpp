@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A chat template and what it renders, with a zero byte between them.
 #include <algorithm>
+#include <cctype>
 #include <nlohmann/json.hpp>
 
 #include "fuzz/edge_values.h"
@@ -133,7 +134,41 @@ constexpr const char* kPieces[] = {"{{",
                                    "raise_exception('no')",
                                    "strftime_now('%Y')",
                                    "'x' * 100000000",
-                                   "2 ** 100000"};
+                                   "2 ** 100000",
+                                   "{% macro m(a) %}",
+                                   "{{ m(m) }}",
+                                   "{% call m() %}",
+                                   "loop.length",
+                                   "loop.nextitem",
+                                   "range(99999)",
+                                   "ns.x",
+                                   "[1:",
+                                   "''",
+                                   "'%s'",
+                                   "0",
+                                   "|tojson(indent=2)",
+                                   "|join(',')",
+                                   "|replace('', 'aa')",
+                                   "|map('upper')",
+                                   "|selectattr('role', 'eq', 'user')",
+                                   "|select",
+                                   "|indent",
+                                   "|batch(2)",
+                                   "|slice(3)",
+                                   "|center(99)",
+                                   "|title",
+                                   "|round(3)",
+                                   "|e",
+                                   "|safe",
+                                   ".split()",
+                                   ".split('a')",
+                                   ".join('ab')",
+                                   "x",
+                                   "\xf0\x9f\x98\x80",
+                                   "\xff",
+                                   "\n",
+                                   "\r\n",
+                                   "\t"};
 
 struct Input {
   std::string source = {}, variables = {};
@@ -145,12 +180,33 @@ Input split(const std::string& input) {
   return {input.substr(0, zero), input.substr(zero + 1)};
 }
 
-/// One to three pieces put in, left out, doubled or moved.
+struct Place {
+  size_t at = 0, n = 0;
+};
+
+/// A whole tag, the first from a random place on; nothing where none follows.
+Place any_tag(const std::string& source, Rng& rng) {
+  const size_t begin = source.find('{', rng.below(source.size() + 1)), end = source.find('}', begin);
+  if (begin == source.npos || end == source.npos) return {};
+  return {begin, std::min(end + 2, source.size()) - begin};
+}
+
+/// A whole name or number, likewise.
+Place any_word(const std::string& source, Rng& rng) {
+  const auto is_word = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; };
+  const auto from = source.begin() + static_cast<long>(rng.below(source.size() + 1));
+  const auto begin = std::find_if(std::find_if_not(from, source.end(), is_word), source.end(), is_word);
+  const auto end = std::find_if_not(begin, source.end(), is_word);
+  return {static_cast<size_t>(begin - source.begin()), static_cast<size_t>(end - begin)};
+}
+
+/// One to three bytes, words, tags or pieces put in, left out, doubled or moved.
 std::string mutate_source(std::string source, Rng& rng) {
   for (uint64_t n = 1 + rng.below(3); n-- > 0;) {
     const size_t at = rng.below(source.size() + 1);
     const size_t length = rng.below(std::min<size_t>(source.size() - at, 40) + 1);
-    switch (rng.below(8)) {
+    const Place tag = any_tag(source, rng), word = any_word(source, rng), other = any_word(source, rng);
+    switch (rng.below(12)) {
       case 0:
         source.erase(at, length);
         break;
@@ -158,10 +214,22 @@ std::string mutate_source(std::string source, Rng& rng) {
         source.insert(rng.below(source.size() + 1), source.substr(at, length));
         break;
       case 2:
-        source.insert(at, repeated(pick(kPieces, rng), pick({2, 10, 255, 256, 257, 20'000}, rng)));
+        source.insert(at, repeated(pick(kPieces, rng), pick({2, 10, 255, 256, 257, 5000}, rng)));
         break;
       case 3:
         source = mutate_bytes(source, rng);
+        break;
+      case 4:
+        source.erase(tag.at, tag.n);
+        break;
+      case 5:
+        source.insert(at, source.substr(tag.at, tag.n));
+        break;
+      case 6:
+        source.replace(word.at, word.n, source.substr(other.at, other.n));
+        break;
+      case 7:
+        source.replace(word.at, word.n, pick(kPieces, rng));
         break;
       default:
         source.replace(at, rng.below(3) == 0 ? length : 0, pick(kPieces, rng));

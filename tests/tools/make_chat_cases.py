@@ -10,8 +10,8 @@ and rewrites there:
   language.json      [{"template", "variables"?, "text" or "raises": true}]: text and raises are filled in
   own/*.jinja        templates of our own; each with own/NAME.expected.json: the texts, by conversation
   conversations.json the conversations, read only: {name: input of the template}
-  expected.json      {template: {conversation: "FNV-1a 64 in hex, length in bytes" or "raises"}} for every
-                     template of SHARED, which are not copied
+  expected.json      {digest of a template: {"from": its file, "texts": {conversation: digest or "raises"}}} for
+                     every template of SHARED, which are not copied; digest: "FNV-1a 64 in hex, length in bytes"
 
 The clock of strftime_now stands at SOURCE_DATE_EPOCH, by default that of the tests. Needs jinja2 3.1.6.
 """
@@ -89,16 +89,14 @@ def digest(text):
 
 
 def shared_templates(shared):
-    """Every template below the shared folder, by the file that holds it."""
-    templates = {path.name: path.read_text() for path in sorted((shared / "chat_templates").glob("*.jinja"))}
-    configs = sorted((shared / "chat_templates").glob("*.json"))
-    configs += sorted((shared / "tokenizers").glob("*-tokenizer_config.json"))
-    configs += [shared / "golden" / name / "tokenizer_config.json" for name in ("bailing_moe_v2", "qwen3_moe")]
-    for path in configs:
-        template = json.loads(path.read_text()).get("chat_template")
+    """Every different template below the shared folder, and the first file that holds it."""
+    paths = sorted((shared / "chat_templates").glob("*.jinja"))
+    templates = {path.read_bytes().decode(): path for path in paths}
+    for path in sorted(shared.rglob("*tokenizer_config.json")):
+        template = json.loads(path.read_bytes()).get("chat_template")
         if template:
-            templates[str(path.relative_to(shared))] = template
-    return templates
+            templates.setdefault(template, path)
+    return {template: str(path.relative_to(shared)) for template, path in templates.items()}
 
 
 def write(path, value, indent=1):
@@ -125,8 +123,11 @@ def main():
         write(path.with_suffix(".expected.json"), texts)
 
     expected = {
-        name: {c: digest(render(env, template, variables)) for c, variables in conversations.items()}
-        for name, template in shared_templates(shared).items()
+        digest(template): {
+            "from": path,
+            "texts": {c: digest(render(env, template, variables)) for c, variables in conversations.items()},
+        }
+        for template, path in shared_templates(shared).items()
     }
     write(data / "expected.json", expected)
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <cmath>
 #include <fmt/core.h>
 #include <limits>
@@ -38,14 +39,16 @@ int64_t integer_power(Runtime& runtime, int64_t base, int64_t exponent) {
   return result;
 }
 
-double float_modulo(double a, double b) {
+/// fmod goes bit by bit through the difference of the exponents.
+double float_modulo(Runtime& runtime, double a, double b) {
+  if (std::isnormal(a) && b != 0) runtime.spend(std::max(std::ilogb(a) - std::ilogb(b), 0));
   const double remainder = std::fmod(a, b);
   if (remainder == 0) return std::copysign(0.0, b);
   return (remainder < 0) != (b < 0) ? remainder + b : remainder;
 }
 
-double float_floor_divide(double a, double b) {
-  const double quotient = (a - float_modulo(a, b)) / b;
+double float_floor_divide(Runtime& runtime, double a, double b) {
+  const double quotient = (a - float_modulo(runtime, a, b)) / b;
   if (quotient == 0) return std::copysign(0.0, a / b);
   const double whole = std::floor(quotient);
   return quotient - whole > 0.5 ? whole + 1 : whole;
@@ -103,9 +106,9 @@ Value of_floats(Runtime& runtime, Arithmetic op, double a, double b) {
     case Arithmetic::Divide:
       return Value::number(a / b);
     case Arithmetic::FloorDivide:
-      return Value::number(float_floor_divide(a, b));
+      return Value::number(float_floor_divide(runtime, a, b));
     case Arithmetic::Modulo:
-      return Value::number(float_modulo(a, b));
+      return Value::number(float_modulo(runtime, a, b));
     case Arithmetic::Power:
       return Value::number(float_power(runtime, a, b));
   }

@@ -30,7 +30,7 @@ Value loop_attribute(Runtime& runtime, LoopState& loop, std::string_view name) {
 /// The attribute that Python's object itself has, Missing where it has none.
 Value own_attribute(Runtime& runtime, const Value& value, std::string_view name) {
   if (value.is(Kind::Namespace)) {
-    const Value* found = value.as_namespace().find(name);
+    const Value* found = value.as_namespace().find(runtime, name);
     return found ? *found : Value();
   }
   if (value.is(Kind::Loop)) {

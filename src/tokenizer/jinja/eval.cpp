@@ -126,6 +126,7 @@ class Evaluated {
     if (arguments.double_star) add_all(in.eval(*arguments.double_star));
   }
   void add(std::string_view name, const Value& value) {
+    runtime_.spend_scan(keywords_.size());
     for (const Keyword& keyword : keywords_) {
       if (keyword.name == name)
         runtime_.fail(fmt::format("got multiple values for keyword argument '{}'", name));

@@ -54,6 +54,7 @@ Flow ForNode::exec(Interpreter& in) const { return in.run_loop(*this, in.eval(*o
 
 Flow Interpreter::run_loop(const ForNode& node, const Value& over, int64_t depth) {
   const Value items = node.test ? Value::generator(runtime_.make(Filtered(*this, node, over))) : over;
+  runtime_.spend(Runtime::kStep);
   LoopState* loop = runtime_.make(LoopState(runtime_, items));
   loop->recursive = node.recursive ? &node : nullptr;
   loop->scope = scope_;

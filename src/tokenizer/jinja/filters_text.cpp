@@ -37,10 +37,7 @@ Value title(Runtime& runtime, const Arguments& a) {
 }
 
 Value trim(Runtime& runtime, const Arguments& a) {
-  const std::string_view text = to_text(runtime, a[0]);
-  const auto chars = optional_text(runtime, a[1]);
-  runtime.spend_bytes(text.size() * (chars ? chars->size() : 1));
-  return Value::text(strip(text, chars), a[0].is_markup());
+  return stripped(runtime, Value::text(to_text(runtime, a[0]), a[0].is_markup()), a[1], Side::Both);
 }
 
 Value string(Runtime& runtime, const Arguments& a) {

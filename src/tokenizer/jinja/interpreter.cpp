@@ -23,11 +23,14 @@ Flow Interpreter::exec(const Block& block) {
 }
 
 Value Interpreter::variable(int name) const {
+  size_t n_seen = 0;
   for (const Scope* scope = scope_; scope; scope = scope->parent) {
+    n_seen += 1 + scope->variables.size();
     for (const Scope::Variable& variable : scope->variables) {
-      if (variable.name == name) return variable.value;
+      if (variable.name == name) return runtime_.spend_scan(n_seen), variable.value;
     }
   }
+  runtime_.spend_scan(n_seen);
   const auto index = static_cast<size_t>(name);
   const Value& value = variables_[index];
   return value.is_missing() ? Value::undefined(Kind::Missing, source_.names[index]) : value;
@@ -38,6 +41,7 @@ void Interpreter::assign(int name, const Value& value) {
     variables_[static_cast<size_t>(name)] = value;
     return;
   }
+  runtime_.spend_scan(scope_->variables.size());
   for (Scope::Variable& variable : scope_->variables) {
     if (variable.name != name) continue;
     variable.value = value;
@@ -127,6 +131,7 @@ void Interpreter::bind(const MacroNode& node, const Arguments& arguments) {
       assign(parameter.name, arguments[i]);
       continue;
     }
+    runtime_.spend_scan(arguments.keywords.size());
     const auto keyword = std::ranges::find(arguments.keywords, parameter.text, &Keyword::name);
     if (keyword != arguments.keywords.end()) {
       used[static_cast<size_t>(keyword - arguments.keywords.begin())] = true;

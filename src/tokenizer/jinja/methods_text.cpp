@@ -23,9 +23,7 @@ Value text_list(Runtime& runtime, const std::vector<std::string_view>& parts, bo
 
 template <Side side>
 Value strip_text(Runtime& runtime, const Arguments& a) {
-  const auto chars = optional_text(runtime, a[1]);
-  runtime.spend_bytes(a[0].as_text().size() * (chars ? chars->size() : 1));
-  return Value::text(strip(a[0].as_text(), chars, side), a[0].is_markup());
+  return stripped(runtime, a[0], a[1], side);
 }
 
 using Split = std::vector<std::string_view> (*)(std::string_view, std::optional<std::string_view>, long);
@@ -267,6 +265,15 @@ constexpr Native kMethods[] = {
 };
 
 }  // namespace
+
+Value stripped(Runtime& runtime, const Value& value, const Value& chars, Side side) {
+  const std::string_view text = value.as_text();
+  const auto wanted = optional_text(runtime, chars);
+  runtime.spend_bytes(text.size() * (wanted ? wanted->size() : 1));
+  const std::string_view rest = strip(text, wanted, side);
+  runtime.spend_letters(text.size() - rest.size());
+  return Value::text(rest, value.is_markup());
+}
 
 Value replaced(Runtime& runtime, std::string_view text, std::string_view from, std::string_view to,
                long n_max, bool markup) {

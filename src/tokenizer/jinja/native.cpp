@@ -29,6 +29,7 @@ class Binder {
   Value call(const Value& self, const Arguments& arguments) {
     if (!self.is_missing()) values_[n_++] = self;
     std::string_view words = native_.parameters;
+    runtime_.spend_scan(kMaxParameters * arguments.keywords.size());
     size_t n_given = 0, n_used = 0;
     for (size_t i = 0; !words.empty(); ++i) {
       bool optional = false;

@@ -6,6 +6,7 @@
 
 #include "tokenizer/jinja/native.h"
 #include "tokenizer/jinja/operations.h"
+#include "tokenizer/jinja/text.h"
 
 namespace sw::jinja {
 
@@ -44,6 +45,8 @@ Value change_letters(Runtime& runtime, const Arguments& a) {
   return runtime.text(change(text), a[0].is_markup());
 }
 
+/// str.strip of text, which stays Markup where it is.
+Value stripped(Runtime& runtime, const Value& text, const Value& chars, Side side);
 /// str.replace, at most `n_max` times where it is not negative.
 Value replaced(Runtime& runtime, std::string_view text, std::string_view from, std::string_view to,
                long n_max, bool markup);

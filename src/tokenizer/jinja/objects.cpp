@@ -5,7 +5,8 @@
 
 namespace sw::jinja {
 
-const Value* Namespace::find(std::string_view name) const {
+const Value* Namespace::find(Runtime& runtime, std::string_view name) const {
+  runtime.spend_scan(attributes.size());
   for (const Attribute& attribute : attributes) {
     if (attribute.name == name) return &attribute.value;
   }
@@ -13,6 +14,7 @@ const Value* Namespace::find(std::string_view name) const {
 }
 
 void Namespace::set(Runtime& runtime, std::string_view name, const Value& value) {
+  runtime.spend_scan(attributes.size());
   for (Attribute& attribute : attributes) {
     if (attribute.name != name) continue;
     attribute.value = value;

@@ -27,6 +27,7 @@ class Growing {
     items_[size_++] = item;
   }
   void clear() { size_ = 0; }
+  size_t size() const { return size_; }
   T* begin() const { return items_.data(); }
   T* end() const { return items_.data() + size_; }
 
@@ -64,7 +65,7 @@ struct Namespace {
   };
   Growing<Attribute> attributes = {};
 
-  const Value* find(std::string_view name) const;
+  const Value* find(Runtime& runtime, std::string_view name) const;
   void set(Runtime& runtime, std::string_view name, const Value& value);
 };
 

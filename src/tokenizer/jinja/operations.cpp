@@ -230,7 +230,7 @@ bool is_hashable(const Value& value) {
 }
 
 const Value* find(Runtime& runtime, const Dict& dict, std::string_view key) {
-  runtime.spend(static_cast<int64_t>(dict.entries.size() / 8));
+  runtime.spend_scan(dict.entries.size());
   for (const DictEntry& entry : dict.entries) {
     if (entry.key.is_str() && entry.key.as_text() == key) return &entry.value;
   }

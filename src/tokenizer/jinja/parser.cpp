@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 
 #include "tokenizer/jinja/expression_parser.h"
+#include "tokenizer/jinja/runtime.h"
 
 namespace sw::jinja {
 namespace {
@@ -253,6 +254,11 @@ Template Parser::run() {
 
 }  // namespace
 
-Template parse(std::string_view source) { return Parser(source).run(); }
+Template parse(std::string_view source) {
+  if (source.size() > kMaxSourceBytes) {
+    fail_at_line(1, fmt::format("the template is too long: more than {} KiB", kMaxSourceBytes >> 10));
+  }
+  return Parser(source).run();
+}
 
 }  // namespace sw::jinja

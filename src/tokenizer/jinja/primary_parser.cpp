@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 #include <fmt/core.h>
+#include <set>
 
 #include "tokenizer/jinja/expression_parser.h"
 
@@ -175,6 +176,7 @@ CallArguments ExpressionParser::call_arguments() {
   const auto ensure = [&](bool holds) {
     if (!holds) stream_.fail("invalid syntax for function call expression");
   };
+  std::set<std::string> names;
   for (bool first = true; !stream_.now().is_operator(")"); first = false) {
     if (!first) stream_.expect_operator(",");
     if (stream_.now().is_operator(")")) break;
@@ -188,8 +190,7 @@ CallArguments ExpressionParser::call_arguments() {
       ensure(!arguments.double_star);
       std::string name = stream_.take().text;
       stream_.take();
-      const auto same = [&](const auto& keyword) { return keyword.first == name; };
-      if (std::ranges::any_of(arguments.keywords, same)) stream_.fail("an argument is given twice: " + name);
+      if (!names.insert(name).second) stream_.fail("an argument is given twice: " + name);
       arguments.keywords.emplace_back(std::move(name), expression());
     } else {
       ensure(!arguments.star && !arguments.double_star && arguments.keywords.empty());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <charconv>
 #include <cmath>
-#include <fmt/core.h>
+#include <fmt/format.h>
 #include <utf8proc.h>
 
 #include "tokenizer/jinja/native.h"
@@ -40,9 +40,11 @@ void append_escaped(char32_t c, std::string& out) {
   if (is_printable(c)) {
     append_utf8(c, out);
   } else if (code < 0x100) {
-    out += fmt::format("\\x{:02x}", code);
+    append_hex("\\x", code, 2, out);
+  } else if (code < 0x10000) {
+    append_hex("\\u", code, 4, out);
   } else {
-    out += code < 0x10000 ? fmt::format("\\u{:04x}", code) : fmt::format("\\U{:08x}", code);
+    append_hex("\\U", code, 8, out);
   }
 }
 
@@ -126,7 +128,7 @@ std::string float_repr(double value) {
 void append_repr(TextBuilder& out, const Value& value) {
   Runtime& runtime = out.runtime();
   const Runtime::Deeper deeper(runtime);
-  runtime.spend(Runtime::kStep / 2);
+  runtime.spend(Runtime::kStep);
   switch (value.kind()) {
     case Kind::Missing:
     case Kind::Undefined:
@@ -136,11 +138,12 @@ void append_repr(TextBuilder& out, const Value& value) {
     case Kind::Bool:
       return out.add(value.as_integer() ? "True" : "False");
     case Kind::Int:
-      return out.add(fmt::format("{}", value.as_integer()));
+      return out.add(fmt::format_int(value.as_integer()).c_str());
     case Kind::Float:
+      runtime.spend(kFloatReprCost);
       return out.add(float_repr(value.as_number()));
     case Kind::Str:
-      runtime.spend(static_cast<int64_t>(value.as_text().size()));
+      runtime.spend_letters(value.as_text().size());
       return out.add(value.is_markup() ? "Markup(" + quoted(value.as_text()) + ")" : quoted(value.as_text()));
     case Kind::List:
       out.add('['), append_items(out, value);

@@ -13,14 +13,17 @@
 
 namespace sw::jinja {
 
+/// Templates of models have 20 KiB at most. What a template of this size costs to parse, and what the steps
+/// cost to take, is a few ten milliseconds on one core: a server renders templates from strangers.
+constexpr size_t kMaxSourceBytes = size_t{128} << 10;
 /// Blocks, brackets and operators inside each other in a template; macros that call each other.
 constexpr int kMaxNesting = 256;
 /// Nodes of the tree and values inside each other at one moment of a rendering, through all its macros.
 constexpr int kMaxEvaluationDepth = 3000;
-constexpr int64_t kMaxSteps = 1'000'000;
+constexpr int64_t kMaxSteps = 500'000;
 constexpr size_t kMaxOutputBytes = size_t{8} << 20;
 /// Everything that one rendering makes.
-constexpr size_t kMaxMemoryBytes = size_t{48} << 20;
+constexpr size_t kMaxMemoryBytes = size_t{24} << 20;
 
 /// What one rendering may use up, and the memory of its values. Every limit that is passed throws sw::Error.
 class Runtime {
@@ -38,9 +41,11 @@ class Runtime {
     if (quarters_left_ < 0) fail_out_of_steps();
   }
   /// For copying or searching `n` bytes.
-  void spend_bytes(size_t n) { spend(static_cast<int64_t>(n / 32)); }
+  void spend_bytes(size_t n) { spend(static_cast<int64_t>(n / 16)); }
   /// For work on each of `n` letters that takes longer.
   void spend_letters(size_t n) { spend(static_cast<int64_t>(2 * n)); }
+  /// For comparing each of `n` names.
+  void spend_scan(size_t n) { spend(static_cast<int64_t>(n / 4)); }
   /// For looking for `wanted` in all of `text`.
   void spend_search(std::string_view text, std::string_view wanted);
 

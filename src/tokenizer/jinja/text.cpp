@@ -38,11 +38,12 @@ size_t text_length(std::string_view text) {
 
 size_t byte_offset(std::string_view text, size_t index) {
   size_t at = 0;
-  while (at < text.size() && index > 0) {
-    do ++at;
-    while (at < text.size() && is_continuation(text[at]));
-    --index;
+  constexpr size_t kBlock = 64;  // counted at once, which the compiler makes vectors of
+  while (index > kBlock && at + kBlock < text.size()) {
+    index -= text_length(text.substr(at, kBlock));
+    at += kBlock;
   }
+  while (at < text.size() && (index > 0 || is_continuation(text[at]))) index -= !is_continuation(text[at++]);
   return at;
 }
 
@@ -66,6 +67,7 @@ bool is_space(char32_t c) {
 std::string_view strip(std::string_view text, std::optional<std::string_view> chars, Side side) {
   const auto goes = [&](size_t begin, size_t end) {
     if (!chars) return is_space(next_code_point(text, begin));
+    if (end - begin == 1) return chars->find(text[begin]) != chars->npos;
     return chars->find(text.substr(begin, end - begin)) != chars->npos;
   };
   size_t begin = 0, end = text.size();
@@ -195,6 +197,11 @@ std::string escape_html(std::string_view text) {
     }
   }
   return out;
+}
+
+void append_hex(std::string_view mark, uint32_t number, int n_digits, std::string& out) {
+  out += mark;
+  for (int i = n_digits - 1; i >= 0; --i) out += "0123456789abcdef"[number >> (4 * i) & 15];
 }
 
 }  // namespace sw::jinja

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -52,5 +53,8 @@ size_t count_replaced(std::string_view text, std::string_view from, long n_max);
 
 /// With & < > " ' as HTML wants them, as markupsafe writes them.
 std::string escape_html(std::string_view text);
+
+/// `mark` ("\\u") and the number's last `n_digits` hexadecimal digits.
+void append_hex(std::string_view mark, uint32_t number, int n_digits, std::string& out);
 
 }  // namespace sw::jinja

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 #include <cmath>
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include "tokenizer/jinja/operations.h"
 #include "tokenizer/jinja/text.h"
@@ -18,9 +18,10 @@ std::string json_number(double value) {
 void append_unicode_escape(uint32_t code, std::string& out) {
   if (code >= 0x10000) {
     code -= 0x10000;
-    out += fmt::format("\\u{:04x}\\u{:04x}", 0xd800 + (code >> 10), 0xdc00 + (code & 0x3ff));
+    append_hex("\\u", 0xd800 + (code >> 10), 4, out);
+    append_hex("\\u", 0xdc00 + (code & 0x3ff), 4, out);
   } else {
-    out += fmt::format("\\u{:04x}", code);
+    append_hex("\\u", code, 4, out);
   }
 }
 
@@ -69,15 +70,16 @@ class JsonWriter {
 
   void write(const Value& value) {
     const Runtime::Deeper deeper(runtime_);
-    runtime_.spend();
+    runtime_.spend(Runtime::kStep);
     switch (value.kind()) {
       case Kind::None:
         return out_.add("null");
       case Kind::Bool:
         return out_.add(value.as_integer() ? "true" : "false");
       case Kind::Int:
-        return out_.add(fmt::format("{}", value.as_integer()));
+        return out_.add(fmt::format_int(value.as_integer()).c_str());
       case Kind::Float:
+        runtime_.spend(kFloatReprCost);
         return out_.add(json_number(value.as_number()));
       case Kind::Str:
         return write_text(value.as_text());
