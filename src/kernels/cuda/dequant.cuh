@@ -11,19 +11,23 @@
 /// one here so that nvcc does not fuse them. Blocks of 34, 18 and 210 bytes begin at even addresses only.
 namespace sw::cuda {
 
-/// Four values at `p`, of which `n` are there; the others are 0.
+/// Whether `p` is a multiple of `n_bytes`.
+__device__ __forceinline__ bool is_aligned(const void* p, size_t n_bytes) {
+  return reinterpret_cast<uintptr_t>(p) % n_bytes == 0;
+}
+
+/// Four values at `p`, of which `n` are there; the others are 0. kAligned: the caller knows that all are
+/// there, at a multiple of their size, and no branch keeps many loads from being on their way at once.
+template <bool kAligned>
 __device__ __forceinline__ float4 load_quad(const float* p, int n) {
-  if (n >= 4 && reinterpret_cast<uintptr_t>(p) % sizeof(float4) == 0) {
-    return *reinterpret_cast<const float4*>(p);
-  }
+  if (kAligned || (n >= 4 && is_aligned(p, sizeof(float4)))) return *reinterpret_cast<const float4*>(p);
   return {n > 0 ? p[0] : 0.0f, n > 1 ? p[1] : 0.0f, n > 2 ? p[2] : 0.0f, n > 3 ? p[3] : 0.0f};
 }
 
 /// The same of 16-bit values, as their bits.
+template <bool kAligned>
 __device__ __forceinline__ ushort4 load_quad(const uint16_t* p, int n) {
-  if (n >= 4 && reinterpret_cast<uintptr_t>(p) % sizeof(ushort4) == 0) {
-    return *reinterpret_cast<const ushort4*>(p);
-  }
+  if (kAligned || (n >= 4 && is_aligned(p, sizeof(ushort4)))) return *reinterpret_cast<const ushort4*>(p);
   const uint16_t zero = 0;
   return {n > 0 ? p[0] : zero, n > 1 ? p[1] : zero, n > 2 ? p[2] : zero, n > 3 ? p[3] : zero};
 }
@@ -71,30 +75,34 @@ struct KScale {
   }
 };
 
-/// quad(row, k, n): the weights k .. k + 3 of a row of n, k a multiple of 4; 0 beyond the row's end.
-/// Declared for every format, defined for those that the GPU reads.
+/// quad<kAligned>(row, k, n): the weights k .. k + 3 of a row of n, k a multiple of 4; 0 beyond the row's
+/// end. kAligned (see load_quad) matters to formats without blocks only. Declared for every format, defined
+/// for those that the GPU reads.
 template <class Format>
 struct Decoder;
 
 template <>
 struct Decoder<F32> {
+  template <bool kAligned>
   static __device__ __forceinline__ float4 quad(const uint8_t* row, int k, int n) {
-    return load_quad(reinterpret_cast<const float*>(row) + k, n - k);
+    return load_quad<kAligned>(reinterpret_cast<const float*>(row) + k, n - k);
   }
 };
 
 template <>
 struct Decoder<F16> {
+  template <bool kAligned>
   static __device__ __forceinline__ float4 quad(const uint8_t* row, int k, int n) {
-    const ushort4 bits = load_quad(reinterpret_cast<const uint16_t*>(row) + k, n - k);
+    const ushort4 bits = load_quad<kAligned>(reinterpret_cast<const uint16_t*>(row) + k, n - k);
     return {half_value(bits.x), half_value(bits.y), half_value(bits.z), half_value(bits.w)};
   }
 };
 
 template <>
 struct Decoder<BF16> {
+  template <bool kAligned>
   static __device__ __forceinline__ float4 quad(const uint8_t* row, int k, int n) {
-    const ushort4 bits = load_quad(reinterpret_cast<const uint16_t*>(row) + k, n - k);
+    const ushort4 bits = load_quad<kAligned>(reinterpret_cast<const uint16_t*>(row) + k, n - k);
     return {value(bits.x), value(bits.y), value(bits.z), value(bits.w)};
   }
   static __device__ __forceinline__ float value(uint16_t bits) {
@@ -104,6 +112,7 @@ struct Decoder<BF16> {
 
 template <>
 struct Decoder<Q8_0> {
+  template <bool kAligned>
   static __device__ __forceinline__ float4 quad(const uint8_t* row, int k, int) {
     const uint8_t* block = row + k / 32 * static_cast<int64_t>(sizeof(Q8_0::Block));
     // Flipping the sign bit makes a signed byte q the unsigned q + 128.
@@ -113,6 +122,7 @@ struct Decoder<Q8_0> {
 
 template <>
 struct Decoder<Q4_0> {
+  template <bool kAligned>
   static __device__ __forceinline__ float4 quad(const uint8_t* row, int k, int) {
     const uint8_t* block = row + k / 32 * static_cast<int64_t>(sizeof(Q4_0::Block));
     const uint32_t q = even_word_at(block + 2 + k % 16) >> k % 32 / 16 * 4;
@@ -122,6 +132,7 @@ struct Decoder<Q4_0> {
 
 template <>
 struct Decoder<Q4_K> {
+  template <bool kAligned>
   static __device__ __forceinline__ float4 quad(const uint8_t* row, int k, int) {
     const uint8_t* block = row + k / 256 * static_cast<int64_t>(sizeof(Q4_K::Block));
     const int j = k % 256 / 32;
@@ -132,6 +143,7 @@ struct Decoder<Q4_K> {
 
 template <>
 struct Decoder<Q5_K> {
+  template <bool kAligned>
   static __device__ __forceinline__ float4 quad(const uint8_t* row, int k, int) {
     const uint8_t* block = row + k / 256 * static_cast<int64_t>(sizeof(Q5_K::Block));
     const int j = k % 256 / 32;
@@ -143,6 +155,7 @@ struct Decoder<Q5_K> {
 
 template <>
 struct Decoder<Q6_K> {
+  template <bool kAligned>
   static __device__ __forceinline__ float4 quad(const uint8_t* row, int k, int) {
     const uint8_t* block = row + k / 256 * static_cast<int64_t>(sizeof(Q6_K::Block));
     const int half = k % 256 / 128, r = k % 128;

@@ -18,7 +18,7 @@ __global__ void embed_kernel(const uint8_t* table, int64_t row_bytes, int n_embd
   const uint8_t* row = table + ids[t] * row_bytes;
   float* out_row = out + t * out_stride;
   for (int k = 4 * static_cast<int>(threadIdx.x); k < n_embd; k += 4 * kEmbedThreads) {
-    const float4 quad = Decoder<Format>::quad(row, k, n_embd);
+    const float4 quad = Decoder<Format>::template quad<false>(row, k, n_embd);
     const float values[4] = {quad.x, quad.y, quad.z, quad.w};
 #pragma unroll
     for (int i = 0; i < 4; ++i) {

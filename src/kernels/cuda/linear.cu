@@ -24,13 +24,14 @@ template <class Format, int kTokens>
 __global__ void __launch_bounds__(kMatvecThreads) matvec_kernel(MatvecArgs a) {
   const int64_t r = matvec_row(blockIdx.x);
   if (r >= a.n_out) return;
-  float sum[kTokens];
-  row_products<Format, kTokens>(a.weights + r * a.row_bytes, a.n_in, a.x, a.x_stride, a.n_token, sum);
+  const uint8_t* rows[] = {a.weights + r * a.row_bytes};
+  float sum[1][kTokens];
+  row_products<Format>(rows, a.n_in, a.x, a.x_stride, a.n_token, sum);
 #pragma unroll
   for (int t = 0; t < kTokens; ++t) {  // lane t writes token t
     if (threadIdx.x % kWarp != t || t >= a.n_token) continue;
     float& out = a.out[t * a.out_stride + r];
-    out = a.add ? out + sum[t] : sum[t];
+    out = a.add ? out + sum[0][t] : sum[0][t];
   }
 }
 

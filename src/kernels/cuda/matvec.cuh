@@ -24,48 +24,66 @@ inline void check_input(const Linear& linear, TensorView<const float> x) {
             (reinterpret_cast<uintptr_t>(x.data()) % 16 == 0 && x.stride() % 4 == 0));
 }
 
-/// x[k .. k + 3]. Where weights are quantised a row is a multiple of 32 (and see check_input).
-template <class Format>
-__device__ __forceinline__ float4 input_quad(const float* x, int k, int n) {
-  if constexpr (Format::kBlockElems > 1) {
-    return *reinterpret_cast<const float4*>(x + k);
-  } else {
-    return load_quad(x + k, n - k);
-  }
-}
-
 /// sum + a . b, f32 from the first to the last.
 __device__ __forceinline__ float add_dot(float sum, float4 a, float4 b) {
   return fmaf(a.w, b.w, fmaf(a.z, b.z, fmaf(a.y, b.y, fmaf(a.x, b.x, sum))));
 }
 
-/// sum[t] = row . x[t] for n_token (1 .. kTokens) inputs `x_stride` apart, in all lanes of the warp; those
-/// beyond n_token repeat the last.
-template <class Format, int kTokens>
-__device__ __forceinline__ void row_products(const uint8_t* row, int n_in, const float* x, int64_t x_stride,
-                                             int n_token, float (&sum)[kTokens]) {
-  const float* inputs[kTokens];
-#pragma unroll
-  for (int t = 0; t < kTokens; ++t) {
-    inputs[t] = x + min(t, n_token - 1) * x_stride;
-    sum[t] = 0.0f;
-  }
+template <class Format, bool kAligned, int kRows, int kTokens>
+__device__ __forceinline__ void add_products(const uint8_t* const (&rows)[kRows], int n_in,
+                                             const float* const (&inputs)[kTokens],
+                                             float (&sum)[kRows][kTokens]) {
 #pragma unroll 4
   for (int k = 4 * static_cast<int>(threadIdx.x % kWarp); k < n_in; k += 4 * kWarp) {
-    const float4 w = Decoder<Format>::quad(row, k, n_in);
+    float4 w[kRows];
 #pragma unroll
-    for (int t = 0; t < kTokens; ++t) sum[t] = add_dot(sum[t], w, input_quad<Format>(inputs[t], k, n_in));
+    for (int r = 0; r < kRows; ++r) w[r] = Decoder<Format>::template quad<kAligned>(rows[r], k, n_in);
+#pragma unroll
+    for (int t = 0; t < kTokens; ++t) {
+      const float4 x = load_quad<kAligned>(inputs[t] + k, n_in - k);
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) sum[r][t] = add_dot(sum[r][t], w[r], x);
+    }
+  }
+}
+
+/// sum[r][t] = rows[r] . x[t] for n_token (1 .. kTokens) inputs `x_stride` apart, in all lanes of the warp;
+/// those beyond n_token repeat the last.
+template <class Format, int kRows, int kTokens>
+__device__ __forceinline__ void row_products(const uint8_t* const (&rows)[kRows], int n_in, const float* x,
+                                             int64_t x_stride, int n_token, float (&sum)[kRows][kTokens]) {
+  const float* inputs[kTokens];
+#pragma unroll
+  for (int t = 0; t < kTokens; ++t) inputs[t] = x + min(t, n_token - 1) * x_stride;
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+#pragma unroll
+    for (int t = 0; t < kTokens; ++t) sum[r][t] = 0.0f;
+  }
+  bool aligned = true;  // where weights are quantised: see check_input
+  if constexpr (Format::kBlockElems == 1) {
+    aligned = n_in % 4 == 0 && x_stride % 4 == 0 && is_aligned(x, sizeof(float4));
+    for (const uint8_t* row : rows) aligned = aligned && is_aligned(row, 4 * sizeof(typename Format::Block));
+  }
+  if (aligned) {
+    add_products<Format, true>(rows, n_in, inputs, sum);
+  } else {
+    add_products<Format, false>(rows, n_in, inputs, sum);
   }
 #pragma unroll
-  for (int t = 0; t < kTokens; ++t) sum[t] = warp_sum(sum[t]);
+  for (int r = 0; r < kRows; ++r) {
+#pragma unroll
+    for (int t = 0; t < kTokens; ++t) sum[r][t] = warp_sum(sum[r][t]);
+  }
 }
 
 /// row . x in all lanes of the warp.
 template <class Format>
 __device__ __forceinline__ float row_product(const uint8_t* row, int n_in, const float* x) {
-  float sum[1];
-  row_products<Format, 1>(row, n_in, x, 0, 1, sum);
-  return sum[0];
+  const uint8_t* rows[] = {row};
+  float sum[1][1];
+  row_products<Format>(rows, n_in, x, 0, 1, sum);
+  return sum[0][0];
 }
 
 /// Gate and up, of one format and shape: [n_ff, n_embd], or stacks of such matrices.
@@ -88,9 +106,10 @@ template <class Format>
 __device__ __forceinline__ void write_gated(const GatePair& pair, int64_t matrix, int64_t r, const float* x,
                                             float* hidden) {
   const int64_t at = (matrix * pair.n_ff + r) * pair.row_bytes;
-  const float gate = row_product<Format>(pair.gate + at, pair.n_embd, x);
-  const float up = row_product<Format>(pair.up + at, pair.n_embd, x);
-  if (threadIdx.x % kWarp == 0) hidden[r] = silu_exact(gate) * up;
+  const uint8_t* rows[] = {pair.gate + at, pair.up + at};
+  float sum[2][1];
+  row_products<Format>(rows, pair.n_embd, x, 0, 1, sum);
+  if (threadIdx.x % kWarp == 0) hidden[r] = silu_exact(sum[0][0]) * sum[1][0];
 }
 
 }  // namespace sw::cuda

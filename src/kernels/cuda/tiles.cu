@@ -55,8 +55,8 @@ struct Loader {
     const float4 zero = {0.0f, 0.0f, 0.0f, 0.0f};
 #pragma unroll
     for (int i = 0; i < kLoads; ++i) {
-      w[i] = w_rows[i] && k < n_in ? Decoder<Format>::quad(w_rows[i], k, n_in) : zero;
-      x[i] = x_rows[i] && k < n_in ? load_quad(x_rows[i] + k, n_in - k) : zero;
+      w[i] = w_rows[i] && k < n_in ? Decoder<Format>::template quad<false>(w_rows[i], k, n_in) : zero;
+      x[i] = x_rows[i] && k < n_in ? load_quad<false>(x_rows[i] + k, n_in - k) : zero;
     }
   }
   __device__ __forceinline__ void store(float4 (*w_tile)[kPitch], float4 (*x_tile)[kPitch]) const {
