@@ -52,7 +52,7 @@ void set_general(GgufWriter& writer, const ArchSpec& arch, const std::string& na
     if (!value) continue;
     if (!(std::abs(*value) <= std::numeric_limits<float>::max())) {
       throw Error({.what = "a sampling setting is out of range",
-                   .where = std::string("generation_config.json, key ") + hf_key,
+                   .where = generation.where(hf_key),
                    .got = fmt::format("{}", *value)});
     }
     writer.set(key, GgufValue::f32(static_cast<float>(*value)));
@@ -87,7 +87,7 @@ Type main_type(const TensorPlan& plan) {
 void refuse_unsupported(const HfConfig& config) {
   if (!config.has("rope_scaling")) return;
   throw Error({.what = "the model's rope scaling is not supported",
-               .where = "config.json, key rope_scaling",
+               .where = config.where("rope_scaling"),
                .expected = "null",
                .hint = "without it the model serves its original context length"});
 }
@@ -147,9 +147,10 @@ ConvertReport convert_hf(const fs::path& hf_dir, const fs::path& out, const Conv
   const HfConfig generation = HfConfig::optional_file(hf_dir / "generation_config.json");
   const Safetensors checkpoint(hf_dir);
   const std::optional<double> tied = config.number("tie_word_embeddings");
+  const PlanOptions plan_options{.out_type = options.out_type,
+                                 .tied = tied ? std::optional(*tied != 0) : std::nullopt};
   const TensorPlan plan =
-      plan_tensors(arch, h, checkpoint,
-                   {.out_type = options.out_type, .tied = tied ? std::optional(*tied != 0) : std::nullopt});
+      naming_file(hf_dir.string(), [&] { return plan_tensors(arch, h, checkpoint, plan_options); });
   const TokenizerSpec tokenizer = read_hf_tokenizer(hf_dir);
   static_cast<void>(
       Tokenizer(tokenizer));  // refuses what contradicts itself, which no reader would take either

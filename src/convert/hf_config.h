@@ -28,12 +28,14 @@ class HfConfig {
   /// The figures of `arch`, defaults filled in.
   HParams hparams(const ArchSpec& arch) const;
 
+  /// Where a key stands, for messages: "FILE, key K".
+  std::string where(std::string_view key) const;
+
  private:
   HfConfig() = default;
   /// Null where absent or null.
   const nlohmann::json* value(std::string_view key) const;
   std::optional<double> lookup(const Key& key) const;
-  std::string where(std::string_view key) const;
 
   std::string file_;
   nlohmann::json object_ = nlohmann::json::object();

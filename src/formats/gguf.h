@@ -88,6 +88,9 @@ class GgufFile {
   /// In the order of the file.
   const std::vector<std::pair<std::string, GgufValue>>& metadata() const { return metadata_; }
   const GgufValue* find(std::string_view key) const;
+  /// Where a key's value stands, for messages: "FILE, offset N, key K". No offset where the file lacks the
+  /// key.
+  std::string place_of(std::string_view key) const;
   /// Throws sw::SystemError where the file was changed since it was opened: what was read may be wrong.
   void check_unchanged() const {
     if (mapping_) mapping_->check_unchanged();
@@ -116,8 +119,7 @@ class GgufFile {
   void read_tensors(ByteReader& reader, uint64_t n_tensors);
   void place_tensors(ByteReader& reader, std::span<const std::byte> bytes);
   void refuse_overlaps(ByteReader& reader) const;
-  [[noreturn]] void refuse(std::string_view key, const GgufValue& value, const char* expected,
-                           std::string got) const;
+  [[noreturn]] void refuse(std::string_view key, const char* expected, std::string got) const;
   template <class T>
   T required(std::optional<T> value, std::string_view key) const;
 

@@ -248,7 +248,7 @@ void GgufFile::read_metadata(ByteReader& reader, uint64_t n_keys) {
 void GgufFile::read_alignment(ByteReader& reader) {
   const GgufValue* value = find(gguf::kAlignmentKey);
   if (!value) return;
-  if (value->type != GgufType::U32) refuse(gguf::kAlignmentKey, *value, "u32", gguf_type_name(value->type));
+  if (value->type != GgufType::U32) refuse(gguf::kAlignmentKey, "u32", gguf_type_name(value->type));
   alignment_ = std::get<uint64_t>(value->data);
   if (!std::has_single_bit(alignment_) || alignment_ < kMinAlignment || alignment_ > kMaxAlignment) {
     reader.fail(value->offset, gguf::kAlignmentKey,

@@ -73,11 +73,16 @@ void GgufFile::set(const std::string& key, GgufValue value) {
   }
 }
 
-void GgufFile::refuse(std::string_view key, const GgufValue& value, const char* expected,
-                      std::string got) const {
-  const std::string place = value.offset ? fmt::format("offset {}", value.offset) : "overridden";
+std::string GgufFile::place_of(std::string_view key) const {
+  const GgufValue* value = find(key);
+  std::string place = name_;
+  if (value) place += value->offset ? fmt::format(", offset {}", value->offset) : ", overridden";
+  return place + ", key " + printable(std::string(key));
+}
+
+void GgufFile::refuse(std::string_view key, const char* expected, std::string got) const {
   throw Error({.what = "a metadata value cannot be used",
-               .where = fmt::format("{}, {}, key {}", name_, place, printable(std::string(key))),
+               .where = place_of(key),
                .expected = expected,
                .got = std::move(got)});
 }
@@ -87,8 +92,8 @@ std::optional<int64_t> GgufFile::get_int(std::string_view key) const {
   if (!value) return std::nullopt;
   if (const auto* i = std::get_if<int64_t>(&value->data)) return *i;
   const auto* u = std::get_if<uint64_t>(&value->data);
-  if (!u) refuse(key, *value, "an integer", describe(*value));
-  if (*u > kMaxInt) refuse(key, *value, kIntRange, std::to_string(*u));
+  if (!u) refuse(key, "an integer", describe(*value));
+  if (*u > kMaxInt) refuse(key, kIntRange, std::to_string(*u));
   return static_cast<int64_t>(*u);
 }
 
@@ -96,7 +101,7 @@ std::optional<double> GgufFile::get_float(std::string_view key) const {
   const GgufValue* value = find(key);
   if (!value) return std::nullopt;
   const auto* f = std::get_if<double>(&value->data);
-  if (!f) refuse(key, *value, "f32 or f64", describe(*value));
+  if (!f) refuse(key, "f32 or f64", describe(*value));
   return *f;
 }
 
@@ -104,7 +109,7 @@ std::optional<bool> GgufFile::get_bool(std::string_view key) const {
   const GgufValue* value = find(key);
   if (!value) return std::nullopt;
   const auto* b = std::get_if<bool>(&value->data);
-  if (!b) refuse(key, *value, "bool", describe(*value));
+  if (!b) refuse(key, "bool", describe(*value));
   return *b;
 }
 
@@ -112,7 +117,7 @@ std::optional<std::string> GgufFile::get_string(std::string_view key) const {
   const GgufValue* value = find(key);
   if (!value) return std::nullopt;
   const auto* s = std::get_if<std::string>(&value->data);
-  if (!s) refuse(key, *value, "string", describe(*value));
+  if (!s) refuse(key, "string", describe(*value));
   return *s;
 }
 
@@ -120,7 +125,7 @@ const std::vector<std::string>* GgufFile::get_strings(std::string_view key) cons
   const GgufValue* value = find(key);
   if (!value) return nullptr;
   const auto* strings = items<std::vector<std::string>>(*value);
-  if (!strings) refuse(key, *value, "array of string", describe(*value));
+  if (!strings) refuse(key, "array of string", describe(*value));
   return strings;
 }
 
@@ -130,10 +135,10 @@ std::optional<std::vector<int64_t>> GgufFile::get_ints(std::string_view key) con
   if (const auto* i = items<std::vector<int64_t>>(*value)) return *i;
   const auto* u = items<std::vector<uint64_t>>(*value);
   if (!u || std::get<GgufArray>(value->data).element == GgufType::Bool) {
-    refuse(key, *value, "array of integers", describe(*value));
+    refuse(key, "array of integers", describe(*value));
   }
   for (const uint64_t item : *u) {
-    if (item > kMaxInt) refuse(key, *value, kIntRange, std::to_string(item));
+    if (item > kMaxInt) refuse(key, kIntRange, std::to_string(item));
   }
   return std::vector<int64_t>(u->begin(), u->end());
 }
@@ -142,15 +147,14 @@ std::optional<std::vector<double>> GgufFile::get_floats(std::string_view key) co
   const GgufValue* value = find(key);
   if (!value) return std::nullopt;
   const auto* floats = items<std::vector<double>>(*value);
-  if (!floats) refuse(key, *value, "array of f32 or f64", describe(*value));
+  if (!floats) refuse(key, "array of f32 or f64", describe(*value));
   return *floats;
 }
 
 template <class T>
 T GgufFile::required(std::optional<T> value, std::string_view key) const {
   if (value) return *std::move(value);
-  throw Error({.what = "a metadata key is missing",
-               .where = fmt::format("{}, key {}", name_, printable(std::string(key)))});
+  throw Error({.what = "a metadata key is missing", .where = place_of(key)});
 }
 
 int64_t GgufFile::require_int(std::string_view key) const { return required(get_int(key), key); }

@@ -21,7 +21,8 @@ class Guard {
  public:
   using Event = typename Json::parse_event_t;
 
-  explicit Guard(const std::string& file_name) : file_name_(file_name), names_(kMaxDepth + 1) {}
+  Guard(const std::string& file_name, uint64_t file_offset)
+      : file_name_(file_name), file_offset_(file_offset), names_(kMaxDepth + 1) {}
 
   bool operator()(int depth, Event event, const Json& parsed) {
     const auto level = static_cast<size_t>(depth);
@@ -46,15 +47,20 @@ class Guard {
     }
     return true;
   }
+  /// Where the text begins in the file, and the last name read: the parser does not tell more.
+  std::string place() const {
+    const std::string begin = fmt::format("{}, JSON at offset {}", file_name_, file_offset_);
+    return last_name_.empty() ? begin : begin + ", at name " + printable(last_name_);
+  }
 
  private:
   [[noreturn]] void fail(Error::Parts parts) const {
-    parts.where = file_name_;
-    if (!last_name_.empty()) parts.where += ", at name " + printable(last_name_);
+    parts.where = place();
     throw Error(std::move(parts));
   }
 
   const std::string& file_name_;
+  uint64_t file_offset_;
   std::string last_name_ = {};
   std::vector<std::vector<std::string>> names_;  // of the objects now open, by depth
 };
@@ -68,7 +74,7 @@ std::string reason(const std::exception& e, std::string_view mark) {
 
 template <class Json>
 Json parse(std::string_view text, const std::string& file_name, uint64_t file_offset) {
-  Guard<Json> guard(file_name);
+  Guard<Json> guard(file_name, file_offset);
   try {
     return Json::parse(text, [&](int depth, typename Json::parse_event_t event, Json& parsed) {
       return guard(depth, event, parsed);
@@ -79,7 +85,7 @@ Json parse(std::string_view text, const std::string& file_name, uint64_t file_of
                  .where = fmt::format("{}, offset {}", file_name, at),
                  .got = reason(e, ": ")});
   } catch (const typename Json::exception& e) {  // a number that no double holds
-    throw Error({.what = "this JSON cannot be read", .where = file_name, .got = reason(e, "] ")});
+    throw Error({.what = "this JSON cannot be read", .where = guard.place(), .got = reason(e, "] ")});
   }
 }
 

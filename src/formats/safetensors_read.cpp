@@ -17,6 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
+constexpr uint64_t kHeaderOffset = 8;              // behind its length
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the format's own limit
 constexpr uint64_t kMaxElements = std::numeric_limits<int64_t>::max();
 
@@ -38,9 +39,9 @@ class HeaderReader {
                    .expected = fmt::format("at most {} bytes", kMaxHeaderBytes),
                    .got = std::to_string(n_bytes)});
     }
-    header_ = parse_json(reader.text(n_bytes, "header"), file_name, sizeof n_bytes);
+    header_ = parse_json(reader.text(n_bytes, "header"), file_name, kHeaderOffset);
     if (!header_.is_object()) {
-      reader.fail(sizeof n_bytes, "header", {.what = "a safetensors header is not a JSON object"});
+      reader.fail(kHeaderOffset, "header", {.what = "a safetensors header is not a JSON object"});
     }
     data_ = reader.take(reader.remaining(), "data");
   }
@@ -58,7 +59,8 @@ class HeaderReader {
 
  private:
   [[noreturn]] void fail(const std::string& tensor, const char* field, Error::Parts parts) const {
-    parts.where = fmt::format("{}, {} of tensor {}", file_name_, field, printable(tensor));
+    parts.where = fmt::format("{}, header at offset {}, {} of tensor {}", file_name_, kHeaderOffset, field,
+                              printable(tensor));
     throw Error(std::move(parts));
   }
 

@@ -111,7 +111,7 @@ void Model::add_tensor(const TensorSpec& spec, int layer) {
     refuse_missing(name);
   }
   const Shape expected = to_shape(tensor_shape(spec, hparams_));
-  const std::string where = file_.name() + ", tensor " + name;
+  const std::string where = file_.name() + ", offset " + std::to_string(t->info_offset) + ", tensor " + name;
   if (t->shape != expected) {
     throw Error({.what = "a tensor has the wrong shape",
                  .where = where,

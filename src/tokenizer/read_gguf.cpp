@@ -12,8 +12,7 @@ namespace {
 
 Error bad(const GgufFile& file, const std::string& key, const std::string& what, const std::string& expected,
           const std::string& got, const std::string& hint = {}) {
-  return Error(
-      {.what = what, .where = file.name() + ", " + key, .expected = expected, .got = got, .hint = hint});
+  return Error({.what = what, .where = file.place_of(key), .expected = expected, .got = got, .hint = hint});
 }
 
 int32_t checked_id(const GgufFile& file, const std::string& key, int64_t id, size_t n_vocab) {

@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 /// A sound checkpoint, on which the input is put for one conversion.
 class Checkpoint {
  public:
-  Checkpoint() { write_tiny_checkpoint(folder(), 32); }
+  Checkpoint() { write_tiny_checkpoint(folder(), 32, 32); }
   fs::path folder() const { return temp_.path() / "hf"; }
   fs::path out() const { return temp_.path() / "out.gguf"; }
 
@@ -77,7 +77,7 @@ int fuzz_one(Bytes input) {
   const Input parts = split({reinterpret_cast<const char*>(input.data()), input.size()});
   const Checkpoint::Replaced replaced(checkpoint.folder() / parts.name, input.subspan(parts.contents_at));
   const auto convert = [&] { convert_hf(checkpoint.folder(), checkpoint.out(), {.out_type = Type::Q8_0}); };
-  if (outcome("", convert) == 0) {
+  if (outcome(checkpoint.folder().string(), convert) == 0) {
     SW_ASSERT(!fs::exists(checkpoint.out()));
     return 0;
   }

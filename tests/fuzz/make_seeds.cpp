@@ -38,19 +38,29 @@ void write(const fs::path& path, const std::string& bytes) {
   file.commit();
 }
 
-/// The tiny model once in every weight format.
+/// The tiny model with rows of `width`, and among its tensors all the weight formats that take such rows: one
+/// file of many formats stays small, and small files are tried more often.
+void write_mixed_model(const fs::path& path, const fs::path& f32, int width) {
+  constexpr const char* kTensors[] = {"attn_qkv", "ffn_gate", "token_embd", "ffn_down", "ffn_up"};
+  QuantizeOptions options;
+  std::set<Type> done;
+  for (const QuantMix& mix : quant_mixes()) {
+    const bool needs_wide = traits(mix.base).block_elems > kNarrow;
+    if (needs_wide != (width == kWide) || !done.insert(mix.base).second) continue;
+    SW_ASSERT(done.size() <= std::size(kTensors));
+    options.tensor_types.push_back({kTensors[done.size() - 1], mix.base});
+  }
+  quantize(f32, path, "Q4_0", options);
+}
+
 void write_models(const fs::path& folder, const fs::path& narrow, const fs::path& wide) {
   const testing::TempDir temp;
-  for (const auto& [checkpoint, width] : {std::pair(narrow, kNarrow), {wide, kWide}}) {
-    const fs::path f32 = temp.path() / (std::to_string(width) + ".gguf");
-    convert_hf(checkpoint, f32, {.out_type = Type::F32, .name = "tiny"});
-    std::set<Type> done;
-    for (const QuantMix& mix : quant_mixes()) {
-      const bool needs_wide = traits(mix.base).block_elems > kNarrow;
-      if (needs_wide != (width == kWide) || !done.insert(mix.base).second) continue;
-      quantize(f32, folder / (std::string("model-") + mix.name + ".gguf"), mix.name);
-    }
-  }
+  const fs::path f32 = temp.path() / "f32.gguf";
+  convert_hf(narrow, f32, {.out_type = Type::F32, .name = "tiny"});
+  write_mixed_model(folder / "narrow.gguf", f32, kNarrow);
+  quantize(f32, folder / "q8_0.gguf", "Q8_0");
+  convert_hf(wide, f32, {.out_type = Type::F32, .name = "tiny"});
+  write_mixed_model(folder / "wide.gguf", f32, kWide);
 }
 
 /// A file with two rows or blocks of every tensor type, in one to four dimensions.
@@ -186,8 +196,8 @@ void write_templates(const fs::path& folder) {
 void make_seeds(const fs::path& folder) {
   const testing::TempDir temp;
   const fs::path narrow = temp.path() / "narrow", wide = temp.path() / "wide";
-  write_tiny_checkpoint(narrow, kNarrow);
-  write_tiny_checkpoint(wide, kWide);
+  write_tiny_checkpoint(narrow, kNarrow, kNarrow);
+  write_tiny_checkpoint(wide, kWide, kNarrow);
   write_gguf(folder / "gguf", narrow, wide);
   write_safetensors(folder / "safetensors");
   write_tokenizers(folder / "tokenizer_json", narrow);
@@ -207,7 +217,7 @@ int main(int argc, char** argv) {
   }
   try {
     if (checkpoint) {
-      sw::fuzz::write_tiny_checkpoint(argv[2], std::stoi(argv[3]));
+      sw::fuzz::write_tiny_checkpoint(argv[2], std::stoi(argv[3]), std::stoi(argv[3]));
     } else {
       sw::fuzz::make_seeds(argv[1]);
     }

@@ -127,17 +127,15 @@ std::string bytes_of(T value) {
 std::string with_length(const std::string& text) { return bytes_of(uint64_t{text.size()}) + text; }
 
 /// Puts `now` in place of part of the header; tensor data stays at its place behind it.
-std::string splice(const std::string& file, const Layout& layout, size_t at, size_t n_bytes,
-                   const std::string& now) {
-  std::string header = file.substr(0, layout.header_end());
-  header.replace(at, n_bytes, now);
-  if (!layout.good()) return header + file.substr(layout.header_end());
+void splice(std::string& file, const Layout& layout, size_t at, size_t n_bytes, const std::string& now) {
   const auto padded = [&](size_t n) {
     return (n + layout.alignment() - 1) / layout.alignment() * layout.alignment();
   };
   const size_t data_at = std::min(padded(layout.header_end()), file.size());
-  header.resize(padded(header.size()), '\0');
-  return header + file.substr(data_at);
+  file.replace(at, n_bytes, now);
+  if (!layout.good()) return;
+  const size_t header_end = layout.header_end() - n_bytes + now.size();
+  file.replace(header_end, data_at - layout.header_end(), padded(header_end) - header_end, '\0');
 }
 
 /// Zero, infinity, not a number, the least and the largest: as f64, its upper half fits f32 alike.
@@ -167,9 +165,11 @@ std::string random_value(Rng& rng) {
   return head + bytes_of(pick(kEdgeNumbers, rng)).substr(0, scalar_bytes(type));
 }
 
-std::string change_field(const std::string& file, const Layout& layout, Rng& rng) {
+void mutate_anywhere(std::string& file, Rng& rng) { file = mutate_bytes(std::move(file), rng); }
+
+void change_field(std::string& file, const Layout& layout, Rng& rng) {
   const Entry& entry = layout.entries()[rng.below(layout.entries().size())];
-  if (entry.fields.empty()) return mutate_bytes(file, rng);
+  if (entry.fields.empty()) return mutate_anywhere(file, rng);
   const Field& field = entry.fields[rng.below(entry.fields.size())];
   const std::string old = file.substr(field.at, field.n_bytes);
   if (field.kind == Field::Kind::Text) {
@@ -191,59 +191,57 @@ std::string change_field(const std::string& file, const Layout& layout, Rng& rng
 }
 
 /// Leaves an entry out or doubles it, mostly with the count that belongs to it.
-std::string drop_or_double(const std::string& file, const Layout& layout, Rng& rng) {
-  if (layout.entries().size() < 2) return mutate_bytes(file, rng);
+void drop_or_double(std::string& file, const Layout& layout, Rng& rng) {
+  if (layout.entries().size() < 2) return mutate_anywhere(file, rng);
   const size_t i = 1 + rng.below(layout.entries().size() - 1);
   const Entry& entry = layout.entries()[i];
   const std::string old = file.substr(entry.begin, entry.end - entry.begin);
   const bool drop = rng.below(2) == 0;
-  std::string out = splice(file, layout, entry.begin, old.size(), drop ? "" : old + old);
-  if (rng.below(8) == 0) return out;
+  splice(file, layout, entry.begin, old.size(), drop ? "" : old + old);
+  if (rng.below(8) == 0) return;
   const size_t count_at = kCountsAt + (i <= layout.n_key() ? 8 : 0);
   uint64_t count = 0;
-  std::memcpy(&count, out.data() + count_at, sizeof count);
+  std::memcpy(&count, file.data() + count_at, sizeof count);
   count += drop ? ~uint64_t{0} : 1;
-  std::memcpy(out.data() + count_at, &count, sizeof count);
-  return out;
+  std::memcpy(file.data() + count_at, &count, sizeof count);
 }
 
-std::string change_value_type(const std::string& file, const Layout& layout, Rng& rng) {
+void change_value_type(std::string& file, const Layout& layout, Rng& rng) {
   const uint64_t n_key = std::min<uint64_t>(layout.n_key(), layout.entries().size() - 1);
-  if (n_key == 0) return mutate_bytes(file, rng);
+  if (n_key == 0) return mutate_anywhere(file, rng);
   const Entry& key = layout.entries()[1 + rng.below(n_key)];
-  if (key.value_at == 0) return mutate_bytes(file, rng);
+  if (key.value_at == 0) return mutate_anywhere(file, rng);
   return splice(file, layout, key.value_at, key.end - key.value_at, random_value(rng));
 }
 
-std::string change_data(std::string file, const Layout& layout, Rng& rng) {
+void change_data(std::string& file, const Layout& layout, Rng& rng) {
   const size_t from = layout.header_end();
-  if (file.size() < from + 16) return mutate_bytes(file, rng);
+  if (file.size() < from + 16) return mutate_anywhere(file, rng);
   const size_t at = from + rng.below(file.size() - from - 8);
   const std::string now =
       rng.below(2) == 0 ? bytes_of(static_cast<float>(edge_float(rng))) : bytes_of(rng.next());
-  return file.replace(at, now.size(), now);
+  file.replace(at, now.size(), now);
 }
 
 }  // namespace
 
-std::string mutate_gguf(const std::string& file, Rng& rng) {
-  std::string out = file;
+std::string mutate_gguf(std::string file, Rng& rng) {
   for (uint64_t n = 1 + rng.below(3); n-- > 0;) {
-    const Layout layout(out);
+    const Layout layout(file);
     const uint64_t kind = rng.below(20);
     if (kind < 12) {
-      out = change_field(out, layout, rng);
+      change_field(file, layout, rng);
     } else if (kind < 14) {
-      out = drop_or_double(out, layout, rng);
+      drop_or_double(file, layout, rng);
     } else if (kind < 17) {
-      out = change_value_type(out, layout, rng);
+      change_value_type(file, layout, rng);
     } else if (kind < 19) {
-      out = change_data(std::move(out), layout, rng);
+      change_data(file, layout, rng);
     } else {
-      out = mutate_bytes(std::move(out), rng);
+      mutate_anywhere(file, rng);
     }
   }
-  return out;
+  return file;
 }
 
 }  // namespace sw::fuzz

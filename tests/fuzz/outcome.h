@@ -15,7 +15,8 @@ namespace sw::fuzz {
   std::abort();
 }
 
-/// What the user sees must be one line of bounded length that names the file.
+/// What the user sees must be one line of bounded length that names the file. The name may have more behind
+/// it that the line must have too, such as ", offset ".
 inline void check_line(std::string_view line, std::string_view file_name) {
   constexpr size_t kMaxLineBytes = 1100;
   const bool sound = !line.empty() && line.size() <= kMaxLineBytes && line.find('\n') == line.npos &&

@@ -1,26 +1,20 @@
 // SPDX-License-Identifier: MIT
 // Runs a fuzz target without libFuzzer: every file of the folders given, then mutations of them in an order
-// that the seed fixes. Holds each input against the limits on time and memory.
+// that the seed fixes. Memory is that of the whole process, over the whole run.
 //   fuzz_X [--mutations N] [--seed S] FOLDER_OR_FILE...
 // An input that ends the process is left in the current folder as crash.bin.
-#include <algorithm>
 #include <csignal>
 #include <cstdlib>
-#include <ctime>
 #include <fcntl.h>
-#include <filesystem>
 #include <sys/resource.h>
 #include <unistd.h>
-#include <vector>
 
-#include "base/file.h"
+#include "fuzz/driver.h"
 #include "fuzz/outcome.h"
 #include "fuzz/target.h"
 
 namespace sw::fuzz {
 namespace {
-
-namespace fs = std::filesystem;
 
 #if defined(__SANITIZE_ADDRESS__)
 constexpr bool kSanitized = true;  // its shadow and its quarantine are no memory of ours
@@ -32,11 +26,10 @@ constexpr double kMaxSeconds = SW_FUZZ_MAX_MS * 1e-3;
 #else
 constexpr double kMaxSeconds = 1.0;  // not built for speed
 #endif
-constexpr long kMaxGrowthKib = 64 << 10;
 
 struct Options {
   uint64_t n_mutation = 0, seed = 1;
-  std::vector<fs::path> paths = {};
+  std::vector<std::filesystem::path> paths = {};
 };
 
 Options parse(int argc, char** argv) {
@@ -53,32 +46,10 @@ Options parse(int argc, char** argv) {
   return options;
 }
 
-/// All files, in the order of their paths.
-std::vector<fs::path> files_of(const std::vector<fs::path>& paths) {
-  std::vector<fs::path> files;
-  for (const fs::path& path : paths) {
-    if (!fs::is_directory(path)) {
-      files.push_back(path);
-      continue;
-    }
-    for (const auto& entry : fs::recursive_directory_iterator(path)) {
-      if (entry.is_regular_file()) files.push_back(entry.path());
-    }
-  }
-  std::sort(files.begin(), files.end());
-  return files;
-}
-
-double processor_seconds() {
-  timespec now = {};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
-}
-
-long peak_kib() {
+uint64_t peak_bytes() {
   rusage usage = {};
   getrusage(RUSAGE_SELF, &usage);
-  return usage.ru_maxrss;
+  return static_cast<uint64_t>(usage.ru_maxrss) << 10;
 }
 
 const std::string* current_input = nullptr;
@@ -95,26 +66,16 @@ class Runner {
   void run(const std::string& input) {
     current_input = &input;
     const double began = processor_seconds();
-    (fuzz_one(std::as_bytes(std::span(input))) == 1 ? n_accepted_ : n_refused_)++;
+    const bool accepted = fuzz_one(std::as_bytes(std::span(input))) == 1;
     const double seconds = processor_seconds() - began;
-    slowest_ = std::max(slowest_, seconds);
-    const long growth = peak_kib() - start_kib_ - static_cast<long>(input.size() >> 10);
-    growth_kib_ = std::max(growth_kib_, growth);
-    if (seconds > kMaxSeconds) give_up("an input took " + std::to_string(seconds) + " s");
-    if (!kSanitized && growth > kMaxGrowthKib) give_up("an input took " + std::to_string(growth) + " KiB");
+    const auto grown_bytes = kSanitized ? std::nullopt : std::optional(peak_bytes() - start_bytes_);
+    tally_.add(accepted, seconds, grown_bytes, input.size());
   }
-  void report() const {
-    std::printf(
-        "%llu passed, 0 failed: %llu accepted, %llu refused; slowest %.0f ms; peak memory +%ld KiB%s\n",
-        n_accepted_ + n_refused_, n_accepted_, n_refused_, slowest_ * 1e3, growth_kib_,
-        kSanitized ? " (with the sanitizer's)" : "");
-  }
+  const Tally& tally() const { return tally_; }
 
  private:
-  const long start_kib_ = peak_kib();
-  unsigned long long n_accepted_ = 0, n_refused_ = 0;
-  double slowest_ = 0;
-  long growth_kib_ = 0;
+  const uint64_t start_bytes_ = peak_bytes();
+  Tally tally_;
 };
 
 }  // namespace
@@ -127,8 +88,7 @@ extern "C" const char* __asan_default_options() { return "abort_on_error=1:handl
 int main(int argc, char** argv) {
   using namespace sw::fuzz;
   const Options options = parse(argc, argv);
-  std::vector<std::string> corpus;
-  for (const fs::path& file : files_of(options.paths)) corpus.push_back(sw::read_file(file));
+  const std::vector<std::string> corpus = read_seeds(options.paths);
   if (corpus.empty()) {
     std::fprintf(stderr, "usage: %s [--mutations N] [--seed S] FOLDER_OR_FILE...\n", argv[0]);
     return 2;
@@ -140,6 +100,6 @@ int main(int argc, char** argv) {
   for (uint64_t i = 0; i < options.n_mutation; ++i) {
     runner.run(mutate(corpus[rng.below(corpus.size())], rng));
   }
-  runner.report();
+  std::printf("%s\n", runner.tally().to_string().c_str());
   return 0;
 }

@@ -9,7 +9,7 @@ namespace sw::fuzz {
 
 int fuzz_one(Bytes input) {
   const std::string name = "fuzz.safetensors";
-  return outcome(name, [&] {
+  return outcome(name + ", ", [&] {
     const Safetensors file(input, name);
     for (const auto& [tensor_name, tensor] : file.tensors()) {
       const auto n = static_cast<size_t>(tensor.shape.n_elements());

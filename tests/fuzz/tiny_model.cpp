@@ -56,12 +56,12 @@ int write_tokenizer(const fs::path& golden, const fs::path& folder) {
   return n_token;
 }
 
-void write_config(const fs::path& golden, const fs::path& folder, int n_embd, int n_vocab) {
+void write_config(const fs::path& golden, const fs::path& folder, int n_embd, int n_ff, int n_vocab) {
   Json config = Json::parse(read_file(golden / "config.json"));
   for (const auto& [key, value] : std::map<std::string, int>{{"hidden_size", n_embd},
-                                                             {"intermediate_size", n_embd},
-                                                             {"moe_intermediate_size", n_embd},
-                                                             {"moe_shared_expert_intermediate_size", n_embd},
+                                                             {"intermediate_size", n_ff},
+                                                             {"moe_intermediate_size", n_ff},
+                                                             {"moe_shared_expert_intermediate_size", n_ff},
                                                              {"num_hidden_layers", kLayers},
                                                              {"num_attention_heads", 2},
                                                              {"num_key_value_heads", 1},
@@ -117,12 +117,12 @@ void write_weights(const fs::path& golden, const fs::path& folder) {
 
 }  // namespace
 
-void write_tiny_checkpoint(const fs::path& folder, int n_embd) {
+void write_tiny_checkpoint(const fs::path& folder, int n_embd, int n_ff) {
   const auto golden = testing::find_data("golden/bailing_moe_v2");
   if (!golden) throw std::runtime_error("no golden/bailing_moe_v2");
   fs::create_directories(folder);
   const int n_vocab = write_tokenizer(*golden, folder);
-  write_config(*golden, folder, n_embd, n_vocab);
+  write_config(*golden, folder, n_embd, n_ff, n_vocab);
   write_weights(*golden, folder);
 }
 

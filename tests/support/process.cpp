@@ -8,8 +8,10 @@
 #include <poll.h>
 #include <stdexcept>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <utility>
 
 namespace sw::testing {
 namespace {
@@ -25,6 +27,10 @@ struct Pipe {
     write = ends[1];
   }
 };
+
+double seconds(const timeval& time) {
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
+}
 
 void limit(int resource, uint64_t most) {
   const rlimit both = {most, most};
@@ -55,6 +61,7 @@ void collect(pid_t child, int out, int err, const ProcessOptions& options, Proce
   bool signal_due = options.signal_after_s > 0;
   pollfd ends[2] = {{out, POLLIN, 0}, {err, POLLIN, 0}};
   std::string* texts[2] = {&result.out, &result.err};
+  bool has_output = false;
   for (int n_open = 2; n_open > 0;) {
     poll(ends, 2, 20);
     if (signal_due && std::chrono::duration<double>(Clock::now() - start).count() > options.signal_after_s) {
@@ -67,6 +74,7 @@ void collect(pid_t child, int out, int err, const ProcessOptions& options, Proce
       const ssize_t n = read(ends[i].fd, buffer, sizeof buffer);
       if (n > 0) {
         texts[i]->append(buffer, static_cast<size_t>(n));
+        if (i == 0 && !std::exchange(has_output, true) && options.at_first_output) options.at_first_output();
       } else {
         close(ends[i].fd);
         ends[i].fd = -1;
@@ -92,7 +100,9 @@ ProcessResult run_switchyard(const std::vector<std::string>& arguments, const Pr
   ProcessResult result;
   collect(child, out.read, err.read, options, result);
   int status = 0;
-  waitpid(child, &status, 0);
+  rusage usage = {};
+  wait4(child, &status, 0, &usage);
+  result.processor_s = seconds(usage.ru_utime) + seconds(usage.ru_stime);
   result.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
   return result;
 }

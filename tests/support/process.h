@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@ namespace sw::testing {
 struct ProcessResult {
   int exit_code = -1;  ///< -signal where a signal ended it
   std::string out = {}, err = {};
+  double processor_s = 0;  ///< the processor's time that it took
 };
 
 struct ProcessOptions {
@@ -17,6 +19,7 @@ struct ProcessOptions {
   std::vector<std::string> environment = {};  ///< "NAME=value", added
   double signal_after_s = 0;                  ///< > 0: send `signal` then
   int signal = 0;
+  std::function<void()> at_first_output = {};  ///< called once, when something has come to its output
   uint64_t max_memory_bytes = 0;  ///< > 0: `ulimit -v`
   uint64_t max_file_bytes = 0;    ///< > 0: `ulimit -f`
 };
