@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -19,8 +20,9 @@ namespace sw::fuzz {
 /// it that the line must have too, such as ", offset ".
 inline void check_line(std::string_view line, std::string_view file_name) {
   constexpr size_t kMaxLineBytes = 1100;
-  const bool sound = !line.empty() && line.size() <= kMaxLineBytes && line.find('\n') == line.npos &&
-                     line.find(file_name) != line.npos;
+  const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
+  const bool sound = !line.empty() && line.size() <= kMaxLineBytes &&
+                     std::ranges::none_of(line, is_control) && line.find(file_name) != line.npos;
   if (!sound) give_up("a bad error line: " + std::string(line));
 }
 

@@ -209,6 +209,16 @@ TEST(Gguf, VersionTwoReadsTheSame) {
   EXPECT_EQ(file.tensors().size(), 3u);
 }
 
+TEST(Gguf, APlaceHasAnOffsetWhereTheFileHasTheKey) {
+  const ByteBuilder builder = testing::sound_gguf();
+  GgufFile file(as_bytes(builder.bytes()), "sound.gguf");
+  const std::string at = std::to_string(builder.bytes().find("f32") + 3);
+  EXPECT_EQ(file.place_of("f32"), "sound.gguf, offset " + at + ", key f32");
+  EXPECT_EQ(file.place_of("none of them"), "sound.gguf, key none of them");
+  file.set("new", GgufValue::u32(1));
+  EXPECT_EQ(file.place_of("new"), "sound.gguf, overridden, key new");
+}
+
 TEST(Gguf, GettersNameKeyOffsetExpectedAndGot) {
   const ByteBuilder builder = testing::sound_gguf();
   const GgufFile file(as_bytes(builder.bytes()), "sound.gguf");
