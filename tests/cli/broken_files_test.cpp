@@ -16,12 +16,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr double kMaxSeconds = 2.0;  // most of it to start with the sanitizer
-#else
-constexpr double kMaxSeconds = 0.2;
-#endif
-
 void expect_refused(const std::vector<std::string>& arguments, const std::string& path,
                     const std::string& says) {
   const ProcessResult result = run_switchyard(arguments);
@@ -31,7 +25,7 @@ void expect_refused(const std::vector<std::string>& arguments, const std::string
   EXPECT_NE(result.err.find(path), std::string::npos) << result.err;
   EXPECT_NE(result.err.find(says), std::string::npos) << "lacks \"" << says << "\": " << result.err;
   EXPECT_EQ(result.out, "");
-  EXPECT_LT(result.processor_s, kMaxSeconds);
+  EXPECT_LT(result.processor_s, kMaxRefusalSeconds);
 }
 
 std::vector<BrokenFile> broken(const std::string& extension) {

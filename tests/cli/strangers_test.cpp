@@ -41,6 +41,7 @@ void expect_refused(const ProcessResult& result, const std::string& file, const 
       << result.err;
   EXPECT_NE(result.err.find(file, line), std::string::npos) << result.err;
   EXPECT_NE(result.err.find(says, line), std::string::npos) << "lacks \"" << says << "\": " << result.err;
+  EXPECT_LT(result.processor_s, kMaxRefusalSeconds);
 }
 
 /// The golden model as GGUF, to be written again with one key changed.

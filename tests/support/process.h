@@ -14,14 +14,21 @@ struct ProcessResult {
   double processor_s = 0;  ///< the processor's time that it took
 };
 
+/// What refusing a bad file may cost of the processor's time; a sanitizer needs most of it to start.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr double kMaxRefusalSeconds = 2.0;
+#else
+constexpr double kMaxRefusalSeconds = 0.2;
+#endif
+
 struct ProcessOptions {
   std::string input = {};                     ///< its standard input
   std::vector<std::string> environment = {};  ///< "NAME=value", added
   double signal_after_s = 0;                  ///< > 0: send `signal` then
   int signal = 0;
   std::function<void()> at_first_output = {};  ///< called once, when something has come to its output
-  uint64_t max_memory_bytes = 0;  ///< > 0: `ulimit -v`
-  uint64_t max_file_bytes = 0;    ///< > 0: `ulimit -f`
+  uint64_t max_memory_bytes = 0;               ///< > 0: `ulimit -v`
+  uint64_t max_file_bytes = 0;                 ///< > 0: `ulimit -f`
 };
 
 /// Runs the built `switchyard` with these arguments and waits for it.

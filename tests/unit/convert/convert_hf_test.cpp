@@ -85,7 +85,7 @@ class ConvertHf : public ::testing::Test {
   ConvertReport convert(const ConvertOptions& options = {}) const {
     return convert_hf(folder_->path(), folder_->out(), options);
   }
-  /// The line with which the conversion refuses; and then it leaves no file behind.
+  /// The line with which the conversion refuses: it names the folder, and leaves no file behind.
   std::string refusal() const {
     try {
       convert();
@@ -93,6 +93,7 @@ class ConvertHf : public ::testing::Test {
       for (const auto& entry : std::filesystem::directory_iterator(folder_->path())) {
         EXPECT_FALSE(entry.path().filename().string().starts_with("out.gguf")) << entry.path();
       }
+      EXPECT_PRED_FORMAT2(::testing::IsSubstring, folder_->path().string(), std::string(e.what()));
       return e.what();
     }
     return "nothing was thrown";
