@@ -104,13 +104,12 @@ int run_chat(RunState& state) {
   for (;;) {
     const LineEditor::Input input = editor.read("> ");
     if (input.end == LineEditor::End::EndOfInput) break;
-    if (input.end == LineEditor::End::Interrupted ||
-        input.text.find_first_not_of(" \t\r\n") == std::string::npos)
-      continue;
+    const size_t begin = input.text.find_first_not_of(" \t\r\n");
+    if (input.end == LineEditor::End::Interrupted || begin == std::string::npos) continue;
     try {
       ChatCommands::Next next = ChatCommands::Next::Answer;
-      if (input.text.starts_with('/')) {
-        next = commands.run(input.text);
+      if (input.text[begin] == '/') {
+        next = commands.run(input.text.substr(begin));
       } else {
         session.add_user(input.text);
       }

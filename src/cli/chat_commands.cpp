@@ -78,10 +78,12 @@ ChatCommands::Next ChatCommands::save(const std::string& file) {
 
 ChatCommands::Next ChatCommands::set(const std::string& name_value) {
   const size_t space = name_value.find(' ');
-  const std::string flag = "--" + name_value.substr(0, space);
+  if (space == std::string::npos) throw Error({.what = "no value to set", .hint = "/set NAME VALUE"});
+  const bool has_dashes = name_value.starts_with("--");
+  const std::string flag = (has_dashes ? "" : "--") + name_value.substr(0, space);
   for (const SamplerSetting& setting : sampler_settings()) {
     if (flag != setting.flag) continue;
-    const std::string text = space == std::string::npos ? "" : name_value.substr(space + 1);
+    const std::string text = name_value.substr(space + 1);
     double value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     if (error != std::errc() || end != text.data() + text.size()) {

@@ -72,7 +72,6 @@ Generated generate(Engine& engine, const Tokenizer& tokenizer, SequenceRequest r
   using Clock = std::chrono::steady_clock;
   Generated result;
   TextStream stream(tokenizer, options, result);
-  speeds.n_prompt += static_cast<int64_t>(request.prompt.size());
   const SequenceId id = engine.submit(std::move(request));
   bool prefill = true;
   while (!engine.idle()) {
@@ -81,6 +80,7 @@ Generated generate(Engine& engine, const Tokenizer& tokenizer, SequenceRequest r
     const std::span<const StepEvent> events = engine.step(options.probe);
     (prefill ? speeds.prefill_s : speeds.decode_s) +=
         std::chrono::duration<double>(Clock::now() - start).count();
+    if (prefill) speeds.n_prompt += engine.n_computed();
     for (const StepEvent& event : events) {
       if (event.finish != Finish::None) result.finish = stream.stopped() ? Finish::Stop : event.finish;
       if (event.finish == Finish::Error) result.error = event.error;

@@ -68,6 +68,8 @@ int run(const RunFlags& flags) {
     log::warn("the context of {} tokens is longer than the model was trained for ({})", engine.n_ctx(),
               model->hparams().n_ctx_train);
   }
+  if (has_prompt && !flags.chat && !flags.system.empty())
+    log::warn("--system acts in a chat only: --chat answers the prompt as one");
   RunState state{flags, *model, tokenizer, engine, flags.sampler.params(model->file(), tokenizer), policy};
   if (flags.ignore_eos) {
     for (const int32_t end : tokenizer.end_of_generation())

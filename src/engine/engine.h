@@ -54,6 +54,8 @@ class Engine {
   /// One forward pass over what all sequences need next; the events of this step, valid until the next.
   /// A sequence for which no token can be chosen ends with Finish::Error, the others go on.
   std::span<const StepEvent> step(ForwardProbe* probe = nullptr);
+  /// Tokens that the last step computed; those of a prompt that were in the cache are not among them.
+  int64_t n_computed() const { return static_cast<int64_t>(batch_.size()); }
   bool idle() const { return sequences_.empty(); }
 
   int64_t n_ctx() const { return n_ctx_; }

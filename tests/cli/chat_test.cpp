@@ -100,6 +100,8 @@ TEST(ChatTerminal, CommandsSetAndRefuse) {
   expect("/regenerate", "there is no answer");
   expect("/nonsense", "unknown command");
   expect("/set temp cold", "no number");
+  expect("/set temp", "/set NAME VALUE");
+  expect(" /set --temp 0", "");
   expect("/set temp -1", "--temp");
   expect("/experts 99", "error: ");
   expect("/grouped perhaps", "on, off or default");

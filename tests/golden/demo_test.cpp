@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The demo's story, judged by the f32 model.
+// The demo's story, here of a fixed length, judged by the f32 model.
 #include <cmath>
 #include <gtest/gtest.h>
 #include <numeric>
@@ -52,9 +52,9 @@ bool repeats_a_span(const std::vector<int32_t>& ids) {
 }
 
 TEST(Demo, TheStoryHoldsTogether) {
-  const testing::ProcessResult r =
-      testing::run_switchyard({"run", "-p", "Once upon a time", "-n", std::to_string(kStoryTokens), "--seed",
-                               "1", "--temp", "0.8", "--top-p", "0.95", "--ignore-eos"});
+  const testing::ProcessResult r = testing::run_switchyard(
+      {"run", "--chat", "-p", "Tell me a story about a fox.", "-n", std::to_string(kStoryTokens), "--seed",
+       "1", "--temp", "0.8", "--top-p", "0.95", "--ignore-eos"});
   ASSERT_EQ(r.exit_code, 0) << r.err;
   const Tokenizer tokenizer =
       Tokenizer::from_gguf(GgufFile(testing::source_dir() / "models" / "fable-ling-Q4_K_M.gguf"));
