@@ -124,6 +124,18 @@ ExprPtr ExpressionParser::postfix(ExprPtr value) {
   }
 }
 
+namespace {
+
+/// What stands between the brackets of "x[]".
+ExprPtr empty_tuple(int line) {
+  auto node = std::make_unique<Display>();
+  node->is_tuple = true;
+  node->line = line;
+  return node;
+}
+
+}  // namespace
+
 ExprPtr ExpressionParser::subscript(ExprPtr value) {
   const Token& open = stream_.take();
   if (open.text == "." && stream_.now().type == TokenType::Name) {
@@ -143,7 +155,6 @@ ExprPtr ExpressionParser::subscript(ExprPtr value) {
   }
   ExprPtr bounds[3] = {};
   size_t n_colons = 0;
-  if (stream_.now().is_operator("]")) stream_.fail_unexpected("an expression");
   while (!stream_.now().is_operator("]")) {
     if (stream_.now().is_operator(":")) {
       if (++n_colons > 2) stream_.fail_unexpected("']'");
@@ -157,7 +168,7 @@ ExprPtr ExpressionParser::subscript(ExprPtr value) {
   if (n_colons == 0) {
     auto node = std::make_unique<Item>();
     node->object = std::move(value);
-    node->key = std::move(bounds[0]);
+    node->key = bounds[0] ? std::move(bounds[0]) : empty_tuple(open.line);
     const auto below = {node->object.get(), node->key.get()};
     return finish(std::move(node), open.line, below);
   }
