@@ -13,7 +13,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr double kMaxSeconds = 1.0;
 constexpr uint64_t kMaxGrownBytes = uint64_t{64} << 20;
 
 }  // namespace
@@ -44,7 +43,7 @@ double processor_seconds() {
 void Tally::add(bool accepted, double seconds, std::optional<uint64_t> grown_bytes, uint64_t input_bytes) {
   (accepted ? n_accepted_ : n_refused_)++;
   slowest_s_ = std::max(slowest_s_, seconds);
-  if (seconds > kMaxSeconds) give_up(fmt::format("an input took {:.1f} s", seconds));
+  if (seconds > max_seconds_) give_up(fmt::format("an input took {:.3f} s", seconds));
   if (!grown_bytes) return;
   const uint64_t beyond_input = *grown_bytes - std::min(*grown_bytes, input_bytes);
   grown_bytes_ = std::max(grown_bytes_.value_or(0), beyond_input);

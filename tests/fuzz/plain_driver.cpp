@@ -75,7 +75,7 @@ class Runner {
 
  private:
   const uint64_t start_bytes_ = peak_bytes();
-  Tally tally_;
+  Tally tally_{kMaxSeconds};
 };
 
 }  // namespace
