@@ -87,6 +87,31 @@ void append_namespace(TextBuilder& out, const Namespace& space) {
   out.add("}>");
 }
 
+/// What holds no other values. Not inlined: append_repr() calls itself thousands of times, and each level
+/// would keep room for the temporaries here.
+[[gnu::noinline]] void append_single(TextBuilder& out, const Value& value) {
+  switch (value.kind()) {
+    case Kind::Undefined:
+      return out.add("Undefined");
+    case Kind::None:
+      return out.add("None");
+    case Kind::Bool:
+      return out.add(value.as_integer() ? "True" : "False");
+    case Kind::Int:
+      return out.add(fmt::format_int(value.as_integer()).c_str());
+    case Kind::Float:
+      out.runtime().spend(kFloatReprCost);
+      return out.add(float_repr(value.as_number()));
+    case Kind::Str:
+      out.runtime().spend_letters(value.as_text().size());
+      return out.add(value.is_markup() ? "Markup(" + quoted(value.as_text()) + ")" : quoted(value.as_text()));
+    case Kind::Range:
+      return append_range(out, value.as_range());
+    default:  // Python shows an address
+      return out.add(fmt::format("<{}>", type_name(value.kind())));
+  }
+}
+
 }  // namespace
 
 std::string quoted(std::string_view text) {
@@ -126,25 +151,9 @@ std::string float_repr(double value) {
 }
 
 void append_repr(TextBuilder& out, const Value& value) {
-  Runtime& runtime = out.runtime();
-  const Runtime::Deeper deeper(runtime);
-  runtime.spend(Runtime::kStep);
+  const Runtime::Deeper deeper(out.runtime());
+  out.runtime().spend(Runtime::kStep);
   switch (value.kind()) {
-    case Kind::Missing:
-    case Kind::Undefined:
-      return out.add("Undefined");
-    case Kind::None:
-      return out.add("None");
-    case Kind::Bool:
-      return out.add(value.as_integer() ? "True" : "False");
-    case Kind::Int:
-      return out.add(fmt::format_int(value.as_integer()).c_str());
-    case Kind::Float:
-      runtime.spend(kFloatReprCost);
-      return out.add(float_repr(value.as_number()));
-    case Kind::Str:
-      runtime.spend_letters(value.as_text().size());
-      return out.add(value.is_markup() ? "Markup(" + quoted(value.as_text()) + ")" : quoted(value.as_text()));
     case Kind::List:
       out.add('['), append_items(out, value);
       return out.add(']');
@@ -159,16 +168,10 @@ void append_repr(TextBuilder& out, const Value& value) {
     case Kind::Items:
       out.add(type_name(value.kind())), out.add("(["), append_entries(out, value);
       return out.add("])");
-    case Kind::Range:
-      return append_range(out, value.as_range());
     case Kind::Namespace:
       return append_namespace(out, value.as_namespace());
-    case Kind::Generator:
-    case Kind::Macro:
-    case Kind::Method:
-    case Kind::Function:
-    case Kind::Loop:  // Python shows an address
-      return out.add(fmt::format("<{}>", type_name(value.kind())));
+    default:
+      append_single(out, value);
   }
 }
 

@@ -72,6 +72,21 @@ class JsonWriter {
     const Runtime::Deeper deeper(runtime_);
     runtime_.spend(Runtime::kStep);
     switch (value.kind()) {
+      case Kind::List:
+      case Kind::Tuple:
+        return write_items('[', value.as_items(), ']', [&](const Value& item) { write(item); });
+      case Kind::Dict:
+        return write_dict(value.as_dict());
+      default:
+        write_single(value);
+    }
+  }
+
+ private:
+  /// What holds no other values. Not inlined: write() calls itself thousands of times, and each level would
+  /// keep room for the temporaries here.
+  [[gnu::noinline]] void write_single(const Value& value) {
+    switch (value.kind()) {
       case Kind::None:
         return out_.add("null");
       case Kind::Bool:
@@ -83,17 +98,11 @@ class JsonWriter {
         return out_.add(json_number(value.as_number()));
       case Kind::Str:
         return write_text(value.as_text());
-      case Kind::List:
-      case Kind::Tuple:
-        return write_items('[', value.as_items(), ']', [&](const Value& item) { write(item); });
-      case Kind::Dict:
-        return write_dict(value.as_dict());
       default:
         runtime_.fail(fmt::format("Object of type {} is not JSON serializable", type_name(value.kind())));
     }
   }
 
- private:
   void write_text(std::string_view text) {
     runtime_.spend(static_cast<int64_t>(text.size()));
     out_.add(json_text(text, style_.ensure_ascii));
