@@ -14,7 +14,7 @@ struct Template;
 /// (trim_blocks, lstrip_blocks, loop controls, an immutable sandbox, |tojson as json.dumps, raise_exception,
 /// strftime_now, {% generation %}). Immutable: threads may share one.
 ///
-/// Limits: 128 KiB of source, nesting 256, 500,000 steps (some 10 ms), 8 MiB of output, 24 MiB of values;
+/// Limits: 128 KiB of source, nesting 256, 1,000,000 steps (some 20 ms), 8 MiB of output, 24 MiB of values;
 /// integers have 64 bits.
 class ChatTemplate {
  public:

@@ -20,7 +20,7 @@ constexpr size_t kMaxSourceBytes = size_t{128} << 10;
 constexpr int kMaxNesting = 256;
 /// Nodes of the tree and values inside each other at one moment of a rendering, through all its macros.
 constexpr int kMaxEvaluationDepth = 3000;
-constexpr int64_t kMaxSteps = 500'000;
+constexpr int64_t kMaxSteps = 1'000'000;
 constexpr size_t kMaxOutputBytes = size_t{8} << 20;
 /// Everything that one rendering makes.
 constexpr size_t kMaxMemoryBytes = size_t{24} << 20;
