@@ -1,93 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Ling against the outputs of its original Python: converted, traced and decoded greedily.
-#include <algorithm>
-#include <cmath>
 #include <gtest/gtest.h>
 
-#include "convert/convert_hf.h"
-#include "engine/engine.h"
-#include "eval/trace.h"
-#include "formats/safetensors.h"
-#include "support/test_data.h"
+#include "golden/ling_golden.h"
 
 namespace sw {
 namespace {
-
-constexpr int64_t kAll = 512;
-
-/// A golden model converted to f32, and what it should give.
-struct Golden {
-  explicit Golden(const std::filesystem::path& folder) : expected(folder / "golden.safetensors") {
-    convert_hf(folder, temp.path() / "model.gguf", {.out_type = Type::F32});
-    model = std::make_unique<Model>(temp.path() / "model.gguf");
-  }
-  std::vector<int32_t> ints(const std::string& name) const {
-    return Safetensors::to_i32(expected.require(name));
-  }
-  std::vector<float> floats(const std::string& name) const {
-    return Safetensors::to_f32(expected.require(name));
-  }
-
-  testing::TempDir temp;
-  Safetensors expected;
-  std::unique_ptr<Model> model;
-};
-
-Safetensors trace(const Golden& golden, const std::string& sequence, const ForwardOptions& options) {
-  PolicyTable policies(golden.model->moe_layers(), golden.model->hparams().n_layer,
-                       experts_needed(*golden.model, {}), 1);
-  Forward forward(*golden.model, policies, options);
-  const std::filesystem::path out = golden.temp.path() / "trace.safetensors";
-  write_trace(forward, *golden.model, golden.ints(sequence + ".ids"), {.hidden = true}, out);
-  return Safetensors(out);
-}
-
-void expect_near(const std::vector<float>& got, const std::vector<float>& expected, float absolute,
-                 float relative, const std::string& name) {
-  ASSERT_EQ(got.size(), expected.size()) << name;
-  float worst = 0;
-  for (size_t i = 0; i < got.size(); ++i) {
-    worst = std::max(worst, std::abs(got[i] - expected[i]) - relative * std::abs(expected[i]));
-  }
-  EXPECT_LE(worst, absolute) << name;
-}
-
-void expect_same_experts(std::vector<int32_t> got, std::vector<int32_t> expected, size_t k,
-                         const std::string& name) {
-  ASSERT_EQ(got.size(), expected.size()) << name;
-  for (size_t row = 0; row < got.size(); row += k) {
-    std::sort(&got[row], &got[row] + k);
-    std::sort(&expected[row], &expected[row] + k);
-  }
-  EXPECT_EQ(got, expected) << name;
-}
-
-/// Every key of the golden sequence against the trace.
-void expect_golden(const Golden& golden, const std::string& sequence, const ForwardOptions& options) {
-  const Safetensors got = trace(golden, sequence, options);
-  const float scale = golden.model->hparams().moe.weights_scale;
-  int n_compared = 0;
-  for (const auto& [name, tensor] : golden.expected.tensors()) {
-    if (!name.starts_with(sequence + ".") || name.ends_with(".ids") ||
-        name.find(".mtp.") != std::string::npos)
-      continue;
-    const std::string key = name.substr(sequence.size() + 1);
-    const StTensor& ours = got.require(key);
-    EXPECT_EQ(ours.shape, tensor.shape) << name;
-    ++n_compared;
-    if (key.ends_with("topk_ids")) {
-      expect_same_experts(Safetensors::to_i32(ours), Safetensors::to_i32(tensor),
-                          static_cast<size_t>(tensor.shape[1]), name);
-    } else if (key.ends_with("topk_weights")) {
-      expect_near(Safetensors::to_f32(ours), Safetensors::to_f32(tensor), 1e-5f * scale, 0, name);
-    } else if (key == "logits") {
-      expect_near(Safetensors::to_f32(ours), Safetensors::to_f32(tensor), 1e-4f, 0, name);
-    } else {
-      expect_near(Safetensors::to_f32(ours), Safetensors::to_f32(tensor), 2e-4f, 1e-5f, name);
-    }
-  }
-  EXPECT_GE(n_compared, 11);
-}
 
 class LingGolden : public ::testing::TestWithParam<const char*> {};
 
@@ -121,17 +39,7 @@ TEST_P(LingGolden, AnyUbatchAndThreadsGiveTheSameBits) {
 TEST_P(LingGolden, GreedyIdsEqualThePython) {
   SW_DATA_OR_SKIP(folder, std::string("golden/") + GetParam());
   const Golden golden(folder);
-  Engine engine(*golden.model, {.forward = {.n_thread = 2}, .cache_type = Type::F32});
-  const std::vector<int32_t> expected = golden.ints("greedy.ids");
-  SequenceRequest request{.prompt = golden.ints("greedy.prompt"),
-                          .n_predict = static_cast<int64_t>(expected.size())};
-  request.sampler.temperature = 0;
-  engine.submit(std::move(request));
-  std::vector<int32_t> got;
-  while (!engine.idle()) {
-    for (const StepEvent& event : engine.step()) got.push_back(event.token);
-  }
-  EXPECT_EQ(got, expected);
+  EXPECT_EQ(greedy(golden, {.n_thread = 2}), golden.ints("greedy.ids"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, LingGolden,

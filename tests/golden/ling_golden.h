@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+// Ling against the outputs of its original Python: what the tests of each device share.
+#include <algorithm>
+#include <cmath>
+#include <gtest/gtest.h>
+#include <memory>
+
+#include "convert/convert_hf.h"
+#include "engine/engine.h"
+#include "eval/trace.h"
+#include "formats/safetensors.h"
+#include "support/test_data.h"
+
+namespace sw {
+
+inline constexpr int64_t kAll = 512;
+
+/// A golden model converted to f32, and what it should give.
+struct Golden {
+  explicit Golden(const std::filesystem::path& folder) : expected(folder / "golden.safetensors") {
+    convert_hf(folder, temp.path() / "model.gguf", {.out_type = Type::F32});
+    model = std::make_unique<Model>(temp.path() / "model.gguf");
+  }
+  std::vector<int32_t> ints(const std::string& name) const {
+    return Safetensors::to_i32(expected.require(name));
+  }
+  std::vector<float> floats(const std::string& name) const {
+    return Safetensors::to_f32(expected.require(name));
+  }
+
+  testing::TempDir temp;
+  Safetensors expected;
+  std::unique_ptr<Model> model;
+};
+
+inline Safetensors trace(const Golden& golden, const std::string& sequence, const ForwardOptions& options) {
+  PolicyTable policies(golden.model->moe_layers(), golden.model->hparams().n_layer,
+                       experts_needed(*golden.model, {}), 1);
+  Forward forward(*golden.model, policies, options);
+  const std::filesystem::path out = golden.temp.path() / "trace.safetensors";
+  write_trace(forward, *golden.model, golden.ints(sequence + ".ids"), {.hidden = true}, out);
+  return Safetensors(out);
+}
+
+inline void expect_near(const std::vector<float>& got, const std::vector<float>& expected, float absolute,
+                        float relative, const std::string& name) {
+  ASSERT_EQ(got.size(), expected.size()) << name;
+  float worst = 0;
+  for (size_t i = 0; i < got.size(); ++i) {
+    worst = std::max(worst, std::abs(got[i] - expected[i]) - relative * std::abs(expected[i]));
+  }
+  EXPECT_LE(worst, absolute) << name;
+}
+
+inline void expect_same_experts(std::vector<int32_t> got, std::vector<int32_t> expected, size_t k,
+                                const std::string& name) {
+  ASSERT_EQ(got.size(), expected.size()) << name;
+  for (size_t row = 0; row < got.size(); row += k) {
+    std::sort(&got[row], &got[row] + k);
+    std::sort(&expected[row], &expected[row] + k);
+  }
+  EXPECT_EQ(got, expected) << name;
+}
+
+/// How far a device may be from the Python. Ids are equal in any case.
+struct Tolerance {
+  float logits = 1e-4f;
+  float weights = 1e-5f;  ///< times the router's scale
+  float states = 2e-4f;   ///< hidden states and router logits, beside 1e-5 of the value
+};
+
+/// Every key of the golden sequence against the trace.
+inline void expect_golden(const Golden& golden, const std::string& sequence, const ForwardOptions& options,
+                          const Tolerance& tolerance = {}) {
+  const Safetensors got = trace(golden, sequence, options);
+  const float scale = golden.model->hparams().moe.weights_scale;
+  int n_compared = 0;
+  for (const auto& [name, tensor] : golden.expected.tensors()) {
+    if (!name.starts_with(sequence + ".") || name.ends_with(".ids") ||
+        name.find(".mtp.") != std::string::npos)
+      continue;
+    const std::string key = name.substr(sequence.size() + 1);
+    const StTensor& ours = got.require(key);
+    EXPECT_EQ(ours.shape, tensor.shape) << name;
+    ++n_compared;
+    if (key.ends_with("topk_ids")) {
+      expect_same_experts(Safetensors::to_i32(ours), Safetensors::to_i32(tensor),
+                          static_cast<size_t>(tensor.shape[1]), name);
+    } else if (key.ends_with("topk_weights")) {
+      expect_near(Safetensors::to_f32(ours), Safetensors::to_f32(tensor), tolerance.weights * scale, 0, name);
+    } else if (key == "logits") {
+      expect_near(Safetensors::to_f32(ours), Safetensors::to_f32(tensor), tolerance.logits, 0, name);
+    } else {
+      expect_near(Safetensors::to_f32(ours), Safetensors::to_f32(tensor), tolerance.states, 1e-5f, name);
+    }
+  }
+  EXPECT_GE(n_compared, 11);
+}
+
+/// What the model goes on with at temperature 0, as many tokens as the Python did.
+inline std::vector<int32_t> greedy(const Golden& golden, const ForwardOptions& options) {
+  Engine engine(*golden.model, {.forward = options, .cache_type = Type::F32});
+  SequenceRequest request{.prompt = golden.ints("greedy.prompt"),
+                          .n_predict = std::ssize(golden.ints("greedy.ids"))};
+  request.sampler.temperature = 0;
+  engine.submit(std::move(request));
+  std::vector<int32_t> got;
+  while (!engine.idle()) {
+    for (const StepEvent& event : engine.step()) got.push_back(event.token);
+  }
+  return got;
+}
+
+}  // namespace sw
