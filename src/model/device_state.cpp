@@ -78,30 +78,27 @@ void DeviceState::carve_all() {
   mask_memory_ = carve<uint32_t>(static_cast<int64_t>(policies_->masks().size()));
 }
 
-void DeviceState::take(const BatchLimits& limits, const PolicyTable& policies, bool plan_only) {
+void DeviceState::take(const BatchLimits& limits, const PolicyTable& policies, bool plan_only, Backend* gpu) {
   limits_ = limits;
   policies_ = &policies;
   if (!needs.used) return;
   carve_all();
   if (plan_only) return;
-  buffer_ = Buffer(used_, backend_);
-  base_ = buffer_.data();
+  if (backend_.host_visible() && gpu) {
+    pinned_ = PinnedBuffer(used_, *gpu);
+    base_ = pinned_.data();
+  } else {
+    buffer_ = Buffer(used_, backend_);
+    base_ = buffer_.data();
+  }
   carve_all();
   if (backend_.host_visible()) return;
   policy_rows_ = {.rows = policy_memory_,
                   .masks = mask_memory_,
                   .n_moe_layer = policies.n_moe_layer(),
                   .n_mask_words = static_cast<int>(policies.n_mask_words())};
-  staging_.resize(batch_bytes(limits.n_token, limits.n_seq));
-  row_staging_.resize(static_cast<size_t>(limits.n_logit_row));
-  backend_.pin(staging_.data(), staging_.size());
-  backend_.pin(reinterpret_cast<std::byte*>(row_staging_.data()), limits.n_logit_row * sizeof(int32_t));
-}
-
-DeviceState::~DeviceState() {
-  if (staging_.empty()) return;
-  backend_.unpin(staging_.data());
-  backend_.unpin(reinterpret_cast<std::byte*>(row_staging_.data()));
+  staging_ = PinnedBuffer(batch_bytes(limits.n_token, limits.n_seq), backend_);
+  row_staging_ = PinnedBuffer(static_cast<size_t>(limits.n_logit_row) * sizeof(int32_t), backend_);
 }
 
 void DeviceState::stage(const TokenBatch& host, std::span<const int64_t> n_page) {
@@ -143,7 +140,7 @@ void DeviceState::stage_rows(std::span<const int32_t> rows) {
     rows_ = rows;
     return;
   }
-  std::copy(rows.begin(), rows.end(), row_staging_.begin());
+  std::copy(rows.begin(), rows.end(), row_staging_.as<int32_t>());
   rows_ = {row_memory_, rows.size()};
 }
 

@@ -6,6 +6,7 @@
 #include "base/thread_pool.h"
 #include "kernels/backend.h"
 #include "kernels/ops.h"
+#include "model/pinned.h"
 #include "router/policy_table.h"
 #include "tensor/buffer.h"
 
@@ -32,13 +33,12 @@ class DeviceState {
   };
 
   DeviceState(Backend& backend, int slot) : backend_(backend), slot_(slot) {}
-  ~DeviceState();
   DeviceState(const DeviceState&) = delete;
   DeviceState& operator=(const DeviceState&) = delete;
 
   Needs needs = {};
-  /// Takes the memory, or only counts it.
-  void take(const BatchLimits& limits, const PolicyTable& policies, bool plan_only);
+  /// Takes the memory, or only counts it. `gpu`, where there is one, copies from and to the processor's.
+  void take(const BatchLimits& limits, const PolicyTable& policies, bool plan_only, Backend* gpu);
   size_t buffer_bytes() const { return used_; }
 
   Backend& backend() const { return backend_; }
@@ -86,9 +86,10 @@ class DeviceState {
   const PolicyTable* policies_ = nullptr;
   uint64_t policy_version_ = 0;
   Buffer buffer_ = {};
-  std::vector<std::byte> staging_ = {};  // the batch as it is copied; pinned
+  PinnedBuffer pinned_ = {};   // instead of buffer_, where a GPU reads and writes the processor's memory
+  PinnedBuffer staging_ = {};  // the batch as it is copied
   size_t staged_bytes_ = 0;
-  std::vector<int32_t> row_staging_ = {};
+  PinnedBuffer row_staging_ = {};
   std::byte* base_ = nullptr;  // null while only counting
   size_t used_ = 0;
 

@@ -137,7 +137,10 @@ void Forward::take_buffers(const PolicyTable& policies) {
       .n_rot_pair = h.rope.n_rot / 2,
       .n_router = model_.moe_layers().empty() ? 0 : model_.moe_layers()[0].router.n_logits(),
       .n_slot = n_slot_};
-  for (State& s : states_) s.take(limits, policies, options_.plan_only);
+  const auto gpu = std::find_if(devices().begin(), devices().end(), [](const auto& d) { return d->queue(); });
+  for (State& s : states_) {
+    s.take(limits, policies, options_.plan_only, gpu == devices().end() ? nullptr : gpu->get());
+  }
   if (options_.plan_only) return;
   for (Layer& layer : layers_) {
     if (layer.route) layer.route->op.desc.rows = state(layer.route->slot).policy_rows();
@@ -151,9 +154,11 @@ void Forward::take_buffers(const PolicyTable& policies) {
   n_page_.reserve(static_cast<size_t>(limits.n_seq));
   const State& head = state(head_.slot);
   if (head.backend().host_visible()) return;
-  host_logits_.resize(static_cast<size_t>(limits.n_logit_row * limits.n_vocab));
-  host_final_norm_.resize(static_cast<size_t>(limits.n_logit_row * limits.n_embd));
-  head.backend().pin(reinterpret_cast<std::byte*>(host_logits_.data()), host_logits_.size() * sizeof(float));
+  const auto bytes = [&](int64_t n_col) {
+    return static_cast<size_t>(limits.n_logit_row * n_col) * sizeof(float);
+  };
+  host_logits_ = PinnedBuffer(bytes(limits.n_vocab), head.backend());
+  host_final_norm_ = PinnedBuffer(bytes(limits.n_embd), head.backend());
 }
 
 }  // namespace sw

@@ -154,7 +154,7 @@ class Forward {
   uint64_t n_hand_over_ = 0;
 
   // What the processor sees of other devices.
-  std::vector<float> host_logits_, host_final_norm_;
+  PinnedBuffer host_logits_, host_final_norm_;
   std::vector<float> seen_floats_;
   std::vector<int32_t> seen_ints_;
 

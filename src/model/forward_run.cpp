@@ -255,7 +255,7 @@ TensorView<const float> Forward::host_logits(int64_t n_row) {
   State& at = state(head_.slot);
   if (at.backend().host_visible()) return at.logits.rows(0, n_row);
   at.backend().wait();
-  return TensorView<const float>(host_logits_.data(), n_row, at.logits.n_cols());
+  return TensorView<const float>(host_logits_.as<float>(), n_row, at.logits.n_cols());
 }
 
 TensorView<const float> Forward::logits(std::span<const int32_t> rows) {
@@ -313,9 +313,9 @@ TensorView<const float> Forward::final_norm() {
   State& at = state(head_.slot);
   if (at.backend().host_visible()) return at.final_norm;
   at.backend().copy_out(host_final_norm_.data(), reinterpret_cast<const std::byte*>(at.final_norm.data()),
-                        host_final_norm_.size() * sizeof(float));
+                        static_cast<size_t>(options_.n_logit_row * at.final_norm.n_cols()) * sizeof(float));
   at.backend().wait();
-  return TensorView<const float>(host_final_norm_.data(), options_.n_logit_row, at.final_norm.n_cols());
+  return TensorView<const float>(host_final_norm_.as<float>(), options_.n_logit_row, at.final_norm.n_cols());
 }
 
 }  // namespace sw

@@ -10,17 +10,19 @@
 namespace sw {
 namespace {
 
-constexpr size_t kAlignment = 256;
+constexpr size_t kAlignment = 256, kPage = 4096;
 constexpr size_t kWorthAsking = size_t{16} << 20;
 
 class CpuMemory : public DeviceMemory {
  public:
   Device device() const override { return {}; }
   std::byte* allocate(size_t size_bytes) override {
-    const size_t rounded = (size_bytes + kAlignment - 1) / kAlignment * kAlignment;
+    // Whole pages for all but small change: memory that is pinned for a GPU must share none with others.
+    const size_t alignment = size_bytes < kPage ? kAlignment : kPage;
+    const size_t rounded = (size_bytes + alignment - 1) / alignment * alignment;
     // The system promises more than it has, and ends the program when the promise is called in.
     const bool too_much = size_bytes >= kWorthAsking && size_bytes > available_memory_bytes();
-    void* p = too_much || rounded < size_bytes ? nullptr : std::aligned_alloc(kAlignment, rounded);
+    void* p = too_much || rounded < size_bytes ? nullptr : std::aligned_alloc(alignment, rounded);
     if (!p) refuse_memory(size_bytes, "", "a smaller context (-c) or u-batch (-ub) needs less");
     std::memset(p, 0, rounded);
     return static_cast<std::byte*>(p);
