@@ -76,6 +76,7 @@ Setup set_up(const Model& model, const PlacementFlags& flags, const PlanInput& i
   Setup setup;
   std::string note;
   setup.devices = open_devices(flags.device, &note);
+  if (note.starts_with("CUDA")) log::warn("{}", note);  // a GPU is there, and left out
   PlacementOptions options = flags.options();
   if (setup.devices.size() == 1) {
     if (options.n_gpu_layers.value_or(0) > 0)

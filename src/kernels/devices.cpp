@@ -47,7 +47,13 @@ Devices open_devices(const std::string& wish, std::string* note) {
   if (note) *note = why;
   const auto add = [&](int gpu) { devices.push_back(cuda::open(gpu, {static_cast<int>(devices.size())})); };
   if (wish.empty()) {
-    for (int gpu = 0; gpu < n_gpu; ++gpu) add(gpu);
+    for (int gpu = 0; gpu < n_gpu; ++gpu) {
+      try {
+        add(gpu);
+      } catch (const SystemError& e) {  // a GPU that others have filled, say: the rest goes on without it
+        if (note) *note = "CUDA" + std::to_string(gpu) + " cannot be used: " + e.what();
+      }
+    }
     return devices;
   }
   std::istringstream list(wish);

@@ -17,7 +17,7 @@ Bpe::Bpe(const TokenizerSpec& spec) : pre_tokenizer_(spec.patterns) {
     const int32_t found = ids.find(to_byte_level({&c, 1}));
     byte_ids_[static_cast<size_t>(byte)] = found < 0 ? spec.unk.value_or(-1) : found;
   }
-  merges_ = merge_table(spec.merges, ids, spec.source);
+  merges_ = merge_table(spec.merges, ids, spec.source, spec.pruned_merges);
   add_whole_tokens(spec);
 }
 

@@ -62,7 +62,7 @@ CharBpe::CharBpe(const TokenizerSpec& spec)
     return;
   }
   const auto is_used = [](const auto& token) { return token.type != TokenType::Unused; };
-  merges_ = merge_table(spec.merges, ids_by_text(spec, is_used), spec.source);
+  merges_ = merge_table(spec.merges, ids_by_text(spec, is_used), spec.source, spec.pruned_merges);
 }
 
 /// The token that is this one character (or invalid byte), or else a number of its own past the vocabulary.

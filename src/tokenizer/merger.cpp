@@ -8,7 +8,7 @@
 namespace sw {
 
 MergeTable merge_table(const std::vector<std::string>& merges, const TextTable& ids,
-                       const std::string& source) {
+                       const std::string& source, bool pruned) {
   MergeTable table(merges.size());
   for (uint32_t rank = 0; rank < merges.size(); ++rank) {
     const std::string& merge = merges[rank];
@@ -28,7 +28,9 @@ MergeTable merge_table(const std::vector<std::string>& merges, const TextTable& 
     const std::string_view left = std::string_view(merge).substr(0, space);
     const std::string_view right = std::string_view(merge).substr(space + 1);
     const int32_t left_id = id_of(left), right_id = id_of(right);
-    table.at(left_id, right_id) = {rank, id_of(std::string(left) + std::string(right))};
+    const std::string both = std::string(left) + std::string(right);
+    if (pruned && ids.find(both) < 0) continue;
+    table.at(left_id, right_id) = {rank, id_of(both)};
   }
   return table;
 }

@@ -19,9 +19,9 @@ using MergeTable = PairMap<Merge>;
 
 /// The table of a list of merges "left right", best first, whose tokens `ids` knows. Where a pair stands
 /// twice, the later one counts, as in Hugging Face's `tokenizers`. Throws sw::Error naming `source` where
-/// a merge is malformed or names what is no token.
+/// a merge is malformed or names what is no token; with `pruned`, merges into what is no token are left out.
 MergeTable merge_table(const std::vector<std::string>& merges, const TextTable& ids,
-                       const std::string& source);
+                       const std::string& source, bool pruned);
 
 /// Byte-pair merging of one piece at a time; keeps its memory between pieces. Borrows the table.
 class Merger {

@@ -183,6 +183,7 @@ TokenizerSpec read_gguf_tokenizer(const GgufFile& file) {
   spec.kind = *kind;
   read_tokens(file, spec);
   if (const auto* merges = file.get_strings("tokenizer.ggml.merges")) spec.merges = *merges;
+  spec.pruned_merges = true;  // other engines load files with a cut vocabulary and all the merges
   read_special_ids(file, spec);
   read_strips(file, spec);
   if (spec.kind == TokenizerKind::ByteBpe) {

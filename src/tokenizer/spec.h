@@ -53,6 +53,7 @@ struct TokenizerSpec {
   SpaceRule spaces = {};
   std::vector<std::string> patterns =
       {};                      ///< of the pre-tokenizer, each applied to the pieces of the one before
+  bool pruned_merges = false;  ///< merges into what is no token are left out, not refused
   bool ignore_merges = false;  ///< a piece that is a token needs no merges
   bool nfc = false;            ///< text is brought to Unicode's form C first
   Id bos = {}, eos = {}, unk = {}, sep = {}, pad = {}, mask = {}, eot = {}, eom = {};

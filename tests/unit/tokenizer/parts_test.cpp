@@ -218,6 +218,16 @@ TEST(Bpe, TheLaterOfTwoEqualMergesCounts) {
   EXPECT_EQ(ids, (Ids{'a', 257}));
 }
 
+TEST(Bpe, APrunedVocabularyLeavesMergesOut) {  // "a" and "b" are there, "ab" is not
+  Rng rng(1);
+  TokenizerSpec spec = random_spec(rng, 0);
+  spec.merges = {"a b"};
+  spec.pruned_merges = true;
+  const Bpe bpe{spec};
+  spec.merges = {"a 中"};
+  EXPECT_THROW(Bpe{spec}, Error);
+}
+
 TEST(Bpe, RefusesMergesThatMakeNoSense) {
   Rng rng(1);
   for (const char* merge : {"ab", "a b c", "a 中", "a b", "", " ", "a ", " a"}) {
