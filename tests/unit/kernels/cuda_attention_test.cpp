@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "unit/kernels/attention_case.h"
-#include "unit/kernels/on_gpu.h"
+#include "unit/kernels/gpu.h"
 
 namespace sw {
 namespace {
@@ -35,21 +35,18 @@ Result run_reference(const AttentionCase& c) {
   return r;
 }
 
-AttentionDesc put_desc(OnGpu& gpu, const AttentionDesc& host) {
-  const auto put = [&](const float* values, int64_t n) {
-    return values ? gpu.put(std::span(values, static_cast<size_t>(n))) : nullptr;
-  };
+AttentionDesc put_desc(Gpu& gpu, const AttentionDesc& host) {
   AttentionDesc desc = host;
-  desc.norm = put(host.norm, host.qkv.n_in());
+  desc.norm = gpu.put(host.norm, host.qkv.n_in());
   desc.qkv = gpu.put(host.qkv);
-  desc.qkv_bias = put(host.qkv_bias, host.qkv.n_out());
-  desc.q_norm = put(host.q_norm, host.head_dim);
-  desc.k_norm = put(host.k_norm, host.head_dim);
+  desc.qkv_bias = gpu.put(host.qkv_bias, host.qkv.n_out());
+  desc.q_norm = gpu.put(host.q_norm, host.head_dim);
+  desc.k_norm = gpu.put(host.k_norm, host.head_dim);
   desc.out = gpu.put(host.out);
   return desc;
 }
 
-Result run_on_gpu(OnGpu& gpu, const AttentionCase& c) {
+Result run_on_gpu(Gpu& gpu, const AttentionCase& c) {
   std::vector<const int32_t*> tables;
   for (const std::vector<int32_t>& pages : c.block_tables) tables.push_back(gpu.put(pages));
   const TokenBatch batch{.n_token = c.n_token(),
@@ -60,7 +57,7 @@ Result run_on_gpu(OnGpu& gpu, const AttentionCase& c) {
                          .rope_sin = gpu.put(c.rope_sin)};
   std::byte* cache = gpu.put(c.cache);
   float* x = gpu.put(c.x);
-  gpu.run(bind_op(put_desc(gpu, c.desc), {.device = DeviceKind::Cuda}),
+  gpu.run(bind_op(put_desc(gpu, c.desc), kOnGpu),
           {.batch = batch, .kv = c.kv_at(cache), .x = {x, c.n_token(), AttentionCase::kEmbd}}, c.n_token());
   Result r{gpu.get(x, std::ssize(c.x)), gpu.get(cache, std::ssize(c.cache))};
   gpu.clear();
@@ -86,7 +83,7 @@ std::vector<float> added(const AttentionCase& c, const Result& r) {
   return y;
 }
 
-void expect_like_reference(OnGpu& gpu, const AttentionCase& c, double bound) {
+void expect_like_reference(Gpu& gpu, const AttentionCase& c, double bound) {
   const Result want = run_reference(c), got = run_on_gpu(gpu, c);
   EXPECT_LE(relative_error(c.decoded(got.cache), c.decoded(want.cache)), bound);
   EXPECT_LE(relative_error(added(c, got), added(c, want)), bound);
@@ -111,7 +108,7 @@ const std::vector<std::vector<TokenRun>> kBatches = {
 
 TEST(CudaAttention, EveryFormatAndBatch) {
   SW_GPU_OR_SKIP();
-  OnGpu gpu;
+  Gpu gpu;
   uint64_t seed = 0;
   for (const Type weights :
        {Type::F32, Type::F16, Type::BF16, Type::Q8_0, Type::Q4_0, Type::Q4_K, Type::Q5_K, Type::Q6_K}) {
@@ -131,7 +128,7 @@ TEST(CudaAttention, EveryFormatAndBatch) {
 
 TEST(CudaAttention, EveryShape) {
   SW_GPU_OR_SKIP();
-  OnGpu gpu;
+  Gpu gpu;
   const AttentionShape shapes[] = {
       {.n_head = 16, .n_head_kv = 4, .head_dim = 128, .n_rot = 64, .qk_norm = true},
       {.n_head = 32, .n_head_kv = 1, .head_dim = 16, .n_rot = 16, .neighbours = true},
@@ -158,7 +155,7 @@ TEST(CudaAttention, EveryShape) {
 
 TEST(CudaAttention, LongContexts) {
   SW_GPU_OR_SKIP();
-  OnGpu gpu;
+  Gpu gpu;
   for (const Type cache : {Type::F16, Type::F32}) {
     const AttentionShape shape{.n_head = 4, .n_head_kv = 1, .head_dim = 32, .n_rot = 32};
     expect_like_reference(gpu, {shape, Type::F32, cache, {{0, 32767, 1}}, 1}, bound_of(Type::F32, cache));
@@ -171,7 +168,7 @@ TEST(CudaAttention, LongContexts) {
 /// As many tokens as a u-batch may have: the grid holds them, and the first and last are right.
 TEST(CudaAttention, TheLargestBatch) {
   SW_GPU_OR_SKIP();
-  OnGpu gpu;
+  Gpu gpu;
   constexpr int32_t kToken = 16384, kLength = 64;
   std::vector<TokenRun> runs;
   for (int32_t s = 0; s < kToken / kLength; ++s) runs.push_back({s, 0, kLength});
@@ -181,7 +178,7 @@ TEST(CudaAttention, TheLargestBatch) {
 
 TEST(CudaAttention, SameInputSameBits) {
   SW_GPU_OR_SKIP();
-  OnGpu gpu;
+  Gpu gpu;
   for (const std::vector<TokenRun>& runs : kBatches) {
     const AttentionCase c({.n_head = 8, .n_head_kv = 2}, Type::F32, Type::F16, runs, 5);
     const Result first = run_on_gpu(gpu, c), second = run_on_gpu(gpu, c);
@@ -193,7 +190,7 @@ TEST(CudaAttention, SameInputSameBits) {
 /// A sequence whose hidden state is NaN leaves the others of its tile alone.
 TEST(CudaAttention, NanStaysInItsSequence) {
   SW_GPU_OR_SKIP();
-  OnGpu gpu;
+  Gpu gpu;
   AttentionCase c({}, Type::F32, Type::F16, kBatches.back(), 6);
   const Result healthy = run_on_gpu(gpu, c);
   for (int64_t t = 0; t < c.n_token(); ++t) {
@@ -212,9 +209,9 @@ TEST(CudaAttention, NanStaysInItsSequence) {
 
 TEST(CudaAttention, NoTokens) {
   SW_GPU_OR_SKIP();
-  OnGpu gpu;
+  Gpu gpu;
   AttentionCase c({}, Type::F32, Type::F16, {{0, 0, 1}}, 7);
-  gpu.run(bind_op(put_desc(gpu, c.desc), {.device = DeviceKind::Cuda}),
+  gpu.run(bind_op(put_desc(gpu, c.desc), kOnGpu),
           {.batch = {}, .kv = c.kv_at(gpu.put(c.cache)), .x = {gpu.put(c.x), 0, AttentionCase::kEmbd}}, 0);
 }
 
@@ -223,7 +220,7 @@ TEST(CudaAttentionBinding, RefusesWhatItCannotDo) {
   const auto refused = [](const AttentionShape& shape, int value_dim) {
     AttentionCase c(shape, Type::F32, Type::F16, {{0, 0, 1}}, 8);
     c.desc.value_dim = value_dim;
-    EXPECT_THROW(bind_op(c.desc, {.device = DeviceKind::Cuda}), Error);
+    EXPECT_THROW(bind_op(c.desc, kOnGpu), Error);
   };
   refused({}, 32);
   refused({.head_dim = 264}, 264);

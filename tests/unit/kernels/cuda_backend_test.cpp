@@ -113,27 +113,27 @@ TEST(CudaBackend, ARecordingRunsWhenReplayed) {
                      .gate = bench.linear(Type::Q4_K, {kFf, kEmbd}),
                      .up = bench.linear(Type::Q4_K, {kFf, kEmbd}),
                      .down = bench.linear(Type::Q6_K, {kEmbd, kFf})};
-  const auto op = bind_op(FfnDesc{.norm = gpu.copy(desc.norm, kEmbd),
+  const auto op = bind_op(FfnDesc{.norm = gpu.put(desc.norm, kEmbd),
                                   .rms_eps = desc.rms_eps,
-                                  .gate = gpu.copy(desc.gate),
-                                  .up = gpu.copy(desc.up),
-                                  .down = gpu.copy(desc.down)},
+                                  .gate = gpu.put(desc.gate),
+                                  .up = gpu.put(desc.up),
+                                  .down = gpu.put(desc.down)},
                           kOnGpu);
   for (const int64_t n_token : {int64_t{1}, int64_t{5}, int64_t{40}}) {
     const TensorView<float> first = bench.matrix(n_token, kEmbd), second = bench.matrix(n_token, kEmbd);
-    const TensorView<float> eager = gpu.copy(second), x = gpu.copy(first);
+    const TensorView<float> eager = gpu.put(second), x = gpu.put(first);
     gpu.run(op, {.x = eager, .out = eager}, n_token);
     const Scratch scratch = gpu.scratch(op, n_token);  // taken before: nothing is while a recording is made
     ASSERT_TRUE(gpu.backend().begin_recording());
     gpu.run(op, {.x = x, .out = x}, scratch);
     const int slot = static_cast<int>(n_token);
     gpu.backend().end_recording(slot);
-    EXPECT_EQ(gpu.fetch(x), copy(first));
+    EXPECT_EQ(gpu.get(x), copy(first));
     for (int round = 0; round < 2; ++round) {
       gpu.backend().copy_in(reinterpret_cast<std::byte*>(x.data()), second.data(),
                             static_cast<size_t>(n_token * kEmbd) * sizeof(float));
       gpu.backend().replay(slot);
-      EXPECT_EQ(gpu.fetch(x), gpu.fetch(eager)) << n_token << " tokens, round " << round;
+      EXPECT_EQ(gpu.get(x), gpu.get(eager)) << n_token << " tokens, round " << round;
     }
   }
 }

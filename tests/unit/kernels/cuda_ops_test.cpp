@@ -81,13 +81,13 @@ TEST_P(CudaOpsTest, EmbedGivesTheBitsOfTheReference) {
   for (const int64_t n_token : kTokens) {
     std::vector<int32_t> ids(static_cast<size_t>(n_token));
     for (int32_t& id : ids) id = static_cast<int32_t>(bench.rng.below(kVocab));
-    const TensorView<float> out = bench.matrix(n_token, n_embd), gpu_out = gpu.copy(out);
+    const TensorView<float> out = bench.matrix(n_token, n_embd), gpu_out = gpu.put(out);
     OpContext context = bench.context();
     bind_op(desc, kReference)({.batch = {.n_token = n_token, .ids = ids.data()}, .out = out}, context);
-    const TokenBatch batch{.n_token = n_token, .ids = gpu.copy(ids.data(), n_token)};
-    gpu.run(bind_op(EmbedDesc{.table = gpu.copy(desc.table)}, kOnGpu), {.batch = batch, .out = gpu_out},
+    const TokenBatch batch{.n_token = n_token, .ids = gpu.put(ids.data(), n_token)};
+    gpu.run(bind_op(EmbedDesc{.table = gpu.put(desc.table)}, kOnGpu), {.batch = batch, .out = gpu_out},
             n_token);
-    EXPECT_EQ(gpu.fetch(gpu_out), copy(out)) << n_token << " tokens";
+    EXPECT_EQ(gpu.get(gpu_out), copy(out)) << n_token << " tokens";
   }
 }
 
@@ -99,33 +99,33 @@ TEST_P(CudaOpsTest, Head) {
   const HeadDesc desc{
       .norm = bench.values(n_embd).data(), .rms_eps = 1e-6f, .output = bench.linear(type, {kVocab, n_embd})};
   const HeadDesc gpu_desc{
-      .norm = gpu.copy(desc.norm, n_embd), .rms_eps = desc.rms_eps, .output = gpu.copy(desc.output)};
-  const TensorView<float> x = strided(bench, kToken, n_embd, 8), gpu_x = gpu.copy(x);
+      .norm = gpu.put(desc.norm, n_embd), .rms_eps = desc.rms_eps, .output = gpu.put(desc.output)};
+  const TensorView<float> x = strided(bench, kToken, n_embd, 8), gpu_x = gpu.put(x);
   for (const int64_t n_row : kTokens) {
     std::vector<int32_t> rows(static_cast<size_t>(n_row));
     for (int32_t& row : rows) row = static_cast<int32_t>(bench.rng.below(kToken));
     const TensorView<float> normed = bench.matrix(n_row, n_embd), logits = bench.matrix(n_row, kVocab);
-    const TensorView<float> gpu_normed = gpu.copy(normed), gpu_logits = gpu.copy(logits);
+    const TensorView<float> gpu_normed = gpu.put(normed), gpu_logits = gpu.put(logits);
     OpContext context = bench.context();
     bind_op(desc, kReference)({.x = x, .rows = rows, .normed = normed, .logits = logits}, context);
     gpu.run(bind_op(gpu_desc, kOnGpu),
             {.x = gpu_x,
-             .rows = gpu.copy(std::span<const int32_t>(rows)),
+             .rows = gpu.put(std::span<const int32_t>(rows)),
              .normed = gpu_normed,
              .logits = gpu_logits},
             n_row);
     const std::string what = std::to_string(n_row) + " rows";
-    expect_rows_close(gpu.fetch(gpu_normed), copy(normed), n_embd, "normed, " + what);
-    expect_rows_close(gpu.fetch(gpu_logits), copy(logits), kVocab, "logits, " + what);
+    expect_rows_close(gpu.get(gpu_normed), copy(normed), n_embd, "normed, " + what);
+    expect_rows_close(gpu.get(gpu_logits), copy(logits), kVocab, "logits, " + what);
   }
 }
 
 FfnDesc on_gpu(Gpu& gpu, const FfnDesc& d) {
-  return {.norm = gpu.copy(d.norm, d.gate.n_in()),
+  return {.norm = gpu.put(d.norm, d.gate.n_in()),
           .rms_eps = d.rms_eps,
-          .gate = gpu.copy(d.gate),
-          .up = gpu.copy(d.up),
-          .down = gpu.copy(d.down)};
+          .gate = gpu.put(d.gate),
+          .up = gpu.put(d.up),
+          .down = gpu.put(d.down)};
 }
 
 TEST_P(CudaOpsTest, Ffn) {
@@ -143,12 +143,12 @@ TEST_P(CudaOpsTest, Ffn) {
       const TensorView<float> x = strided(bench, n_token, n_embd, 8);
       // In place, as in a model, and apart.
       const TensorView<float> out = normed ? x : bench.matrix(n_token, n_embd);
-      const TensorView<float> gpu_x = gpu.copy(x), gpu_out = normed ? gpu_x : gpu.copy(out);
+      const TensorView<float> gpu_x = gpu.put(x), gpu_out = normed ? gpu_x : gpu.put(out);
       OpContext context = bench.context();
       bind_op(desc, kReference)({.x = x, .out = out}, context);
       gpu.run(bind_op(gpu_desc, kOnGpu), {.x = gpu_x, .out = gpu_out}, n_token);
       const std::vector<float> expected(out.data(), out.row(n_token - 1) + n_embd);
-      expect_rows_close(gpu.fetch(gpu_out), expected, out.stride(), std::to_string(n_token) + " tokens");
+      expect_rows_close(gpu.get(gpu_out), expected, out.stride(), std::to_string(n_token) + " tokens");
     }
   }
 }
@@ -163,11 +163,11 @@ ExpertsDesc experts(Bench& bench, const Case& c, Type up_type, int64_t n_expert)
 }
 
 ExpertsDesc on_gpu(Gpu& gpu, const ExpertsDesc& d) {
-  return {.gate = gpu.copy(d.gate),
-          .up = gpu.copy(d.up),
-          .down = gpu.copy(d.down),
+  return {.gate = gpu.put(d.gate),
+          .up = gpu.put(d.up),
+          .down = gpu.put(d.down),
           .n_slot = d.n_slot,
-          .local = gpu.copy(d.local),
+          .local = gpu.put(d.local),
           .identity = d.identity};
 }
 
@@ -179,13 +179,13 @@ void compare_experts(Bench& bench, Gpu& gpu, const ExpertsDesc& desc, int64_t n_
     MixedRouting mixed(bench.rng, n_token, kSlots + 1, desc.n_expert(), n_zero);
     for (int32_t& n : mixed.n_active) n = std::min(n, kSlots);
     Routing routing = mixed.view();
-    Routing gpu_routing = gpu.copy(routing);
+    Routing gpu_routing = gpu.put(routing);
     const TensorView<float> x = strided(bench, n_token, n_embd, 4), out = bench.matrix(n_token, n_embd);
-    const TensorView<float> gpu_out = gpu.copy(out);
+    const TensorView<float> gpu_out = gpu.put(out);
     OpContext context = bench.context();
     bind_op(desc, kReference)({.x = x, .routing = routing, .out = out}, context);
-    gpu.run(bind_op(gpu_desc, kOnGpu), {.x = gpu.copy(x), .routing = gpu_routing, .out = gpu_out}, n_token);
-    expect_rows_close(gpu.fetch(gpu_out), copy(out), n_embd, std::to_string(n_token) + " tokens");
+    gpu.run(bind_op(gpu_desc, kOnGpu), {.x = gpu.put(x), .routing = gpu_routing, .out = gpu_out}, n_token);
+    expect_rows_close(gpu.get(gpu_out), copy(out), n_embd, std::to_string(n_token) + " tokens");
   }
 }
 
@@ -231,13 +231,13 @@ TEST(CudaExperts, CrowdedAndLonelyExperts) {
   ids[17] = 10;
   std::vector<float> weights(n_token, 0.7f);
   Routing routing{{ids.data(), n_token, 1}, {weights.data(), n_token, 1}, n_active};
-  Routing gpu_routing = gpu.copy(routing);
+  Routing gpu_routing = gpu.put(routing);
   const TensorView<float> x = bench.matrix(n_token, n_embd), out = bench.matrix(n_token, n_embd);
-  const TensorView<float> gpu_out = gpu.copy(out);
+  const TensorView<float> gpu_out = gpu.put(out);
   OpContext context = bench.context();
   bind_op(desc, kReference)({.x = x, .routing = routing, .out = out}, context);
-  gpu.run(bind_op(gpu_desc, kOnGpu), {.x = gpu.copy(x), .routing = gpu_routing, .out = gpu_out}, n_token);
-  expect_rows_close(gpu.fetch(gpu_out), copy(out), n_embd, "crowded");
+  gpu.run(bind_op(gpu_desc, kOnGpu), {.x = gpu.put(x), .routing = gpu_routing, .out = gpu_out}, n_token);
+  expect_rows_close(gpu.get(gpu_out), copy(out), n_embd, "crowded");
 }
 
 /// More tokens than are sorted at once, and more than 65535 blocks.
@@ -252,14 +252,14 @@ TEST(CudaExperts, ManyTokens) {
   const int64_t n_token = 70001;
   MixedRouting mixed(bench.rng, n_token, kSlots, kExperts, kZero);
   Routing routing = mixed.view();
-  Routing gpu_routing = gpu.copy(routing);
+  Routing gpu_routing = gpu.put(routing);
   const TensorView<float> x = bench.matrix(n_token, 8), out = bench.matrix(n_token, 8);
-  const TensorView<float> gpu_out = gpu.copy(out);
+  const TensorView<float> gpu_out = gpu.put(out);
   OpContext context = bench.context();
   bind_op(desc, kReference)({.x = x, .routing = routing, .out = out}, context);
-  gpu.run(bind_op(on_gpu(gpu, desc), kOnGpu), {.x = gpu.copy(x), .routing = gpu_routing, .out = gpu_out},
+  gpu.run(bind_op(on_gpu(gpu, desc), kOnGpu), {.x = gpu.put(x), .routing = gpu_routing, .out = gpu_out},
           n_token);
-  expect_rows_close(gpu.fetch(gpu_out), copy(out), 8, "many tokens");
+  expect_rows_close(gpu.get(gpu_out), copy(out), 8, "many tokens");
 }
 
 TEST(CudaEmbed, MoreTokensThanAGridIsHigh) {
@@ -270,13 +270,13 @@ TEST(CudaEmbed, MoreTokensThanAGridIsHigh) {
   const WeightView table = bench.linear(Type::F16, {n_token, n_embd}).weight;
   std::vector<int32_t> ids(static_cast<size_t>(n_token));
   for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>(ids.size() - 1 - i);
-  const TensorView<float> out = bench.matrix(n_token, n_embd), gpu_out = gpu.copy(out);
+  const TensorView<float> out = bench.matrix(n_token, n_embd), gpu_out = gpu.put(out);
   OpContext context = bench.context();
   bind_op(EmbedDesc{.table = table}, kReference)(
       {.batch = {.n_token = n_token, .ids = ids.data()}, .out = out}, context);
-  const TokenBatch batch{.n_token = n_token, .ids = gpu.copy(ids.data(), n_token)};
-  gpu.run(bind_op(EmbedDesc{.table = gpu.copy(table)}, kOnGpu), {.batch = batch, .out = gpu_out}, n_token);
-  EXPECT_EQ(gpu.fetch(gpu_out), copy(out));
+  const TokenBatch batch{.n_token = n_token, .ids = gpu.put(ids.data(), n_token)};
+  gpu.run(bind_op(EmbedDesc{.table = gpu.put(table)}, kOnGpu), {.batch = batch, .out = gpu_out}, n_token);
+  EXPECT_EQ(gpu.get(gpu_out), copy(out));
 }
 
 }  // namespace

@@ -7,7 +7,7 @@
 
 #include "kernels/cuda/route.h"
 #include "kernels/cuda/route_row.h"
-#include "unit/kernels/on_gpu.h"
+#include "unit/kernels/gpu.h"
 #include "unit/kernels/random_data.h"
 #include "unit/kernels/route_cases.h"
 
@@ -119,19 +119,19 @@ TEST(CudaRouteRow, LanesThatMeetGiveTheBitsOfRoute) {
 #ifdef SWITCHYARD_CUDA
 
 /// The table's copy on the GPU.
-PolicyRows put_table(OnGpu& gpu, const PolicyTable& table) {
-  return {gpu.put(table.rows()), gpu.put(table.masks()), table.n_moe_layer(),
+PolicyRows put_table(Gpu& gpu, const PolicyTable& table) {
+  return {gpu.put(table.rows()).data(), gpu.put(table.masks()).data(), table.n_moe_layer(),
           static_cast<int>(table.n_mask_words())};
 }
 
 /// Results on the GPU, poisoned.
 struct GpuRouting {
-  GpuRouting(OnGpu& gpu, int64_t n_row, int64_t k_max)
+  GpuRouting(Gpu& gpu, int64_t n_row, int64_t k_max)
       : view{.ids = {gpu.poisoned<int32_t>(n_row * k_max), n_row, k_max},
              .weights = {gpu.poisoned<float>(n_row * k_max), n_row, k_max},
              .n_active = {gpu.poisoned<int32_t>(n_row), static_cast<size_t>(n_row)}} {}
 
-  OwnedRouting get(OnGpu& gpu) const {
+  OwnedRouting get(Gpu& gpu) const {
     const int64_t n_row = view.n_tokens(), k_max = view.ids.n_cols();
     OwnedRouting out(n_row, static_cast<int>(k_max));
     std::ranges::copy(gpu.get(view.ids.data(), n_row * k_max), out.ids.begin());
@@ -142,13 +142,12 @@ struct GpuRouting {
   Routing view;
 };
 
-OwnedRouting route_on_gpu(OnGpu& gpu, const RouteCase& c, const RouteTable& t,
+OwnedRouting route_on_gpu(Gpu& gpu, const RouteCase& c, const RouteTable& t,
                           const std::vector<float>& logits) {
   const auto n_row = std::ssize(t.policy_ids);
   GpuRouting out(gpu, n_row, t.k_max);
   cuda::route_rows(c.spec, put_table(gpu, t.table), RouteTable::kMoeLayer, gpu.put(t.policy_ids),
-                   {gpu.put(logits), n_row, c.spec.n_logits()}, c.bias.empty() ? nullptr : gpu.put(c.bias),
-                   out.view, gpu.queue());
+                   {gpu.put(logits), n_row, c.spec.n_logits()}, gpu.put(c.bias), out.view, gpu.queue());
   return out.get(gpu);
 }
 
@@ -156,7 +155,7 @@ TEST(CudaRoute, AMillionRowsHaveTheBitsOfRoute) {
   SW_GPU_OR_SKIP();
   constexpr int kCases = 500;
   constexpr int64_t kRows = 2000;
-  OnGpu gpu;
+  Gpu gpu;
   Rng rng(20260804);
   for (int i = 0; i < kCases; ++i) {
     SCOPED_TRACE(i);
@@ -171,7 +170,7 @@ TEST(CudaRoute, AMillionRowsHaveTheBitsOfRoute) {
 
 TEST(CudaRoute, TheLargestBatchWithGroupsAndNoRowAtAll) {
   SW_GPU_OR_SKIP();
-  OnGpu gpu;
+  Gpu gpu;
   Rng rng(5);
   RouteCase c;
   c.spec = {.score = Score::Sigmoid, .n_expert = 256, .n_expert_used = 8, .n_group = 8, .n_group_used = 4};
@@ -186,7 +185,7 @@ TEST(CudaRoute, TheLargestBatchWithGroupsAndNoRowAtAll) {
 TEST(CudaRoute, NormAndRouterAndRouting) {
   SW_GPU_OR_SKIP();
   constexpr int64_t kEmbd = 256, kToken = 33;
-  OnGpu gpu;
+  Gpu gpu;
   Rng rng(6);
   RouteCase c;
   c.spec = {.score = Score::Sigmoid,
@@ -226,12 +225,12 @@ TEST(CudaRoute, NormAndRouterAndRouting) {
 
   desc.norm = gpu.put(norm);
   desc.router = gpu.put(router);
-  desc.bias = {gpu.put(c.bias), c.bias.size()};
+  desc.bias = gpu.put(desc.bias);
   desc.rows = put_table(gpu, t.table);
   GpuRouting got(gpu, kToken, t.k_max);
   const TensorView<float> got_normed(gpu.poisoned<float>(kToken * kEmbd), kToken, kEmbd);
   const TensorView<float> got_logits(gpu.poisoned<float>(std::ssize(logits)), kToken, c.spec.n_logits());
-  gpu.run(bind_op(desc, {.device = DeviceKind::Cuda}),
+  gpu.run(bind_op(desc, kOnGpu),
           {.batch = {.n_token = kToken, .policy = gpu.put(t.policy_ids)},
            .x = {gpu.put(x), kToken, kEmbd},
            .normed = got_normed,

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
-#include <cstring>
 #include <gtest/gtest.h>
 #include <list>
+#include <memory>
 #include <span>
+#include <string>
 #include <type_traits>
 #include <vector>
 
@@ -11,18 +12,28 @@
 #include "kernels/ops.h"
 #include "tensor/buffer.h"
 
+/// Skips a test, saying why, where no GPU can be used.
+#define SW_GPU_OR_SKIP()                                                              \
+  do {                                                                                \
+    std::string sw_why;                                                               \
+    if (::sw::cuda::device_count(&sw_why) == 0) GTEST_SKIP() << "no GPU: " << sw_why; \
+  } while (false)
+
 namespace sw::testing {
 
-/// A GPU and what a test keeps on it.
+inline constexpr BindOptions kOnGpu{.limit = Isa::Scalar, .device = DeviceKind::Cuda};
+
+/// The first GPU, and copies of the host's arrays on it that live as long as this, or until clear().
 class Gpu {
  public:
-  Gpu() : backend_(cuda::open(0, Device{1})), pool_(1) {}
+  Gpu() : backend_(cuda::open(0, Device{1})) {}
 
   Backend& backend() { return *backend_; }
+  cuda::Queue& queue() { return *backend_->queue(); }
 
-  /// `n` values of the host, on the GPU; null for null.
+  /// `n` values of the host, on the GPU; null for null and for none.
   template <class T>
-  T* copy(const T* host, int64_t n) {
+  T* put(const T* host, int64_t n) {
     if (!host || n == 0) return nullptr;
     const Buffer& buffer = kept_.emplace_back(static_cast<size_t>(n) * sizeof(T), *backend_);
     backend_->copy_in(buffer.data(), host, buffer.size_bytes());
@@ -30,59 +41,70 @@ class Gpu {
     return reinterpret_cast<T*>(buffer.data());
   }
   template <class T>
-  std::span<T> copy(std::span<T> host) {
-    return {copy(host.data(), std::ssize(host)), host.size()};
+  T* put(const std::vector<T>& host) {
+    return put(host.data(), std::ssize(host));
   }
   template <class T>
-  TensorView<T> copy(TensorView<T> host) {
-    return {copy(host.data(), (host.n_rows() - 1) * host.stride() + host.n_cols()), host.n_rows(),
+  std::span<T> put(std::span<T> host) {
+    return {put(host.data(), std::ssize(host)), host.size()};
+  }
+  template <class T>
+  TensorView<T> put(TensorView<T> host) {
+    return {put(host.data(), (host.n_rows() - 1) * host.stride() + host.n_cols()), host.n_rows(),
             host.n_cols(), host.stride(), backend_->device()};
   }
-  WeightView copy(WeightView host) {
-    host.data = copy(host.data, static_cast<int64_t>(host.size_bytes()));
+  WeightView put(WeightView host) {
+    host.data = put(host.data, static_cast<int64_t>(host.size_bytes()));
     host.device = backend_->device();
     return host;
   }
-  Linear copy(const Linear& host) { return {.weight = copy(host.weight)}; }
-  Routing copy(const Routing& host) {
-    return {.ids = copy(host.ids), .weights = copy(host.weights), .n_active = copy(host.n_active)};
+  Linear put(const Linear& host) { return {.weight = put(host.weight)}; }
+  Routing put(const Routing& host) {
+    return {.ids = put(host.ids), .weights = put(host.weights), .n_active = put(host.n_active)};
   }
-  std::vector<float> fetch(TensorView<const float> x) {
-    std::vector<float> host(static_cast<size_t>((x.n_rows() - 1) * x.stride() + x.n_cols()));
-    backend_->copy_out(host.data(), reinterpret_cast<const std::byte*>(x.data()),
-                       host.size() * sizeof(float));
+  /// `n` values whose every byte is 0xFF: NaN, -1.
+  template <class T>
+  T* poisoned(int64_t n) {
+    return reinterpret_cast<T*>(put(std::vector<uint8_t>(static_cast<size_t>(n) * sizeof(T), 0xff)));
+  }
+
+  template <class T>
+  std::vector<T> get(const T* from, int64_t n) {
+    std::vector<T> host(static_cast<size_t>(n));
+    if (host.empty()) return host;
+    backend_->copy_out(host.data(), reinterpret_cast<const std::byte*>(from), host.size() * sizeof(T));
     backend_->wait();
     return host;
   }
+  std::vector<float> get(TensorView<const float> x) {
+    return get(x.data(), (x.n_rows() - 1) * x.stride() + x.n_cols());
+  }
 
-  /// Just the scratch that an operation plans, all of it NaN.
+  /// Just the scratch that an operation plans, poisoned.
   template <class Op>
   Scratch scratch(const Op& op, int64_t n_token) {
-    const std::vector<uint8_t> poison(op.scratch_bytes(n_token, 1), 0xff);
-    return {reinterpret_cast<std::byte*>(copy(poison.data(), std::ssize(poison))), poison.size()};
+    const size_t bytes = op.scratch_bytes(n_token, 1);
+    return {poisoned<std::byte>(static_cast<int64_t>(bytes)), bytes};
   }
   /// Queues an operation.
   template <class Desc, class Args>
   void run(const BoundOp<Desc, Args>& op, const std::type_identity_t<Args>& args, Scratch scratch) {
-    OpContext context{pool_, scratch, counters_, choose_vector(Isa::Scalar), {}, backend_->queue()};
+    OpContext context{pool_, scratch, counters_, choose_vector(Isa::Scalar), {}, &queue()};
     op(args, context);
   }
   template <class Desc, class Args>
   void run(const BoundOp<Desc, Args>& op, const std::type_identity_t<Args>& args, int64_t n_token) {
     run(op, args, scratch(op, n_token));
+    backend_->wait();
   }
+  /// Gives back all copies.
+  void clear() { kept_.clear(); }
 
  private:
   std::unique_ptr<Backend> backend_;
-  ThreadPool pool_;
-  OpCounters counters_;
   std::list<Buffer> kept_;
+  ThreadPool pool_{1};
+  OpCounters counters_;
 };
 
-inline constexpr BindOptions kOnGpu{.limit = Isa::Scalar, .device = DeviceKind::Cuda};
-
 }  // namespace sw::testing
-
-/// Skips a test aloud where no GPU is.
-#define SW_GPU_OR_SKIP() \
-  if (std::string why; ::sw::cuda::device_count(&why) == 0) GTEST_SKIP() << "no GPU for this test: " << why
