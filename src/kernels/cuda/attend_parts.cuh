@@ -2,13 +2,11 @@
 #pragma once
 #include <cuda_fp16.h>
 
+#include "kernels/cuda/warp.cuh"
 #include "kernels/ops.h"
 
 /// What the kernels of attention share.
 namespace sw::cuda {
-
-inline constexpr int kWarp = 32;
-inline constexpr unsigned kAllLanes = 0xffffffffu;
 
 /// What the attend kernels read and write. Scores are kept as powers of 2: exp2 is what the hardware has.
 struct AttendTask {
@@ -24,18 +22,6 @@ struct AttendTask {
   __host__ __device__ int group() const { return n_head / n_head_kv; }
 };
 
-/// Sum over the `kLanes` neighbouring lanes, the same bits in each: a butterfly adds the same pairs.
-template <int kLanes = kWarp>
-__device__ inline float lane_sum(float x) {
-  for (int step = kLanes / 2; step > 0; step /= 2) x += __shfl_xor_sync(kAllLanes, x, step);
-  return x;
-}
-template <int kLanes = kWarp>
-__device__ inline float lane_max(float x) {
-  for (int step = kLanes / 2; step > 0; step /= 2) x = fmaxf(x, __shfl_xor_sync(kAllLanes, x, step));
-  return x;
-}
-
 /// Four elements of a cached row; rows are multiples of 8 elements, so that a load is aligned.
 __device__ inline float4 load4(const float* p) { return *reinterpret_cast<const float4*>(p); }
 __device__ inline float4 load4(const __half* p) {
@@ -45,9 +31,6 @@ __device__ inline float4 load4(const __half* p) {
   return {low.x, low.y, high.x, high.y};
 }
 
-__device__ inline float dot4(const float4& a, const float4& b, float sum) {
-  return fmaf(a.w, b.w, fmaf(a.z, b.z, fmaf(a.y, b.y, fmaf(a.x, b.x, sum))));
-}
 __device__ inline void add_scaled4(float4& acc, float weight, const float4& x) {
   acc.x = fmaf(weight, x.x, acc.x);
   acc.y = fmaf(weight, x.y, acc.y);

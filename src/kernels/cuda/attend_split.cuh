@@ -66,7 +66,7 @@ struct WarpState {
     for (int h = 0; h < kHeads; ++h) {
       for (int k = 0; k < kWarpKeys; ++k) {
         float dot = 0;
-        for (int v = 0; v < kVecs; ++v) dot = dot4(query[h][v], rows[k][v], dot);
+        for (int v = 0; v < kVecs; ++v) dot = add_dot(dot, query[h][v], rows[k][v]);
         scores[h][k] = first + k < n_kv ? lane_sum(dot) : -INFINITY;
       }
     }

@@ -106,7 +106,7 @@ class QueryTile {
         query[i] = load4(queries_ + (y_ + kSide * i) * Shape::kStride + dim);
       for (int j = 0; j < kKeysEach; ++j) key[j] = load4(cached_ + (x_ + kSide * j) * Shape::kStride + dim);
       for (int i = 0; i < kRowsEach; ++i) {
-        for (int j = 0; j < kKeysEach; ++j) scores[i][j] = dot4(query[i], key[j], scores[i][j]);
+        for (int j = 0; j < kKeysEach; ++j) scores[i][j] = add_dot(scores[i][j], query[i], key[j]);
       }
     }
     for (int i = 0; i < kRowsEach; ++i) {

@@ -38,8 +38,7 @@ const char* refuses(const AttentionDesc& d) {
     return "the head width is no multiple of 8 from 16 to 256";
   if (d.n_head % d.n_head_kv != 0 || d.n_head / d.n_head_kv > kMaxGroup)
     return "more than 32 query heads a key head";
-  return reads(d.qkv.weight.type) && reads(d.out.weight.type) ? nullptr
-                                                              : "no decoder for the weights' format";
+  return reads(d.qkv.weight.type) && reads(d.out.weight.type) ? nullptr : kNoDecoder;
 }
 
 size_t scratch_bytes(const AttentionDesc& d, int64_t n_token, int) {
@@ -62,8 +61,8 @@ void finish(const AttentionDesc& d, const AttentionArgs& args, float* qkv, cudaS
                         .bias = d.qkv_bias,
                         .q_norm = d.q_norm,
                         .k_norm = d.k_norm};
-  const int64_t n_block = (task.n_all_heads() + kFinishWarps - 1) / kFinishWarps * args.batch.n_token;
-  finish_kernel<Element><<<static_cast<unsigned>(n_block), kFinishWarps * kWarp, 0, stream>>>(task);
+  const unsigned blocks = n_blocks(args.batch.n_token * n_blocks(task.n_all_heads(), kFinishWarps), 1);
+  finish_kernel<Element><<<blocks, kFinishWarps * kWarp, 0, stream>>>(task);
   SW_CUDA_LAUNCHED();
 }
 
@@ -75,13 +74,12 @@ void attend_split(const SplitTask& task, cudaStream_t stream) {
     if (a.group() == 1) return wide ? attend_split_kernel<Element, 1, 2> : attend_split_kernel<Element, 1, 1>;
     return wide ? attend_split_kernel<Element, kChunkHeads, 2> : attend_split_kernel<Element, kChunkHeads, 1>;
   }();
-  const int64_t n_block = a.batch.n_token * a.n_head_kv * task.n_chunk * task.n_split;
-  kernel<<<static_cast<unsigned>(n_block), kSplitWarps * kWarp, 0, stream>>>(task);
+  const unsigned blocks = n_blocks(a.batch.n_token * a.n_head_kv * task.n_chunk * task.n_split, 1);
+  kernel<<<blocks, kSplitWarps * kWarp, 0, stream>>>(task);
   SW_CUDA_LAUNCHED();
   if (task.n_split == 1) return;
-  const int64_t n_row = a.batch.n_token * a.n_head;
   const int n_thread = (a.head_dim + kWarp - 1) / kWarp * kWarp;
-  combine_kernel<<<static_cast<unsigned>(n_row), n_thread, 0, stream>>>(task);
+  combine_kernel<<<n_blocks(a.batch.n_token * a.n_head, 1), n_thread, 0, stream>>>(task);
   SW_CUDA_LAUNCHED();
 }
 
@@ -89,10 +87,10 @@ template <class Element, int kDim>
 void attend_tiles(const AttendTask& task, cudaStream_t stream) {
   constexpr size_t kBytes = TileShape<kDim>::kSharedBytes;
   const int n_most = tile_tokens<kDim>(task.group());
-  const int64_t n_block = (task.batch.n_token + n_most - 1) / n_most * task.n_head_kv;
+  const unsigned blocks = n_blocks(n_blocks(task.batch.n_token, n_most) * int64_t{task.n_head_kv}, 1);
   const auto kernel = attend_tiles_kernel<Element, kDim>;
   SW_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
-  kernel<<<static_cast<unsigned>(n_block), kSide * kSide, kBytes, stream>>>(task);
+  kernel<<<blocks, kSide * kSide, kBytes, stream>>>(task);
   SW_CUDA_LAUNCHED();
 }
 

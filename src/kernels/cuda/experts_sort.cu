@@ -24,7 +24,7 @@ __global__ void count_rows(SortedRows rows) {
   int n = 0;
 #pragma unroll 4
   for (int64_t i = lane; i < rows.n_pair; i += kWarp) n += rows.place[i] == expert;
-  n = warp_sum(n);
+  n = lane_sum(n);
   if (lane == 0) rows.count[expert] = n;
 }
 
@@ -36,8 +36,8 @@ __global__ void sort_rows(SortedRows rows, int n_slot) {
     begin += rows.count[e];
     first_tile += (rows.count[e] + kTileRows - 1) / kTileRows;
   }
-  begin = warp_sum(begin);
-  first_tile = warp_sum(first_tile);
+  begin = lane_sum(begin);
+  first_tile = lane_sum(first_tile);
   const int end = begin + rows.count[expert];
   for (int i = lane; begin + i * kTileRows < end; i += kWarp) {
     rows.tiles[first_tile + i] = {expert, begin + i * kTileRows, min(begin + (i + 1) * kTileRows, end)};

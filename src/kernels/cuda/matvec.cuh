@@ -24,11 +24,6 @@ inline void check_input(const Linear& linear, TensorView<const float> x) {
             (reinterpret_cast<uintptr_t>(x.data()) % 16 == 0 && x.stride() % 4 == 0));
 }
 
-/// sum + a . b, f32 from the first to the last.
-__device__ __forceinline__ float add_dot(float sum, float4 a, float4 b) {
-  return fmaf(a.w, b.w, fmaf(a.z, b.z, fmaf(a.y, b.y, fmaf(a.x, b.x, sum))));
-}
-
 template <class Format, bool kAligned, int kRows, int kTokens>
 __device__ __forceinline__ void add_products(const uint8_t* const (&rows)[kRows], int n_in,
                                              const float* const (&inputs)[kTokens],
@@ -73,7 +68,7 @@ __device__ __forceinline__ void row_products(const uint8_t* const (&rows)[kRows]
 #pragma unroll
   for (int r = 0; r < kRows; ++r) {
 #pragma unroll
-    for (int t = 0; t < kTokens; ++t) sum[r][t] = warp_sum(sum[r][t]);
+    for (int t = 0; t < kTokens; ++t) sum[r][t] = lane_sum(sum[r][t]);
   }
 }
 

@@ -17,7 +17,7 @@ __global__ void rms_norm_kernel(const float* x, int64_t x_stride, const int32_t*
   float squares = 0.0f;
   for (int i = threadIdx.x; i < n; i += kNormThreads) squares += row[i] * row[i];
   __shared__ float of_warp[kNormThreads / kWarp];
-  squares = warp_sum(squares);
+  squares = lane_sum(squares);
   if (threadIdx.x % kWarp == 0) of_warp[threadIdx.x / kWarp] = squares;
   __syncthreads();
   float total = 0.0f;

@@ -4,20 +4,19 @@
 #include "kernels/cuda/queue.h"
 #include "kernels/cuda/route.h"
 #include "kernels/cuda/route_row.h"
+#include "kernels/cuda/warp.cuh"
 
 namespace sw {
 namespace cuda {
 namespace {
-
-constexpr int kWarp = 32;
 
 /// The lanes of a warp, which is a block of its own.
 struct WarpTeam {
   __device__ int lane() const { return static_cast<int>(threadIdx.x); }
   __device__ int size() const { return kWarp; }
   __device__ void sync() const { __syncwarp(); }
-  __device__ uint32_t max(uint32_t x) const { return __reduce_max_sync(0xffffffffu, x); }
-  __device__ uint32_t min(uint32_t x) const { return __reduce_min_sync(0xffffffffu, x); }
+  __device__ uint32_t max(uint32_t x) const { return __reduce_max_sync(kAllLanes, x); }
+  __device__ uint32_t min(uint32_t x) const { return __reduce_min_sync(kAllLanes, x); }
 };
 
 struct RouteTask {
@@ -61,7 +60,7 @@ void route_rows(const RouterSpec& spec, const PolicyRows& policies, int moe_laye
   const auto shared_bytes = static_cast<size_t>(route_memory_bytes(spec, n_slot));
   const RouteTask task{spec, policies, moe_layer,   policy_id,          logits,
                        bias, out.ids,  out.weights, out.n_active.data()};
-  route_kernel<<<static_cast<unsigned>(logits.n_rows()), kWarp, shared_bytes, queue.stream()>>>(
+  route_kernel<<<n_blocks(logits.n_rows(), 1), kWarp, shared_bytes, queue.stream()>>>(
       task, static_cast<int>(n_slot));
   SW_CUDA_LAUNCHED();
 }
@@ -70,7 +69,7 @@ namespace {
 
 const char* refuses(const RouteDesc& d) {
   if (d.spec.n_logits() > kMaxRouterLogits) return "more experts than a GPU's block has room for";
-  return reads(d.router.weight.type) ? nullptr : "no decoder for the router's format";
+  return reads(d.router.weight.type) ? nullptr : kNoDecoder;
 }
 
 size_t scratch_bytes(const RouteDesc& d, int64_t n_token, int) {
