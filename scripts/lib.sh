@@ -13,11 +13,11 @@ fail() {
   exit 1
 }
 
-# Files below the given folders with the given endings (.cpp and .h by default), build output left out.
+# The source files below the given folders, the GPU's (.cu, .cuh) too.
 sources() {
   local folders=()
   for folder in "$@"; do
     [ ! -d "$folder" ] || folders+=("$folder")
   done
-  [ ${#folders[@]} -eq 0 ] || find "${folders[@]}" \( -name '*.cpp' -o -name '*.h' \) -type f | sort
+  [ ${#folders[@]} -eq 0 ] || find "${folders[@]}" -type f -regex '.*\.\(cpp\|h\|cu\|cuh\)' | sort
 }

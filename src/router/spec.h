@@ -36,7 +36,9 @@ struct RouterSpec {
   /// Experts of one group; all of them where there are no groups.
   constexpr int group_size() const { return has_groups() ? n_expert / n_group : n_logits(); }
   /// The most experts that a token can have.
-  constexpr int max_k(bool grouped) const { return grouped && has_groups() ? n_group_used * group_size() : n_logits(); }
+  constexpr int max_k(bool grouped) const {
+    return grouped && has_groups() ? n_group_used * group_size() : n_logits();
+  }
 };
 
 /// A layer that has a router.
