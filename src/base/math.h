@@ -4,8 +4,9 @@
 #include <cstdint>
 
 /// The few transcendental functions whose exact bits decide which expert or token is chosen. Only single
-/// additions, multiplications and divisions in a fixed order: with -ffp-contract=off (and __fmul_rn,
-/// __fadd_rn on a GPU) every device gives the same bits.
+/// additions, multiplications and divisions in a fixed order; constexpr, so that nvcc compiles the very same
+/// code for a GPU. As neither compiler may contract a * b + c (-ffp-contract=off; for route.cu -fmad=false),
+/// every device gives the same bits.
 namespace sw {
 
 /// e^x in f32, within 2 ulp on [-87.3, 88.7]; 0 below, +inf above, NaN for NaN.

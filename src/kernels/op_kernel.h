@@ -36,7 +36,8 @@ class Scratch {
   size_t size_bytes_ = 0, used_bytes_ = 0;
 };
 
-/// What a step really spent on weights: counted a call, not an element. Skipped experts cost nothing.
+/// What a step really spent on weights: counted a call, not an element. Skipped experts cost nothing. Which
+/// experts a GPU read is known on that GPU alone: work there adds nothing to expert_bytes and expert_flops.
 struct OpCounters {
   uint64_t expert_bytes = 0;  ///< stored bytes of the expert matrices read
   uint64_t expert_flops = 0;  ///< 2 * multiply-adds in expert matrices

@@ -22,7 +22,7 @@ struct DevicePlan {
   uint64_t free_bytes = 0;  ///< when the plan was made
 
   size_t size_bytes() const { return weight_bytes + cache_bytes + buffer_bytes; }
-  /// "CUDA0: weights 8.91 GiB, ..."
+  /// "CUDA0: weights 9123.84 MiB, ..."
   std::string to_string() const;
 };
 

@@ -12,7 +12,7 @@ inline constexpr const char* kNoDecoder = "no GPU decoder for this weight format
 
 /// out[t, r] = sum_i W[r, i] x[t, i], added to out where `add`; for any number of tokens.
 /// x [n_token, n_in] f32, out [n_token, n_out] f32. Needs linear_scratch_bytes() of scratch.
-/// A row's bits do not depend on the number of tokens only where the number is 1 (see docs/cuda.md).
+/// A row's bits are the same for 1 to 8 tokens, and the same for any larger number (see docs/cuda.md).
 void linear(const Linear& linear, TensorView<const float> x, TensorView<float> out, bool add,
             OpContext& context);
 size_t linear_scratch_bytes(const Linear& linear, int64_t n_token);
