@@ -66,12 +66,14 @@ constexpr const HeadKernel* kHeadKernels[] = {
 #undef SW_VARIANT
 #undef SW_CUDA_VARIANT
 
-/// Walks a list of variants, best first. With options.references only the last, the reference, is left.
+/// Walks a list of variants, best first. With options.references only the last, the reference, is left. Where
+/// none accepts, the error says why each did not.
 template <class Desc, class Args>
 BoundOp<Desc, Args> bind_first(const char* op, Desc desc,
                                std::span<const OpKernel<Desc, Args>* const> variants,
                                const BindOptions& options, std::string* why) {
   const OpKernel<Desc, Args>* reference = variants.back();
+  std::string refusals;
   for (const OpKernel<Desc, Args>* variant : variants) {
     if (variant->device != options.device) continue;
     const char* refusal = nullptr;
@@ -86,9 +88,11 @@ BoundOp<Desc, Args> bind_first(const char* op, Desc desc,
       if (why) *why += std::string(op) + ": " + variant->name + "\n";
       return {std::move(desc), variant};
     }
-    if (why) *why += std::string(op) + ": not " + variant->name + ": " + refusal + "\n";
+    const std::string line = std::string(variant->name) + ": " + refusal;
+    refusals += (refusals.empty() ? "" : "; ") + line;
+    if (why) *why += std::string(op) + ": not " + line + "\n";
   }
-  throw Error({.what = "no kernel can run this operation", .where = op});
+  throw Error({.what = "no kernel can run this operation", .where = op, .hint = refusals});
 }
 
 void bind_linear(const char* role, Linear& linear, const BindOptions& options, std::string* why) {

@@ -235,14 +235,24 @@ TEST(OpsCounters, IdentityExpertsAndEmptySlotsCostNothing) {
     EXPECT_FLOAT_EQ(out.at(0, i), before[static_cast<size_t>(i)] + 0.75f * x.at(0, i));
 }
 
-TEST(OpsBinding, SaysWhyAndRefusesWhatNobodyCan) {
+TEST(OpsBinding, SaysWhy) {
   Bench bench;
   std::string why;
   const auto op = bind_op(experts(bench, Type::F32), kReference, &why);
   EXPECT_STREQ(op.kernel->name, "ref_experts");
   EXPECT_NE(why.find("not cpu_experts: the references were asked for"), std::string::npos) << why;
-  AttentionDesc desc{.n_head = 2, .n_head_kv = 1, .head_dim = 16, .value_dim = 32};
-  EXPECT_THROW(bind_op(desc, {.limit = isa_limit()}), Error);
+}
+
+TEST(OpsBinding, WhatNobodyCanRunSaysWhyEachCannot) {
+  const AttentionDesc desc{.n_head = 2, .n_head_kv = 1, .head_dim = 16, .value_dim = 32};
+  const std::string reason = "value heads differ in width from key heads";
+  try {
+    bind_op(desc, {.limit = Isa::Scalar});
+    FAIL() << "there is no such kernel";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.what(), "no kernel can run this operation: attention (cpu_attention: " + reason +
+                            "; ref_attention: " + reason + ")");
+  }
 }
 
 }  // namespace
