@@ -62,7 +62,11 @@ std::vector<DevicePlan> plan_memory(const Model& model, const Devices& devices, 
 
 Placement choose_placement(const Model& model, const Devices& devices, const PlacementOptions& options,
                            const PlanInput& input, std::vector<std::string>* hits) {
-  Placement placement = place(model, devices, options, hits);
+  const auto attempt = [&](const PlacementOptions& wish) {
+    if (hits) hits->clear();  // those of the attempt before
+    return place(model, devices, wish, hits);
+  };
+  Placement placement = attempt(options);
   if (devices.size() == 1) return placement;
   const auto problem = [&](const Placement& p) {
     const std::vector<DevicePlan> plan = plan_memory(model, devices, p, input);
@@ -80,11 +84,11 @@ Placement choose_placement(const Model& model, const Devices& devices, const Pla
   PlacementOptions humbler = options;
   for (int n = 1; small && n <= n_layer; ++n) {
     humbler.n_cpu_moe = n;
-    small = problem(placement = place(model, devices, humbler));
+    small = problem(placement = attempt(humbler));
   }
   for (int n = n_layer; small && n >= 0; --n) {
     humbler.n_gpu_layers = n;
-    small = problem(placement = place(model, devices, humbler));
+    small = problem(placement = attempt(humbler));
   }
   if (small) refuse(*small, "a smaller context (-c) or u-batch (-ub), or --device none");
   return placement;

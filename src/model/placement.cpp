@@ -120,12 +120,12 @@ class Overrides {
     }
   }
 
-  /// Where the first pattern that is found in `name` sends it.
-  std::optional<int> find(const std::string& name) {
+  /// Where the first pattern that is found in `name` sends it; a line if that is not `now`.
+  std::optional<int> find(const std::string& name, std::optional<int> now = {}) {
     for (Rule& rule : rules_) {
       if (!std::regex_search(name, rule.pattern)) continue;
       ++rule.n_hit;
-      if (hits_) hits_->push_back(rule.where + ": " + name + " -> " + rule.device);
+      if (hits_ && rule.slot != now) hits_->push_back(rule.where + ": " + name + " -> " + rule.device);
       return rule.slot;
     }
     return std::nullopt;
@@ -180,7 +180,7 @@ void apply(const Model& model, Overrides& overrides, Placement& placement) {
     std::fill(experts.begin(), experts.end(), heaviest(bytes));
     for (size_t e = 0; e < experts.size(); ++e) {
       const std::string name = "blk." + std::to_string(layer) + ".exps." + std::to_string(e);
-      if (const auto wish = overrides.find(name)) experts[e] = *wish;
+      if (const auto wish = overrides.find(name, experts[e])) experts[e] = *wish;
     }
   }
 }

@@ -47,9 +47,10 @@ struct PlacementOptions {
   bool automatic() const { return !n_gpu_layers && !cpu_moe && n_cpu_moe == 0; }
 };
 
-/// Turns wishes into slots. `hits`, if given, gets a line for each tensor that an override moved. Where an
-/// operation's tensors were sent to several devices, it goes where most of their bytes were sent. Throws
-/// sw::Error on a bad pattern, one that matches nothing, and an unknown device.
+/// Turns wishes into slots. `hits`, if given, gets a line for each tensor that an override names and for each
+/// single expert that one takes away from where its layer's experts go. Where an operation's tensors were
+/// sent to several devices, it goes where most of their bytes were sent. Throws sw::Error on a bad pattern,
+/// one that matches nothing, and an unknown device.
 Placement place(const Model& model, const Devices& devices, const PlacementOptions& options,
                 std::vector<std::string>* hits = nullptr);
 

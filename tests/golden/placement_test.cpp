@@ -159,6 +159,19 @@ TEST_F(PlacementTest, PatternsMoveOperationsAndSingleExperts) {
   EXPECT_EQ(hits.front(), "-ot attn_norm=fake2: blk.0.attn_norm.weight -> fake2");
 }
 
+/// "exps" names the stacks and every single expert, which has nothing to add.
+TEST_F(PlacementTest, OnlyExpertsThatLeaveTheirLayerAreTold) {
+  const Devices devices = open_devices("fake:2");
+  const auto hits = [&](const std::vector<PlacementOverride>& overrides) {
+    std::vector<std::string> lines;
+    place(*model_, devices, {.overrides = overrides, .split_layers = false}, &lines);
+    return lines;
+  };
+  EXPECT_EQ(hits({{"exps", "CPU"}}).size(), 2u * 3u);                          // MoE layers, stacks
+  EXPECT_EQ(hits({{"blk\\.1\\.exps\\.3$", "fake1"}}).size(), 0u);              // where it was
+  EXPECT_EQ(hits({{"exps\\.3$", "fake1"}, {"exps", "CPU"}}).size(), 2u * 4u);  // one stays behind
+}
+
 TEST_F(PlacementTest, NonsenseIsOneLine) {
   const Devices devices = open_devices("fake:2");
   const auto refusal = [&](const PlacementOptions& options) -> std::string {
