@@ -54,7 +54,7 @@ void append_text(TextBuilder& out, const Value& value);
 void append_repr(TextBuilder& out, const Value& value);
 /// repr of a float: "1.0", "1e+16", "inf"; callers spend the cost.
 std::string float_repr(double value);
-constexpr int64_t kFloatReprCost = 12 * Runtime::kStep;
+constexpr int64_t kFloatReprCost = 30 * Runtime::kStep;
 /// The text in quotes, as Python writes it in messages.
 std::string quoted(std::string_view text);
 

@@ -41,11 +41,11 @@ class Runtime {
     if (quarters_left_ < 0) fail_out_of_steps();
   }
   /// For copying or searching `n` bytes.
-  void spend_bytes(size_t n) { spend(static_cast<int64_t>(n / 16)); }
+  void spend_bytes(size_t n) { spend(static_cast<int64_t>(n / 8)); }
   /// For work on each of `n` letters that takes longer.
-  void spend_letters(size_t n) { spend(static_cast<int64_t>(2 * n)); }
+  void spend_letters(size_t n) { spend(static_cast<int64_t>(4 * n)); }
   /// For comparing each of `n` names.
-  void spend_scan(size_t n) { spend(static_cast<int64_t>(n / 4)); }
+  void spend_scan(size_t n) { spend(static_cast<int64_t>(n / 2)); }
   /// For looking for `wanted` in all of `text`.
   void spend_search(std::string_view text, std::string_view wanted);
 
