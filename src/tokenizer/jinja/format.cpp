@@ -101,7 +101,7 @@ std::string format_number(Runtime& runtime, const FormatSpec& spec, const Value&
     runtime.fail(fmt::format("format code '{}' needs a number, not {}", spec.type, type_name(value.kind())));
   if (is_float_type(spec.type) || (value.is(Kind::Float) && spec.type == 0)) {
     std::string text = format_float(spec, value.as_number());
-    runtime.spend(kFloatReprCost + static_cast<int64_t>(2 * text.size()));
+    runtime.spend(kFloatReprCost + static_cast<int64_t>(4 * text.size()));
     return text;
   }
   const bool known = spec.type == 0 || std::string_view("dxXobn").find(spec.type) != std::string_view::npos;
