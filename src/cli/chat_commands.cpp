@@ -23,6 +23,7 @@ const ChatCommands::Command ChatCommands::kCommands[] = {
     {"threshold", "MIN,T", "drop experts far weaker than the best, or off", &ChatCommands::threshold},
     {"routing", "", "heat map of the last answer", &ChatCommands::routing},
     {"exit", "", "end the chat (or Ctrl-D)", &ChatCommands::leave},
+    {"quit", "", "the same", &ChatCommands::leave},
 };
 
 ChatSession::Json parse_template_kwargs(const std::string& text) {

@@ -38,7 +38,8 @@ Forward::Forward(const Model& model, const PolicyTable& policies, const ForwardO
       placed_(options.placed),
       options_(options),
       n_slot_(policies.experts_max()),
-      pool_(options.n_thread) {
+      pool_(options.n_thread),
+      vector_(choose_vector(isa_limit())) {
   if (!placed_) {
     own_devices_ = open_devices("none");
     own_placed_ = std::make_unique<PlacedModel>(model, *own_devices_, all_on_processor(model));

@@ -114,8 +114,8 @@ class Forward {
   TensorView<const float> host_logits(int64_t n_row);
 
   OpContext context();
-  void hand_over(State& from, State& to, const TensorView<float>& source, const TensorView<float>& target,
-                 int64_t n_row);
+  template <class T>
+  void hand_over(State& from, State& to, TensorView<T> source, TensorView<T> target, int64_t n_row);
   void move_residual(int slot);
   void run_moe(const Layer& layer, int moe_layer, ForwardProbe* probe);
   void send_routing(const Layer& layer, State& home);
@@ -132,7 +132,9 @@ class Forward {
   ForwardOptions options_;
   int n_slot_ = 0;  // most experts a token may use
   ThreadPool pool_;
+  const VectorKernel& vector_;
   std::vector<RouteScratch> route_scratch_;
+  Scratch no_scratch_;  // each device brings its own
   OpCounters counters_;
   std::string explanation_;
   std::vector<float> inv_freq_;  // [n_rot / 2]

@@ -9,10 +9,7 @@
 /// where it needs a result itself.
 namespace sw {
 
-OpContext Forward::context() {
-  static thread_local Scratch none;  // each device brings its own
-  return {pool_, none, counters_, choose_vector(isa_limit()), route_scratch_};
-}
+OpContext Forward::context() { return {pool_, no_scratch_, counters_, vector_, route_scratch_}; }
 
 void Forward::fill_batch(std::span<const BatchToken> tokens, std::span<const int32_t* const> block_tables,
                          const PagedCache& cache) {
@@ -54,17 +51,15 @@ void Forward::stage() {
   }
 }
 
-/// Copies the first rows of `source` to another device. One direction at a time: whoever reads on the
-/// processor must have waited.
-void Forward::hand_over(State& from, State& to, const TensorView<float>& source,
-                        const TensorView<float>& target, int64_t n_row) {
-  const auto bytes = static_cast<size_t>(n_row * source.n_cols()) * sizeof(float);
-  auto* data = reinterpret_cast<std::byte*>(source.data());
-  auto* target_data = reinterpret_cast<std::byte*>(target.data());
+/// Copies the first rows of `source` to another device. Whoever then reads on the processor waits first.
+template <class T>
+void Forward::hand_over(State& from, State& to, TensorView<T> source, TensorView<T> target, int64_t n_row) {
+  const auto bytes = static_cast<size_t>(n_row * source.n_cols()) * sizeof(T);
+  const auto* data = reinterpret_cast<const std::byte*>(source.data());
   if (to.backend().host_visible()) {
-    from.backend().copy_out(target_data, data, bytes);
+    from.backend().copy_out(target.data(), data, bytes);
   } else {
-    to.backend().copy_from(from.backend(), target_data, data, bytes);
+    to.backend().copy_from(from.backend(), reinterpret_cast<std::byte*>(target.data()), data, bytes);
   }
 }
 
@@ -81,17 +76,13 @@ void Forward::move_residual(int slot) {
 void Forward::send_routing(const Layer& layer, State& home) {
   if (layer.away.empty()) return;
   home.backend().record();
-  const auto as_floats = [](const TensorView<int32_t>& ids) {
-    return TensorView<float>(reinterpret_cast<float*>(ids.data()), ids.n_rows(), ids.n_cols());
-  };
   const auto n_active = [](const State& s) {
-    return TensorView<float>(reinterpret_cast<float*>(s.routing.n_active.data()),
-                             std::ssize(s.routing.n_active), 1);
+    return TensorView<int32_t>(s.routing.n_active.data(), std::ssize(s.routing.n_active), 1);
   };
   for (const int slot : layer.away) {
     State& to = state(slot);
     hand_over(home, to, home.normed, to.normed, n_token_);
-    hand_over(home, to, as_floats(home.routing.ids), as_floats(to.routing.ids), n_token_);
+    hand_over(home, to, home.routing.ids, to.routing.ids, n_token_);
     hand_over(home, to, home.routing.weights, to.routing.weights, n_token_);
     hand_over(home, to, n_active(home), n_active(to), n_token_);
     ++n_hand_over_;

@@ -15,7 +15,6 @@ PlacedModel::PlacedModel(const Model& model, const Devices& devices, Placement p
     : model_(model),
       devices_(devices),
       placement_(std::move(placement)),
-      upload_(upload),
       away_(devices.size()),
       bytes_(devices.size(), 0),
       experts_(placement_.layers.size()) {
@@ -31,24 +30,19 @@ PlacedModel::PlacedModel(const Model& model, const Devices& devices, Placement p
 void PlacedModel::place_all(Pass pass) {
   std::fill(bytes_.begin(), bytes_.end(), 0);
   maps_.clear();
-  for (const Role role : {Role::TokenEmbd, Role::OutputNorm, Role::Output}) {
-    place_weight(role, -1, role == Role::TokenEmbd ? placement_.embed : placement_.head, pass);
+  const auto place_role = [&](const TensorSpec& t, int layer) {
+    const int* slot = slot_of(placement_, t.role, layer);
+    if (slot) place_weight(t.role, layer, model_.weight(t.role, layer), *slot, pass);
+  };
+  for (const TensorSpec& t : model_.arch().tensors) {
+    if (t.on == On::Model) place_role(t, -1);
   }
-  for (size_t l = 0; l < placement_.layers.size(); ++l) {
-    const LayerPlacement& at = placement_.layers[l];
-    const auto layer = static_cast<int>(l);
-    for (const Role role : {Role::AttnNorm, Role::AttnQkv, Role::AttnQkvBias, Role::AttnQNorm,
-                            Role::AttnKNorm, Role::AttnOut}) {
-      place_weight(role, layer, at.attention, pass);
+  if (model_.weight(Role::Output).empty()) place_tied_head(pass);
+  for (int layer = 0; layer < std::ssize(placement_.layers); ++layer) {
+    for (const TensorSpec& t : model_.arch().tensors) {
+      if (t.on != On::Model && has_tensor(t, model_.hparams(), layer)) place_role(t, layer);
     }
-    for (const Role role :
-         {Role::FfnNorm, Role::FfnGate, Role::FfnUp, Role::FfnDown, Role::Router, Role::RouterBias}) {
-      place_weight(role, layer, at.ffn, pass);
-    }
-    for (const Role role : {Role::SharedGate, Role::SharedUp, Role::SharedDown}) {
-      place_weight(role, layer, at.shared, pass);
-    }
-    if (!at.experts.empty()) place_experts(layer, pass);
+    if (!placement_.layers[static_cast<size_t>(layer)].experts.empty()) place_experts(layer, pass);
   }
 }
 
@@ -65,16 +59,16 @@ const std::byte* PlacedModel::put(int slot, const void* data, size_t size_bytes,
   return to;
 }
 
-void PlacedModel::place_weight(Role role, int layer, int slot, Pass pass) {
-  WeightView view = model_.weight(role, layer);
-  if (role == Role::Output && view.empty()) {  // the head reads the embedding's table
-    view = placement_.head == placement_.embed ? weights_[{Role::TokenEmbd, -1}]
-                                               : model_.weight(Role::TokenEmbd);
-    if (placement_.head == placement_.embed) {
-      weights_[{role, layer}] = view;
-      return;
-    }
+/// A head without a matrix of its own reads the embedding's table: the same one where both are on one device.
+void PlacedModel::place_tied_head(Pass pass) {
+  if (placement_.head == placement_.embed) {
+    weights_[{Role::Output, -1}] = weights_[{Role::TokenEmbd, -1}];
+  } else {
+    place_weight(Role::Output, -1, model_.weight(Role::TokenEmbd), placement_.head, pass);
   }
+}
+
+void PlacedModel::place_weight(Role role, int layer, WeightView view, int slot, Pass pass) {
   if (view.empty()) return;
   const bool is_vector = view.shape.n_dims() == 1;
   const size_t size =

@@ -48,7 +48,8 @@ class PlacedModel {
     size_t used = 0;
   };
   void place_all(Pass pass);
-  void place_weight(Role role, int layer, int slot, Pass pass);
+  void place_weight(Role role, int layer, WeightView view, int slot, Pass pass);
+  void place_tied_head(Pass pass);
   void place_experts(int layer, Pass pass);
   ExpertsPart place_part(int layer, int slot, Pass pass);
   const std::byte* put(int slot, const void* data, size_t size_bytes, Pass pass);
@@ -57,7 +58,6 @@ class PlacedModel {
   const Model& model_;
   const Devices& devices_;
   Placement placement_;
-  bool upload_;
   std::vector<Away> away_;     // by slot; the processor's is empty
   std::vector<size_t> bytes_;  // by slot
   std::map<std::pair<Role, int>, WeightView> weights_;

@@ -73,36 +73,6 @@ Placement place_layers(const Model& model, const Devices& devices, const Placeme
   return placement;
 }
 
-/// The slot of a layer that a role's weights decide, null for experts and for what no pass runs.
-int* slot_of(Placement& placement, Role role, int layer) {
-  if (role == Role::TokenEmbd) return &placement.embed;
-  if (role == Role::Output || role == Role::OutputNorm) return &placement.head;
-  if (layer < 0 || layer >= static_cast<int>(placement.layers.size())) return nullptr;
-  LayerPlacement& l = placement.layers[static_cast<size_t>(layer)];
-  switch (role) {
-    case Role::AttnNorm:
-    case Role::AttnQkv:
-    case Role::AttnQkvBias:
-    case Role::AttnQNorm:
-    case Role::AttnKNorm:
-    case Role::AttnOut:
-      return &l.attention;
-    case Role::FfnNorm:
-    case Role::FfnGate:
-    case Role::FfnUp:
-    case Role::FfnDown:
-    case Role::Router:
-    case Role::RouterBias:
-      return &l.ffn;
-    case Role::SharedGate:
-    case Role::SharedUp:
-    case Role::SharedDown:
-      return &l.shared;
-    default:
-      return nullptr;
-  }
-}
-
 /// The -ot patterns, and how often each was met.
 class Overrides {
  public:
@@ -186,6 +156,35 @@ void apply(const Model& model, Overrides& overrides, Placement& placement) {
 }
 
 }  // namespace
+
+int* slot_of(Placement& placement, Role role, int layer) {
+  if (role == Role::TokenEmbd) return &placement.embed;
+  if (role == Role::Output || role == Role::OutputNorm) return &placement.head;
+  if (layer < 0 || layer >= static_cast<int>(placement.layers.size())) return nullptr;
+  LayerPlacement& l = placement.layers[static_cast<size_t>(layer)];
+  switch (role) {
+    case Role::AttnNorm:
+    case Role::AttnQkv:
+    case Role::AttnQkvBias:
+    case Role::AttnQNorm:
+    case Role::AttnKNorm:
+    case Role::AttnOut:
+      return &l.attention;
+    case Role::FfnNorm:
+    case Role::FfnGate:
+    case Role::FfnUp:
+    case Role::FfnDown:
+    case Role::Router:
+    case Role::RouterBias:
+      return &l.ffn;
+    case Role::SharedGate:
+    case Role::SharedUp:
+    case Role::SharedDown:
+      return &l.shared;
+    default:
+      return nullptr;
+  }
+}
 
 bool Placement::all_on(int slot) const {
   return embed == slot && head == slot && std::all_of(layers.begin(), layers.end(), [&](const auto& l) {

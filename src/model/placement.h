@@ -47,6 +47,10 @@ struct PlacementOptions {
   bool automatic() const { return !n_gpu_layers && !cpu_moe && n_cpu_moe == 0; }
 };
 
+/// The slot that a role's weights go to (`layer` -1 for the model's own), as a place to change it; null for
+/// experts, which have one each, and for what no pass runs.
+int* slot_of(Placement& placement, Role role, int layer);
+
 /// Turns wishes into slots. `hits`, if given, gets a line for each tensor that an override names and for each
 /// single expert that one takes away from where its layer's experts go. Where an operation's tensors were
 /// sent to several devices, it goes where most of their bytes were sent. Throws sw::Error on a bad pattern,

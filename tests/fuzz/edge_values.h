@@ -41,7 +41,7 @@ inline std::string repeated(const std::string& text, size_t n) {
 /// Empty, long, not UTF-8, with a zero or a line end, a hard or endless pattern, a name that means
 /// something elsewhere.
 inline std::string edge_text(Rng& rng) {
-  static const std::string kTexts[] = {
+  static const std::string texts[] = {
       "",
       std::string(1, '\0'),
       "\n",
@@ -84,7 +84,7 @@ inline std::string edge_text(Rng& rng) {
       "F32",
       "NaN",
   };
-  return pick(kTexts, rng);
+  return pick(texts, rng);
 }
 
 }  // namespace sw::fuzz

@@ -75,7 +75,7 @@ void drop_or_double(Json& container, Rng& rng) {
 void rename(Json& container, Rng& rng) {
   if (!container.is_object()) return;
   const auto at = std::next(container.begin(), static_cast<std::ptrdiff_t>(rng.below(container.size())));
-  const std::string key = at.key();
+  const std::string key{at.key().begin(), at.key().end()};  // erase() ends the element's own
   const Json value = *at;
   container.erase(key);
   container[edge_text(rng)] = value;

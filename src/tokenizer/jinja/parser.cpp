@@ -98,8 +98,8 @@ class Parser {
     if (stream_.now().type != TokenType::Name) stream_.fail_unexpected("a tag's name");
     const int line = stream_.now().line;
     const std::string& name = stream_.take().text;
-    if (name == "if") return if_();
-    if (name == "for") return for_();
+    if (name == "if") return if_block();
+    if (name == "for") return for_block();
     if (name == "set") return set();
     if (name == "macro") return macro();
     if (name == "call") return call();
@@ -111,7 +111,7 @@ class Parser {
         line, fmt::format("unknown tag '{}'{}", name, ends.size() > 0 ? ": expected " + expected(ends) : ""));
   }
 
-  std::unique_ptr<Stmt> if_() {
+  std::unique_ptr<Stmt> if_block() {
     const size_t n_unknown = expressions_.unknown.size();
     auto node = std::make_unique<If>();
     for (bool more = true; more;) {
@@ -129,7 +129,7 @@ class Parser {
     return node;
   }
 
-  std::unique_ptr<Stmt> for_() {
+  std::unique_ptr<Stmt> for_block() {
     auto node = std::make_unique<ForNode>();
     ++expressions_.n_for;
     node->loop_name = stream_.number_of("loop");
@@ -234,7 +234,7 @@ class Parser {
     ExprPtr expression = expressions_.expression();
     const auto* call = dynamic_cast<const Call*>(expression.get());
     if (!call) stream_.fail("expected a call");
-    expression.release();
+    static_cast<void>(expression.release());  // node->call owns it now
     node->call.reset(call);
     macro_body(node->caller, "endcall");
     return node;

@@ -131,11 +131,11 @@ class Value {
   bool flag_ = false;
   Kind owner_ = Kind::Missing;
   uint32_t size_ = 0;
-  union {
+  union {  // NOLINTBEGIN(readability-identifier-naming): members of Value, as private as the union
     int64_t integer_ = 0;
     double number_;
     const void* pointer_;
-  };
+  };  // NOLINTEND(readability-identifier-naming)
 };
 
 struct DictEntry {

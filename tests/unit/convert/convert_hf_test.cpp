@@ -48,9 +48,9 @@ TEST_P(Interop, EqualsMainlinesFileKeyByKeyAndTensorByTensor) {
       EXPECT_EQ(my_array.items, array->items) << key;
     } else {
       std::visit(
-          [&]<class T>(const T& held) {
+          [&, &name = key]<class T>(const T& held) {
             if constexpr (!std::is_same_v<T, GgufArray>) {
-              EXPECT_EQ(std::get<T>(mine->data), held) << key;
+              EXPECT_EQ(std::get<T>(mine->data), held) << name;
             }
           },
           value.data);
@@ -237,7 +237,7 @@ TEST_F(ConvertHf, RefusesFiguresThatTheCheckpointDoesNotBearOut) {
     const char* key;
     nlohmann::json value;
     const char* refusal;
-  } kCases[] = {
+  } cases[] = {
       {"num_experts", 10'000'000, "model.layers.1.mlp.gate.weight"},
       {"num_experts", 1'000'000'000, "a layer, width, head or expert count"},
       {"num_hidden_layers", 16'000'000, "model.layers.3."},
@@ -264,7 +264,7 @@ TEST_F(ConvertHf, RefusesFiguresThatTheCheckpointDoesNotBearOut) {
       {"architectures", {7}, "key architectures"},
   };
   const std::string original = read_file(folder_->path() / "config.json");
-  for (const auto& c : kCases) {
+  for (const auto& c : cases) {
     SCOPED_TRACE(c.key);
     config(c.key, c.value);
     EXPECT_REFUSES(c.refusal);

@@ -12,7 +12,6 @@ namespace {
 
 using testing::kInf;
 using testing::no_steps;
-using testing::random_logits;
 using testing::softmax;
 using Ids = std::vector<int32_t>;
 

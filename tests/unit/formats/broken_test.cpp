@@ -57,7 +57,7 @@ std::string refusal(const std::function<unsigned(Bytes)>& load, const std::strin
   try {
     load(exact);
   } catch (const Error& e) {
-    const std::string line = e.what();
+    std::string line = e.what();
     EXPECT_EQ(line.find('\n'), line.npos) << line;
     EXPECT_LE(line.size(), 1100u);
     EXPECT_FALSE(line.empty());

@@ -129,7 +129,7 @@ TEST(Gguf, RoundTripOfTensors) {
   EXPECT_EQ(found->size_bytes, b.size());
   EXPECT_EQ(found->split, 0);
   EXPECT_EQ(std::memcmp(found->data, b.data(), b.size()), 0);
-  EXPECT_EQ(std::memcmp(file.find_tensor("a")->data, a.data(), 24), 0);
+  EXPECT_EQ(std::memcmp(file.find_tensor("a")->data, std::as_bytes(std::span(a)).data(), 24), 0);
   EXPECT_EQ(file.data_offset() % 32, 0u);
   EXPECT_EQ(file.size_bytes() % 32, 0u);
   EXPECT_EQ(file.find_tensor("d"), nullptr);
@@ -292,7 +292,7 @@ TEST(Gguf, MovedFileKeepsItsTensors) {
   writer.finish();
   GgufFile first(dir.path() / "x.gguf");
   const GgufFile second = std::move(first);
-  EXPECT_EQ(std::memcmp(second.find_tensor("a")->data, &one, 4), 0);
+  EXPECT_EQ(std::memcmp(second.find_tensor("a")->data, std::as_bytes(std::span(&one, 1)).data(), 4), 0);
 }
 
 TEST(Gguf, LargeVocabularyParsesFast) {

@@ -17,7 +17,7 @@ struct RouteCase {
 };
 
 inline int pick(Rng& rng, int least, int most) {
-  return least + static_cast<int>(rng.below(static_cast<uint64_t>(most - least + 1)));
+  return least + static_cast<int>(rng.below(static_cast<uint64_t>(most - least) + 1));
 }
 
 /// Small routers, where everything meets in a corner, and the sizes of real ones.

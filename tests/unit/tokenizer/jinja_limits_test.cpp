@@ -111,7 +111,9 @@ TEST(JinjaLimits, Steps) {
         "{% set x = long.rfind(needle) %}", "{% set x = long | tojson %}", "{% set x = long.strip(needle) %}",
         "{% if needle in long %}{% endif %}", "{% set x = long | int %}", "{% set x = long | length %}",
         "{% set x = '%9999d' % i %}"}) {
-    expect_refused([&] { render(loops + body + ends, texts); }, "more than 1000000 steps");
+    std::string source = loops;
+    source.append(body).append(ends);
+    expect_refused([&] { render(source, texts); }, "more than 1000000 steps");
   }
   expect_fails("{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(100) }}",
                "too much memory");

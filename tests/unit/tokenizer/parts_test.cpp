@@ -113,7 +113,8 @@ TokenizerSpec random_spec(Rng& rng, size_t n_merges) {
   std::vector<std::string> texts = {"a", "b", "c"};
   while (spec.merges.size() < n_merges) {
     const std::string left = texts[rng.next() % texts.size()], right = texts[rng.next() % texts.size()];
-    const std::string merge = left + ' ' + right;
+    std::string merge = left;
+    merge.append(" ").append(right);
     if (std::ranges::find(spec.merges, merge) != spec.merges.end()) continue;
     spec.merges.push_back(merge);
     if (std::ranges::find(texts, left + right) != texts.end()) continue;

@@ -150,7 +150,7 @@ TEST(PreTokenizer, AliasesMeanTheSame) {
 }
 
 TEST(Regex, BytesOnRequest) {
-  const auto cut = [](std::vector<std::string> patterns, std::string_view text) {
+  const auto cut = [](const std::vector<std::string>& patterns, std::string_view text) {
     return split(PreTokenizer(patterns), text);
   };
   EXPECT_EQ(cut({"(?-u)[\\x{BC}]"}, "aмb"), (Pieces{"a\xD0", "\xBC", "b"}));
