@@ -113,7 +113,7 @@ constexpr Step kLayer[] = {Step::Attn, Step::Moe};
 }  // namespace
 
 constinit const ArchSpec kBailingMoe2{.name = "bailingmoe2",
-                                      .hf_class = "BailingMoeV2ForCausalLM",
+                                      .hf_classes = {"BailingMoeV2ForCausalLM"},
                                       .keys = kKeys,
                                       .tensors = kTensors,
                                       .layer = kLayer,

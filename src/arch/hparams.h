@@ -10,10 +10,25 @@ struct Attention {
   int value_dim = 0;  ///< of values
 };
 
+/// How rotary frequencies are changed to serve contexts longer than those of the first training.
+enum class RopeScaling : int { None = 0, Linear = 1, Yarn = 2, Llama3 = 3 };
+
 struct RopeParams {
   int n_rot = 0;  ///< leading dims of a head that rotate
   float freq_base = 10000.0f;
   float partial_factor = 1.0f;  ///< n_rot / head_dim where a config says it that way
+  int scaling = 0;              ///< a RopeScaling
+  float factor = 1.0f;          ///< of the context's growth
+  int n_ctx_orig = 0;           ///< tokens of a context before it grew
+  /// Yarn: rotations within n_ctx_orig above which a pair stays as it is, and below which it is scaled whole.
+  float beta_fast = 32.0f, beta_slow = 1.0f;
+  bool yarn_round = true;  ///< the pairs of the two limits are whole numbers
+  /// Yarn: cos and sin are multiplied by attn_factor * (0.1 ln(factor) + 1); a config may give the product.
+  float attn_factor = 1.0f, attention_factor = 0;
+  /// Llama3: the same limits as beta_slow and beta_fast, under Meta's names.
+  float low_freq_factor = 1.0f, high_freq_factor = 4.0f;
+
+  RopeScaling kind() const { return static_cast<RopeScaling>(scaling); }
 };
 
 struct Moe {

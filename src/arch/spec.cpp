@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "arch/spec.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -16,11 +17,16 @@ constexpr const ArchSpec* kAll[] = {
 #undef SW_ARCH
 };
 
-const ArchSpec& find_arch(std::string_view ArchSpec::*field, std::string_view wanted, const char* what) {
+/// `names_of(arch)` are the names that an architecture goes by.
+template <class NamesOf>
+const ArchSpec& find_arch(NamesOf names_of, std::string_view wanted, const char* what) {
   std::string known;
   for (const ArchSpec* arch : kAll) {
-    if (arch->*field == wanted) return *arch;
-    known += (known.empty() ? "" : ", ") + std::string(arch->*field);
+    for (const std::string_view name : names_of(*arch)) {
+      if (name.empty()) continue;
+      if (name == wanted) return *arch;
+      known += (known.empty() ? "" : ", ") + std::string(name);
+    }
   }
   throw Error({.what = what, .expected = "one of " + known, .got = std::string(wanted)});
 }
@@ -84,6 +90,12 @@ void check_hparams(const HParams& h) {
                  .expected = "an even number",
                  .got = std::to_string(h.rope.n_rot)});
   }
+  if (!(h.rope.factor > 0) || !(h.rope.freq_base > 0)) {
+    throw Error({.what = "a model figure is impossible",
+                 .where = "rotary frequency base or scaling factor",
+                 .expected = "above 0",
+                 .got = std::to_string(std::min(h.rope.factor, h.rope.freq_base))});
+  }
   if (h.attention.n_head % h.attention.n_head_kv != 0) {
     throw Error(
         {.what = "a model figure is impossible",
@@ -103,12 +115,25 @@ void check_hparams(const HParams& h) {
 
 std::span<const ArchSpec* const> all_archs() { return kAll; }
 
+int value_of_name(std::span<const NamedValue> names, std::string_view text, const std::string& where) {
+  std::string known;
+  for (const NamedValue& named : names) {
+    if (named.name == text) return named.value;
+    known += (known.empty() ? "" : ", ") + std::string(named.name);
+  }
+  throw Error({.what = "unknown value",
+               .where = where,
+               .expected = "one of " + known,
+               .got = printable(std::string(text))});
+}
+
 const ArchSpec& arch_by_name(std::string_view gguf_name) {
-  return find_arch(&ArchSpec::name, gguf_name, "unknown architecture");
+  return find_arch([](const ArchSpec& a) { return std::array{a.name}; }, gguf_name, "unknown architecture");
 }
 
 const ArchSpec& arch_by_hf_class(std::string_view hf_class) {
-  return find_arch(&ArchSpec::hf_class, hf_class, "unknown model class in config.json");
+  return find_arch([](const ArchSpec& a) { return a.hf_classes; }, hf_class,
+                   "unknown model class in config.json");
 }
 
 int64_t dim_size(Dim dim, const HParams& h) {
@@ -122,8 +147,14 @@ int64_t dim_size(Dim dim, const HParams& h) {
       return h.n_vocab;
     case Dim::Head:
       return a.head_dim;
+    case Dim::RotPairs:
+      return h.rope.n_rot / 2;
     case Dim::QRows:
       return int64_t{a.n_head} * a.head_dim;
+    case Dim::KRows:
+      return int64_t{a.n_head_kv} * a.head_dim;
+    case Dim::VRows:
+      return int64_t{a.n_head_kv} * a.value_dim;
     case Dim::QkvRows:
       return int64_t{a.n_head + a.n_head_kv} * a.head_dim + int64_t{a.n_head_kv} * a.value_dim;
     case Dim::ValueRows:
@@ -138,6 +169,12 @@ int64_t dim_size(Dim dim, const HParams& h) {
       return h.moe.n_ff_shared;
   }
   return 0;
+}
+
+std::string_view name_of_value(std::span<const NamedValue> names, int value) {
+  const auto at = std::ranges::find(names, value, &NamedValue::value);
+  SW_ASSERT(at != names.end());
+  return at->name;
 }
 
 HParams read_hparams(const ArchSpec& arch, KeyName name_of, const KeyLookup& lookup,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <array>
+#include <cstdint>
 #include <functional>
 #include <initializer_list>
 #include <optional>
@@ -30,11 +31,15 @@ constexpr Ref at(HParams& h) {
   }
 }
 
-/// A text that a Hugging Face config uses where GGUF has a number.
+/// A text that a source uses where a field is a number.
 struct NamedValue {
   std::string_view name = {};
   int value = 0;
 };
+/// Throws sw::Error with the list of known texts.
+int value_of_name(std::span<const NamedValue> names, std::string_view text, const std::string& where);
+/// The first text of a value, which must have one.
+std::string_view name_of_value(std::span<const NamedValue> names, int value);
 
 /// What a field is when the source does not say: nothing (an error), a number, or computed from the
 /// fields declared before it.
@@ -57,13 +62,23 @@ class Default {
   double (*from_)(const HParams&) = nullptr;
 };
 
-/// One figure of the model: where it goes, its GGUF key after "<arch>.", its Hugging Face name. Either
-/// name may be empty: that source then never says it.
+/// When a converted file holds a key; a reader takes the default for one that it does not find.
+enum class Written : uint8_t {
+  Always,
+  IfSaid,     ///< where the config says it, or it is not the default
+  IfUnusual,  ///< where it is not the default
+};
+
+/// One figure of the model: where it goes, its GGUF key after "<arch>.", its Hugging Face name (with dots
+/// into objects). Either name may be empty: that source then never says it.
 struct Key {
   Ref (*field)(HParams&) = nullptr;
   std::string_view gguf = {}, hf = {};
   Default fallback = {};
-  std::span<const NamedValue> names = {};
+  std::span<const NamedValue> names = {};       ///< the texts of a config; empty: it has numbers
+  std::span<const NamedValue> gguf_names = {};  ///< likewise of GGUF
+  Written written = Written::Always;
+  std::string_view gguf_count = {};  ///< a GGUF array whose length it is, in files that lack the key
 };
 
 /// What a weight is for, whatever a file calls it.
@@ -71,9 +86,13 @@ enum class Role : uint8_t {
   TokenEmbd,
   OutputNorm,
   Output,
+  RopeFreqs,
   AttnNorm,
   AttnQkv,
   AttnQkvBias,
+  AttnQ,
+  AttnK,
+  AttnV,
   AttnQNorm,
   AttnKNorm,
   AttnOut,
@@ -101,7 +120,10 @@ enum class Dim : uint8_t {
   TwoEmbd,
   Vocab,
   Head,
+  RotPairs,
   QRows,
+  KRows,
+  VRows,
   QkvRows,
   ValueRows,
   Ff,
@@ -121,8 +143,13 @@ struct Dims {
   }
 };
 
-/// How the stored tensor comes from the checkpoint's. Stack: one tensor an expert ({e}), stacked.
-enum class Transform : uint8_t { None, Stack };
+/// How the stored tensor comes from the checkpoint's.
+enum class Transform : uint8_t {
+  None,
+  Stack,              ///< one tensor an expert ({e}), stacked
+  PairsToNeighbours,  ///< rows of each head from the rotary pairs (i, i + n_rot / 2) to (2i, 2i + 1)
+  Llama3Factors       ///< computed: what llama3 scaling divides the frequencies by; none without it
+};
 
 /// The layers that have the tensor. Every: also next-token-prediction layers, which count as MoE ones.
 enum class On : uint8_t { Model, Every, Dense, Moe, Nextn };
@@ -145,14 +172,21 @@ enum class Step : uint8_t { Attn, Moe };
 /// Which dims of a head form a rotary pair: (i, i + n_rot / 2) or (2i, 2i + 1).
 enum class RopePairs : uint8_t { Halves, Neighbours };
 
+/// A setting of a config that the declaration takes for granted.
+struct Granted {
+  std::string_view hf = {};
+  std::string_view only = {};  ///< its one value, as JSON; absent and null are fine, too
+};
+
 struct ArchSpec {
-  std::string_view name = {};      ///< general.architecture
-  std::string_view hf_class = {};  ///< config.json, architectures[0]
+  std::string_view name = {};                       ///< general.architecture
+  std::array<std::string_view, 2> hf_classes = {};  ///< config.json, architectures[0]
   std::span<const Key> keys = {};
   std::span<const TensorSpec> tensors = {};
   std::span<const Step> layer = {};
   RopePairs rope_pairs = RopePairs::Halves;
   RouterSpec router = {};  ///< what no key says
+  std::span<const Granted> granted = {};
 };
 
 #define SW_ARCH(symbol) extern const ArchSpec symbol;

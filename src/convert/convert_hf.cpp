@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
+#include <cstring>
 #include <fmt/core.h>
 #include <limits>
 #include <map>
@@ -60,13 +61,49 @@ void set_general(GgufWriter& writer, const ArchSpec& arch, const std::string& na
   writer.set("general.name", GgufValue::string(name));
 }
 
-/// "<arch>.<key>" for every key that GGUF has, in the type of its field.
-void set_figures(GgufWriter& writer, const ArchSpec& arch, HParams h) {
-  for (const Key& key : arch.keys) {
-    if (key.gguf.empty()) continue;
-    const Ref field = key.field(h);
-    const std::string name = fmt::format("{}.{}", arch.name, key.gguf);
-    if (const auto* as_int = std::get_if<int*>(&field)) {
+/// A model whose scaling the tensor rope_freqs says has no keys for it.
+HParams without_llama3_scaling(HParams h) {
+  if (h.rope.kind() != RopeScaling::Llama3) return h;
+  h.rope.scaling = static_cast<int>(RopeScaling::None);
+  h.rope.factor = 1;
+  h.rope.n_ctx_orig = h.n_ctx_train;
+  return h;
+}
+
+/// The keys that a reader of the file needs or that are always said, in the order declared.
+std::vector<const Key*> written_keys(const HParams& h, const std::vector<ReadKey>& read) {
+  HParams seen;  // what a reader of the file makes of it
+  const auto show = [&](const Key& key, double value) {
+    std::visit([&]<class T>(T* field) { *field = static_cast<T>(value); }, key.field(seen));
+  };
+  const auto said = [](const ReadKey& r) {
+    return r.key->written == Written::Always || (r.key->written == Written::IfSaid && r.from_file);
+  };
+  for (const ReadKey& r : read) {
+    if (!r.key->gguf.empty() && said(r)) show(*r.key, field_value(*r.key, h));
+  }
+  std::vector<const Key*> keys;
+  for (const ReadKey& r : read) {
+    const Key& key = *r.key;
+    const double value = field_value(key, h);
+    const double assumed = key.gguf_count.empty() ? key.fallback.get(seen).value_or(NAN) : value;
+    const bool needed = !key.gguf.empty() && (said(r) || assumed != value);
+    if (needed) keys.push_back(&key);
+    if (!said(r)) show(key, needed ? value : assumed);
+  }
+  return keys;
+}
+
+/// "<arch>.<key>", in the type of the field.
+void set_figures(GgufWriter& writer, const ArchSpec& arch, HParams h, const std::vector<ReadKey>& read) {
+  h = without_llama3_scaling(h);
+  for (const Key* key : written_keys(h, read)) {
+    const Ref field = key->field(h);
+    const std::string name = fmt::format("{}.{}", arch.name, key->gguf);
+    if (!key->gguf_names.empty()) {
+      const auto value = static_cast<int>(field_value(*key, h));
+      writer.set(name, GgufValue::string(std::string(name_of_value(key->gguf_names, value))));
+    } else if (const auto* as_int = std::get_if<int*>(&field)) {
       writer.set(name, GgufValue::u32(static_cast<uint32_t>(**as_int)));
     } else if (const auto* as_float = std::get_if<float*>(&field)) {
       writer.set(name, GgufValue::f32(**as_float));
@@ -83,17 +120,24 @@ Type main_type(const TensorPlan& plan) {
   return std::ranges::max_element(bytes, {}, &std::pair<const Type, uint64_t>::second)->first;
 }
 
-/// What no key of ours can say must not be lost in silence.
-void refuse_unsupported(const HfConfig& config) {
-  if (!config.has("rope_scaling")) return;
-  throw Error({.what = "the model's rope scaling is not supported",
-               .where = config.where("rope_scaling"),
-               .expected = "null",
-               .hint = "without it the model serves its original context length"});
+/// Rows of each head from the rotary pairs (i, i + n / 2) to (2i, 2i + 1).
+Buffer pairs_to_neighbours(const Buffer& rows, size_t row_bytes, int64_t n_row, int64_t head_rows) {
+  Buffer out(rows.size_bytes());
+  for (int64_t r = 0; r < n_row; ++r) {
+    const int64_t in_head = r % head_rows, half = head_rows / 2;
+    const int64_t to = r - in_head + (in_head < half ? 2 * in_head : 2 * (in_head - half) + 1);
+    std::memcpy(out.data() + static_cast<size_t>(to) * row_bytes,
+                rows.data() + static_cast<size_t>(r) * row_bytes, row_bytes);
+  }
+  return out;
 }
 
 Buffer encode_tensor(const PlannedTensor& tensor, ThreadPool& pool) {
   Buffer bytes(tensor.size_bytes());
+  if (tensor.parts.empty()) {
+    std::memcpy(bytes.data(), tensor.computed.data(), bytes.size_bytes());
+    return bytes;
+  }
   const size_t part_bytes = bytes.size_bytes() / tensor.parts.size();
   const int64_t part_rows = tensor.shape.n_rows() / static_cast<int64_t>(tensor.parts.size());
   std::byte* dst = bytes.data();
@@ -107,7 +151,9 @@ Buffer encode_tensor(const PlannedTensor& tensor, ThreadPool& pool) {
     reencode(rows, tensor.type, dst, pool);
     dst += part_bytes;
   }
-  return bytes;
+  if (tensor.head_rows == 0) return bytes;
+  return pairs_to_neighbours(bytes, row_bytes(tensor.type, tensor.shape.n_cols()), tensor.shape.n_rows(),
+                             tensor.head_rows);
 }
 
 void write_tensors(GgufWriter& writer, const TensorPlan& plan, const ConvertOptions& options,
@@ -142,8 +188,9 @@ std::optional<Type> parse_out_type(std::string_view name) {
 ConvertReport convert_hf(const fs::path& hf_dir, const fs::path& out, const ConvertOptions& options) {
   const HfConfig config(hf_dir / "config.json");
   const ArchSpec& arch = config.arch();
-  const HParams h = config.hparams(arch);
-  refuse_unsupported(config);
+  std::vector<ReadKey> read;
+  const HParams h = config.hparams(arch, &read);
+  config.check(arch);
   const HfConfig generation = HfConfig::optional_file(hf_dir / "generation_config.json");
   const Safetensors checkpoint(hf_dir);
   const std::optional<double> tied = config.number("tie_word_embeddings");
@@ -157,7 +204,7 @@ ConvertReport convert_hf(const fs::path& hf_dir, const fs::path& out, const Conv
 
   GgufWriter writer(out);
   set_general(writer, arch, options.name.empty() ? name_of_folder(hf_dir) : options.name, generation);
-  set_figures(writer, arch, h);
+  set_figures(writer, arch, h, read);
   const QuantMix& kind = quant_mix(type_name(options.out_type.value_or(main_type(plan))));
   writer.set("general.file_type", GgufValue::u32(kind.file_type));
   writer.set("general.quantization_version", GgufValue::u32(kQuantizationVersion));

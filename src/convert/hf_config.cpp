@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "convert/hf_config.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/file.h"
 #include "formats/json.h"
@@ -35,8 +37,20 @@ HfConfig HfConfig::optional_file(const std::filesystem::path& file) {
 std::string HfConfig::where(std::string_view key) const { return file_ + ", key " + std::string(key); }
 
 const json* HfConfig::value(std::string_view key) const {
-  const auto at = object_.find(key);
-  return at == object_.end() || at->is_null() ? nullptr : &*at;
+  const size_t bar = key.find('|');
+  if (bar != std::string_view::npos) {
+    const json* first = value(key.substr(0, bar));
+    return first ? first : value(key.substr(bar + 1));
+  }
+  const json* at = &object_;
+  for (size_t begin = 0; begin <= key.size();) {
+    const size_t end = std::min(key.find('.', begin), key.size());
+    const auto member = at->find(key.substr(begin, end - begin));
+    if (member == at->end() || member->is_null()) return nullptr;
+    at = &*member;
+    begin = end + 1;
+  }
+  return at;
 }
 
 std::optional<double> HfConfig::number(std::string_view key) const {
@@ -62,15 +76,7 @@ std::optional<double> HfConfig::lookup(const Key& key) const {
   if (key.names.empty()) return number(key.hf);
   const std::optional<std::string> text = string(key.hf);
   if (!text) return std::nullopt;
-  std::string known;
-  for (const NamedValue& named : key.names) {
-    if (named.name == *text) return named.value;
-    known += (known.empty() ? "" : ", ") + std::string(named.name);
-  }
-  throw Error({.what = "unknown value in a configuration",
-               .where = where(key.hf),
-               .expected = "one of " + known,
-               .got = *text});
+  return value_of_name(key.names, *text, where(key.hf));
 }
 
 const ArchSpec& HfConfig::arch() const {
@@ -87,9 +93,27 @@ const ArchSpec& HfConfig::arch() const {
   return *naming_file(file_, [&] { return &arch_by_hf_class(name); });
 }
 
-HParams HfConfig::hparams(const ArchSpec& arch) const {
+HParams HfConfig::hparams(const ArchSpec& arch, std::vector<ReadKey>* read) const {
   const auto find = [this](const Key& key) { return lookup(key); };
-  return naming_file(file_, [&] { return read_hparams(arch, &Key::hf, find); });
+  return naming_file(file_, [&] { return read_hparams(arch, &Key::hf, find, read); });
+}
+
+void HfConfig::check(const ArchSpec& arch) const {
+  for (const Granted& granted : arch.granted) {
+    const json* v = value(granted.hf);
+    if (!v || *v == json::parse(granted.only)) continue;
+    throw Error({.what = "a setting of the model is not supported",
+                 .where = where(granted.hf),
+                 .expected = std::string(granted.only),
+                 .got = shown(*v)});
+  }
+  constexpr const char* kScaling = "rope_scaling";
+  const auto scales = [](const Key& key) { return key.hf.starts_with("rope_scaling."); };
+  if (!has(kScaling) || std::ranges::any_of(arch.keys, scales)) return;
+  throw Error({.what = "the model's rope scaling is not supported",
+               .where = where(kScaling),
+               .expected = "null",
+               .hint = "without it the model serves its original context length"});
 }
 
 }  // namespace sw

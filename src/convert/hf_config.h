@@ -25,15 +25,17 @@ class HfConfig {
   std::optional<std::string> string(std::string_view key) const;
   /// The architecture of "architectures"[0].
   const ArchSpec& arch() const;
-  /// The figures of `arch`, defaults filled in.
-  HParams hparams(const ArchSpec& arch) const;
+  /// The figures of `arch`, defaults filled in; `read`, if given, says where each came from.
+  HParams hparams(const ArchSpec& arch, std::vector<ReadKey>* read = nullptr) const;
+  /// Throws where a setting is not what the architecture takes for granted.
+  void check(const ArchSpec& arch) const;
 
   /// Where a key stands, for messages: "FILE, key K".
   std::string where(std::string_view key) const;
 
  private:
   HfConfig() = default;
-  /// Null where absent or null.
+  /// "a.b|c": member b of the object a or, where that is absent, c. Null where absent or null.
   const nlohmann::json* value(std::string_view key) const;
   std::optional<double> lookup(const Key& key) const;
 

@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 #include <set>
 
+#include "arch/rope.h"
 #include "base/error.h"
 
 namespace sw {
@@ -78,6 +79,13 @@ void Planner::add(const TensorSpec& spec, int layer) {
   PlannedTensor tensor;
   tensor.name = fill_name(spec.gguf, layer);
   tensor.shape = expected_shape(spec, h_);
+  if (spec.transform == Transform::Llama3Factors) {
+    if (h_.rope.kind() != RopeScaling::Llama3) return;
+    tensor.computed = llama3_factors(h_.rope);
+    plan_.tensors.push_back(std::move(tensor));
+    return;
+  }
+  if (spec.transform == Transform::PairsToNeighbours) tensor.head_rows = h_.attention.head_dim;
   tensor.parts = find_parts(spec, layer, tensor.shape);
   if (tensor.parts.empty()) return;
   tensor.type = choose_type(spec, tensor);

@@ -16,6 +16,8 @@ struct PlannedTensor {
   Type type = Type::F32;
   Shape shape = {};
   std::vector<const StTensor*> parts = {};  ///< one, or one an expert, to be stacked
+  std::vector<float> computed = {};         ///< the values, where there are no parts
+  int64_t head_rows = 0;  ///< not 0: each head's so many rows go from rotary halves to neighbours
 
   uint64_t size_bytes() const {
     return row_bytes(type, shape.n_cols()) * static_cast<uint64_t>(shape.n_rows());

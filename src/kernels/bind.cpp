@@ -112,6 +112,8 @@ BoundOp<EmbedDesc, EmbedArgs> bind_op(EmbedDesc desc, const BindOptions& options
 BoundOp<AttentionDesc, AttentionArgs> bind_op(AttentionDesc desc, const BindOptions& options,
                                               std::string* why) {
   bind_linear("attention qkv", desc.qkv, options, why);
+  bind_linear("attention keys", desc.k, options, why);
+  bind_linear("attention values", desc.v, options, why);
   bind_linear("attention output", desc.out, options, why);
   return bind_first<AttentionDesc, AttentionArgs>("attention", desc, kAttentionKernels, options, why);
 }

@@ -72,9 +72,22 @@ struct AttentionDesc {
   const float* norm = nullptr;  ///< [n_embd]
   Linear qkv = {};              ///< rows: all query heads, all key heads, all value heads
   const float* qkv_bias = nullptr;
+  Linear k = {}, v = {};  ///< where a model stores them apart; qkv and its bias are the queries' alone then
+  const float* k_bias = nullptr;
+  const float* v_bias = nullptr;
   const float* q_norm = nullptr;  ///< [head_dim], or null
   const float* k_norm = nullptr;
-  Linear out = {};  ///< [n_embd, n_head * head_dim]
+  bool norm_all_heads = false;  ///< one norm over all heads: q_norm [n_head * head_dim], k_norm likewise
+  Linear out = {};              ///< [n_embd, n_head * head_dim]
+
+  int64_t n_qkv() const { return int64_t{n_head + 2 * n_head_kv} * head_dim; }
+  /// The bias of a head, counted through queries, keys and values; null where there is none.
+  const float* bias_of(int64_t head) const {
+    const auto at = [&](const float* bias, int64_t h) { return bias ? bias + h * head_dim : nullptr; };
+    if (k.empty() || head < n_head) return at(qkv_bias, head);
+    const int64_t h = head - n_head;
+    return h < n_head_kv ? at(k_bias, h) : at(v_bias, h - n_head_kv);
+  }
 };
 struct AttentionArgs {
   const TokenBatch& batch;

@@ -2,7 +2,6 @@
 #include "model/forward.h"
 
 #include <algorithm>
-#include <cmath>
 #include <set>
 
 #include "model/layer_ops.h"
@@ -50,10 +49,7 @@ Forward::Forward(const Model& model, const PolicyTable& policies, const ForwardO
   if (!model.moe_layers().empty()) {
     for (int i = 0; i < options.n_thread; ++i) route_scratch_.emplace_back(model.moe_layers().front().router);
   }
-  for (int i = 0; i < h.rope.n_rot / 2; ++i) {
-    const double exponent = 2.0 * i / h.rope.n_rot;
-    inv_freq_.push_back(static_cast<float>(1.0 / std::pow(static_cast<double>(h.rope.freq_base), exponent)));
-  }
+  rope_ = rope_table(h.rope, model.vector(Role::RopeFreqs));
   for (size_t slot = 0; slot < devices().size(); ++slot) {
     states_.emplace_back(*devices()[slot], static_cast<int>(slot));
   }

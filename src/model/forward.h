@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "arch/rope.h"
 #include "base/thread_pool.h"
 #include "kernels/ops.h"
 #include "kv/paged_cache.h"
@@ -137,7 +138,7 @@ class Forward {
   Scratch no_scratch_;  // each device brings its own
   OpCounters counters_;
   std::string explanation_;
-  std::vector<float> inv_freq_;  // [n_rot / 2]
+  RopeTable rope_;
 
   Placed<EmbedDesc, EmbedArgs> embed_;
   std::vector<Layer> layers_;

@@ -17,7 +17,7 @@ void Forward::fill_batch(std::span<const BatchToken> tokens, std::span<const int
   SW_ASSERT(n_token_ <= options_.n_ubatch && !options_.plan_only);
   tables_.assign(block_tables.begin(), block_tables.end());
   n_page_.assign(block_tables.size(), 0);
-  const size_t n_pair = inv_freq_.size();
+  const size_t n_pair = rope_.inv_freq.size();
   for (size_t t = 0; t < tokens.size(); ++t) {
     const BatchToken& token = tokens[t];
     SW_ASSERT(token.id >= 0 && token.id < model_.hparams().n_vocab);
@@ -30,9 +30,9 @@ void Forward::fill_batch(std::span<const BatchToken> tokens, std::span<const int
     n_page = std::max(n_page, token.pos / cache.spec().page_tokens + 1);
     for (size_t p = 0; p < n_pair; ++p) {
       // The angle is rounded to f32, as the models' original Python does.
-      const float angle = static_cast<float>(token.pos) * inv_freq_[p];
-      cos_[t * n_pair + p] = std::cos(angle);
-      sin_[t * n_pair + p] = std::sin(angle);
+      const float angle = static_cast<float>(token.pos) * rope_.inv_freq[p];
+      cos_[t * n_pair + p] = std::cos(angle) * rope_.magnitude;
+      sin_[t * n_pair + p] = std::sin(angle) * rope_.magnitude;
     }
   }
 }

@@ -14,6 +14,7 @@ EmbedDesc embed_desc(const PlacedModel& placed) { return {.table = placed.weight
 
 AttentionDesc attention_desc(const PlacedModel& placed, int layer) {
   const HParams& h = placed.model().hparams();
+  const bool fused = !placed.weight(Role::AttnQkv, layer).empty();
   return {.n_head = h.attention.n_head,
           .n_head_kv = h.attention.n_head_kv,
           .head_dim = h.attention.head_dim,
@@ -22,8 +23,10 @@ AttentionDesc attention_desc(const PlacedModel& placed, int layer) {
           .rope_neighbours = placed.model().arch().rope_pairs == RopePairs::Neighbours,
           .rms_eps = h.rms_eps,
           .norm = placed.vector(Role::AttnNorm, layer),
-          .qkv = linear(placed, Role::AttnQkv, layer),
+          .qkv = linear(placed, fused ? Role::AttnQkv : Role::AttnQ, layer),
           .qkv_bias = placed.vector(Role::AttnQkvBias, layer),
+          .k = linear(placed, Role::AttnK, layer),
+          .v = linear(placed, Role::AttnV, layer),
           .q_norm = placed.vector(Role::AttnQNorm, layer),
           .k_norm = placed.vector(Role::AttnKNorm, layer),
           .out = linear(placed, Role::AttnOut, layer)};

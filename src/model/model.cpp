@@ -25,7 +25,13 @@ GgufFile open_with_overrides(const std::filesystem::path& path, const std::vecto
 std::optional<double> look_up(const GgufFile& file, const std::string& prefix, const Key& key) {
   const std::string name = prefix + std::string(key.gguf);
   const GgufValue* value = file.find(name);
+  if (!value && !key.gguf_count.empty()) {
+    const std::vector<std::string>* counted = file.get_strings(key.gguf_count);
+    return counted ? std::optional(static_cast<double>(counted->size())) : std::nullopt;
+  }
   if (!value) return std::nullopt;
+  if (!key.gguf_names.empty())
+    return value_of_name(key.gguf_names, *file.get_string(name), file.place_of(name));
   HParams probe;
   const Ref ref = key.field(probe);
   if (std::holds_alternative<bool*>(ref)) return *file.get_bool(name) ? 1.0 : 0.0;

@@ -166,6 +166,9 @@ int* slot_of(Placement& placement, Role role, int layer) {
     case Role::AttnNorm:
     case Role::AttnQkv:
     case Role::AttnQkvBias:
+    case Role::AttnQ:
+    case Role::AttnK:
+    case Role::AttnV:
     case Role::AttnQNorm:
     case Role::AttnKNorm:
     case Role::AttnOut:

@@ -13,17 +13,48 @@ const char* refuses(const AttentionDesc& d) {
 size_t scratch_bytes(const AttentionDesc& d, int64_t n_token, int n_thread) {
   const auto f32 = [](int64_t n) { return Scratch::padded_bytes(static_cast<size_t>(n) * sizeof(float)); };
   const int64_t heads_per_kv = d.n_head / d.n_head_kv;
-  return f32(n_token * d.qkv.n_in()) + packed_bytes(d.qkv, n_token) + f32(n_token * d.qkv.n_out()) +
-         f32(n_token * d.out.n_in()) + packed_bytes(d.out, n_token) + f32(n_token * d.out.n_out()) +
+  size_t packed = 0;
+  for (const Linear* part : {&d.qkv, &d.k, &d.v}) packed += part->empty() ? 0 : packed_bytes(*part, n_token);
+  return f32(n_token * d.qkv.n_in()) + packed + f32(n_token * d.n_qkv()) + f32(n_token * d.out.n_in()) +
+         packed_bytes(d.out, n_token) + f32(n_token * d.out.n_out()) +
          f32(n_thread * heads_per_kv * kMaxPageTokens);
 }
 
-/// Bias, QK-norm and rotation of one head of queries or keys, in place.
-void finish_head(const AttentionDesc& d, const float* bias, const float* norm, const float* cos,
-                 const float* sin, float* head, const VectorKernel& vector) {
-  if (bias) vector.add_scaled(head, 1.0f, bias, d.head_dim);
-  if (norm) vector.rms_norm(head, norm, d.rms_eps, d.head_dim, head);
-  rotate(head, cos, sin, d.n_rot, d.rope_neighbours);
+/// The products whose rows together are queries, keys and values. What reads activations in the same form
+/// as the first shares its packed copy.
+struct QkvParts {
+  QkvParts(const AttentionDesc& d, int64_t n_token, Scratch& scratch) {
+    for (const Linear* linear : {&d.qkv, &d.k, &d.v}) {
+      if (linear->empty()) continue;
+      Part& part = parts[n++];
+      part.linear = linear;
+      part.first_row = n_row;
+      part.shares = n > 1 && same_packing(*linear, d.qkv);
+      part.packed = part.shares ? parts[0].packed : take_packed(*linear, n_token, scratch);
+      n_row += linear->n_out();
+    }
+  }
+  struct Part {
+    const Linear* linear = nullptr;
+    int64_t first_row = 0;
+    bool shares = false;
+    std::byte* packed = nullptr;
+    WorkQueue queue = {};
+  };
+  std::span<Part> all() { return {parts, n}; }
+
+  Part parts[3];
+  size_t n = 0;
+  int64_t n_row = 0;
+};
+
+/// QK-norm and rotation of queries or keys that have their biases, in place.
+void finish_heads(const AttentionDesc& d, int64_t n_head, const float* norm, const float* cos,
+                  const float* sin, float* heads, const VectorKernel& vector) {
+  const int64_t width = d.norm_all_heads ? n_head * d.head_dim : d.head_dim;
+  for (int64_t at = 0; norm && at < n_head * d.head_dim; at += width)
+    vector.rms_norm(heads + at, norm, d.rms_eps, width, heads + at);
+  for (int64_t h = 0; h < n_head; ++h) rotate(heads + h * d.head_dim, cos, sin, d.n_rot, d.rope_neighbours);
 }
 
 /// All heads of token t: queries rotated in place, keys and values appended to the cache.
@@ -32,15 +63,15 @@ void finish_token(const AttentionDesc& d, const AttentionArgs& args, int64_t t, 
   const TokenBatch& batch = args.batch;
   const float* cos = batch.rope_cos + t * (d.n_rot / 2);
   const float* sin = batch.rope_sin + t * (d.n_rot / 2);
-  const auto bias = [&](int64_t head) { return d.qkv_bias ? d.qkv_bias + head * d.head_dim : nullptr; };
   const auto at = [&](int64_t head) { return qkv + head * d.head_dim; };
-  for (int64_t h = 0; h < d.n_head; ++h) finish_head(d, bias(h), d.q_norm, cos, sin, at(h), vector);
-  for (int64_t h = 0; h < d.n_head_kv; ++h) {
-    const int64_t key = d.n_head + h, value = d.n_head + d.n_head_kv + h;
-    finish_head(d, bias(key), d.k_norm, cos, sin, at(key), vector);
-    if (d.qkv_bias) vector.add_scaled(at(value), 1.0f, bias(value), d.head_dim);
-    store_kv(args.kv, batch, t, h, d.head_dim, at(key), at(value));
+  for (int64_t h = 0; h < d.n_head + 2 * d.n_head_kv; ++h) {
+    const float* bias = d.bias_of(h);
+    if (bias) vector.add_scaled(at(h), 1.0f, bias, d.head_dim);
   }
+  finish_heads(d, d.n_head, d.q_norm, cos, sin, at(0), vector);
+  finish_heads(d, d.n_head_kv, d.k_norm, cos, sin, at(d.n_head), vector);
+  for (int64_t h = 0; h < d.n_head_kv; ++h)
+    store_kv(args.kv, batch, t, h, d.head_dim, at(d.n_head + h), at(d.n_head + d.n_head_kv + h));
 }
 
 void attend_one(const AttentionDesc& d, const AttentionArgs& args, int64_t t, int64_t kv_head, const float* q,
@@ -69,23 +100,30 @@ void run(const AttentionDesc& d, const AttentionArgs& args, OpContext& context) 
   SW_ASSERT(args.kv.page_tokens <= kMaxPageTokens);
   Scratch& scratch = context.scratch;
   const TensorView<float> normed(scratch.take<float>(n_token * n_embd), n_token, n_embd);
-  std::byte* packed = take_packed(d.qkv, n_token, scratch);
-  const TensorView<float> qkv(scratch.take<float>(n_token * d.qkv.n_out()), n_token, d.qkv.n_out());
+  QkvParts parts(d, n_token, scratch);
+  SW_ASSERT(parts.n_row == d.n_qkv());
+  const TensorView<float> qkv(scratch.take<float>(n_token * d.n_qkv()), n_token, d.n_qkv());
   const TensorView<float> attended(scratch.take<float>(n_token * d.out.n_in()), n_token, d.out.n_in());
   std::byte* packed_out = take_packed(d.out, n_token, scratch);
   const TensorView<float> y(scratch.take<float>(n_token * n_embd), n_token, n_embd);
   float* all_scores = scratch.take<float>(context.pool.size() * heads_per_kv * kMaxPageTokens);
-  WorkQueue qkv_queue, attend_queue, out_queue;
+  WorkQueue attend_queue, out_queue;
 
   context.pool.run([&](ThreadPool::Team& team) {
     const Range mine = team.share(n_token);
     float* scores = all_scores + team.index() * heads_per_kv * kMaxPageTokens;
     for (int64_t t = mine.begin; t < mine.end; ++t) {
       context.vector.rms_norm(args.x.row(t), d.norm, d.rms_eps, n_embd, normed.row(t));
-      pack_row(d.qkv, normed.row(t), t, packed);
+      for (const auto& part : parts.all()) {
+        if (!part.shares) pack_row(*part.linear, normed.row(t), t, part.packed);
+      }
     }
     team.barrier();
-    multiply_all(d.qkv, qkv_queue, team.size(), packed, qkv);
+    for (auto& part : parts.all()) {
+      const TensorView<float> columns(qkv.data() + part.first_row, n_token, part.linear->n_out(),
+                                      qkv.stride());
+      multiply_all(*part.linear, part.queue, team.size(), part.packed, columns);
+    }
     team.barrier();
     for (int64_t t = mine.begin; t < mine.end; ++t) finish_token(d, args, t, qkv.row(t), context.vector);
     team.barrier();
@@ -101,7 +139,7 @@ void run(const AttentionDesc& d, const AttentionArgs& args, OpContext& context) 
     for (int64_t t = mine.begin; t < mine.end; ++t)
       context.vector.add_scaled(args.x.row(t), 1.0f, y.row(t), n_embd);
   });
-  count_dense(context.counters, d.qkv, n_token);
+  for (const auto& part : parts.all()) count_dense(context.counters, *part.linear, n_token);
   count_dense(context.counters, d.out, n_token);
 }
 

@@ -47,14 +47,33 @@ ref::Vector attend(const AttentionDesc& d, const AttentionArgs& args, int64_t t,
   return out;
 }
 
-/// Bias, QK-norm and rotation of one head, in place.
-void finish_head(const AttentionDesc& d, const TokenBatch& batch, int64_t t, const float* norm, float* head) {
-  if (norm) {
-    const ref::Vector normed = ref::rms_norm(head, norm, d.rms_eps, d.head_dim);
-    std::copy(normed.begin(), normed.end(), head);
+/// Queries, keys and values of a row of normed input, with their biases.
+ref::Vector multiply_qkv(const AttentionDesc& d, const float* x) {
+  ref::Vector qkv;
+  for (const Linear* part : {&d.qkv, &d.k, &d.v}) {
+    if (part->empty()) continue;
+    const ref::Vector rows = ref::multiply(part->weight, x);
+    qkv.insert(qkv.end(), rows.begin(), rows.end());
   }
-  const int64_t half = d.n_rot / 2;
-  rotate(head, batch.rope_cos + t * half, batch.rope_sin + t * half, d.n_rot, d.rope_neighbours);
+  for (int64_t h = 0; h < d.n_head + 2 * d.n_head_kv; ++h) {
+    const float* bias = d.bias_of(h);
+    if (bias) ref::add_scaled(qkv.data() + h * d.head_dim, 1.0f, {bias, static_cast<size_t>(d.head_dim)});
+  }
+  return qkv;
+}
+
+/// QK-norm and rotation of queries or keys, in place.
+void finish_heads(const AttentionDesc& d, const TokenBatch& batch, int64_t t, int64_t n_head,
+                  const float* norm, float* heads) {
+  const int64_t width = d.norm_all_heads ? n_head * d.head_dim : d.head_dim, half = d.n_rot / 2;
+  for (int64_t at = 0; norm && at < n_head * d.head_dim; at += width) {
+    const ref::Vector normed = ref::rms_norm(heads + at, norm, d.rms_eps, width);
+    std::copy(normed.begin(), normed.end(), heads + at);
+  }
+  for (int64_t h = 0; h < n_head; ++h) {
+    rotate(heads + h * d.head_dim, batch.rope_cos + t * half, batch.rope_sin + t * half, d.n_rot,
+           d.rope_neighbours);
+  }
 }
 
 void run(const AttentionDesc& d, const AttentionArgs& args, OpContext&) {
@@ -62,12 +81,11 @@ void run(const AttentionDesc& d, const AttentionArgs& args, OpContext&) {
   std::vector<ref::Vector> queries;
   for (int64_t t = 0; t < batch.n_token; ++t) {
     const ref::Vector normed = ref::rms_norm(args.x.row(t), d.norm, d.rms_eps, d.qkv.n_in());
-    ref::Vector qkv = ref::multiply(d.qkv.weight, normed.data());
-    if (d.qkv_bias) ref::add_scaled(qkv.data(), 1.0f, {d.qkv_bias, qkv.size()});
+    ref::Vector qkv = multiply_qkv(d, normed.data());
     const auto at = [&](int64_t head) { return qkv.data() + head * d.head_dim; };
-    for (int64_t h = 0; h < d.n_head; ++h) finish_head(d, batch, t, d.q_norm, at(h));
+    finish_heads(d, batch, t, d.n_head, d.q_norm, at(0));
+    finish_heads(d, batch, t, d.n_head_kv, d.k_norm, at(d.n_head));
     for (int64_t h = 0; h < d.n_head_kv; ++h) {
-      finish_head(d, batch, t, d.k_norm, at(d.n_head + h));
       store_kv(args.kv, batch, t, h, d.head_dim, at(d.n_head + h), at(d.n_head + d.n_head_kv + h));
     }
     queries.push_back(std::move(qkv));

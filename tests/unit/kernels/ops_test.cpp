@@ -88,26 +88,43 @@ TEST_P(OpsTest, Experts) {
   });
 }
 
+constexpr int kHead = 64, kHeads = 4, kKvHeads = 2;
+
+/// The fused matrix cut into those of queries, keys and values, of which the queries' has another format.
+AttentionDesc apart(Bench& bench, AttentionDesc desc, bool all_heads) {
+  const Type type = desc.qkv.weight.type;
+  desc.qkv = bench.linear(Type::F32, {kHeads * kHead, kEmbd});
+  desc.k = bench.linear(type, {kKvHeads * kHead, kEmbd});
+  desc.v = bench.linear(type, {kKvHeads * kHead, kEmbd});
+  if (!all_heads) return desc;
+  desc.k_bias = bench.values(kKvHeads * kHead).data();
+  desc.v_bias = bench.values(kKvHeads * kHead).data();
+  desc.norm_all_heads = true;
+  desc.q_norm = bench.values(kHeads * kHead).data();
+  desc.k_norm = bench.values(kKvHeads * kHead).data();
+  return desc;
+}
+
 TEST_P(OpsTest, Attention) {
   Bench bench;
   const Type type = GetParam().type;
-  constexpr int kHead = 64, kHeads = 4, kKvHeads = 2;
   constexpr int64_t kPage = 4, kPages = 8;
-  for (const bool extras : {false, true}) {
-    const AttentionDesc desc{
-        .n_head = kHeads,
-        .n_head_kv = kKvHeads,
-        .head_dim = kHead,
-        .value_dim = kHead,
-        .n_rot = extras ? 32 : 64,
-        .rope_neighbours = extras,
-        .rms_eps = 1e-6f,
-        .norm = bench.values(kEmbd).data(),
-        .qkv = bench.linear(type, {(kHeads + 2 * kKvHeads) * kHead, kEmbd}),
-        .qkv_bias = extras ? bench.values((kHeads + 2 * kKvHeads) * kHead).data() : nullptr,
-        .q_norm = extras ? bench.values(kHead).data() : nullptr,
-        .k_norm = extras ? bench.values(kHead).data() : nullptr,
-        .out = bench.linear(type, {kEmbd, kHeads * kHead})};
+  for (const int form : {0, 1, 2, 3}) {
+    const bool extras = form % 2 == 1;
+    AttentionDesc desc{.n_head = kHeads,
+                       .n_head_kv = kKvHeads,
+                       .head_dim = kHead,
+                       .value_dim = kHead,
+                       .n_rot = extras ? 32 : 64,
+                       .rope_neighbours = extras,
+                       .rms_eps = 1e-6f,
+                       .norm = bench.values(kEmbd).data(),
+                       .qkv = bench.linear(type, {(kHeads + 2 * kKvHeads) * kHead, kEmbd}),
+                       .qkv_bias = extras ? bench.values((kHeads + 2 * kKvHeads) * kHead).data() : nullptr,
+                       .q_norm = extras ? bench.values(kHead).data() : nullptr,
+                       .k_norm = extras ? bench.values(kHead).data() : nullptr,
+                       .out = bench.linear(type, {kEmbd, kHeads * kHead})};
+    if (form >= 2) desc = apart(bench, desc, extras);
     // Two sequences with their pages in disorder; the second starts in the middle of its third page.
     const int32_t first[] = {5, 0}, second[] = {3, 7, 1, 2};
     const int32_t* tables[] = {first, second};

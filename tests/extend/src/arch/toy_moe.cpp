@@ -66,7 +66,7 @@ constexpr Step kLayer[] = {Step::Attn, Step::Moe};
 }  // namespace
 
 constinit const ArchSpec kToyMoe{.name = "toymoe",
-                                 .hf_class = "ToyMoeForCausalLM",
+                                 .hf_classes = {"ToyMoeForCausalLM"},
                                  .keys = kKeys,
                                  .tensors = kTensors,
                                  .layer = kLayer,

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <array>
+#include <cmath>
+
+#include "arch/spec.h"
+
+/// What most families of Hugging Face call and count the same way, to be joined with what is a family's own.
+namespace sw::common {
+
+/// One declaration after the other.
+template <class T, size_t... kSizes>
+constexpr auto join(const std::array<T, kSizes>&... lists) {
+  std::array<T, (kSizes + ...)> all = {};
+  size_t n = 0;
+  const auto append = [&](const auto& list) {
+    for (const T& item : list) all[n++] = item;
+  };
+  (append(lists), ...);
+  return all;
+}
+
+// Defaults are computed as doubles: a hostile file must not overflow an int before the range check.
+inline constexpr auto kSizeKeys = std::to_array<Key>({
+    {at<&HParams::n_layer>, "", "num_hidden_layers",
+     [](const HParams& h) { return double(h.n_block) - h.n_layer_nextn; }},
+    {.field = at<&HParams::n_layer_nextn>,
+     .gguf = "nextn_predict_layers",
+     .hf = "num_nextn_predict_layers",
+     .fallback = 0,
+     .written = Written::IfSaid},
+    {at<&HParams::n_block>, "block_count", "",
+     [](const HParams& h) { return double(h.n_layer) + h.n_layer_nextn; }},
+    {at<&HParams::n_ctx_train>, "context_length", "max_position_embeddings"},
+    {at<&HParams::n_embd>, "embedding_length", "hidden_size"},
+    {at<&HParams::n_ff>, "feed_forward_length", "intermediate_size"},
+    {at<&HParams::rms_eps>, "attention.layer_norm_rms_epsilon", "rms_norm_eps"},
+});
+
+/// The vocabulary's size, in a key of its own or not.
+inline constexpr auto kVocabKey = std::to_array<Key>({
+    {.field = at<&HParams::n_vocab>,
+     .gguf = "vocab_size",
+     .hf = "vocab_size",
+     .gguf_count = "tokenizer.ggml.tokens"},
+});
+inline constexpr auto kCountedVocabKey = std::to_array<Key>({
+    {.field = at<&HParams::n_vocab>,
+     .gguf = "vocab_size",
+     .hf = "vocab_size",
+     .written = Written::IfUnusual,
+     .gguf_count = "tokenizer.ggml.tokens"},
+});
+
+inline constexpr auto kAttentionKeys = std::to_array<Key>({
+    {at<&HParams::attention, &Attention::n_head>, "attention.head_count", "num_attention_heads"},
+    {at<&HParams::attention, &Attention::n_head_kv>, "attention.head_count_kv", "num_key_value_heads",
+     [](const HParams& h) { return h.attention.n_head; }},
+    {.field = at<&HParams::attention, &Attention::head_dim>,
+     .gguf = "attention.key_length",
+     .hf = "head_dim",
+     .fallback = [](const HParams& h) { return h.attention.n_head ? h.n_embd / h.attention.n_head : 0; },
+     .written = Written::IfSaid},
+    {.field = at<&HParams::attention, &Attention::value_dim>,
+     .gguf = "attention.value_length",
+     .hf = "head_dim",
+     .fallback = [](const HParams& h) { return h.attention.head_dim; },
+     .written = Written::IfSaid},
+    {at<&HParams::rope, &RopeParams::freq_base>, "rope.freq_base", "rope_theta", 10000},
+});
+
+/// The whole head rotates.
+inline constexpr auto kFullRotaryKey = std::to_array<Key>({
+    {.field = at<&HParams::rope, &RopeParams::n_rot>,
+     .gguf = "rope.dimension_count",
+     .fallback = [](const HParams& h) { return h.attention.head_dim; },
+     .written = Written::IfUnusual},
+});
+
+inline constexpr NamedValue kRopeScalings[] = {
+    {"default", 0}, {"none", 0}, {"linear", 1}, {"yarn", 2}, {"llama3", 3}};
+inline constexpr NamedValue kGgufRopeScalings[] = {{"none", 0}, {"linear", 1}, {"yarn", 2}};
+
+/// Llama3 scaling has no keys in GGUF: its factors are a tensor (rope_freqs).
+inline constexpr auto kRopeScalingKeys = std::to_array<Key>({
+    {at<&HParams::rope, &RopeParams::scaling>, "rope.scaling.type",
+     "rope_scaling.rope_type|rope_scaling.type", 0, kRopeScalings, kGgufRopeScalings, Written::IfUnusual},
+    {.field = at<&HParams::rope, &RopeParams::factor>,
+     .gguf = "rope.scaling.factor",
+     .hf = "rope_scaling.factor",
+     .fallback = 1,
+     .written = Written::IfUnusual},
+    {.field = at<&HParams::rope, &RopeParams::n_ctx_orig>,
+     .gguf = "rope.scaling.original_context_length",
+     .hf = "rope_scaling.original_max_position_embeddings",
+     .fallback = [](const HParams& h) { return h.n_ctx_train; },
+     .written = Written::IfUnusual},
+    {.field = at<&HParams::rope, &RopeParams::beta_fast>,
+     .gguf = "rope.scaling.yarn_beta_fast",
+     .hf = "rope_scaling.beta_fast",
+     .fallback = 32,
+     .written = Written::IfSaid},
+    {.field = at<&HParams::rope, &RopeParams::beta_slow>,
+     .gguf = "rope.scaling.yarn_beta_slow",
+     .hf = "rope_scaling.beta_slow",
+     .fallback = 1,
+     .written = Written::IfSaid},
+    {at<&HParams::rope, &RopeParams::attention_factor>, "", "rope_scaling.attention_factor", 0},
+    {.field = at<&HParams::rope, &RopeParams::attn_factor>,
+     .gguf = "rope.scaling.attn_factor",
+     .fallback =
+         [](const HParams& h) {
+           const double whole = h.rope.attention_factor, grown = 0.1 * std::log(double(h.rope.factor)) + 1;
+           return whole > 0 && grown > 0 ? whole / grown : 1;
+         },
+     .written = Written::IfUnusual},
+    {at<&HParams::rope, &RopeParams::low_freq_factor>, "", "rope_scaling.low_freq_factor", 1},
+    {at<&HParams::rope, &RopeParams::high_freq_factor>, "", "rope_scaling.high_freq_factor", 4},
+});
+
+// clang-format off
+inline constexpr auto kModelTensors = std::to_array<TensorSpec>({
+    {Role::TokenEmbd, "token_embd.weight", "model.embed_tokens.weight", {Dim::Vocab, Dim::Embd}, On::Model},
+    {Role::OutputNorm, "output_norm.weight", "model.norm.weight", {Dim::Embd}, On::Model},
+    {Role::Output, "output.weight", "lm_head.weight", {Dim::Vocab, Dim::Embd}, On::Model, Transform::None, kOptional},
+    {Role::RopeFreqs, "rope_freqs.weight", "", {Dim::RotPairs}, On::Model, Transform::Llama3Factors, kOptional},
+});
+
+inline constexpr auto kAttentionTensors = std::to_array<TensorSpec>({
+    {Role::AttnNorm, "blk.{l}.attn_norm.weight", "model.layers.{l}.input_layernorm.weight", {Dim::Embd}},
+    {Role::AttnQ, "blk.{l}.attn_q.weight", "model.layers.{l}.self_attn.q_proj.weight", {Dim::QRows, Dim::Embd}},
+    {Role::AttnK, "blk.{l}.attn_k.weight", "model.layers.{l}.self_attn.k_proj.weight", {Dim::KRows, Dim::Embd}},
+    {Role::AttnV, "blk.{l}.attn_v.weight", "model.layers.{l}.self_attn.v_proj.weight", {Dim::VRows, Dim::Embd}},
+    {Role::AttnOut, "blk.{l}.attn_output.weight", "model.layers.{l}.self_attn.o_proj.weight", {Dim::Embd, Dim::ValueRows}},
+});
+
+/// A norm of each head of queries and keys.
+inline constexpr auto kHeadNormTensors = std::to_array<TensorSpec>({
+    {Role::AttnQNorm, "blk.{l}.attn_q_norm.weight", "model.layers.{l}.self_attn.q_norm.weight", {Dim::Head}},
+    {Role::AttnKNorm, "blk.{l}.attn_k_norm.weight", "model.layers.{l}.self_attn.k_norm.weight", {Dim::Head}},
+});
+
+inline constexpr auto kFfnNormTensor = std::to_array<TensorSpec>({
+    {Role::FfnNorm, "blk.{l}.ffn_norm.weight", "model.layers.{l}.post_attention_layernorm.weight", {Dim::Embd}},
+});
+
+inline constexpr auto kDenseTensors = std::to_array<TensorSpec>({
+    {Role::FfnGate, "blk.{l}.ffn_gate.weight", "model.layers.{l}.mlp.gate_proj.weight", {Dim::Ff, Dim::Embd}, On::Dense},
+    {Role::FfnUp, "blk.{l}.ffn_up.weight", "model.layers.{l}.mlp.up_proj.weight", {Dim::Ff, Dim::Embd}, On::Dense},
+    {Role::FfnDown, "blk.{l}.ffn_down.weight", "model.layers.{l}.mlp.down_proj.weight", {Dim::Embd, Dim::Ff}, On::Dense},
+});
+
+inline constexpr auto kExpertTensors = std::to_array<TensorSpec>({
+    {Role::Router, "blk.{l}.ffn_gate_inp.weight", "model.layers.{l}.mlp.gate.weight", {Dim::Expert, Dim::Embd}, On::Moe},
+    {Role::ExpertGate, "blk.{l}.ffn_gate_exps.weight", "model.layers.{l}.mlp.experts.{e}.gate_proj.weight",
+     {Dim::Expert, Dim::ExpertFf, Dim::Embd}, On::Moe, Transform::Stack},
+    {Role::ExpertUp, "blk.{l}.ffn_up_exps.weight", "model.layers.{l}.mlp.experts.{e}.up_proj.weight",
+     {Dim::Expert, Dim::ExpertFf, Dim::Embd}, On::Moe, Transform::Stack},
+    {Role::ExpertDown, "blk.{l}.ffn_down_exps.weight", "model.layers.{l}.mlp.experts.{e}.down_proj.weight",
+     {Dim::Expert, Dim::Embd, Dim::ExpertFf}, On::Moe, Transform::Stack},
+});
+// clang-format on
+
+inline constexpr Step kLayer[] = {Step::Attn, Step::Moe};
+
+}  // namespace sw::common
