@@ -69,6 +69,15 @@ inline constexpr auto kAttentionKeys = std::to_array<Key>({
     {at<&HParams::rope, &RopeParams::freq_base>, "rope.freq_base", "rope_theta", 10000},
 });
 
+/// Some of the head rotates.
+inline constexpr auto kPartialRotaryKeys = std::to_array<Key>({
+    {at<&HParams::rope, &RopeParams::partial_factor>, "", "partial_rotary_factor", 1.0},
+    {at<&HParams::rope, &RopeParams::n_rot>, "rope.dimension_count", "",
+     [](const HParams& h) {
+       return std::trunc(static_cast<float>(h.attention.head_dim) * h.rope.partial_factor);
+     }},
+});
+
 /// The whole head rotates.
 inline constexpr auto kFullRotaryKey = std::to_array<Key>({
     {.field = at<&HParams::rope, &RopeParams::n_rot>,
@@ -134,6 +143,12 @@ inline constexpr auto kAttentionTensors = std::to_array<TensorSpec>({
     {Role::AttnOut, "blk.{l}.attn_output.weight", "model.layers.{l}.self_attn.o_proj.weight", {Dim::Embd, Dim::ValueRows}},
 });
 
+inline constexpr auto kAttentionBiasTensors = std::to_array<TensorSpec>({
+    {Role::AttnQBias, "blk.{l}.attn_q.bias", "model.layers.{l}.self_attn.q_proj.bias", {Dim::QRows}, On::Every, Transform::None, kOptional},
+    {Role::AttnKBias, "blk.{l}.attn_k.bias", "model.layers.{l}.self_attn.k_proj.bias", {Dim::KRows}, On::Every, Transform::None, kOptional},
+    {Role::AttnVBias, "blk.{l}.attn_v.bias", "model.layers.{l}.self_attn.v_proj.bias", {Dim::VRows}, On::Every, Transform::None, kOptional},
+});
+
 /// A norm of each head of queries and keys.
 inline constexpr auto kHeadNormTensors = std::to_array<TensorSpec>({
     {Role::AttnQNorm, "blk.{l}.attn_q_norm.weight", "model.layers.{l}.self_attn.q_norm.weight", {Dim::Head}},
@@ -142,6 +157,11 @@ inline constexpr auto kHeadNormTensors = std::to_array<TensorSpec>({
 
 inline constexpr auto kFfnNormTensor = std::to_array<TensorSpec>({
     {Role::FfnNorm, "blk.{l}.ffn_norm.weight", "model.layers.{l}.post_attention_layernorm.weight", {Dim::Embd}},
+});
+
+/// Files of some families name it after where it stands.
+inline constexpr auto kPostAttentionNormTensor = std::to_array<TensorSpec>({
+    {Role::FfnNorm, "blk.{l}.post_attention_norm.weight", "model.layers.{l}.post_attention_layernorm.weight", {Dim::Embd}},
 });
 
 inline constexpr auto kDenseTensors = std::to_array<TensorSpec>({

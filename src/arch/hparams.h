@@ -8,6 +8,8 @@ struct Attention {
   int n_head = 0, n_head_kv = 0;
   int head_dim = 0;   ///< of queries and keys
   int value_dim = 0;  ///< of values
+  int window = 0;     ///< a token sees so many, itself included; 0: all before it
+  int full_step = 1;  ///< with a window: every so-many-th layer has none
 };
 
 /// How rotary frequencies are changed to serve contexts longer than those of the first training.
@@ -38,9 +40,11 @@ struct Moe {
   int n_ff_shared = 0;  ///< hidden width of all shared experts together
   int n_expert_group = 1, n_expert_group_used = 1;
   int n_layer_dense_lead = 0;  ///< the first layers have a dense FFN instead of experts
-  int gating_func = 0;         ///< GGUF's number: 1 softmax, 2 sigmoid, 3 softmax over the selected
+  int moe_step = 1;     ///< of the others every so-many-th layer, counted from the model's first, has experts
+  int gating_func = 0;  ///< GGUF's number: 1 softmax, 2 sigmoid, 3 softmax over the selected
   bool weights_norm = false;
   float weights_scale = 1.0f;
+  float swiglu_limit = 0;  ///< not 0: experts' activations are clamped, see ExpertsDesc
 };
 
 struct HParams {
@@ -54,7 +58,11 @@ struct HParams {
   RopeParams rope = {};
   Moe moe = {};
 
-  bool is_moe_layer(int layer) const { return moe.n_expert > 0 && layer >= moe.n_layer_dense_lead; }
+  bool is_moe_layer(int layer) const {
+    return moe.n_expert > 0 && layer >= moe.n_layer_dense_lead && (layer + 1) % moe.moe_step == 0;
+  }
+  /// The window of a layer's attention; 0: none.
+  int window_of(int layer) const { return (layer + 1) % attention.full_step == 0 ? 0 : attention.window; }
 };
 
 }  // namespace sw

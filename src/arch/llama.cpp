@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "arch/common.h"
 
-/// Llama 2 and 3: separate queries, keys and values, every rope scaling. GGUF stores queries and keys with
-/// rotary pairs as neighbours.
-/// Source: transformers, models/llama/modeling_llama.py.
+/// Llama 2 and 3 and, in GGUF a Llama with experts, Mixtral: every rope scaling; GGUF stores queries and keys
+/// with rotary pairs as neighbours. Mixtral's router is a softmax whose selected weights are normalised.
+/// Source: transformers, models/llama/modeling_llama.py and models/mixtral/modeling_mixtral.py.
 namespace sw {
 namespace {
 
@@ -11,8 +11,28 @@ constexpr auto kRotaryKey = std::to_array<Key>({
     {at<&HParams::rope, &RopeParams::n_rot>, "rope.dimension_count", "",
      [](const HParams& h) { return h.attention.head_dim; }},
 });
+constexpr auto kMoeKeys = std::to_array<Key>({
+    {.field = at<&HParams::moe, &Moe::n_expert>,
+     .gguf = "expert_count",
+     .hf = "num_local_experts",
+     .fallback = 0,
+     .written = Written::IfUnusual},
+    {.field = at<&HParams::moe, &Moe::n_expert_used>,
+     .gguf = "expert_used_count",
+     .hf = "num_experts_per_tok",
+     .fallback = 0,
+     .written = Written::IfUnusual},
+    {.field = at<&HParams::moe, &Moe::n_ff_expert>,
+     .gguf = "expert_feed_forward_length",
+     .fallback = [](const HParams& h) { return h.n_ff; },
+     .written = Written::IfUnusual},
+    {.field = at<&HParams::moe, &Moe::weights_norm>,
+     .gguf = "expert_weights_norm",
+     .fallback = 1,
+     .written = Written::IfUnusual},
+});
 constexpr auto kKeys = common::join(common::kSizeKeys, common::kVocabKey, common::kAttentionKeys, kRotaryKey,
-                                    common::kRopeScalingKeys);
+                                    common::kRopeScalingKeys, kMoeKeys);
 
 /// A family's attention tensors with its queries and keys in GGUF's order.
 constexpr auto attention_tensors() {
@@ -22,19 +42,31 @@ constexpr auto attention_tensors() {
   }
   return tensors;
 }
-constexpr auto kTensors =
-    common::join(common::kModelTensors, attention_tensors(), common::kFfnNormTensor, common::kDenseTensors);
-
-constexpr Granted kGranted[] = {{"hidden_act", "\"silu\""}};
+// clang-format off
+constexpr auto kExpertTensors = std::to_array<TensorSpec>({
+    {Role::Router, "blk.{l}.ffn_gate_inp.weight", "model.layers.{l}.block_sparse_moe.gate.weight",
+     {Dim::Expert, Dim::Embd}, On::Moe},
+    {Role::ExpertGate, "blk.{l}.ffn_gate_exps.weight", "model.layers.{l}.block_sparse_moe.experts.{e}.w1.weight",
+     {Dim::Expert, Dim::ExpertFf, Dim::Embd}, On::Moe, Transform::Stack},
+    {Role::ExpertUp, "blk.{l}.ffn_up_exps.weight", "model.layers.{l}.block_sparse_moe.experts.{e}.w3.weight",
+     {Dim::Expert, Dim::ExpertFf, Dim::Embd}, On::Moe, Transform::Stack},
+    {Role::ExpertDown, "blk.{l}.ffn_down_exps.weight", "model.layers.{l}.block_sparse_moe.experts.{e}.w2.weight",
+     {Dim::Expert, Dim::Embd, Dim::ExpertFf}, On::Moe, Transform::Stack},
+});
+// clang-format on
+constexpr auto kTensors = common::join(common::kModelTensors, attention_tensors(), common::kFfnNormTensor,
+                                       common::kDenseTensors, kExpertTensors);
+constexpr Granted kGranted[] = {{"hidden_act", "\"silu\""}, {"sliding_window", "null"}};
 
 }  // namespace
 
 constinit const ArchSpec kLlama{.name = "llama",
-                                .hf_classes = {"LlamaForCausalLM"},
+                                .hf_classes = {"LlamaForCausalLM", "MixtralForCausalLM"},
                                 .keys = kKeys,
                                 .tensors = kTensors,
                                 .layer = common::kLayer,
                                 .rope_pairs = RopePairs::Neighbours,
+                                .router = {.score = Score::Softmax},
                                 .granted = kGranted};
 
 }  // namespace sw

@@ -82,6 +82,8 @@ void check_hparams(const HParams& h) {
   positive("attention key/value head count", h.attention.n_head_kv);
   positive("attention key length", h.attention.head_dim);
   positive("attention value length", h.attention.value_dim);
+  positive("step between layers with experts", h.moe.moe_step);
+  positive("step between layers without a window", h.attention.full_step);
   at_most("next-token layer count", h.n_layer_nextn, h.n_block - 1, "layers in all, less one");
   at_most("rotary dimension count", h.rope.n_rot, h.attention.head_dim, "the key length");
   if (h.rope.n_rot % 2 != 0) {
@@ -136,6 +138,20 @@ const ArchSpec& arch_by_hf_class(std::string_view hf_class) {
                    "unknown model class in config.json");
 }
 
+bool is_expert(Role role) {
+  switch (role) {
+    case Role::ExpertGate:
+    case Role::ExpertUp:
+    case Role::ExpertDown:
+    case Role::ExpertGateBias:
+    case Role::ExpertUpBias:
+    case Role::ExpertDownBias:
+      return true;
+    default:
+      return false;
+  }
+}
+
 int64_t dim_size(Dim dim, const HParams& h) {
   const auto& a = h.attention;
   switch (dim) {
@@ -149,6 +165,8 @@ int64_t dim_size(Dim dim, const HParams& h) {
       return a.head_dim;
     case Dim::RotPairs:
       return h.rope.n_rot / 2;
+    case Dim::Heads:
+      return a.n_head;
     case Dim::QRows:
       return int64_t{a.n_head} * a.head_dim;
     case Dim::KRows:

@@ -93,26 +93,40 @@ enum class Role : uint8_t {
   AttnQ,
   AttnK,
   AttnV,
+  AttnQBias,
+  AttnKBias,
+  AttnVBias,
   AttnQNorm,
   AttnKNorm,
   AttnOut,
+  AttnOutBias,
+  AttnSinks,
   FfnNorm,
   FfnGate,
   FfnUp,
   FfnDown,
   Router,
-  RouterBias,
+  RouterBias,       ///< of the selection
+  RouterLogitBias,  ///< of the logits
   ExpertGate,
   ExpertUp,
   ExpertDown,
+  ExpertGateBias,
+  ExpertUpBias,
+  ExpertDownBias,
   SharedGate,
   SharedUp,
   SharedDown,
   NextnProj,
   NextnEmbdNorm,
   NextnHiddenNorm,
-  NextnOutputNorm
+  NextnOutputNorm,
+  NextnTokenEmbd,
+  NextnOutput
 };
+
+/// True for what a layer has of each routed expert.
+bool is_expert(Role role);
 
 /// A size that HParams gives.
 enum class Dim : uint8_t {
@@ -121,6 +135,7 @@ enum class Dim : uint8_t {
   Vocab,
   Head,
   RotPairs,
+  Heads,
   QRows,
   KRows,
   VRows,
@@ -148,7 +163,12 @@ enum class Transform : uint8_t {
   None,
   Stack,              ///< one tensor an expert ({e}), stacked
   PairsToNeighbours,  ///< rows of each head from the rotary pairs (i, i + n_rot / 2) to (2i, 2i + 1)
-  Llama3Factors       ///< computed: what llama3 scaling divides the frequencies by; none without it
+  Llama3Factors,      ///< computed: what llama3 scaling divides the frequencies by; none without it
+  Transposed,         ///< matrices stored as [n_in, n_out]
+  EvenTransposed,     ///< likewise, its columns 0, 2, ... alone
+  OddTransposed,      ///< its columns 1, 3, ...
+  Even,               ///< every second value of a row, from the first on
+  Odd                 ///< from the second on
 };
 
 /// The layers that have the tensor. Every: also next-token-prediction layers, which count as MoE ones.

@@ -98,7 +98,25 @@ HParams HfConfig::hparams(const ArchSpec& arch, std::vector<ReadKey>* read) cons
   return naming_file(file_, [&] { return read_hparams(arch, &Key::hf, find, read); });
 }
 
-void HfConfig::check(const ArchSpec& arch) const {
+/// A config may list each layer's kind of attention.
+void HfConfig::check_windows(const HParams& h) const {
+  constexpr const char* kKey = "layer_types";
+  const json* kinds = value(kKey);
+  if (!kinds) return;
+  for (int l = 0; l < h.n_layer; ++l) {
+    const char* expected = h.window_of(l) > 0 ? "sliding_attention" : "full_attention";
+    const auto i = static_cast<size_t>(l);
+    const json* got = kinds->is_array() && i < kinds->size() ? &(*kinds)[i] : nullptr;
+    if (got && *got == expected) continue;
+    throw Error({.what = "a layer's kind of attention is not the architecture's",
+                 .where = where(kKey) + ", layer " + std::to_string(l),
+                 .expected = expected,
+                 .got = got ? shown(*got) : "nothing"});
+  }
+}
+
+void HfConfig::check(const ArchSpec& arch, const HParams& h) const {
+  check_windows(h);
   for (const Granted& granted : arch.granted) {
     const json* v = value(granted.hf);
     if (!v || *v == json::parse(granted.only)) continue;

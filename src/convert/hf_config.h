@@ -28,13 +28,14 @@ class HfConfig {
   /// The figures of `arch`, defaults filled in; `read`, if given, says where each came from.
   HParams hparams(const ArchSpec& arch, std::vector<ReadKey>* read = nullptr) const;
   /// Throws where a setting is not what the architecture takes for granted.
-  void check(const ArchSpec& arch) const;
+  void check(const ArchSpec& arch, const HParams& h) const;
 
   /// Where a key stands, for messages: "FILE, key K".
   std::string where(std::string_view key) const;
 
  private:
   HfConfig() = default;
+  void check_windows(const HParams& h) const;
   /// "a.b|c": member b of the object a or, where that is absent, c. Null where absent or null.
   const nlohmann::json* value(std::string_view key) const;
   std::optional<double> lookup(const Key& key) const;

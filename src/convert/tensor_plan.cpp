@@ -24,9 +24,38 @@ Shape inner_shape(const Shape& stacked) {
   return shape;
 }
 
-/// Vectors are tiny, and routers decide: neither loses precision.
+Rearranged rearranged(Transform transform) {
+  switch (transform) {
+    case Transform::Transposed:
+      return {.transposed = true};
+    case Transform::EvenTransposed:
+      return {.first = 0, .step = 2, .transposed = true};
+    case Transform::OddTransposed:
+      return {.first = 1, .step = 2, .transposed = true};
+    case Transform::Even:
+      return {.first = 0, .step = 2};
+    case Transform::Odd:
+      return {.first = 1, .step = 2};
+    default:
+      return {};
+  }
+}
+
+/// The shape that the checkpoint stores.
+Shape stored_shape(const Shape& shape, const Rearranged& from) {
+  Shape stored;
+  const int n = shape.n_dims();
+  for (int i = 0; i < n - 2; ++i) stored.push_back(shape[i]);
+  const int64_t n_row = n > 1 ? shape[n - 2] : 1, n_col = shape.n_cols();
+  if (n > 1) stored.push_back(from.transposed ? n_col : n_row);
+  stored.push_back((from.transposed ? n_row : n_col) * from.step);
+  return stored;
+}
+
+/// Vectors and biases are tiny, and routers decide: none loses precision.
 bool stays_f32(const TensorSpec& spec) {
-  return spec.dims.n == 1 || spec.role == Role::Router || spec.role == Role::RouterBias;
+  return spec.dims.n == 1 || spec.gguf.ends_with(".bias") || spec.role == Role::Router ||
+         spec.role == Role::RouterBias;
 }
 
 class Planner {
@@ -86,7 +115,8 @@ void Planner::add(const TensorSpec& spec, int layer) {
     return;
   }
   if (spec.transform == Transform::PairsToNeighbours) tensor.head_rows = h_.attention.head_dim;
-  tensor.parts = find_parts(spec, layer, tensor.shape);
+  tensor.from = rearranged(spec.transform);
+  tensor.parts = find_parts(spec, layer, stored_shape(tensor.shape, tensor.from));
   if (tensor.parts.empty()) return;
   tensor.type = choose_type(spec, tensor);
   plan_.tensors.push_back(std::move(tensor));

@@ -10,6 +10,14 @@
 
 namespace sw {
 
+/// A tensor stored with more columns, of which every `step`-th from `first` on is taken, or transposed.
+struct Rearranged {
+  int64_t first = 0, step = 1;
+  bool transposed = false;
+
+  bool any() const { return step > 1 || transposed; }
+};
+
 /// A tensor of the file to be made and where its values come from.
 struct PlannedTensor {
   std::string name = {};
@@ -17,6 +25,7 @@ struct PlannedTensor {
   Shape shape = {};
   std::vector<const StTensor*> parts = {};  ///< one, or one an expert, to be stacked
   std::vector<float> computed = {};         ///< the values, where there are no parts
+  Rearranged from = {};                     ///< how a lone part is stored
   int64_t head_rows = 0;  ///< not 0: each head's so many rows go from rotary halves to neighbours
 
   uint64_t size_bytes() const {

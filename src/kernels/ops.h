@@ -64,7 +64,7 @@ struct EmbedArgs {
   TensorView<float> out;  ///< [n_token, n_embd]
 };
 
-/// x += out_proj(attend(rope(qk_norm(qkv(norm(x)) + bias)))), with the cache appended first.
+/// x += out_proj(attend(rope(qk_norm(qkv(norm(x)) + bias)))) + out_bias, with the cache appended first.
 struct AttentionDesc {
   int n_head = 0, n_head_kv = 0, head_dim = 0, value_dim = 0, n_rot = 0;
   bool rope_neighbours = false;  ///< rotary pairs (2i, 2i + 1) instead of (i, i + n_rot / 2)
@@ -77,10 +77,15 @@ struct AttentionDesc {
   const float* v_bias = nullptr;
   const float* q_norm = nullptr;  ///< [head_dim], or null
   const float* k_norm = nullptr;
-  bool norm_all_heads = false;  ///< one norm over all heads: q_norm [n_head * head_dim], k_norm likewise
-  Linear out = {};              ///< [n_embd, n_head * head_dim]
+  bool norm_all_heads = false;   ///< one norm over all heads: q_norm [n_head * head_dim], k_norm likewise
+  int window = 0;                ///< a token sees so many, itself included; 0: all
+  const float* sinks = nullptr;  ///< [n_head] a logit of each head that takes part in the softmax alone
+  Linear out = {};               ///< [n_embd, n_head * head_dim]
+  const float* out_bias = nullptr;
 
   int64_t n_qkv() const { return int64_t{n_head + 2 * n_head_kv} * head_dim; }
+  /// The first position that a token at `pos` sees.
+  int64_t first_seen(int64_t pos) const { return window > 0 && pos >= window ? pos - window + 1 : 0; }
   /// The bias of a head, counted through queries, keys and values; null where there is none.
   const float* bias_of(int64_t head) const {
     const auto at = [&](const float* bias, int64_t h) { return bias ? bias + h * head_dim : nullptr; };
@@ -95,12 +100,13 @@ struct AttentionArgs {
   TensorView<float> x;  ///< [n_token, n_embd], residual
 };
 
-/// normed = norm(x); logits = router(normed); routing = route(logits).
+/// normed = norm(x); logits = router(normed) + logit_bias; routing = route(logits).
 struct RouteDesc {
   const float* norm = nullptr;
   float rms_eps = 0;
-  Linear router = {};                ///< [n_expert + n_zero, n_embd]
-  std::span<const float> bias = {};  ///< [n_expert + n_zero] or empty
+  Linear router = {};                 ///< [n_expert + n_zero, n_embd]
+  const float* logit_bias = nullptr;  ///< [n_expert + n_zero] added to the logits, or null
+  std::span<const float> bias = {};   ///< [n_expert + n_zero] of the selection, or empty
   RouterSpec spec = {};
   int moe_layer = 0;  ///< row of the policy table
   const PolicyTable* policies = nullptr;
@@ -114,12 +120,17 @@ struct RouteArgs {
   Routing& routing;
 };
 
-/// out += sum over slots of weight * down(silu(gate(x)) * up(x)); an identity expert adds weight * x; a
-/// slot with id -1 adds nothing. Bytes of experts that no token chose are not read.
+/// out += sum over slots of weight * down(act(gate(x), up(x))), each with its bias; act is silu(gate) * up
+/// or, with a limit, clamped_swiglu (kernels/clamped_swiglu.h). An identity expert adds weight * x; a slot
+/// with id -1 adds nothing. Bytes of experts that no token chose are not read.
 struct ExpertsDesc {
-  Linear gate = {}, up = {};  ///< [n_expert, n_ff, n_embd]
-  Linear down = {};           ///< [n_expert, n_embd, n_ff]
-  int n_slot = 0;             ///< most slots a token may use (the policy table's k at most)
+  Linear gate = {}, up = {};         ///< [n_expert, n_ff, n_embd]
+  Linear down = {};                  ///< [n_expert, n_embd, n_ff]
+  const float* gate_bias = nullptr;  ///< [n_expert, n_ff], or null
+  const float* up_bias = nullptr;
+  const float* down_bias = nullptr;  ///< [n_expert, n_embd], or null
+  float swiglu_limit = 0;            ///< 0: silu(gate) * up
+  int n_slot = 0;                    ///< most slots a token may use (the policy table's k at most)
   /// [the model's n_expert] Where only some experts are on this device: an expert's place in the stacks
   /// above, or -1 for one that lives elsewhere and adds nothing here. Empty: all are here, in order.
   std::span<const int32_t> local = {};

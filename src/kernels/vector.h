@@ -22,10 +22,12 @@ struct AttendArgs {
   size_t page_stride_bytes = 0;
   const int32_t* block_table = nullptr;  ///< logical page i of the sequence is page block_table[i]
   int64_t page_tokens = 0;
-  int64_t n_kv = 0;         ///< tokens visible to this query, itself included; >= 1
-  float scale = 1.0f;       ///< multiplies q . k
-  float* scores = nullptr;  ///< scratch [n_q, page_tokens]
-  float* out = nullptr;     ///< [n_q, head_dim], `out_stride` apart
+  int64_t first_kv = 0;          ///< the first token visible to this query
+  int64_t n_kv = 0;              ///< tokens up to the last visible one, the query's own; > first_kv
+  const float* sinks = nullptr;  ///< [n_q] logits that take part in the softmax alone, or null
+  float scale = 1.0f;            ///< multiplies q . k
+  float* scores = nullptr;       ///< scratch [n_q, page_tokens]
+  float* out = nullptr;          ///< [n_q, head_dim], `out_stride` apart
   int64_t out_stride = 0;
 };
 

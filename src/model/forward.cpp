@@ -86,8 +86,9 @@ void Forward::bind_layers(const PolicyTable& policies, std::string* why) {
     layer.route = bind<RouteDesc, RouteArgs>(route_desc(*placed_, l, moe_layer++, policies), at.ffn, reasons);
     for (const ExpertsPart& part : placed_->experts(l)) {
       const bool first = layer.experts.empty();
-      layer.experts.push_back(bind<ExpertsDesc, ExpertsArgs>(experts_desc(part, first, n_slot_), part.slot,
-                                                             first ? reasons : nullptr));
+      layer.experts.push_back(bind<ExpertsDesc, ExpertsArgs>(
+          experts_desc(part, first, n_slot_, model_.hparams().moe.swiglu_limit), part.slot,
+          first ? reasons : nullptr));
       slots.insert(part.slot);
     }
     if (auto shared = shared_desc(*placed_, l)) {

@@ -15,21 +15,28 @@ EmbedDesc embed_desc(const PlacedModel& placed) { return {.table = placed.weight
 AttentionDesc attention_desc(const PlacedModel& placed, int layer) {
   const HParams& h = placed.model().hparams();
   const bool fused = !placed.weight(Role::AttnQkv, layer).empty();
-  return {.n_head = h.attention.n_head,
-          .n_head_kv = h.attention.n_head_kv,
-          .head_dim = h.attention.head_dim,
-          .value_dim = h.attention.value_dim,
-          .n_rot = h.rope.n_rot,
-          .rope_neighbours = placed.model().arch().rope_pairs == RopePairs::Neighbours,
-          .rms_eps = h.rms_eps,
-          .norm = placed.vector(Role::AttnNorm, layer),
-          .qkv = linear(placed, fused ? Role::AttnQkv : Role::AttnQ, layer),
-          .qkv_bias = placed.vector(Role::AttnQkvBias, layer),
-          .k = linear(placed, Role::AttnK, layer),
-          .v = linear(placed, Role::AttnV, layer),
-          .q_norm = placed.vector(Role::AttnQNorm, layer),
-          .k_norm = placed.vector(Role::AttnKNorm, layer),
-          .out = linear(placed, Role::AttnOut, layer)};
+  return {
+      .n_head = h.attention.n_head,
+      .n_head_kv = h.attention.n_head_kv,
+      .head_dim = h.attention.head_dim,
+      .value_dim = h.attention.value_dim,
+      .n_rot = h.rope.n_rot,
+      .rope_neighbours = placed.model().arch().rope_pairs == RopePairs::Neighbours,
+      .rms_eps = h.rms_eps,
+      .norm = placed.vector(Role::AttnNorm, layer),
+      .qkv = linear(placed, fused ? Role::AttnQkv : Role::AttnQ, layer),
+      .qkv_bias = placed.vector(fused ? Role::AttnQkvBias : Role::AttnQBias, layer),
+      .k = linear(placed, Role::AttnK, layer),
+      .v = linear(placed, Role::AttnV, layer),
+      .k_bias = placed.vector(Role::AttnKBias, layer),
+      .v_bias = placed.vector(Role::AttnVBias, layer),
+      .q_norm = placed.vector(Role::AttnQNorm, layer),
+      .k_norm = placed.vector(Role::AttnKNorm, layer),
+      .norm_all_heads = placed.model().weight(Role::AttnQNorm, layer).shape.n_cols() > h.attention.head_dim,
+      .window = h.window_of(layer),
+      .sinks = placed.vector(Role::AttnSinks, layer),
+      .out = linear(placed, Role::AttnOut, layer),
+      .out_bias = placed.vector(Role::AttnOutBias, layer)};
 }
 
 RouteDesc route_desc(const PlacedModel& placed, int layer, int moe_layer, const PolicyTable& policies) {
@@ -38,16 +45,21 @@ RouteDesc route_desc(const PlacedModel& placed, int layer, int moe_layer, const 
   return {.norm = placed.vector(Role::FfnNorm, layer),
           .rms_eps = placed.model().hparams().rms_eps,
           .router = linear(placed, Role::Router, layer),
+          .logit_bias = placed.vector(Role::RouterLogitBias, layer),
           .bias = bias ? std::span(bias, static_cast<size_t>(spec.n_logits())) : std::span<const float>{},
           .spec = spec,
           .moe_layer = moe_layer,
           .policies = &policies};
 }
 
-ExpertsDesc experts_desc(const ExpertsPart& part, bool identity, int n_slot) {
+ExpertsDesc experts_desc(const ExpertsPart& part, bool identity, int n_slot, float swiglu_limit) {
   return {.gate = {.weight = part.gate},
           .up = {.weight = part.up},
           .down = {.weight = part.down},
+          .gate_bias = part.gate_bias,
+          .up_bias = part.up_bias,
+          .down_bias = part.down_bias,
+          .swiglu_limit = swiglu_limit,
           .n_slot = n_slot,
           .local = part.local,
           .identity = identity};

@@ -10,7 +10,7 @@ EmbedDesc embed_desc(const PlacedModel& placed);
 AttentionDesc attention_desc(const PlacedModel& placed, int layer);
 RouteDesc route_desc(const PlacedModel& placed, int layer, int moe_layer, const PolicyTable& policies);
 /// `identity`: this part adds the identity experts' share.
-ExpertsDesc experts_desc(const ExpertsPart& part, bool identity, int n_slot);
+ExpertsDesc experts_desc(const ExpertsPart& part, bool identity, int n_slot, float swiglu_limit);
 /// The shared experts of an MoE layer; nothing where it has none. Reads the router's normed activations.
 std::optional<FfnDesc> shared_desc(const PlacedModel& placed, int layer);
 FfnDesc dense_desc(const PlacedModel& placed, int layer);

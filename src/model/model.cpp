@@ -134,7 +134,7 @@ void Model::add_tensor(const TensorSpec& spec, int layer) {
   weight_bytes_ += view.size_bytes();
   n_parameters_ += view.shape.n_elements();
   weights_[{spec.role, layer}] = view;
-  const bool is_vector = view.shape.n_dims() == 1;
+  const bool is_vector = view.shape.n_dims() == 1 || spec.gguf.ends_with(".bias");
   if (is_vector && *type != Type::F32) {
     std::vector<float>& values = decoded_[view.data];
     values.resize(static_cast<size_t>(view.shape.n_elements()));
@@ -172,7 +172,7 @@ const float* Model::vector(Role role, int layer) const {
 int64_t Model::n_active_parameters(int k) const {
   int64_t n = 0;
   for (const auto& [key, view] : weights_) {
-    const bool expert = view.shape.n_dims() == 3;
+    const bool expert = is_expert(key.first);
     if (key.first == Role::TokenEmbd && !weight(Role::Output).empty()) {
       n += view.shape.n_cols();
     } else {

@@ -105,13 +105,26 @@ ExpertsPart PlacedModel::place_part(int layer, int slot, Pass pass) {
   ExpertsPart part{.slot = slot,
                    .gate = put_experts(model_.weight(Role::ExpertGate, layer), ids, slot, pass),
                    .up = put_experts(model_.weight(Role::ExpertUp, layer), ids, slot, pass),
-                   .down = put_experts(model_.weight(Role::ExpertDown, layer), ids, slot, pass)};
+                   .down = put_experts(model_.weight(Role::ExpertDown, layer), ids, slot, pass),
+                   .gate_bias = put_expert_bias(Role::ExpertGateBias, layer, ids, slot, pass),
+                   .up_bias = put_expert_bias(Role::ExpertUpBias, layer, ids, slot, pass),
+                   .down_bias = put_expert_bias(Role::ExpertDownBias, layer, ids, slot, pass)};
   if (ids.size() < at.size()) {
     maps_.push_back(std::move(local));  // a vector's memory stays where it is when it is moved
     const std::byte* map = put(slot, maps_.back().data(), at.size() * sizeof(int32_t), pass);
     part.local = {reinterpret_cast<const int32_t*>(map), at.size()};
   }
   return part;
+}
+
+/// Biases go as stacks of matrices of one row.
+const float* PlacedModel::put_expert_bias(Role role, int layer, const std::vector<int32_t>& ids, int slot,
+                                          Pass pass) {
+  const WeightView bias = model_.weight(role, layer);
+  if (bias.empty()) return nullptr;
+  const auto* values = reinterpret_cast<const std::byte*>(model_.vector(role, layer));
+  const WeightView rows{Type::F32, {bias.shape[0], 1, bias.shape[1]}, values, {}};
+  return reinterpret_cast<const float*>(put_experts(rows, ids, slot, pass).data);
 }
 
 WeightView PlacedModel::put_experts(const WeightView& all, const std::vector<int32_t>& ids, int slot,

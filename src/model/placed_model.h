@@ -15,7 +15,10 @@ namespace sw {
 struct ExpertsPart {
   int slot = 0;
   WeightView gate = {}, up = {}, down = {};  ///< [those here, ...]
-  std::span<const int32_t> local = {};       ///< see ExpertsDesc::local; on the device
+  const float* gate_bias = nullptr;          ///< [those here, n_ff], or null
+  const float* up_bias = nullptr;
+  const float* down_bias = nullptr;     ///< [those here, n_embd], or null
+  std::span<const int32_t> local = {};  ///< see ExpertsDesc::local; on the device
 };
 
 /// A model's weights where a placement wants them: the processor's stay in the file's mapping, the others
@@ -53,6 +56,7 @@ class PlacedModel {
   void place_experts(int layer, Pass pass);
   ExpertsPart place_part(int layer, int slot, Pass pass);
   const std::byte* put(int slot, const void* data, size_t size_bytes, Pass pass);
+  const float* put_expert_bias(Role role, int layer, const std::vector<int32_t>& ids, int slot, Pass pass);
   WeightView put_experts(const WeightView& all, const std::vector<int32_t>& ids, int slot, Pass pass);
 
   const Model& model_;

@@ -169,6 +169,11 @@ int* slot_of(Placement& placement, Role role, int layer) {
     case Role::AttnQ:
     case Role::AttnK:
     case Role::AttnV:
+    case Role::AttnQBias:
+    case Role::AttnKBias:
+    case Role::AttnVBias:
+    case Role::AttnOutBias:
+    case Role::AttnSinks:
     case Role::AttnQNorm:
     case Role::AttnKNorm:
     case Role::AttnOut:
@@ -179,6 +184,7 @@ int* slot_of(Placement& placement, Role role, int layer) {
     case Role::FfnDown:
     case Role::Router:
     case Role::RouterBias:
+    case Role::RouterLogitBias:
       return &l.ffn;
     case Role::SharedGate:
     case Role::SharedUp:

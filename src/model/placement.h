@@ -26,9 +26,6 @@ struct Placement {
   bool all_on(int slot) const;
 };
 
-/// Where an operation runs that reads a role's weights; null for experts and for what no pass runs.
-int* slot_of(Placement& placement, Role role, int layer);
-
 /// One -ot: a regular expression, searched for in tensor names and, for single experts, in the names
 /// blk.LAYER.exps.EXPERT.
 struct PlacementOverride {

@@ -42,8 +42,18 @@ TEST_P(ModelGolden, GreedyIdsEqualThePython) {
   EXPECT_EQ(greedy(golden, {.n_thread = 2}), golden.ints("greedy.ids"));
 }
 
-constexpr const char* kModels[] = {"bailing_moe_v2", "bailing_moe_v2_qkvbias", "bailing_moe_v2_mtp",
-                                   "llama",          "llama_llama3rope",       "qwen3"};
+constexpr const char* kModels[] = {"bailing_moe_v2",
+                                   "bailing_moe_v2_qkvbias",
+                                   "bailing_moe_v2_mtp",
+                                   "llama",
+                                   "llama_llama3rope",
+                                   "qwen3",
+                                   "qwen3_moe",
+                                   "qwen3_moe_sparse2",
+                                   "qwen3_moe_bf16_sharded",
+                                   "olmoe",
+                                   "mixtral",
+                                   "glm4_moe"};
 
 INSTANTIATE_TEST_SUITE_P(Models, ModelGolden, ::testing::ValuesIn(kModels),
                          [](const auto& info) { return std::string(info.param); });

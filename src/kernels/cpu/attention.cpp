@@ -88,7 +88,9 @@ void attend_one(const AttentionDesc& d, const AttentionArgs& args, int64_t t, in
                  .page_stride_bytes = args.kv.page_stride_bytes,
                  .block_table = args.batch.block_tables[args.batch.seq[t]],
                  .page_tokens = args.kv.page_tokens,
+                 .first_kv = d.first_seen(args.batch.pos[t]),
                  .n_kv = args.batch.pos[t] + 1,
+                 .sinks = d.sinks ? d.sinks + kv_head * heads_per_kv : nullptr,
                  .scale = attention_scale(d),
                  .scores = scores,
                  .out = out + kv_head * heads_per_kv * d.head_dim,
@@ -136,8 +138,10 @@ void run(const AttentionDesc& d, const AttentionArgs& args, OpContext& context) 
     team.barrier();
     multiply_all(d.out, out_queue, team.size(), packed_out, y);
     team.barrier();
-    for (int64_t t = mine.begin; t < mine.end; ++t)
+    for (int64_t t = mine.begin; t < mine.end; ++t) {
       context.vector.add_scaled(args.x.row(t), 1.0f, y.row(t), n_embd);
+      if (d.out_bias) context.vector.add_scaled(args.x.row(t), 1.0f, d.out_bias, n_embd);
+    }
   });
   for (const auto& part : parts.all()) count_dense(context.counters, *part.linear, n_token);
   count_dense(context.counters, d.out, n_token);

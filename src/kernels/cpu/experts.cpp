@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "kernels/clamped_swiglu.h"
 #include "kernels/cpu/linear.h"
 
 namespace sw {
@@ -99,12 +100,27 @@ void combine(const ExpertsDesc& d, const ExpertsArgs& args, const ExpertRuns& ru
     const int32_t row = runs.row_of[t * d.n_slot + s];
     if (row >= 0) {
       vector.add_scaled(sum, weight, y + row * n_embd + cols.begin, cols.size());
+      if (!d.down_bias) continue;
+      const float* bias = d.down_bias + d.place(args.routing.ids.at(t, s)) * n_embd;
+      vector.add_scaled(sum, weight, bias + cols.begin, cols.size());
     } else if (d.identity && args.routing.ids.at(t, s) >= d.n_expert()) {
       identity += weight;
     }
   }
   if (identity != 0.0f) vector.add_scaled(sum, identity, args.x.row(t) + cols.begin, cols.size());
   vector.add_scaled(args.out.row(t) + cols.begin, 1.0f, sum, cols.size());
+}
+
+/// Biases and the activation of a row of an expert, into `gate`.
+void activate(const ExpertsDesc& d, int64_t place, float* gate, float* up, const VectorKernel& vector) {
+  const int64_t n_ff = d.gate.n_out();
+  if (d.gate_bias) vector.add_scaled(gate, 1.0f, d.gate_bias + place * n_ff, n_ff);
+  if (d.up_bias) vector.add_scaled(up, 1.0f, d.up_bias + place * n_ff, n_ff);
+  if (d.swiglu_limit > 0) {
+    clamped_swiglu(gate, up, d.swiglu_limit, n_ff);
+  } else {
+    vector.silu_mul(gate, up, n_ff, gate);
+  }
 }
 
 void run(const ExpertsDesc& d, const ExpertsArgs& args, OpContext& context) {
@@ -133,8 +149,10 @@ void run(const ExpertsDesc& d, const ExpertsArgs& args, OpContext& context) {
     multiply_runs(d.up, runs, up_queue, team.size(), packed_up, runs.token, up);
     team.barrier();
     const Range rows = team.share(runs.n_row);
+    const ExpertRuns::Run* run = runs.runs;
     for (int64_t i = rows.begin; i < rows.end; ++i) {
-      context.vector.silu_mul(gate + i * n_ff, up + i * n_ff, n_ff, gate + i * n_ff);
+      while (run->end <= i) ++run;
+      activate(d, run->expert, gate + i * n_ff, up + i * n_ff, context.vector);
       pack_row(d.down, gate + i * n_ff, i, packed_hidden);
     }
     team.barrier();

@@ -27,6 +27,8 @@ void run(const RouteDesc& d, const RouteArgs& args, OpContext& context) {
     team.barrier();
     multiply_all(d.router, queue, team.size(), packed, args.logits);
     team.barrier();
+    for (int64_t t = mine.begin; d.logit_bias && t < mine.end; ++t)
+      context.vector.add_scaled(args.logits.row(t), 1.0f, d.logit_bias, d.router.n_out());
     Routing rows = routing_rows(args.routing, mine);
     const std::span policy(args.batch.policy + mine.begin, static_cast<size_t>(mine.size()));
     route(d.spec, *d.policies, d.moe_layer, policy, args.logits.rows(mine.begin, mine.size()), d.bias,

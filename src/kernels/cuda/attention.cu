@@ -35,6 +35,8 @@ int64_t n_part(const AttentionDesc& d) { return kSplitBlocks * kChunkHeads * (d.
 const char* refuses(const AttentionDesc& d) {
   if (d.value_dim != d.head_dim) return "value heads differ in width from key heads";
   if (!d.k.empty()) return "keys and values have matrices of their own";
+  if (d.window > 0 || d.sinks) return "a sliding window or attention sinks";
+  if (d.out_bias) return "a bias of the output";
   if (d.norm_all_heads) return "the norm of queries and keys is over all heads";
   if (d.head_dim < 16 || d.head_dim > kMaxHeadDim || d.head_dim % 8 != 0)
     return "the head width is no multiple of 8 from 16 to 256";

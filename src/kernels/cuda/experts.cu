@@ -161,6 +161,8 @@ void run_sorted(const ExpertsDesc& d, const ExpertsArgs& args, OpContext& contex
 }
 
 const char* refuses(const ExpertsDesc& d) {
+  if (d.gate_bias || d.up_bias || d.down_bias) return "biases of the experts";
+  if (d.swiglu_limit > 0) return "clamped activations";
   if (!reads(d.gate.weight.type) || !reads(d.up.weight.type) || !reads(d.down.weight.type)) return kNoDecoder;
   return d.n_slot <= kMostSlots ? nullptr : "more than 1024 experts a token";
 }

@@ -68,6 +68,7 @@ void route_rows(const RouterSpec& spec, const PolicyRows& policies, int moe_laye
 namespace {
 
 const char* refuses(const RouteDesc& d) {
+  if (d.logit_bias) return "a bias of the router's logits";
   if (d.spec.n_logits() > kMaxRouterLogits) return "more experts than a GPU's block has room for";
   return reads(d.router.weight.type) ? nullptr : kNoDecoder;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
+#include <limits>
 
 #include "kernels/attention_parts.h"
 #include "kernels/ref/ref_math.h"
@@ -22,21 +23,23 @@ ref::Vector cached(const AttentionDesc& d, const AttentionArgs& args, const std:
   return row;
 }
 
-/// softmax(q . K * scale) V of one query head over positions 0 .. pos.
+/// softmax(q . K * scale) V of one query head over the positions that the token sees.
 ref::Vector attend(const AttentionDesc& d, const AttentionArgs& args, int64_t t, int64_t head,
                    const float* q) {
-  const int64_t n_kv = args.batch.pos[t] + 1, kv_head = head / (d.n_head / d.n_head_kv);
-  std::vector<double> scores(static_cast<size_t>(n_kv));
-  for (int64_t p = 0; p < n_kv; ++p) {
+  const int64_t first = d.first_seen(args.batch.pos[t]), n_kv = args.batch.pos[t] + 1;
+  const int64_t kv_head = head / (d.n_head / d.n_head_kv);
+  std::vector<double> scores(static_cast<size_t>(n_kv), -std::numeric_limits<double>::infinity());
+  for (int64_t p = first; p < n_kv; ++p) {
     const ref::Vector key = cached(d, args, args.kv.k, t, p, kv_head);
     double dot = 0;
     for (size_t i = 0; i < key.size(); ++i) dot += static_cast<double>(q[i]) * key[i];
     scores[static_cast<size_t>(p)] = dot * attention_scale(d);
   }
-  const double top = *std::max_element(scores.begin(), scores.end());
-  double total = 0;
+  const double sink = d.sinks ? static_cast<double>(d.sinks[head]) : -std::numeric_limits<double>::infinity();
+  const double top = std::max(sink, *std::max_element(scores.begin(), scores.end()));
+  double total = std::exp(sink - top);
   std::vector<double> sum(static_cast<size_t>(d.head_dim), 0.0);
-  for (int64_t p = 0; p < n_kv; ++p) {
+  for (int64_t p = first; p < n_kv; ++p) {
     const double weight = std::exp(scores[static_cast<size_t>(p)] - top);
     const ref::Vector value = cached(d, args, args.kv.v, t, p, kv_head);
     total += weight;
@@ -97,6 +100,7 @@ void run(const AttentionDesc& d, const AttentionArgs& args, OpContext&) {
       attended.insert(attended.end(), head.begin(), head.end());
     }
     ref::add_scaled(args.x.row(t), 1.0f, ref::multiply(d.out.weight, attended.data()));
+    if (d.out_bias) ref::add_scaled(args.x.row(t), 1.0f, {d.out_bias, static_cast<size_t>(d.out.n_out())});
   }
 }
 

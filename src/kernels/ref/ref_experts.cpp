@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "kernels/clamped_swiglu.h"
 #include "kernels/ref/ref_math.h"
 
 namespace sw {
@@ -6,6 +7,23 @@ namespace {
 
 const char* accepts_all(const ExpertsDesc&) { return nullptr; }
 size_t no_scratch(const ExpertsDesc&, int64_t, int) { return 0; }
+
+ref::Vector multiply(const Linear& linear, const float* bias, int32_t place, const float* x) {
+  ref::Vector y = ref::multiply(linear.weight.expert(place), x);
+  if (bias) ref::add_scaled(y.data(), 1.0f, {bias + place * std::ssize(y), y.size()});
+  return y;
+}
+
+ref::Vector run_expert(const ExpertsDesc& d, int32_t place, const float* x) {
+  ref::Vector gate = multiply(d.gate, d.gate_bias, place, x);
+  const ref::Vector up = multiply(d.up, d.up_bias, place, x);
+  if (d.swiglu_limit > 0) {
+    clamped_swiglu(gate.data(), up.data(), d.swiglu_limit, std::ssize(gate));
+  } else {
+    for (size_t i = 0; i < gate.size(); ++i) gate[i] = silu_exact(gate[i]) * up[i];
+  }
+  return multiply(d.down, d.down_bias, place, gate.data());
+}
 
 void run(const ExpertsDesc& d, const ExpertsArgs& args, OpContext&) {
   const int64_t n_embd = d.down.n_out();
@@ -19,9 +37,7 @@ void run(const ExpertsDesc& d, const ExpertsArgs& args, OpContext&) {
       if (place < 0 && d.identity && id >= d.n_expert()) {
         ref::add_scaled(sum.data(), weight, {x, static_cast<size_t>(n_embd)});
       } else if (place >= 0) {
-        ref::add_scaled(sum.data(), weight,
-                        ref::swiglu(d.gate.weight.expert(place), d.up.weight.expert(place),
-                                    d.down.weight.expert(place), x));
+        ref::add_scaled(sum.data(), weight, run_expert(d, place, x));
       }
     }
     ref::add_scaled(args.out.row(t), 1.0f, sum);

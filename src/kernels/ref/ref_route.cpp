@@ -14,7 +14,8 @@ void run(const RouteDesc& d, const RouteArgs& args, OpContext& context) {
   for (int64_t t = 0; t < n_token; ++t) {
     const ref::Vector normed = ref::rms_norm(args.x.row(t), d.norm, d.rms_eps, d.router.n_in());
     std::copy(normed.begin(), normed.end(), args.normed.row(t));
-    const ref::Vector logits = ref::multiply(d.router.weight, normed.data());
+    ref::Vector logits = ref::multiply(d.router.weight, normed.data());
+    if (d.logit_bias) ref::add_scaled(logits.data(), 1.0f, {d.logit_bias, logits.size()});
     std::copy(logits.begin(), logits.end(), args.logits.row(t));
   }
   route(d.spec, *d.policies, d.moe_layer, {args.batch.policy, static_cast<size_t>(n_token)}, args.logits,

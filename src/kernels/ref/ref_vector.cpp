@@ -59,11 +59,12 @@ void attend(const AttendArgs& a) {
   for (int64_t h = 0; h < a.n_q; ++h) {
     const float* q = a.q + h * a.q_stride;
     float* out = a.out + h * a.out_stride;
-    double max = -std::numeric_limits<double>::infinity();
-    for (int64_t j = 0; j < a.n_kv; ++j) max = std::max(max, score(a, q, j));
+    const double sink = a.sinks ? static_cast<double>(a.sinks[h]) : -std::numeric_limits<double>::infinity();
+    double max = sink;
+    for (int64_t j = a.first_kv; j < a.n_kv; ++j) max = std::max(max, score(a, q, j));
     std::fill_n(out, a.head_dim, 0.0f);
-    double sum = 0.0;
-    for (int64_t j = 0; j < a.n_kv; ++j) {
+    double sum = std::exp(sink - max);
+    for (int64_t j = a.first_kv; j < a.n_kv; ++j) {
       const double p = std::exp(score(a, q, j) - max);
       const std::byte* v = cached_row(a, a.v_cache, j);
       sum += p;

@@ -77,6 +77,21 @@ ExpertsDesc experts(Bench& bench, Type type) {
           .n_slot = kSlots};
 }
 
+TEST_P(OpsTest, ExpertsWithBiasesAndClampedActivations) {
+  Bench bench;
+  ExpertsDesc desc = experts(bench, GetParam().type);
+  desc.gate_bias = bench.values(kExperts * kFf).data();
+  desc.up_bias = bench.values(kExperts * kFf).data();
+  desc.down_bias = bench.values(kExperts * kEmbd).data();
+  desc.swiglu_limit = 0.5f;  // many are beyond it
+  const TensorView<float> normed = bench.matrix(kToken, kEmbd);
+  const std::vector<float> start = bench.values(kToken * kEmbd);
+  MixedRouting routing(bench.rng, kToken, kSlots, kExperts, kZero);
+  compare(bench, desc, start, [&](const auto& op, TensorView<float> x, OpContext& context) {
+    op({.x = normed, .routing = routing.view(), .out = x}, context);
+  });
+}
+
 TEST_P(OpsTest, Experts) {
   Bench bench;
   const ExpertsDesc desc = experts(bench, GetParam().type);
@@ -100,6 +115,9 @@ AttentionDesc apart(Bench& bench, AttentionDesc desc, bool all_heads) {
   desc.k_bias = bench.values(kKvHeads * kHead).data();
   desc.v_bias = bench.values(kKvHeads * kHead).data();
   desc.norm_all_heads = true;
+  desc.window = 3;
+  desc.sinks = bench.values(kHeads).data();
+  desc.out_bias = bench.values(kEmbd).data();
   desc.q_norm = bench.values(kHeads * kHead).data();
   desc.k_norm = bench.values(kKvHeads * kHead).data();
   return desc;
@@ -187,6 +205,7 @@ TEST_P(OpsTest, Route) {
   const RouteDesc desc{.norm = bench.values(kEmbd).data(),
                        .rms_eps = 1e-6f,
                        .router = bench.linear(Type::F32, {kExperts, kEmbd}),
+                       .logit_bias = bench.values(kExperts).data(),
                        .spec = spec,
                        .policies = &policies};
   const TensorView<float> x = bench.matrix(kToken, kEmbd);

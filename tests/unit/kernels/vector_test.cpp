@@ -125,6 +125,8 @@ struct Cache {
   std::vector<int32_t> block_table = {};
   std::vector<float> q = {};
   int64_t q_stride = 0, out_stride = 0;
+  int64_t first_kv = 0;
+  std::vector<float> sinks = {};
 
   AttendArgs args(std::vector<float>& scores, std::vector<float>& out) const {
     return {.q = q.data(),
@@ -137,7 +139,9 @@ struct Cache {
             .page_stride_bytes = page_stride_bytes,
             .block_table = block_table.data(),
             .page_tokens = page_tokens,
+            .first_kv = first_kv,
             .n_kv = n_kv,
+            .sinks = sinks.empty() ? nullptr : sinks.data(),
             .scale = 1.0f / std::sqrt(static_cast<float>(head_dim)),
             .scores = scores.data(),
             .out = out.data(),
@@ -199,6 +203,32 @@ TEST_P(Vector, AttendAgreesWithTheReference) {
               ASSERT_NEAR(got[at], want[at], 2e-6f) << "query " << h << " dimension " << i;
             }
           }
+        }
+      }
+    }
+  }
+}
+
+TEST_P(Vector, AttendWithWindowAndSinksAgreesWithTheReference) {
+  Rng rng(8);
+  for (const int64_t first_kv : {0, 1, 15, 16, 40, 99}) {
+    for (const bool sinks : {false, true}) {
+      SCOPED_TRACE(std::to_string(first_kv) + (sinks ? " with sinks" : ""));
+      Cache c = random_cache(rng, Type::F32, 19, 24, 16, 100);
+      c.first_kv = first_kv;
+      if (sinks) c.sinks = random_floats(rng, 19, 3.0f);
+      for (int64_t j = 0; j < first_kv; ++j) {  // what is out of sight must not be read
+        const size_t at =
+            static_cast<size_t>(c.block_table[static_cast<size_t>(j / 16)]) * c.page_stride_bytes +
+            static_cast<size_t>(j % 16) * row_bytes(Type::F32, 24);
+        std::fill_n(c.keys.begin() + static_cast<std::ptrdiff_t>(at), 96, std::byte{0xff});
+        std::fill_n(c.values.begin() + static_cast<std::ptrdiff_t>(at), 96, std::byte{0xff});
+      }
+      const std::vector<float> got = c.attend(*GetParam()), want = c.attend(ref_vector);
+      for (int64_t h = 0; h < 19; ++h) {
+        for (int64_t i = 0; i < 24; ++i) {
+          const auto at = static_cast<size_t>(h * c.out_stride + i);
+          ASSERT_NEAR(got[at], want[at], 2e-6f) << "query " << h << " dimension " << i;
         }
       }
     }

@@ -88,14 +88,17 @@ class Attend {
 
   void run() {
     for (int64_t h = 0; h < n_query_; ++h) {
-      max_[h] = -__builtin_inff();
-      sum_[h] = 0.0f;
+      max_[h] = a_.sinks ? a_.sinks[first_ + h] : -__builtin_inff();
+      sum_[h] = a_.sinks ? 1.0f : 0.0f;
       std::memset(out(h), 0, static_cast<size_t>(a_.head_dim) * sizeof(float));
     }
-    for (int64_t page = 0, begin = 0; begin < a_.n_kv; ++page, begin += a_.page_tokens) {
-      const size_t offset = static_cast<size_t>(a_.block_table[page]) * a_.page_stride_bytes;
-      const int64_t left = a_.n_kv - begin;
-      n_key_ = left < a_.page_tokens ? left : a_.page_tokens;
+    const int64_t n_page = (a_.n_kv + a_.page_tokens - 1) / a_.page_tokens;
+    for (int64_t page = a_.first_kv / a_.page_tokens; page < n_page; ++page) {
+      const int64_t begin = page * a_.page_tokens, end = begin + a_.page_tokens;
+      const int64_t skipped = begin < a_.first_kv ? a_.first_kv - begin : 0;
+      const size_t offset = static_cast<size_t>(a_.block_table[page]) * a_.page_stride_bytes +
+                            static_cast<size_t>(skipped * row_bytes_);
+      n_key_ = (a_.n_kv < end ? a_.n_kv : end) - begin - skipped;
       score_page(a_.k_cache + offset);
       for (int64_t h = 0; h < n_query_; ++h) weigh(h);
       add_page(a_.v_cache + offset);
