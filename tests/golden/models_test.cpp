@@ -53,7 +53,8 @@ constexpr const char* kModels[] = {"bailing_moe_v2",
                                    "qwen3_moe_bf16_sharded",
                                    "olmoe",
                                    "mixtral",
-                                   "glm4_moe"};
+                                   "glm4_moe",
+                                   "gpt_oss"};
 
 INSTANTIATE_TEST_SUITE_P(Models, ModelGolden, ::testing::ValuesIn(kModels),
                          [](const auto& info) { return std::string(info.param); });

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+#include "arch/common.h"
+
+/// gpt-oss: biases everywhere, attention sinks, a sliding window on every other layer, yarn, clamped
+/// activations, softmax over the selected experts.
+/// Source: transformers, models/gpt_oss/modeling_gpt_oss.py.
+namespace sw {
+namespace {
+
+constexpr auto kOwnKeys = std::to_array<Key>({
+    {at<&HParams::attention, &Attention::window>, "attention.sliding_window", "sliding_window"},
+    {.field = at<&HParams::attention, &Attention::full_step>,
+     .gguf = "attention.sliding_window_pattern",
+     .fallback = 2,
+     .written = Written::IfUnusual},
+    {.field = at<&HParams::rope, &RopeParams::yarn_round>,
+     .gguf = "rope.scaling.yarn_truncate",
+     .hf = "rope_scaling.truncate",
+     .fallback = 0,
+     .written = Written::IfUnusual},
+    {at<&HParams::moe, &Moe::n_expert>, "expert_count", "num_local_experts"},
+    {at<&HParams::moe, &Moe::n_expert_used>, "expert_used_count", "num_experts_per_tok|experts_per_token"},
+    {at<&HParams::moe, &Moe::n_ff_expert>, "expert_feed_forward_length", "intermediate_size"},
+    {.field = at<&HParams::moe, &Moe::swiglu_limit>,
+     .gguf = "swiglu_limit",
+     .hf = "swiglu_limit",
+     .fallback = 7,
+     .written = Written::IfUnusual},
+});
+constexpr auto kKeys = common::join(common::kSizeKeys, common::kCountedVocabKey, common::kAttentionKeys,
+                                    common::kFullRotaryKey, common::kRopeScalingKeys, kOwnKeys);
+
+// clang-format off
+constexpr auto kOwnTensors = std::to_array<TensorSpec>({
+    {Role::AttnOutBias, "blk.{l}.attn_output.bias", "model.layers.{l}.self_attn.o_proj.bias", {Dim::Embd}},
+    {Role::AttnSinks, "blk.{l}.attn_sinks.weight", "model.layers.{l}.self_attn.sinks", {Dim::Heads}},
+    {Role::Router, "blk.{l}.ffn_gate_inp.weight", "model.layers.{l}.mlp.router.weight", {Dim::Expert, Dim::Embd}, On::Moe},
+    {Role::RouterLogitBias, "blk.{l}.ffn_gate_inp.bias", "model.layers.{l}.mlp.router.bias", {Dim::Expert}, On::Moe},
+    {Role::ExpertGate, "blk.{l}.ffn_gate_exps.weight", "model.layers.{l}.mlp.experts.gate_up_proj",
+     {Dim::Expert, Dim::ExpertFf, Dim::Embd}, On::Moe, Transform::EvenTransposed},
+    {Role::ExpertGateBias, "blk.{l}.ffn_gate_exps.bias", "model.layers.{l}.mlp.experts.gate_up_proj_bias",
+     {Dim::Expert, Dim::ExpertFf}, On::Moe, Transform::Even},
+    {Role::ExpertUp, "blk.{l}.ffn_up_exps.weight", "model.layers.{l}.mlp.experts.gate_up_proj",
+     {Dim::Expert, Dim::ExpertFf, Dim::Embd}, On::Moe, Transform::OddTransposed},
+    {Role::ExpertUpBias, "blk.{l}.ffn_up_exps.bias", "model.layers.{l}.mlp.experts.gate_up_proj_bias",
+     {Dim::Expert, Dim::ExpertFf}, On::Moe, Transform::Odd},
+    {Role::ExpertDown, "blk.{l}.ffn_down_exps.weight", "model.layers.{l}.mlp.experts.down_proj",
+     {Dim::Expert, Dim::Embd, Dim::ExpertFf}, On::Moe, Transform::Transposed},
+    {Role::ExpertDownBias, "blk.{l}.ffn_down_exps.bias", "model.layers.{l}.mlp.experts.down_proj_bias",
+     {Dim::Expert, Dim::Embd}, On::Moe},
+});
+// clang-format on
+constexpr auto kTensors =
+    common::join(common::kModelTensors, common::kAttentionTensors, common::kAttentionBiasTensors,
+                 common::kPostAttentionNormTensor, kOwnTensors);
+constexpr Granted kGranted[] = {{"hidden_act", "\"silu\""}};
+
+}  // namespace
+
+constinit const ArchSpec kGptOss{.name = "gpt-oss",
+                                 .hf_classes = {"GptOssForCausalLM"},
+                                 .keys = kKeys,
+                                 .tensors = kTensors,
+                                 .layer = common::kLayer,
+                                 .router = {.score = Score::SoftmaxSelected},
+                                 .granted = kGranted};
+
+}  // namespace sw
