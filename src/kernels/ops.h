@@ -100,6 +100,35 @@ struct AttentionArgs {
   TensorView<float> x;  ///< [n_token, n_embd], residual
 };
 
+/// Multi-head latent attention: x += out(values), with the cache appended first. A token's keys and values of
+/// all heads come from one latent, which is what the cache keeps beside the rotated part that all heads
+/// share.
+///   q [n_head, nope_dim + n_rot] = q_scale * q(q_a_norm(q_a(norm(x)))), or q_scale * q(norm(x)) without q_a;
+///   latent = latent_scale * kv_a_norm(kv_a(norm(x))[0 .. kv_rank)); rope turns the rest of kv_a's rows and
+///   the last n_rot dims of each query head; score(h, j) = softmax_scale * (q_nope . k_b[h]^T latent_j +
+///   q_rot . k_rot_j); value(h, j) = v_b[h] latent_j.
+struct MlaDesc {
+  int n_head = 0, nope_dim = 0, n_rot = 0, value_dim = 0, kv_rank = 0;
+  bool rope_neighbours = false;         ///< rotary pairs (2i, 2i + 1) instead of (i, i + n_rot / 2)
+  float rms_eps = 0, latent_eps = 0;    ///< of norm; of q_a_norm and kv_a_norm
+  float q_scale = 1, latent_scale = 1;  ///< the cache holds the scaled latent
+  float softmax_scale = 0;
+  const float* norm = nullptr;       ///< [n_embd]
+  Linear q_a = {};                   ///< [q_rank, n_embd], or empty
+  const float* q_a_norm = nullptr;   ///< [q_rank]
+  Linear q = {};                     ///< [n_head * (nope_dim + n_rot), q_rank or n_embd]
+  Linear kv_a = {};                  ///< [kv_rank + n_rot, n_embd]
+  const float* kv_a_norm = nullptr;  ///< [kv_rank]
+  Linear k_b = {};                   ///< [n_head, kv_rank, nope_dim]: latent-side queries k_b[h] q_nope
+  Linear v_b = {};                   ///< [n_head, value_dim, kv_rank]
+  Linear out = {};                   ///< [n_embd, n_head * value_dim]
+};
+struct MlaArgs {
+  const TokenBatch& batch;
+  KvLayerView kv;       ///< keys alone, one head of kv_rank + n_rot: the latent, then the rotated part
+  TensorView<float> x;  ///< [n_token, n_embd], residual
+};
+
 /// normed = norm(x); logits = router(normed) + logit_bias; routing = route(logits).
 struct RouteDesc {
   const float* norm = nullptr;
@@ -177,6 +206,7 @@ struct HeadArgs {
 
 using EmbedKernel = OpKernel<EmbedDesc, EmbedArgs>;
 using AttentionKernel = OpKernel<AttentionDesc, AttentionArgs>;
+using MlaKernel = OpKernel<MlaDesc, MlaArgs>;
 using RouteKernel = OpKernel<RouteDesc, RouteArgs>;
 using ExpertsKernel = OpKernel<ExpertsDesc, ExpertsArgs>;
 using FfnKernel = OpKernel<FfnDesc, FfnArgs>;
