@@ -105,20 +105,22 @@ void Forward::bind_layers(const PolicyTable& policies, std::string* why) {
   state(placement.head).needs.head = true;
 }
 
+template <class Desc, class Args>
+void Forward::count_scratch(const Placed<Desc, Args>& placed, int64_t n_row) {
+  size_t& most = state(placed.slot).needs.scratch_bytes;
+  most = std::max(most, placed.op.scratch_bytes(n_row, options_.n_thread));
+}
+
 void Forward::plan_scratch() {
-  const auto needs = [&](const auto& placed, int64_t n_row) {
-    size_t& most = state(placed.slot).needs.scratch_bytes;
-    most = std::max(most, placed.op.scratch_bytes(n_row, options_.n_thread));
-  };
   const int64_t n = options_.n_ubatch;
-  needs(embed_, n);
-  needs(head_, options_.n_logit_row);
+  count_scratch(embed_, n);
+  count_scratch(head_, options_.n_logit_row);
   for (const Layer& layer : layers_) {
-    needs(layer.attention, n);
-    if (layer.route) needs(*layer.route, n);
-    for (const auto& part : layer.experts) needs(part, n);
-    if (layer.shared) needs(*layer.shared, n);
-    if (layer.dense) needs(*layer.dense, n);
+    count_scratch(layer.attention, n);
+    if (layer.route) count_scratch(*layer.route, n);
+    for (const auto& part : layer.experts) count_scratch(part, n);
+    if (layer.shared) count_scratch(*layer.shared, n);
+    if (layer.dense) count_scratch(*layer.dense, n);
   }
 }
 

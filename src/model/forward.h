@@ -105,6 +105,8 @@ class Forward {
   template <class Desc, class Args>
   Placed<Desc, Args> bind(Desc desc, int slot, std::string* why);
   void bind_layers(const PolicyTable& policies, std::string* why);
+  template <class Desc, class Args>
+  void count_scratch(const Placed<Desc, Args>& placed, int64_t n_row);
   void plan_scratch();
   void take_buffers(const PolicyTable& policies);
   void fill_batch(std::span<const BatchToken> tokens, std::span<const int32_t* const> block_tables,

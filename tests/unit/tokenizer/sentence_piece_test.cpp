@@ -231,7 +231,7 @@ TEST(SentencePiece, UnknownTextBecomesBytesOrOneUnknownToken) {
 }
 
 TEST(SentencePiece, RefusesWhatMakesNoSense) {
-  const auto expect_refusal = [](TokenizerSpec spec) {
+  const auto expect_refusal = [](const TokenizerSpec& spec) {
     EXPECT_THROW(CharBpe{spec}, Error);
     EXPECT_THROW(Unigram{spec}, Error);
   };
