@@ -40,10 +40,10 @@ int run(const PerplexityFlags& flags) {
   ForwardOptions forward_options = flags.model.forward_options();
   forward_options.n_ctx = flags.n_ctx;
   forward_options.n_seq = std::max<int64_t>(1, forward_options.n_ubatch / flags.n_ctx);
-  const Setup setup =
-      set_up(*model, flags.model.placement,
-             {forward_options, &policies,
-              Forward::cache_spec(*model, flags.n_ctx, flags.model.kv_type(), forward_options.n_seq)});
+  const Setup setup = set_up(*model, flags.model.placement,
+                             {forward_options, &policies,
+                              Forward::cache_spec(*model, flags.n_ctx, flags.model.kv_type(),
+                                                  forward_options.n_seq, forward_options.n_ubatch)});
   forward_options.placed = setup.placed.get();
   Forward forward(*model, policies, forward_options);
   if (flags.model.explain) log::info("{}", forward.explanation());

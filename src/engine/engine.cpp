@@ -22,6 +22,11 @@ ForwardOptions forward_options(const EngineOptions& options, int64_t n_ctx) {
   return forward;
 }
 
+CacheSpec cache_spec(const Model& model, const EngineOptions& options) {
+  return Forward::cache_spec(model, context_of(model, options), options.cache_type, options.n_parallel,
+                             options.forward.n_ubatch);
+}
+
 int experts_max(const Model& model, const EngineOptions& options) {
   return std::max(options.experts_max, experts_needed(model, options.default_policy));
 }
@@ -44,9 +49,8 @@ PolicyTable Engine::make_policies(const Model& model, const EngineOptions& optio
 
 PlanInput Engine::plan_input(const Model& model, const EngineOptions& options, const PolicyTable& policies) {
   const int64_t n_ctx = context_of(model, options);
-  return {.forward = forward_options(options, n_ctx),
-          .policies = &policies,
-          .cache = Forward::cache_spec(model, n_ctx, options.cache_type, options.n_parallel)};
+  return {
+      .forward = forward_options(options, n_ctx), .policies = &policies, .cache = cache_spec(model, options)};
 }
 
 Engine::Engine(const Model& model, const EngineOptions& options)
@@ -56,14 +60,14 @@ Engine::Engine(const Model& model, const EngineOptions& options)
       default_policy_(options.default_policy),
       policies_(make_policies(model, options)),
       forward_(model, policies_, forward_options(options, n_ctx_)),
-      cache_(forward_.make_cache(Forward::cache_spec(model, n_ctx_, options.cache_type, options.n_parallel))),
+      cache_(forward_.make_cache(cache_spec(model, options))),
       keep_last_(options.keep_last) {
   // A default policy that the model cannot do is refused now, not at the first request.
   check_policy(default_policy_);
   const auto n = static_cast<size_t>(options.forward.n_ubatch), p = static_cast<size_t>(options.n_parallel);
   batch_.reserve(n);
   rows_.reserve(p);
-  block_tables_.reserve(p);
+  tables_.reserve(p);
   sampled_.reserve(p);
   events_.reserve(2 * p);
   if (options.forward.placed && options.forward.placed->devices().size() > 1) warm_up();
@@ -76,12 +80,12 @@ void Engine::warm_up() {
   const int64_t n = std::min({kPromptTokens, forward_.options().n_ubatch, n_ctx_ - 1});
   BlockTable table(cache_, n + 1);
   SW_ASSERT(table.resize(n + 1));
-  const int32_t* pages[] = {table.pages()};
+  BlockTable* tables[] = {&table};
   const int32_t last = static_cast<int32_t>(n) - 1, first = 0;
   for (int32_t i = 0; i < n; ++i) batch_.push_back({.pos = i});
-  if (n > 0) forward_.step(batch_, pages, cache_, {&last, 1});
+  if (n > 0) forward_.step(batch_, tables, cache_, {&last, 1});
   batch_.assign(1, {.pos = static_cast<int32_t>(n)});
-  forward_.step(batch_, pages, cache_, {&first, 1});
+  forward_.step(batch_, tables, cache_, {&first, 1});
 }
 
 void Engine::check_policy(const RoutingPolicy& policy) {
@@ -148,6 +152,7 @@ void Engine::reserve_pages(Sequence& sequence) {
     const auto end = kept.tokens.begin() + static_cast<std::ptrdiff_t>(n);
     sequence.n_cached =
         std::mismatch(kept.tokens.begin(), end, sequence.tokens.begin()).first - kept.tokens.begin();
+    if (!kept.pages.can_resume(sequence.n_cached)) sequence.n_cached = 0;  // a window has moved on
     std::swap(sequence.pages, kept.pages);
     drop_kept();
   }
@@ -185,7 +190,7 @@ void Engine::retire(std::list<Sequence>::iterator sequence, Finish finish) {
 /// prompts in order of arrival, as much as the u-batch holds.
 void Engine::schedule() {
   batch_.clear();
-  block_tables_.clear();
+  tables_.clear();
   sampled_.clear();
   rows_.clear();
   size_t room = static_cast<size_t>(forward_.options().n_ubatch);
@@ -193,11 +198,11 @@ void Engine::schedule() {
     for (Sequence& s : sequences_) {
       if ((s.n_cached >= s.n_prompt) != decoding || room == 0) continue;
       const int64_t n = std::min(static_cast<int64_t>(room), s.n_token() - s.n_cached);
-      const auto table = static_cast<int32_t>(block_tables_.size());
-      block_tables_.push_back(s.pages.pages());
+      const auto index = static_cast<int32_t>(tables_.size());
+      tables_.push_back(&s.pages);
       for (int64_t i = s.n_cached; i < s.n_cached + n; ++i) {
         const uint16_t policy = i < s.n_prompt ? s.prefill_policy : s.decode_policy;
-        batch_.push_back({s.tokens[static_cast<size_t>(i)], static_cast<int32_t>(i), table, policy});
+        batch_.push_back({s.tokens[static_cast<size_t>(i)], static_cast<int32_t>(i), index, policy});
       }
       room -= static_cast<size_t>(n);
       s.n_cached += n;
@@ -212,8 +217,7 @@ void Engine::schedule() {
 /// The forward pass of the batch, with the logits of as many rows as one call gives.
 TensorView<const float> Engine::run(ForwardProbe* probe) {
   const auto slice = static_cast<size_t>(forward_.options().n_logit_row);
-  return forward_.step(batch_, block_tables_, cache_, std::span(rows_).first(std::min(slice, rows_.size())),
-                       probe);
+  return forward_.step(batch_, tables_, cache_, std::span(rows_).first(std::min(slice, rows_.size())), probe);
 }
 
 void Engine::sample_all(TensorView<const float> logits) {

@@ -87,7 +87,7 @@ class Engine {
 
   // The step under way.
   std::vector<BatchToken> batch_;
-  std::vector<const int32_t*> block_tables_;
+  std::vector<BlockTable*> tables_;
   std::vector<Sequence*> sampled_;  // sequences whose next token this step gives ...
   std::vector<int32_t> rows_;       // ... and the batch rows that give it
   std::vector<StepEvent> events_;

@@ -34,12 +34,13 @@ class Round {
   Round(Forward& forward, const Model& model, const PerplexityOptions& options, int64_t n_seq)
       : forward_(forward),
         options_(options),
-        cache_(forward.make_cache(Forward::cache_spec(model, options.n_ctx, options.cache_type, n_seq))) {
+        cache_(forward.make_cache(Forward::cache_spec(model, options.n_ctx, options.cache_type, n_seq,
+                                                      forward.options().n_ubatch))) {
     for (int64_t i = 0; i < n_seq; ++i) {
       tables_.emplace_back(cache_, options.n_ctx);
       SW_ASSERT(tables_.back().resize(options.n_ctx));
-      pages_.push_back(tables_.back().pages());
     }
+    for (BlockTable& table : tables_) sequences_.push_back(&table);
   }
 
   /// Scores `n_seq` chunks that start at tokens[0].
@@ -56,7 +57,7 @@ class Round {
         batch_.push_back({id, static_cast<int32_t>(pos), static_cast<int32_t>(i / c), options_.policy});
         if (pos >= c / 2 && pos <= c - 2) rows_.push_back(static_cast<int32_t>(i - begin));
       }
-      forward_.run(batch_, pages_, cache_);
+      forward_.run(batch_, sequences_, cache_);
       score_rows(tokens.subspan(static_cast<size_t>(begin)), tally);
     }
   }
@@ -79,7 +80,7 @@ class Round {
   const PerplexityOptions& options_;
   PagedCache cache_;
   std::vector<BlockTable> tables_;
-  std::vector<const int32_t*> pages_;
+  std::vector<BlockTable*> sequences_;
   std::vector<BatchToken> batch_;
   std::vector<int32_t> rows_;
 };

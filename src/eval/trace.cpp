@@ -80,7 +80,7 @@ void write_trace(Forward& forward, const Model& model, std::span<const int32_t> 
   PagedCache cache = forward.make_cache(Forward::cache_spec(model, n_token, options.cache_type));
   BlockTable table(cache, n_token);
   SW_ASSERT(table.resize(n_token));
-  const std::vector<const int32_t*> tables{table.pages()};
+  BlockTable* const tables[] = {&table};
   Recorder recorder(model, options.hidden);
   std::vector<BatchToken> batch;
   for (int64_t begin = 0; begin < n_token; begin += forward.options().n_ubatch) {

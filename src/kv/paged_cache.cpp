@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "kv/paged_cache.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "kernels/attention_parts.h"
@@ -15,21 +16,37 @@ size_t page_bytes_of(const CacheSpec& s) {
 
 }  // namespace
 
-size_t CacheSpec::size_bytes() const {
-  return 2 * page_bytes_of(*this) * static_cast<size_t>(n_page()) * static_cast<size_t>(n_layer);
+int64_t CacheSpec::n_page(CacheGroup group) const {
+  const auto pages = [&](int64_t n) { return (n + page_tokens - 1) / page_tokens; };
+  if (group == kFullGroup) return pages(n_token);
+  // The window before the first token of a pass and the pass itself, wherever in a page they begin.
+  const int64_t whole = pages(n_token / n_seq);
+  return n_seq * (n_ahead > 0 ? std::min(whole, pages(window - 1 + n_ahead) + 1) : whole);
 }
 
-PagedCache::PagedCache(const CacheSpec& spec, std::span<DeviceMemory* const> memory)
-    : spec_(spec),
-      page_bytes_(page_bytes_of(spec)),
-      layer_bytes_(2 * page_bytes_ * static_cast<size_t>(spec.n_page())) {
-  SW_ASSERT(spec.page_tokens > 0 && spec.page_tokens <= kMaxPageTokens);
+size_t CacheSpec::layer_bytes(int layer) const {
+  return 2 * page_bytes_of(*this) * static_cast<size_t>(n_page(group_of(layer)));
+}
+
+size_t CacheSpec::size_bytes() const {
+  size_t all = 0;
+  for (int l = 0; l < n_layer; ++l) all += layer_bytes(l);
+  return all;
+}
+
+PagedCache::PagedCache(const CacheSpec& spec, std::span<DeviceMemory* const> memory) : spec_(spec) {
+  SW_ASSERT(spec.page_tokens > 0 && spec.page_tokens <= kMaxPageTokens && spec.n_seq > 0);
   SW_ASSERT(memory.empty() || std::ssize(memory) == spec.n_layer);
+  SW_ASSERT(spec.windowed.empty() || (std::ssize(spec.windowed) == spec.n_layer && spec.window > 0));
   for (int l = 0; l < spec.n_layer; ++l) {
-    layers_.emplace_back(layer_bytes_, memory.empty() ? cpu_memory() : *memory[static_cast<size_t>(l)]);
+    layers_.emplace_back(spec.layer_bytes(l),
+                         memory.empty() ? cpu_memory() : *memory[static_cast<size_t>(l)]);
   }
   // Taken from the back, so that a fresh cache gives pages in rising order.
-  for (int64_t p = spec.n_page(); p-- > 0;) free_pages_.push_back(static_cast<int32_t>(p));
+  for (int g = 0; g < spec.n_group(); ++g) {
+    const auto n_page = static_cast<int32_t>(spec.n_page(static_cast<CacheGroup>(g)));
+    for (int32_t p = n_page; p-- > 0;) free_pages_[static_cast<size_t>(g)].push_back(p);
+  }
 }
 
 KvLayerView PagedCache::layer(int l) const {
@@ -37,16 +54,18 @@ KvLayerView PagedCache::layer(int l) const {
   std::byte* keys = layers_[static_cast<size_t>(l)].data();
   return {
       .k = keys,
-      .v = keys + layer_bytes_ / 2,
+      .v = keys + spec_.layer_bytes(l) / 2,
       .type = spec_.type,
       .page_tokens = spec_.page_tokens,
-      .page_stride_bytes = page_bytes_,
+      .page_stride_bytes = page_bytes_of(spec_),
       .head_stride_bytes = static_cast<size_t>(spec_.page_tokens) * row_bytes(spec_.type, spec_.head_dim)};
 }
 
 BlockTable::BlockTable(PagedCache& cache, int64_t max_token) : cache_(&cache), max_token_(max_token) {
   const int64_t page = cache.spec().page_tokens;
-  pages_.reserve(static_cast<size_t>((max_token + page - 1) / page));
+  const auto most = static_cast<size_t>((max_token + page - 1) / page);
+  pages_[kFullGroup].reserve(most);
+  if (cache.spec().n_group() > 1) pages_[kWindowGroup].assign(most, -1);
 }
 
 BlockTable::BlockTable(BlockTable&& other) noexcept
@@ -60,17 +79,50 @@ BlockTable& BlockTable::operator=(BlockTable&& other) noexcept {
 }
 
 bool BlockTable::resize(int64_t n_token) {
-  const int64_t page = cache_->spec().page_tokens;
-  const auto wanted = static_cast<size_t>((n_token + page - 1) / page);
+  std::vector<int32_t>& pages = pages_[kFullGroup];
+  std::vector<int32_t>& free = cache_->free_pages_[kFullGroup];
+  const auto wanted = static_cast<size_t>(page_of(n_token + cache_->spec().page_tokens - 1));
   if (n_token > max_token_) return false;
-  if (wanted > pages_.size() && wanted - pages_.size() > cache_->free_pages_.size()) return false;
-  while (pages_.size() < wanted) {
-    pages_.push_back(cache_->free_pages_.back());
-    cache_->free_pages_.pop_back();
+  if (wanted > pages.size() && wanted - pages.size() > free.size()) return false;
+  while (pages.size() < wanted) {
+    pages.push_back(free.back());
+    free.pop_back();
   }
-  while (pages_.size() > wanted) {
-    cache_->free_pages_.push_back(pages_.back());
-    pages_.pop_back();
+  while (pages.size() > wanted) {
+    free.push_back(pages.back());
+    pages.pop_back();
+  }
+  if (n_token == 0) slide(0, 0);
+  return true;
+}
+
+int64_t BlockTable::first_seen_page(int64_t token) const {
+  return page_of(std::max<int64_t>(0, token - cache_->spec().window + 1));
+}
+
+void BlockTable::slide(int64_t begin, int64_t end) {
+  std::vector<int32_t>& free = cache_->free_pages_[kWindowGroup];
+  const int64_t first = first_seen_page(begin), last = page_of(end + cache_->spec().page_tokens - 1);
+  std::vector<int32_t>& pages = pages_[kWindowGroup];
+  const auto is_wanted = [&](int64_t p) { return p >= first && p < last; };
+  for (int64_t p = 0; p < std::ssize(pages); ++p) {
+    int32_t& page = pages[static_cast<size_t>(p)];
+    if (page >= 0 && !is_wanted(p)) free.push_back(std::exchange(page, -1));
+  }
+  for (int64_t p = first; p < std::min(last, std::ssize(pages)); ++p) {
+    int32_t& page = pages[static_cast<size_t>(p)];
+    if (page >= 0) continue;
+    SW_ASSERT(!free.empty());  // CacheSpec::n_page counts what n_seq sequences need
+    page = free.back();
+    free.pop_back();
+  }
+}
+
+bool BlockTable::can_resume(int64_t n_token) const {
+  const std::vector<int32_t>& pages = pages_[kWindowGroup];
+  const int64_t first = first_seen_page(n_token), last = page_of(n_token + cache_->spec().page_tokens - 1);
+  for (int64_t p = first; n_token > 0 && p < std::min(last, std::ssize(pages)); ++p) {
+    if (pages[static_cast<size_t>(p)] < 0) return false;
   }
   return true;
 }

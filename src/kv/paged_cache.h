@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -9,15 +10,29 @@
 
 namespace sw {
 
-/// What a cache holds. One group: every layer keeps full keys and values of every token.
+/// Pages come and go in groups of layers: those that see every token before, and those with a window, whose
+/// pages are given back once no token to come sees them.
+enum CacheGroup : int { kFullGroup = 0, kWindowGroup = 1, kMaxCacheGroups = 2 };
+
+/// What a cache holds.
 struct CacheSpec {
   int n_layer = 0, n_head_kv = 0, head_dim = 0;
-  Type type = Type::F16;     ///< F32 or F16
-  int64_t n_token = 0;       ///< room in all; rounded up to whole pages
-  int64_t page_tokens = 64;  ///< at most kMaxPageTokens
+  Type type = Type::F16;               ///< F32 or F16
+  int64_t n_token = 0;                 ///< room in all; rounded up to whole pages
+  int64_t page_tokens = 64;            ///< at most kMaxPageTokens
+  int window = 0;                      ///< where layers have one: a token sees so many, itself included
+  std::vector<uint8_t> windowed = {};  ///< [n_layer] 1 for a layer with the window; empty: none has it
+  int64_t n_seq = 1;                   ///< sequences that share n_token
+  int64_t n_ahead = 0;                 ///< most tokens of a sequence in one pass; 0: any number
 
-  int64_t n_page() const { return (n_token + page_tokens - 1) / page_tokens; }
-  /// Of keys and values, all layers.
+  CacheGroup group_of(int layer) const {
+    return windowed.empty() || windowed[static_cast<size_t>(layer)] == 0 ? kFullGroup : kWindowGroup;
+  }
+  int n_group() const { return windowed.empty() ? 1 : 2; }
+  /// Pages of one layer of the group.
+  int64_t n_page(CacheGroup group = kFullGroup) const;
+  /// Of keys and values: one layer, all layers.
+  size_t layer_bytes(int layer) const;
   size_t size_bytes() const;
 };
 
@@ -29,15 +44,13 @@ class PagedCache {
 
   const CacheSpec& spec() const { return spec_; }
   KvLayerView layer(int l) const;
-  int64_t n_free_pages() const { return static_cast<int64_t>(free_pages_.size()); }
+  int64_t n_free_pages(CacheGroup group = kFullGroup) const { return std::ssize(free_pages_[group]); }
 
  private:
   friend class BlockTable;
   CacheSpec spec_;
-  size_t page_bytes_ = 0;   // of one layer's keys: [n_head_kv, page_tokens, head_dim]
-  size_t layer_bytes_ = 0;  // keys, then values
   std::vector<Buffer> layers_;
-  std::vector<int32_t> free_pages_;
+  std::array<std::vector<int32_t>, kMaxCacheGroups> free_pages_;
 };
 
 /// The pages of one sequence, in the order of its tokens. Gives them back when it goes.
@@ -49,15 +62,25 @@ class BlockTable {
   BlockTable& operator=(BlockTable&& other) noexcept;
 
   /// Holds room for `n_token` tokens: takes pages or gives them back. False, and nothing changed, where
-  /// the cache or the table has too little room. No allocation.
+  /// the cache or the table has too little room. No allocation. Layers with a window take theirs in slide().
   bool resize(int64_t n_token);
-  const int32_t* pages() const { return pages_.data(); }
+  /// Makes the windowed layers ready for a pass over the tokens [begin, end): gives back what none of them
+  /// sees, takes what they fill. Nothing in a cache without windows.
+  void slide(int64_t begin, int64_t end);
+  /// True where the sequence may go on after its first `n_token` tokens: what the next one sees is still
+  /// here.
+  bool can_resume(int64_t n_token) const;
+  /// Page numbers; -1 for a windowed layer's page that is not held.
+  const int32_t* pages(CacheGroup group = kFullGroup) const { return pages_[group].data(); }
   int64_t max_token() const { return max_token_; }
 
  private:
+  int64_t page_of(int64_t token) const { return token / cache_->spec().page_tokens; }
+  int64_t first_seen_page(int64_t token) const;
+
   PagedCache* cache_;
   int64_t max_token_;
-  std::vector<int32_t> pages_;
+  std::array<std::vector<int32_t>, kMaxCacheGroups> pages_;
 };
 
 }  // namespace sw

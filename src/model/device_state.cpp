@@ -46,8 +46,8 @@ TensorView<T> DeviceState::carve(int64_t n_rows, int64_t n_cols) {
   return {carve<T>(n_rows * n_cols), n_rows, n_cols, n_cols, {slot_}};
 }
 
-size_t DeviceState::batch_bytes(int64_t n_token, int64_t n_seq) const {
-  const auto n = static_cast<size_t>(n_token), s = static_cast<size_t>(n_seq);
+size_t DeviceState::batch_bytes(int64_t n_token, int64_t n_table) const {
+  const auto n = static_cast<size_t>(n_token), s = static_cast<size_t>(n_table);
   const auto pad = Packer::padded;
   return 3 * pad(n * sizeof(int32_t)) + pad(n * sizeof(uint16_t)) +
          2 * pad(n * static_cast<size_t>(limits_.n_rot_pair) * sizeof(float)) + pad(s * sizeof(void*)) +
@@ -73,7 +73,7 @@ void DeviceState::carve_all() {
   scratch_ = {carve<std::byte>(static_cast<int64_t>(needs.scratch_bytes)), needs.scratch_bytes};
   if (backend_.host_visible()) return;  // the processor reads the batch where it is
   row_memory_ = carve<int32_t>(limits_.n_logit_row);
-  batch_memory_ = carve<std::byte>(static_cast<int64_t>(batch_bytes(n, limits_.n_seq)));
+  batch_memory_ = carve<std::byte>(static_cast<int64_t>(batch_bytes(n, limits_.n_table)));
   policy_memory_ = carve<LayerPolicy>(static_cast<int64_t>(policies_->rows().size()));
   mask_memory_ = carve<uint32_t>(static_cast<int64_t>(policies_->masks().size()));
 }
@@ -97,17 +97,18 @@ void DeviceState::take(const BatchLimits& limits, const PolicyTable& policies, b
                   .masks = mask_memory_,
                   .n_moe_layer = policies.n_moe_layer(),
                   .n_mask_words = static_cast<int>(policies.n_mask_words())};
-  staging_ = PinnedBuffer(batch_bytes(limits.n_token, limits.n_seq), backend_);
+  staging_ = PinnedBuffer(batch_bytes(limits.n_token, limits.n_table), backend_);
   row_staging_ = PinnedBuffer(static_cast<size_t>(limits.n_logit_row) * sizeof(int32_t), backend_);
 }
 
-void DeviceState::stage(const TokenBatch& host, std::span<const int64_t> n_page) {
+void DeviceState::stage(const TokenBatch& host, std::span<const int64_t> n_page, int n_group) {
+  n_seq_ = std::ssize(n_page);
   if (backend_.host_visible()) {
     batch_ = host;
     return;
   }
-  const int64_t n = host.n_token, n_seq = std::ssize(n_page);
-  SW_ASSERT(n_seq <= limits_.n_seq && *std::max_element(n_page.begin(), n_page.end()) <= limits_.n_page);
+  const int64_t n = host.n_token, n_table = n_seq_ * n_group;
+  SW_ASSERT(n_table <= limits_.n_table && *std::max_element(n_page.begin(), n_page.end()) <= limits_.n_page);
   Packer packer(staging_.data(), batch_memory_);
   batch_ = {.n_token = n,
             .ids = packer.put(host.ids, n),
@@ -117,18 +118,18 @@ void DeviceState::stage(const TokenBatch& host, std::span<const int64_t> n_page)
             .rope_cos = packer.put(host.rope_cos, n * limits_.n_rot_pair),
             .rope_sin = packer.put(host.rope_sin, n * limits_.n_rot_pair)};
   // The tables' addresses on the device follow from where the first one lies; all have the same room.
-  const size_t addresses = Packer::padded(static_cast<size_t>(n_seq) * sizeof(void*)),
+  const size_t addresses = Packer::padded(static_cast<size_t>(n_table) * sizeof(void*)),
                room = Packer::padded(static_cast<size_t>(limits_.n_page) * sizeof(int32_t));
   const size_t begin = packer.used() + addresses;
   auto* list = reinterpret_cast<const int32_t**>(staging_.data() + packer.used());
-  for (int64_t s = 0; s < n_seq; ++s) {
-    const size_t at = begin + static_cast<size_t>(s) * room;
-    list[s] = reinterpret_cast<const int32_t*>(batch_memory_ + at);
-    std::memcpy(staging_.data() + at, host.block_tables[s],
-                static_cast<size_t>(n_page[static_cast<size_t>(s)]) * sizeof(int32_t));
+  for (int64_t i = 0; i < n_table; ++i) {
+    const size_t at = begin + static_cast<size_t>(i) * room;
+    list[i] = reinterpret_cast<const int32_t*>(batch_memory_ + at);
+    std::memcpy(staging_.data() + at, host.block_tables[i],
+                static_cast<size_t>(n_page[static_cast<size_t>(i % n_seq_)]) * sizeof(int32_t));
   }
   batch_.block_tables = reinterpret_cast<const int32_t* const*>(batch_memory_ + packer.used());
-  staged_bytes_ = begin + static_cast<size_t>(n_seq) * room;
+  staged_bytes_ = begin + static_cast<size_t>(n_table) * room;
 }
 
 void DeviceState::send() {

@@ -6,6 +6,7 @@
 #include "base/thread_pool.h"
 #include "kernels/backend.h"
 #include "kernels/ops.h"
+#include "kv/paged_cache.h"
 #include "model/pinned.h"
 #include "router/policy_table.h"
 #include "tensor/buffer.h"
@@ -14,8 +15,9 @@ namespace sw {
 
 /// The shapes that size a device's buffers.
 struct BatchLimits {
-  int64_t n_token = 0, n_logit_row = 0, n_seq = 0;
-  int64_t n_page = 0;  ///< of one sequence
+  int64_t n_token = 0, n_logit_row = 0;
+  int64_t n_table = 0;  ///< block tables: sequences times the cache's groups
+  int64_t n_page = 0;   ///< of one sequence
   int64_t n_embd = 0, n_vocab = 0, n_rot_pair = 0, n_router = 0, n_slot = 0;
 };
 
@@ -44,16 +46,22 @@ class DeviceState {
   Backend& backend() const { return backend_; }
   int slot() const { return slot_; }
 
-  /// Makes ready what send() will copy: a batch of the processor's and block tables with `n_page` [n_seq]
-  /// pages in use. Nothing of the last send() may be under way any more.
-  void stage(const TokenBatch& host, std::span<const int64_t> n_page);
+  /// Makes ready what send() will copy: a batch of the processor's, and the block tables of its sequences, of
+  /// which the first `n_page` [n_seq] pages are in use; those of the cache's other groups follow the first's.
+  /// Nothing of the last send() may be under way any more.
+  void stage(const TokenBatch& host, std::span<const int64_t> n_page, int n_group);
   void send();
   /// Likewise, the rows whose logits are wanted.
   void stage_rows(std::span<const int32_t> rows);
   void send_rows();
   /// The policy table, where it changed.
   void upload_policies();
-  const TokenBatch& batch() const { return batch_; }
+  /// The batch with a group's block tables.
+  TokenBatch batch(CacheGroup group = kFullGroup) const {
+    TokenBatch batch = batch_;
+    batch.block_tables += group * n_seq_;
+    return batch;
+  }
   std::span<const int32_t> rows() const { return rows_; }
   PolicyRows policy_rows() const { return policy_rows_; }
 
@@ -78,7 +86,7 @@ class DeviceState {
   template <class T>
   TensorView<T> carve(int64_t n_rows, int64_t n_cols);
   void carve_all();
-  size_t batch_bytes(int64_t n_token, int64_t n_seq) const;
+  size_t batch_bytes(int64_t n_token, int64_t n_table) const;
 
   Backend& backend_;
   int slot_;
@@ -99,6 +107,7 @@ class DeviceState {
   LayerPolicy* policy_memory_ = nullptr;
   uint32_t* mask_memory_ = nullptr;
   TokenBatch batch_ = {};
+  int64_t n_seq_ = 0;
   std::span<const int32_t> rows_ = {};
   PolicyRows policy_rows_ = {};
 };

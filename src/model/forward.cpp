@@ -14,13 +14,20 @@ Placement all_on_processor(const Model& model) { return place(model, {}, {.n_gpu
 
 }  // namespace
 
-CacheSpec Forward::cache_spec(const Model& model, int64_t n_token, Type type, int64_t n_seq) {
+CacheSpec Forward::cache_spec(const Model& model, int64_t n_token, Type type, int64_t n_seq,
+                              int64_t n_ubatch) {
   const HParams& h = model.hparams();
   CacheSpec spec{.n_layer = h.n_layer,
                  .n_head_kv = h.attention.n_head_kv,
                  .head_dim = h.attention.head_dim,
                  .type = type,
-                 .n_token = n_token};
+                 .n_token = n_token,
+                 .window = h.attention.window,
+                 .n_seq = n_seq,
+                 .n_ahead = n_ubatch};
+  if (h.attention.window > 0) {
+    for (int l = 0; l < h.n_layer; ++l) spec.windowed.push_back(h.window_of(l) > 0);
+  }
   spec.n_token = n_seq * spec.n_page() * spec.page_tokens;  // a page belongs to one sequence
   return spec;
 }
@@ -130,7 +137,7 @@ void Forward::take_buffers(const PolicyTable& policies) {
   const BatchLimits limits{
       .n_token = options_.n_ubatch,
       .n_logit_row = options_.n_logit_row,
-      .n_seq = options_.n_seq,
+      .n_table = options_.n_seq * (h.attention.window > 0 ? 2 : 1),
       .n_page = (options_.n_ctx + page - 1) / page,
       .n_embd = h.n_embd,
       .n_vocab = h.n_vocab,
@@ -150,8 +157,8 @@ void Forward::take_buffers(const PolicyTable& policies) {
   policy_.resize(n);
   cos_.resize(n * static_cast<size_t>(limits.n_rot_pair));
   sin_.resize(cos_.size());
-  tables_.reserve(static_cast<size_t>(limits.n_seq));
-  n_page_.reserve(static_cast<size_t>(limits.n_seq));
+  tables_.reserve(static_cast<size_t>(limits.n_table));
+  for (auto* of_sequence : {&n_page_, &first_pos_}) of_sequence->reserve(static_cast<size_t>(options_.n_seq));
   const State& head = state(head_.slot);
   if (head.backend().host_visible()) return;
   const auto bytes = [&](int64_t n_col) {

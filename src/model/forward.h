@@ -45,7 +45,7 @@ class ForwardProbe {
 /// One token of a batch.
 struct BatchToken {
   int32_t id = 0, pos = 0;
-  int32_t seq = 0;      ///< index into the batch's block tables
+  int32_t seq = 0;      ///< index into the batch's sequences
   uint16_t policy = 0;  ///< id in the policy table
 };
 
@@ -57,16 +57,16 @@ class Forward {
   Forward(const Model& model, const PolicyTable& policies, const ForwardOptions& options);
 
   /// Appends to the cache and computes the hidden states of all tokens. A sequence's tokens stand in
-  /// rising position. `block_tables` [n_seq] must have room for every position.
-  void run(std::span<const BatchToken> tokens, std::span<const int32_t* const> block_tables,
+  /// rising position. Their tables [n_seq] must have room for every position.
+  void run(std::span<const BatchToken> tokens, std::span<BlockTable* const> sequences,
            const PagedCache& cache, ForwardProbe* probe = nullptr);
   /// Logits [rows.size(), n_vocab] of tokens of the last run(), valid until the next call.
   TensorView<const float> logits(std::span<const int32_t> rows);
   /// run() and logits() in one: on one GPU a decode step is recorded once for each number of sequences
   /// and then replayed whole, without a word from the processor in between.
-  TensorView<const float> step(std::span<const BatchToken> tokens,
-                               std::span<const int32_t* const> block_tables, const PagedCache& cache,
-                               std::span<const int32_t> rows, ForwardProbe* probe = nullptr);
+  TensorView<const float> step(std::span<const BatchToken> tokens, std::span<BlockTable* const> sequences,
+                               const PagedCache& cache, std::span<const int32_t> rows,
+                               ForwardProbe* probe = nullptr);
   /// The input of the output matrix for the rows of the last logits().
   TensorView<const float> final_norm();
 
@@ -79,8 +79,10 @@ class Forward {
   /// Times that something went from one device to another since the start.
   uint64_t n_hand_over() const { return n_hand_over_; }
 
-  /// The cache that this model needs for `n_seq` sequences of `n_token` tokens each.
-  static CacheSpec cache_spec(const Model& model, int64_t n_token, Type type, int64_t n_seq = 1);
+  /// The cache that this model needs for `n_seq` sequences of `n_token` tokens each, of which one pass takes
+  /// at most `n_ubatch` (0: any number).
+  static CacheSpec cache_spec(const Model& model, int64_t n_token, Type type, int64_t n_seq = 1,
+                              int64_t n_ubatch = 0);
   /// Takes a cache on the devices of the layers' attention.
   PagedCache make_cache(const CacheSpec& spec) const;
 
@@ -109,7 +111,7 @@ class Forward {
   void count_scratch(const Placed<Desc, Args>& placed, int64_t n_row);
   void plan_scratch();
   void take_buffers(const PolicyTable& policies);
-  void fill_batch(std::span<const BatchToken> tokens, std::span<const int32_t* const> block_tables,
+  void fill_batch(std::span<const BatchToken> tokens, std::span<BlockTable* const> sequences,
                   const PagedCache& cache);
   void stage();
   void run_layers(const PagedCache& cache, ForwardProbe* probe);
@@ -151,11 +153,13 @@ class Forward {
   int64_t n_token_ = 0;
   std::vector<int32_t> ids_, pos_, seq_;
   std::vector<uint16_t> policy_;
-  std::vector<float> cos_, sin_;  // [n_token, n_rot / 2]
-  std::vector<const int32_t*> tables_;
-  std::vector<int64_t> n_page_;  // of each table, in use
-  int residual_ = 0;             // the slot where the residual is
-  int64_t n_logit_row_ = 0;      // of the last logits()
+  std::vector<float> cos_, sin_;        // [n_token, n_rot / 2]
+  std::vector<const int32_t*> tables_;  // of all sequences; once more for each further group of the cache
+  std::vector<int64_t> n_page_;         // of each sequence, in use
+  std::vector<int64_t> first_pos_;      // of each sequence in the batch
+  int n_group_ = 1;                     // of the cache
+  int residual_ = 0;                    // the slot where the residual is
+  int64_t n_logit_row_ = 0;             // of the last logits()
   uint64_t n_hand_over_ = 0;
 
   // What the processor sees of other devices.

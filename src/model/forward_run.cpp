@@ -11,12 +11,12 @@ namespace sw {
 
 OpContext Forward::context() { return {pool_, no_scratch_, counters_, vector_, route_scratch_}; }
 
-void Forward::fill_batch(std::span<const BatchToken> tokens, std::span<const int32_t* const> block_tables,
+void Forward::fill_batch(std::span<const BatchToken> tokens, std::span<BlockTable* const> sequences,
                          const PagedCache& cache) {
   n_token_ = static_cast<int64_t>(tokens.size());
   SW_ASSERT(n_token_ <= options_.n_ubatch && !options_.plan_only);
-  tables_.assign(block_tables.begin(), block_tables.end());
-  n_page_.assign(block_tables.size(), 0);
+  n_page_.assign(sequences.size(), 0);
+  first_pos_.assign(sequences.size(), -1);
   const size_t n_pair = rope_.inv_freq.size();
   for (size_t t = 0; t < tokens.size(); ++t) {
     const BatchToken& token = tokens[t];
@@ -26,6 +26,8 @@ void Forward::fill_batch(std::span<const BatchToken> tokens, std::span<const int
     pos_[t] = token.pos;
     seq_[t] = token.seq;
     policy_[t] = token.policy;
+    int64_t& first = first_pos_[static_cast<size_t>(token.seq)];
+    if (first < 0) first = token.pos;
     int64_t& n_page = n_page_[static_cast<size_t>(token.seq)];
     n_page = std::max(n_page, token.pos / cache.spec().page_tokens + 1);
     for (size_t p = 0; p < n_pair; ++p) {
@@ -34,6 +36,15 @@ void Forward::fill_batch(std::span<const BatchToken> tokens, std::span<const int
       cos_[t * n_pair + p] = std::cos(angle) * rope_.magnitude;
       sin_[t * n_pair + p] = std::sin(angle) * rope_.magnitude;
     }
+  }
+  n_group_ = cache.spec().n_group();
+  tables_.clear();
+  for (int g = 0; g < n_group_; ++g) {
+    for (const BlockTable* s : sequences) tables_.push_back(s->pages(static_cast<CacheGroup>(g)));
+  }
+  if (n_group_ == 1) return;
+  for (size_t s = 0; s < sequences.size(); ++s) {
+    if (first_pos_[s] >= 0) sequences[s]->slide(first_pos_[s], n_page_[s] * cache.spec().page_tokens);
   }
 }
 
@@ -47,7 +58,7 @@ void Forward::stage() {
                          .rope_cos = cos_.data(),
                          .rope_sin = sin_.data()};
   for (State& s : states_) {
-    if (s.needs.used) s.stage(batch, n_page_);
+    if (s.needs.used) s.stage(batch, n_page_, n_group_);
   }
 }
 
@@ -197,7 +208,9 @@ void Forward::run_layers(const PagedCache& cache, ForwardProbe* probe) {
     move_residual(layer.attention.slot);
     State& at = state(layer.attention.slot);
     at.run(layer.attention.op,
-           {.batch = at.batch(), .kv = cache.layer(static_cast<int>(l)), .x = at.x.rows(0, n_token_)},
+           {.batch = at.batch(cache.spec().group_of(static_cast<int>(l))),
+            .kv = cache.layer(static_cast<int>(l)),
+            .x = at.x.rows(0, n_token_)},
            context());
     if (layer.route) {
       move_residual(layer.route->slot);
@@ -212,10 +225,10 @@ void Forward::run_layers(const PagedCache& cache, ForwardProbe* probe) {
   }
 }
 
-void Forward::run(std::span<const BatchToken> tokens, std::span<const int32_t* const> block_tables,
+void Forward::run(std::span<const BatchToken> tokens, std::span<BlockTable* const> sequences,
                   const PagedCache& cache, ForwardProbe* probe) {
   for (State& s : states_) s.backend().wait();  // nobody reads the last batch any more
-  fill_batch(tokens, block_tables, cache);
+  fill_batch(tokens, sequences, cache);
   if (n_token_ == 0) return;
   stage();
   for (State& s : states_) {
@@ -270,16 +283,16 @@ bool Forward::can_replay(size_t n_token, size_t n_seq, size_t n_row, const Paged
 }
 
 TensorView<const float> Forward::step(std::span<const BatchToken> tokens,
-                                      std::span<const int32_t* const> block_tables, const PagedCache& cache,
+                                      std::span<BlockTable* const> sequences, const PagedCache& cache,
                                       std::span<const int32_t> rows, ForwardProbe* probe) {
-  if (probe || !can_replay(tokens.size(), block_tables.size(), rows.size(), cache)) {
-    run(tokens, block_tables, cache, probe);
+  if (probe || !can_replay(tokens.size(), sequences.size(), rows.size(), cache)) {
+    run(tokens, sequences, cache, probe);
     return rows.empty() ? TensorView<const float>() : logits(rows);
   }
   State& on = state(head_.slot);
   const size_t slot = tokens.size();
   on.backend().wait();
-  fill_batch(tokens, block_tables, cache);
+  fill_batch(tokens, sequences, cache);
   on.upload_policies();
   stage();
   on.stage_rows(rows);

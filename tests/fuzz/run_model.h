@@ -17,8 +17,8 @@ inline void run_one_token(const Model& model) {
   BlockTable table(cache, 1);
   SW_ASSERT(table.resize(1));
   const BatchToken token{.id = model.hparams().n_vocab - 1};
-  const int32_t* pages = table.pages();
-  forward.run(std::span(&token, 1), std::span(&pages, 1), cache);
+  BlockTable* const tables[] = {&table};
+  forward.run(std::span(&token, 1), tables, cache);
   const int32_t row = 0;
   SW_ASSERT(forward.logits(std::span(&row, 1)).n_cols() == model.hparams().n_vocab);
 }

@@ -27,10 +27,10 @@ double own_perplexity(const Model& model, const std::vector<int32_t>& ids) {
   PagedCache cache(Forward::cache_spec(model, n, Type::F32));
   BlockTable table(cache, n);
   EXPECT_TRUE(table.resize(n));
-  const int32_t* pages[] = {table.pages()};
+  BlockTable* const tables[] = {&table};
   std::vector<BatchToken> batch;
   for (int32_t i = 0; i < n; ++i) batch.push_back({ids[static_cast<size_t>(i)], i, 0, 0});
-  forward.run(batch, pages, cache);
+  forward.run(batch, tables, cache);
   std::vector<int32_t> rows(ids.size() - 1);
   std::iota(rows.begin(), rows.end(), 0);
   const TensorView<const float> logits = forward.logits(rows);

@@ -54,11 +54,11 @@ TEST_F(GpuTest, StepsAllocateNothing) {
     PagedCache cache = forward.make_cache(Forward::cache_spec(model, kSteps + 8, Type::F16));
     BlockTable table(cache, kSteps + 8);
     ASSERT_TRUE(table.resize(kSteps + 8));
-    const int32_t* pages[] = {table.pages()};
+    BlockTable* const tables[] = {&table};
     const int32_t row = 0;
     const auto step = [&](int32_t pos) {
       const BatchToken token{.id = pos % 512, .pos = pos};
-      return forward.step({&token, 1}, pages, cache, {&row, 1}).at(0, 0);
+      return forward.step({&token, 1}, tables, cache, {&row, 1}).at(0, 0);
     };
     step(0);
     const uint64_t free_before = devices_[1]->memory().free_bytes, allocations = testing::n_allocation();

@@ -46,12 +46,12 @@ class PlacementTest : public ::testing::Test {
     Forward forward(*model_, *policies_, {.n_ubatch = 16, .n_seq = 2, .n_ctx = 128, .placed = placed});
     PagedCache cache = forward.make_cache(Forward::cache_spec(*model_, 128, Type::F32, 2));
     std::vector<BlockTable> tables;
-    std::vector<const int32_t*> pages;
+    std::vector<BlockTable*> sequences;
     for (int s = 0; s < 2; ++s) {
       tables.emplace_back(cache, 128);
       SW_ASSERT(tables.back().resize(128));
-      pages.push_back(tables.back().pages());
     }
+    for (BlockTable& table : tables) sequences.push_back(&table);
     std::vector<float> all;
     int32_t pos = 0;
     for (const int n : {7, 5, 1, 1}) {
@@ -62,7 +62,7 @@ class PlacementTest : public ::testing::Test {
       }
       pos += n;
       const std::vector<int32_t> rows = {0, n - 1, 2 * n - 1};
-      const TensorView<const float> logits = forward.step(batch, pages, cache, rows);
+      const TensorView<const float> logits = forward.step(batch, sequences, cache, rows);
       for (int64_t r = 0; r < logits.n_rows(); ++r)
         all.insert(all.end(), logits.row(r), logits.row(r) + logits.n_cols());
     }

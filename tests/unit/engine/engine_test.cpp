@@ -47,6 +47,33 @@ class EngineTest : public ::testing::Test {
   std::unique_ptr<Model> model_;
 };
 
+TEST(EngineWindow, PagesThatNoTokenSeesAreUsedAgain) {
+  const auto folder = testing::find_data("golden/gpt_oss");
+  if (!folder) GTEST_SKIP() << "no golden/gpt_oss on this machine";
+  testing::TempDir temp;
+  convert_hf(*folder, temp.path() / "model.gguf", {.out_type = Type::F32});
+  const Model model(temp.path() / "model.gguf");
+  std::vector<std::vector<int32_t>> answers;
+  std::vector<size_t> cache_bytes;
+  for (const int n_ubatch : {512, 4}) {  // the first has room for every token in every layer
+    Engine engine(model, {.forward = {.n_ubatch = n_ubatch}, .n_ctx = 512, .keep_last = true});
+    cache_bytes.push_back(engine.cache_bytes());
+    SequenceRequest request{.prompt = {1, 2, 3, 4, 5, 6, 7, 8, 9}, .n_predict = 200};
+    request.sampler.temperature = 0;
+    for (const int more :
+         {0, 40, -200}) {  // goes on from the cache; then begins where its window has moved on
+      request.prompt.resize(request.prompt.size() + static_cast<size_t>(more));
+      engine.submit(request);
+      while (!engine.idle()) {
+        for (const StepEvent& event : engine.step()) request.prompt.push_back(event.token);
+      }
+    }
+    answers.push_back(request.prompt);
+  }
+  EXPECT_LT(cache_bytes[1], cache_bytes[0]);
+  EXPECT_EQ(answers[0], answers[1]);
+}
+
 TEST_F(EngineTest, NeighboursChangeNothing) {
   SequenceRequest a = greedy({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}, 20), b = greedy({400, 3}, 33),
                   c = greedy({77}, 5);

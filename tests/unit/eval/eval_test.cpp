@@ -69,11 +69,11 @@ TEST_F(PerplexityTest, StatisticsCountEveryTokenAndGroup) {
   PagedCache cache(Forward::cache_spec(*model_, 64, Type::F32));
   BlockTable table(cache, 64);
   ASSERT_TRUE(table.resize(20));
-  const int32_t* pages[] = {table.pages()};
+  BlockTable* const tables[] = {&table};
   std::vector<BatchToken> batch;
   for (int i = 0; i < 20; ++i) batch.push_back({tokens_[static_cast<size_t>(i)], i, 0, 0});
   StatsProbe probe(*model_, 4);
-  forward.run(batch, pages, cache, &probe);
+  forward.run(batch, tables, cache, &probe);
   for (const LayerStats& layer : probe.stats().layers()) {
     EXPECT_EQ(layer.n_tokens, 20u);
     uint64_t chosen = 0;

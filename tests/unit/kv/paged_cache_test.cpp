@@ -8,7 +8,7 @@
 namespace sw {
 namespace {
 
-constexpr CacheSpec kSpec{
+const CacheSpec kSpec{
     .n_layer = 3, .n_head_kv = 2, .head_dim = 8, .type = Type::F16, .n_token = 100, .page_tokens = 16};
 
 TEST(PagedCache, SizesAreExact) {
@@ -64,6 +64,52 @@ TEST(BlockTable, TakesAndGivesBackPages) {
   EXPECT_EQ(cache.n_free_pages(), 5);
   EXPECT_TRUE(a.resize(0));
   EXPECT_EQ(cache.n_free_pages(), 7);
+}
+
+/// Two sequences of at most 100 tokens, passes of 8 tokens, layer 1 sees 20 tokens, pages of 16.
+CacheSpec windowed_spec() {
+  CacheSpec spec = kSpec;
+  spec.n_token = 2 * 7 * 16;  // a page belongs to one sequence
+  spec.window = 20;
+  spec.windowed = {0, 1, 0};
+  spec.n_seq = 2;
+  spec.n_ahead = 8;
+  return spec;
+}
+
+TEST(PagedCache, LayersWithAWindowTakeLessMemory) {
+  const CacheSpec spec = windowed_spec();
+  EXPECT_EQ(spec.n_page(kFullGroup), 14);
+  EXPECT_EQ(spec.n_page(kWindowGroup), 6)
+      << "19 before, 8 in a pass: two pages, and one where they begin inside";
+  EXPECT_EQ(spec.layer_bytes(1) * 14, spec.layer_bytes(0) * 6);
+  EXPECT_EQ(spec.size_bytes(), spec.layer_bytes(0) + spec.layer_bytes(1) + spec.layer_bytes(2));
+}
+
+TEST(BlockTable, GivesBackWhatNoTokenSees) {
+  PagedCache cache(windowed_spec());
+  BlockTable a(cache, 100), b(cache, 100);
+  ASSERT_TRUE(a.resize(100) && b.resize(100));
+  for (int64_t begin = 0; begin < 100; begin += 8) {
+    for (BlockTable* table : {&a, &b}) {
+      table->slide(begin, std::min<int64_t>(begin + 8, 100));
+      std::set<int32_t> held;
+      for (int64_t p = 0; p < 7; ++p) {
+        const bool wanted = p * 16 + 15 >= begin - 19 && p * 16 < begin + 8;
+        const int32_t page = table->pages(kWindowGroup)[p];
+        EXPECT_EQ(page >= 0, wanted) << begin << ", page " << p;
+        if (page >= 0) held.insert(page);
+      }
+      EXPECT_LE(held.size(), 3u);
+    }
+  }
+  EXPECT_TRUE(a.can_resume(100));
+  EXPECT_TRUE(a.can_resume(99));
+  EXPECT_FALSE(a.can_resume(60)) << "what token 60 sees was given back";
+  EXPECT_TRUE(a.can_resume(0)) << "a first token sees nothing before it";
+  a.resize(0);
+  b.resize(0);
+  EXPECT_EQ(cache.n_free_pages(kWindowGroup), 6);
 }
 
 TEST(BlockTable, MovesWithItsPages) {

@@ -169,9 +169,9 @@ TEST(Forward, FewerExpertsCostLess) {
     PagedCache cache(Forward::cache_spec(model, 64, Type::F32));
     BlockTable table(cache, 64);
     ASSERT_TRUE(table.resize(1));
-    const int32_t* pages[] = {table.pages()};
+    BlockTable* const tables[] = {&table};
     const BatchToken token{.id = 5, .policy = id};
-    forward.run({&token, 1}, pages, cache);
+    forward.run({&token, 1}, tables, cache);
     flops[k] = forward.counters().expert_flops;
     bytes[k] = forward.counters().expert_bytes;
   }
