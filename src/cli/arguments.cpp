@@ -10,7 +10,7 @@ namespace sw::cli {
 namespace {
 
 constexpr std::string_view kShortNames[] = {"-ub",  "-tb",  "-ctk", "-ctv", "-fa", "-fmoe", "-ger", "-no-ger",
-                                            "-ser", "-ngl", "-ot",  "-sm",  "-ts", "-mg",   "-dev"};
+                                            "-ser", "-ngl", "-ot",  "-sm",  "-ts", "-mg",   "-dev", "-tg"};
 
 }  // namespace
 

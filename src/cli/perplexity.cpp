@@ -8,8 +8,9 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "cli/command.h"
-#include "cli/model_flags.h"
-#include "engine/engine.h"
+#include "cli/measured_model.h"
+#include "eval/divergence.h"
+#include "eval/saved_logits.h"
 #include "tokenizer/tokenizer.h"
 
 namespace sw::cli {
@@ -18,7 +19,8 @@ namespace {
 struct PerplexityFlags {
   ModelFlags model = {};
   std::string text_file = {}, bos = "auto";
-  int64_t n_ctx = 512, n_chunk = -1;
+  std::string save_logits = {}, kl_against = {};
+  int64_t n_ctx = 512, n_chunk = -1, stride = 0;
   bool no_parse_special = false;
 };
 
@@ -28,6 +30,39 @@ std::optional<int32_t> chunk_bos(const std::string& mode, const Tokenizer& token
   return wanted ? tokenizer.bos_id() : std::nullopt;
 }
 
+/// Saves predictions, or holds them against saved ones.
+class Predictions {
+ public:
+  Predictions(const PerplexityFlags& flags, const ScoredText& text)
+      : log_probs_(static_cast<size_t>(text.n_vocab)), base_(log_probs_.size()) {
+    if (!flags.kl_against.empty()) {
+      saved_.emplace(flags.kl_against);
+      saved_->check_same(text);
+    }
+    if (!flags.save_logits.empty()) writer_.emplace(flags.save_logits, text);
+  }
+
+  bool wanted() const { return saved_ || writer_; }
+  void add(std::span<const float> logits, int32_t target) {
+    log_softmax(logits, log_probs_);
+    if (writer_) writer_->add(log_probs_);
+    if (!saved_) return;
+    saved_->read(n_row_++, base_);
+    tally_.add(base_, log_probs_, target);
+  }
+  void finish() {
+    if (writer_) writer_->finish();
+    if (saved_) fmt::print("{}\n", tally_.result().to_string());
+  }
+
+ private:
+  std::vector<float> log_probs_, base_;
+  std::optional<SavedLogits> saved_;
+  std::optional<SavedLogitsWriter> writer_;
+  DivergenceTally tally_;
+  int64_t n_row_ = 0;
+};
+
 int run(const PerplexityFlags& flags) {
   using Clock = std::chrono::steady_clock;
   const std::string text = read_file(flags.text_file);
@@ -35,33 +70,34 @@ int run(const PerplexityFlags& flags) {
   const Tokenizer tokenizer = Tokenizer::from_gguf(model->file());
   const std::vector<int32_t> tokens = tokenizer.encode(text, {.parse_special = !flags.no_parse_special});
 
+  PerplexityOptions options{.n_ctx = flags.n_ctx,
+                            .n_chunk = flags.n_chunk,
+                            .stride = flags.stride,
+                            .bos = chunk_bos(flags.bos, tokenizer),
+                            .cache_type = flags.model.kv_type()};
+  Predictions predictions(flags, {.n_vocab = model->hparams().n_vocab,
+                                  .n_ctx = options.n_ctx,
+                                  .stride = options.stride,
+                                  .n_chunk = count_chunks(std::ssize(tokens), options),
+                                  .bos = options.bos.value_or(-1),
+                                  .tokens_hash = hash_tokens(tokens)});
+  if (predictions.wanted())
+    options.on_prediction = [&](std::span<const float> logits, int32_t t) { predictions.add(logits, t); };
   const RoutingPolicy policy = flags.model.policy();
-  PolicyTable policies(model->moe_layers(), model->hparams().n_layer, experts_needed(*model, policy), 2);
-  ForwardOptions forward_options = flags.model.forward_options();
-  forward_options.n_ctx = flags.n_ctx;
-  forward_options.n_seq = std::max<int64_t>(1, forward_options.n_ubatch / flags.n_ctx);
-  const Setup setup = set_up(*model, flags.model.placement,
-                             {forward_options, &policies,
-                              Forward::cache_spec(*model, flags.n_ctx, flags.model.kv_type(),
-                                                  forward_options.n_seq, forward_options.n_ubatch)});
-  forward_options.placed = setup.placed.get();
-  Forward forward(*model, policies, forward_options);
-  if (flags.model.explain) log::info("{}", forward.explanation());
-  const PerplexityOptions options{.n_ctx = flags.n_ctx,
-                                  .n_chunk = flags.n_chunk,
-                                  .bos = chunk_bos(flags.bos, tokenizer),
-                                  .policy = policies.resolve(policy, Phase::Prefill),
-                                  .cache_type = flags.model.kv_type()};
+  const int64_t n_seq = std::max<int64_t>(1, flags.model.n_ubatch / flags.n_ctx);
+  MeasuredModel measured(*model, flags.model, {flags.n_ctx, n_seq}, {&policy, 1});
+  options.policy = measured.policy(0, Phase::Prefill);
   log::info("{}: {} tokens, n_ctx {}, BOS {}", flags.text_file, tokens.size(), flags.n_ctx,
             options.bos ? "on" : "off");
   const Clock::time_point start = Clock::now();
-  const Perplexity result =
-      measure_perplexity(forward, *model, tokens, options, [](const Perplexity& so_far, int64_t n_chunk) {
+  const Perplexity result = measure_perplexity(
+      measured.forward(), *model, tokens, options, [](const Perplexity& so_far, int64_t n_chunk) {
         log::info("[{}/{}] {:.4f}", so_far.n_chunk, n_chunk, so_far.value);
       });
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
   log::info("{} chunks of {} tokens, {} predictions scored, {:.0f} t/s", result.n_chunk, flags.n_ctx,
             result.n_scored, static_cast<double>(result.n_chunk * flags.n_ctx) / seconds);
+  predictions.finish();
   fmt::print("Final estimate: PPL = {:.4f} +/- {:.5f}\n", result.value, result.error);
   return kExitOk;
 }
@@ -82,6 +118,13 @@ void add_perplexity(CLI::App& program, Action& action) {
                    "BOS in place of each chunk's first token: auto (as the file says), on, off")
       ->check(CLI::IsMember({"auto", "on", "off"}))
       ->capture_default_str();
+  command
+      ->add_option("--stride", flags->stride,
+                   "chunks begin so many tokens apart, and each one's last tokens are scored")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
+  command->add_option("--save-logits", flags->save_logits, "write the predictions to a file");
+  command->add_option("--kl-against", flags->kl_against,
+                      "hold the predictions against saved ones: KL divergence, same best token");
   command->add_flag("--no-parse-special", flags->no_parse_special,
                     "special tokens written in the text are plain text");
   add_model_flags(*command, flags->model, "f32");

@@ -75,22 +75,23 @@ PlacementOptions PlacementFlags::options() const {
 Setup set_up(const Model& model, const PlacementFlags& flags, const PlanInput& input) {
   Setup setup;
   std::string note;
-  setup.devices = open_devices(flags.device, &note);
+  setup.devices = std::make_unique<const Devices>(open_devices(flags.device, &note));
+  const Devices& devices = *setup.devices;
   if (note.starts_with("CUDA")) log::warn("{}", note);  // a GPU is there, and left out
   PlacementOptions options = flags.options();
-  if (setup.devices.size() == 1) {
+  if (devices.size() == 1) {
     if (options.n_gpu_layers.value_or(0) > 0)
       log::warn("-ngl has no effect: {}", note.empty() ? "--device none" : note);
     options.n_gpu_layers = 0;
   }
   std::vector<std::string> hits;
-  Placement placement = choose_placement(model, setup.devices, options, input, &hits);
+  Placement placement = choose_placement(model, devices, options, input, &hits);
   for (const std::string& hit : hits) log::info("{}", hit);
-  if (setup.devices.size() > 1) {
-    for (const DevicePlan& device : plan_memory(model, setup.devices, placement, input))
+  if (devices.size() > 1) {
+    for (const DevicePlan& device : plan_memory(model, devices, placement, input))
       log::info("{}", device.to_string());
   }
-  setup.placed = std::make_unique<PlacedModel>(model, setup.devices, std::move(placement));
+  setup.placed = std::make_unique<PlacedModel>(model, devices, std::move(placement));
   return setup;
 }
 

@@ -28,7 +28,7 @@ void add_placement_flags(CLI::App& command, PlacementFlags& flags);
 
 /// A model on its devices.
 struct Setup {
-  Devices devices = {};
+  std::unique_ptr<const Devices> devices = {};  // where `placed` refers to them, wherever this one moves
   std::unique_ptr<PlacedModel> placed = {};
 };
 /// Plans, says what goes where (nothing on a machine without GPUs), copies. Throws where it does not fit.

@@ -7,8 +7,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "cli/command.h"
-#include "cli/model_flags.h"
-#include "engine/engine.h"
+#include "cli/measured_model.h"
 #include "tokenizer/tokenizer.h"
 
 namespace sw::cli {
@@ -52,19 +51,10 @@ int run(const TraceFlags& flags) {
       flags.ids_file.empty() ? Tokenizer::from_gguf(model->file()).encode(read_file(flags.text_file))
                              : parse_ids(read_file(flags.ids_file), flags.ids_file);
   const RoutingPolicy policy = flags.model.policy();
-  PolicyTable policies(model->moe_layers(), model->hparams().n_layer, experts_needed(*model, policy), 2);
-  ForwardOptions options = flags.model.forward_options();
-  options.n_ctx = std::ssize(ids);
-  options.n_seq = 1;
-  const Setup setup =
-      set_up(*model, flags.model.placement,
-             {options, &policies, Forward::cache_spec(*model, options.n_ctx, flags.model.kv_type())});
-  options.placed = setup.placed.get();
-  Forward forward(*model, policies, options);
-  if (flags.model.explain) log::info("{}", forward.explanation());
-  write_trace(forward, *model, ids,
+  MeasuredModel measured(*model, flags.model, {.n_ctx = std::ssize(ids)}, {&policy, 1});
+  write_trace(measured.forward(), *model, ids,
               {.hidden = flags.hidden,
-               .policy = policies.resolve(policy, Phase::Prefill),
+               .policy = measured.policy(0, Phase::Prefill),
                .cache_type = flags.model.kv_type()},
               flags.out);
   log::info("wrote {}: {} tokens", flags.out, ids.size());

@@ -68,6 +68,9 @@ class SafetensorsWriter {
  public:
   void add(const std::string& tensor_name, const Shape& shape, std::vector<float> values);
   void add(const std::string& tensor_name, const Shape& shape, std::vector<int32_t> values);
+  void add(const std::string& tensor_name, const Shape& shape, std::vector<int16_t> values);
+  /// Bits of f16.
+  void add_f16(const std::string& tensor_name, const Shape& shape, std::vector<uint16_t> values);
   void write(const std::filesystem::path& path) const;
 
  private:

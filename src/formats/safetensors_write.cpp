@@ -15,6 +15,15 @@ void SafetensorsWriter::add(const std::string& tensor_name, const Shape& shape, 
   add(tensor_name, StDtype::I32, shape, std::as_bytes(std::span(values)));
 }
 
+void SafetensorsWriter::add(const std::string& tensor_name, const Shape& shape, std::vector<int16_t> values) {
+  add(tensor_name, StDtype::I16, shape, std::as_bytes(std::span(values)));
+}
+
+void SafetensorsWriter::add_f16(const std::string& tensor_name, const Shape& shape,
+                                std::vector<uint16_t> values) {
+  add(tensor_name, StDtype::F16, shape, std::as_bytes(std::span(values)));
+}
+
 void SafetensorsWriter::add(const std::string& tensor_name, StDtype dtype, const Shape& shape,
                             std::span<const std::byte> bytes) {
   SW_ASSERT(bytes.size() == static_cast<size_t>(shape.n_elements()) * st_dtype_bytes(dtype));

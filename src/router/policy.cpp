@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "router/policy.h"
 
+#include <algorithm>
 #include <charconv>
 #include <string>
 
@@ -46,9 +47,9 @@ std::optional<std::pair<std::string_view, std::string_view>> cut(std::string_vie
 
 /// Calls f with each part of "a,b,c"; an empty part is a part.
 template <class F>
-void for_each_part(std::string_view list, F&& f) {
-  auto parts = cut(list, ',');
-  for (; parts; parts = cut(list, ',')) {
+void for_each_part(std::string_view list, char separator, F&& f) {
+  auto parts = cut(list, separator);
+  for (; parts; parts = cut(list, separator)) {
     f(parts->first);
     list = parts->second;
   }
@@ -69,13 +70,49 @@ std::pair<int, int> parse_range(const Flag& flag, std::string_view part) {
   return {first, last};
 }
 
+/// One part of a named policy, added to it.
+void add_part(const Flag& flag, std::string_view part, RoutingPolicy& policy) {
+  const auto sides = cut(part, '=').value_or(std::pair(part, std::string_view()));
+  const auto [name, value] = sides;
+  const auto counts = [&] { return std::vector<ExpertCount>{{.k = parse_count(flag, value, 1)}}; };
+  if (part == "default") return;
+  if (part == "standard" || part == "grouped") {
+    policy.grouped = part == "grouped";
+  } else if (name == "experts") {
+    policy.experts_prefill = policy.experts_decode = counts();
+  } else if (name == "experts-prefill") {
+    policy.experts_prefill = counts();
+  } else if (name == "experts-decode") {
+    policy.experts_decode = counts();
+  } else if (name == "threshold") {
+    std::string text(value);
+    std::replace(text.begin(), text.end(), ':', ',');  // commas separate the policies
+    policy.threshold = parse_threshold(text);
+  } else {
+    flag.refuse(part, "this names no policy");
+  }
+}
+
 }  // namespace
+
+std::vector<NamedPolicy> parse_policy_list(std::string_view text, const RoutingPolicy& base) {
+  const Flag flag{"the list of policies",
+                  "default, standard, grouped, experts=N, experts-prefill=N, experts-decode=N or "
+                  "threshold=MIN:T, joined by '+', separated by commas",
+                  text};
+  std::vector<NamedPolicy> policies;
+  for_each_part(text, ',', [&](std::string_view name) {
+    NamedPolicy& policy = policies.emplace_back(NamedPolicy{std::string(name), base});
+    for_each_part(name, '+', [&](std::string_view part) { add_part(flag, part, policy.policy); });
+  });
+  return policies;
+}
 
 std::vector<ExpertCount> parse_expert_counts(std::string_view text) {
   const Flag flag{"the number of experts", "N, or LAYER=N and FIRST-LAST=N separated by commas", text};
   if (text.find('=') == std::string_view::npos) return {{.k = parse_count(flag, text, 1)}};
   std::vector<ExpertCount> counts;
-  for_each_part(text, [&](std::string_view part) {
+  for_each_part(text, ',', [&](std::string_view part) {
     const auto sides = cut(part, '=');
     if (!sides) flag.refuse(part, "a part has no '='");
     const auto [first, last] = parse_range(flag, sides->first);
@@ -104,7 +141,7 @@ std::vector<ExpertMask> parse_expert_mask(std::string_view text) {
   if (!sides) flag.refuse(text, "there is no colon");
   const int layer = parse_count(flag, sides->first, 0);
   std::vector<ExpertMask> masks;
-  for_each_part(sides->second, [&](std::string_view part) {
+  for_each_part(sides->second, ',', [&](std::string_view part) {
     const auto [first, last] = parse_range(flag, part);
     masks.push_back({.layer = layer, .first = first, .last = last});
   });

@@ -2,6 +2,7 @@
 #pragma once
 #include <limits>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -46,6 +47,13 @@ struct RoutingPolicy {
   const std::vector<ExpertCount>& experts(Phase phase) const {
     return phase == Phase::Prefill ? experts_prefill : experts_decode;
   }
+  friend bool operator==(const RoutingPolicy&, const RoutingPolicy&) = default;
+};
+
+/// A policy and its name in a table.
+struct NamedPolicy {
+  std::string name = {};
+  RoutingPolicy policy = {};
 };
 
 /// "4" (every layer) or "0-3=8,4-19=4,20=2". Throws sw::Error, as do the next two. What only the
@@ -55,5 +63,9 @@ std::vector<ExpertCount> parse_expert_counts(std::string_view text);
 Threshold parse_threshold(std::string_view text);
 /// "3:0-7,12": a layer and its forbidden ids.
 std::vector<ExpertMask> parse_expert_mask(std::string_view text);
+/// "default,standard,experts=4,standard+experts=2,threshold=1:0.3": variations of `base`, each of parts
+/// joined by '+': default, standard, grouped, experts=N, experts-prefill=N, experts-decode=N,
+/// threshold=MIN:T.
+std::vector<NamedPolicy> parse_policy_list(std::string_view text, const RoutingPolicy& base = {});
 
 }  // namespace sw

@@ -60,6 +60,13 @@ RoutingStats::RoutingStats(std::span<const MoeLayer> layers, int experts_max) {
   seen_.resize(most_groups);
 }
 
+RoutingStats::RoutingStats(std::span<const MoeLayer> layers, std::vector<LayerStats> counted)
+    : RoutingStats(layers, 0) {
+  RoutingStats before(layers, 0);
+  before.layers_ = std::move(counted);
+  merge(before);
+}
+
 void RoutingStats::add(int moe_layer, const Routing& routing) {
   LayerStats& s = layers_[static_cast<size_t>(moe_layer)];
   for (int64_t t = 0; t < routing.n_tokens(); ++t) {

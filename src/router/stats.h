@@ -33,6 +33,9 @@ class RoutingStats {
   /// `layers` as in PolicyTable; rows may hold up to `experts_max` experts.
   RoutingStats(std::span<const MoeLayer> layers, int experts_max);
 
+  /// The same with what was counted before. Throws sw::Error where that is of another model.
+  RoutingStats(std::span<const MoeLayer> layers, std::vector<LayerStats> counted);
+
   /// Counts the rows of a batch. No allocation.
   void add(int moe_layer, const Routing& routing);
   /// Adds what another run counted. Throws sw::Error where it was of another model.
@@ -51,5 +54,8 @@ class RoutingStats {
 /// load, in block characters or, with `color`, as 256-colour backgrounds. Identity experts stand behind a
 /// bar.
 std::string heat_map(const RoutingStats& stats, int max_width, bool color);
+
+/// The same as an SVG document: a row a layer, a cell an expert, its count where the pointer rests.
+std::string heat_map_svg(const RoutingStats& stats);
 
 }  // namespace sw

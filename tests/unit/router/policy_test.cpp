@@ -70,5 +70,24 @@ TEST(ParsePolicy, ErrorsAreOneReadableLine) {
   }
 }
 
+TEST(PolicyList, NamesVariationsOfABase) {
+  const RoutingPolicy base{.masks = {{3, 0, 1}}};
+  const std::vector<NamedPolicy> list =
+      parse_policy_list("default,standard,grouped+experts=4,experts-decode=2,threshold=1:0.3", base);
+  ASSERT_EQ(list.size(), 5u);
+  EXPECT_EQ(list[0].name, "default");
+  EXPECT_EQ(list[0].policy, base);
+  EXPECT_EQ(list[1].policy.grouped, false);
+  EXPECT_EQ(list[2].name, "grouped+experts=4");
+  EXPECT_EQ(list[2].policy.grouped, true);
+  EXPECT_EQ(list[2].policy.experts_decode, (std::vector<ExpertCount>{{.k = 4}}));
+  EXPECT_EQ(list[3].policy.experts_prefill, base.experts_prefill);
+  EXPECT_EQ(list[4].policy.threshold, (Threshold{1, 0.3f}));
+  EXPECT_EQ(list[4].policy.masks, base.masks);
+  for (const char* wrong :
+       {"", "default,", "fast", "experts=", "experts=0", "experts=x", "threshold=1", "standard+"})
+    EXPECT_THROW(parse_policy_list(wrong), Error) << wrong;
+}
+
 }  // namespace
 }  // namespace sw

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+#include <fmt/core.h>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "cli/command.h"
+#include "cli/measured_model.h"
+#include "eval/plot.h"
+#include "eval/sweep_bench.h"
+
+namespace sw::cli {
+namespace {
+
+struct BenchFlags {
+  ModelFlags model = {};
+  std::string format = "md", plot = {}, compare = "default";
+  int64_t n_kv_max = 0, n_decode = 0;
+};
+
+std::string to_json(const SweepRow& row, const std::string& policy) {
+  const nlohmann::ordered_json j = {
+      {"policy", policy},       {"n_pp", row.n_prefill},     {"n_tg", row.n_decode},
+      {"n_kv", row.n_kv},       {"t_pp_s", row.prefill_s},   {"s_pp", row.prefill_rate()},
+      {"t_tg_s", row.decode_s}, {"s_tg", row.decode_rate()}, {"tg_weight_bytes", row.decode_weight_bytes}};
+  return j.dump();
+}
+
+void print_head(const std::string& policy, bool named) {
+  if (named) fmt::print("\n{}\n\n", policy);
+  fmt::print("|    PP |     TG |   N_KV |   T_PP s | S_PP t/s |   T_TG s | S_TG t/s |\n");
+  fmt::print("|-------|--------|--------|----------|----------|----------|----------|\n");
+}
+
+void print_row(const SweepRow& row) {
+  fmt::print("| {:>5} | {:>6} | {:>6} | {:>8.3f} | {:>8.2f} | {:>8.3f} | {:>8.2f} |\n", row.n_prefill,
+             row.n_decode, row.n_kv, row.prefill_s, row.prefill_rate(), row.decode_s, row.decode_rate());
+  std::fflush(stdout);
+}
+
+int run(const BenchFlags& flags) {
+  const std::unique_ptr<Model> model = load_model(flags.model);
+  const std::vector<NamedPolicy> named = parse_policy_list(flags.compare, flags.model.policy());
+  std::vector<RoutingPolicy> policies;
+  for (const NamedPolicy& n : named) policies.push_back(n.policy);
+  const int64_t n_ctx = flags.n_kv_max > 0 ? flags.n_kv_max : std::max(1, model->hparams().n_ctx_train);
+  const int64_t n_prefill = std::min<int64_t>(flags.model.n_ubatch, n_ctx);
+  SweepOptions options{.n_kv_max = n_ctx,
+                       .n_prefill = n_prefill,
+                       .n_decode = flags.n_decode > 0 ? flags.n_decode : std::max<int64_t>(1, n_prefill / 4),
+                       .cache_type = flags.model.kv_type()};
+  MeasuredModel measured(*model, flags.model, {.n_ctx = options.room()}, policies);
+  Plot prefill{"Prefill", "tokens in the cache", "t/s"}, decode{"Decode", "tokens in the cache", "t/s"};
+  for (size_t i = 0; i < named.size(); ++i) {
+    options.prefill_policy = measured.policy(i, Phase::Prefill);
+    options.decode_policy = measured.policy(i, Phase::Decode);
+    prefill.lines.push_back({named[i].name});
+    decode.lines.push_back({named[i].name});
+    if (flags.format == "md") print_head(named[i].name, named.size() > 1);
+    sweep_bench(measured.forward(), *model, options, [&](const SweepRow& row) {
+      if (flags.format == "md") {
+        print_row(row);
+      } else {
+        fmt::print("{}\n", to_json(row, named[i].name));
+      }
+      const auto n_kv = static_cast<double>(row.n_kv);
+      prefill.lines.back().points.emplace_back(n_kv, row.prefill_rate());
+      decode.lines.back().points.emplace_back(n_kv, row.decode_rate());
+    });
+  }
+  if (!flags.plot.empty()) {
+    AtomicFile file(flags.plot);
+    file.write(draw_plots(std::vector<Plot>{prefill, decode}));
+    file.commit();
+  }
+  return kExitOk;
+}
+
+}  // namespace
+
+void add_bench(CLI::App& program, Action& action) {
+  auto flags = std::make_shared<BenchFlags>();
+  CLI::App* command = program.add_subcommand("bench", "prefill and decode speed over a growing context");
+  command
+      ->add_option("-c,--ctx-size", flags->n_kv_max,
+                   "tokens of context that the sweep goes up to (default: what the model was trained for)")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
+  command
+      ->add_option("--tg,--n-decode", flags->n_decode,
+                   "-tg: tokens generated in each row (default: a quarter of -ub)")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
+  command->add_option("--compare", flags->compare, "a sweep for each policy: default,standard,experts=2,...")
+      ->capture_default_str();
+  command->add_option("--format", flags->format, "md or jsonl")
+      ->check(CLI::IsMember({"md", "jsonl"}))
+      ->capture_default_str();
+  command->add_option("--plot", flags->plot, "draw the sweeps to an SVG file");
+  add_model_flags(*command, flags->model);
+  on_run(command, action, [flags] { return run(*flags); });
+}
+
+}  // namespace sw::cli

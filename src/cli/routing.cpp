@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT
+#include <filesystem>
+#include <fmt/core.h>
+#include <memory>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "cli/command.h"
+#include "cli/measured_model.h"
+#include "cli/run_flags.h"
+#include "eval/routing_report.h"
+
+namespace sw::cli {
+namespace {
+
+struct RoutingFlags {
+  ModelFlags model = {};
+  std::string text_file = {}, compare = {}, out = {}, svg = {}, trace = {};
+  int64_t n_ctx = 512, n_chunk = -1;
+};
+
+constexpr int64_t kSpeedTokens = 64;  // generated for a row of the comparison
+
+/// Passes both probes on.
+class Watch : public ForwardProbe {
+ public:
+  Watch(StatsProbe& stats, RoutingTrace* trace) : stats_(stats), trace_(trace) {}
+  void on_routing(int moe_layer, TensorView<const float> logits, const Routing& routing) override {
+    stats_.on_routing(moe_layer, logits, routing);
+    if (trace_) trace_->on_routing(moe_layer, logits, routing);
+  }
+
+ private:
+  StatsProbe& stats_;
+  RoutingTrace* trace_;
+};
+
+int compare(const RoutingFlags& flags, const Model& model, std::span<const int32_t> tokens,
+            PerplexityOptions options) {
+  const std::vector<NamedPolicy> named = parse_policy_list(flags.compare, flags.model.policy());
+  std::vector<RoutingPolicy> policies;
+  for (const NamedPolicy& n : named) policies.push_back(n.policy);
+  MeasuredModel measured(model, flags.model, {flags.n_ctx + kSpeedTokens, 1}, policies);
+  std::vector<ResolvedPolicy> resolved;
+  for (size_t i = 0; i < named.size(); ++i)
+    resolved.push_back(
+        {named[i].name, measured.policy(i, Phase::Prefill), measured.policy(i, Phase::Decode)});
+  const SweepOptions speed{.n_kv_max = flags.n_ctx,
+                           .n_prefill = flags.n_ctx,
+                           .n_decode = kSpeedTokens,
+                           .cache_type = flags.model.kv_type()};
+  const std::vector<PolicyRow> rows =
+      compare_policies(measured.forward(), model, tokens, options, resolved, speed,
+                       [](int64_t done, int64_t all) { log::info("[{}/{}]", done, all); });
+  fmt::print("{}", comparison_table(rows));
+  for (const PolicyRow& grouped : rows) {
+    for (const PolicyRow& standard : rows) {
+      if (grouped.name != "default" || standard.name != "standard") continue;
+      if (const auto jump = perplexity_jump(grouped, standard)) log::warn("{}", *jump);
+    }
+  }
+  return kExitOk;
+}
+
+int watch(const RoutingFlags& flags, const Model& model, std::span<const int32_t> tokens,
+          PerplexityOptions options) {
+  const RoutingPolicy policy = flags.model.policy();
+  MeasuredModel measured(model, flags.model, {flags.n_ctx, 1}, {&policy, 1});
+  StatsProbe stats(model, measured.policies().experts_max());
+  RoutingTrace trace(model.moe_layers());
+  Watch probe(stats, flags.trace.empty() ? nullptr : &trace);
+  options.policy = measured.policy(0, Phase::Prefill);
+  options.probe = &probe;
+  const Perplexity perplexity = measure_perplexity(
+      measured.forward(), model, tokens, options,
+      [](const Perplexity& so_far, int64_t all) { log::info("[{}/{}]", so_far.n_chunk, all); });
+  RoutingStats all = stats.stats();
+  if (!flags.out.empty()) {
+    if (std::filesystem::exists(flags.out)) {
+      all.merge(read_stats(flags.out, model.moe_layers()));
+      log::info("{}: added to what earlier runs counted", flags.out);
+    }
+    write_stats(all, flags.out);
+  }
+  if (!flags.svg.empty()) {
+    AtomicFile file(flags.svg);
+    file.write(heat_map_svg(all));
+    file.commit();
+  }
+  if (!flags.trace.empty()) trace.write(flags.trace);
+  fmt::print("{}\n{}", stats_table(all), draw_heat_map(all));
+  log::info("perplexity of the text: {:.4f}", perplexity.value);
+  return kExitOk;
+}
+
+int run(const RoutingFlags& flags) {
+  const std::string text = read_file(flags.text_file);
+  const std::unique_ptr<Model> model = load_model(flags.model);
+  if (model->moe_layers().empty())
+    throw Error({.what = "the model has no experts", .where = model_path(flags.model.model).string()});
+  const Tokenizer tokenizer = Tokenizer::from_gguf(model->file());
+  const std::vector<int32_t> tokens = tokenizer.encode(text, {.parse_special = true});
+  PerplexityOptions options{
+      .n_ctx = flags.n_ctx, .n_chunk = flags.n_chunk, .cache_type = flags.model.kv_type()};
+  if (tokenizer.add_bos()) options.bos = tokenizer.bos_id();
+  return (flags.compare.empty() ? watch : compare)(flags, *model, tokens, options);
+}
+
+}  // namespace
+
+void add_routing(CLI::App& program, Action& action) {
+  auto flags = std::make_shared<RoutingFlags>();
+  CLI::App* command =
+      program.add_subcommand("routing", "which experts a text uses, and what other policies cost");
+  command->add_option("-f,--file", flags->text_file, "the text, its bytes unchanged")->required();
+  command->add_option("-c,--ctx-size", flags->n_ctx, "tokens of a chunk")
+      ->check(CLI::Range(int64_t{4}, int64_t{1} << 24))
+      ->capture_default_str();
+  command->add_option("--chunks", flags->n_chunk, "chunks at most (default: all)")
+      ->check(CLI::Range(int64_t{-1}, int64_t{1} << 40));
+  CLI::Option* compared = command->add_option(
+      "--compare", flags->compare,
+      "policies side by side, the first is the base: default,standard,experts=2,threshold=1:0.3,...");
+  command->add_option("-o,--out", flags->out, "statistics as JSON, added to what the file holds")
+      ->excludes(compared);
+  command->add_option("--svg", flags->svg, "the heat map as a drawing")->excludes(compared);
+  command->add_option("--trace", flags->trace, "every token's experts and weights as safetensors")
+      ->excludes(compared);
+  add_model_flags(*command, flags->model, "f32");
+  on_run(command, action, [flags] { return run(*flags); });
+}
+
+}  // namespace sw::cli

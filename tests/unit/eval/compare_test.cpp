@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT
+#include <fstream>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "convert/convert_hf.h"
+#include "eval/plot.h"
+#include "eval/routing_report.h"
+#include "eval/stats_probe.h"
+#include "support/test_data.h"
+
+namespace sw {
+namespace {
+
+class CompareTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const auto folder = testing::find_data("golden/bailing_moe_v2");
+    if (!folder) GTEST_SKIP() << "no golden/bailing_moe_v2 on this machine";
+    convert_hf(*folder, temp_.path() / "model.gguf", {.out_type = Type::F32});
+    model_ = std::make_unique<Model>(temp_.path() / "model.gguf");
+    policies_ = std::make_unique<PolicyTable>(model_->moe_layers(), model_->hparams().n_layer, 4, 8);
+    forward_ = std::make_unique<Forward>(*model_, *policies_, ForwardOptions{.n_ubatch = 32, .n_ctx = 64});
+    for (int i = 0; i < 100; ++i) tokens_.push_back((i * 37 + i * i) % 500);
+  }
+  ResolvedPolicy resolve(const std::string& name) {
+    const NamedPolicy named = parse_policy_list(name)[0];
+    return {name, policies_->resolve(named.policy, Phase::Prefill),
+            policies_->resolve(named.policy, Phase::Decode)};
+  }
+
+  testing::TempDir temp_;
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<PolicyTable> policies_;
+  std::unique_ptr<Forward> forward_;
+  std::vector<int32_t> tokens_;
+};
+
+TEST_F(CompareTest, EachPolicyHasThePerplexityThatItHasAlone) {
+  const std::vector<ResolvedPolicy> policies{resolve("default"), resolve("experts=4"), resolve("experts=1")};
+  const PerplexityOptions options{.n_ctx = 16};
+  const SweepOptions speed{.n_kv_max = 16, .n_prefill = 16, .n_decode = 4};
+  const std::vector<PolicyRow> rows = compare_policies(*forward_, *model_, tokens_, options, policies, speed);
+  ASSERT_EQ(rows.size(), 3u);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    PerplexityOptions alone = options;
+    alone.policy = policies[i].prefill;
+    EXPECT_EQ(rows[i].perplexity.value, measure_perplexity(*forward_, *model_, tokens_, alone).value);
+    EXPECT_EQ(rows[i].divergence.n, rows[i].perplexity.n_scored);
+  }
+  EXPECT_EQ(rows[1].divergence.kl_max, 0) << "4 experts are the model's own";
+  EXPECT_GT(rows[2].divergence.kl_mean, 0);
+  EXPECT_LT(rows[2].speed.decode_weight_bytes, rows[0].speed.decode_weight_bytes) << "hard: bytes fall";
+  EXPECT_NE(comparison_table(rows).find("| experts=1 |"), std::string::npos);
+}
+
+TEST_F(CompareTest, SweepRowsBeginWhereTheCacheEnds) {
+  std::vector<int64_t> n_kv;
+  sweep_bench(*forward_, *model_, {.n_kv_max = 50, .n_prefill = 16, .n_decode = 20},
+              [&](const SweepRow& row) {
+                n_kv.push_back(row.n_kv);
+                EXPECT_GT(row.prefill_s, 0);
+                EXPECT_GT(row.decode_s, 0);
+                EXPECT_EQ(row.n_decode, 20);
+              });
+  EXPECT_EQ(n_kv, (std::vector<int64_t>{0, 16, 32}));
+  EXPECT_THROW(sweep_bench(*forward_, *model_, {.n_kv_max = 8, .n_prefill = 16, .n_decode = 1}, {}), Error);
+}
+
+TEST_F(CompareTest, StatisticsAreKeptBetweenRuns) {
+  StatsProbe probe(*model_, 4);
+  PerplexityOptions options{.n_ctx = 16, .n_chunk = 1};
+  options.probe = &probe;
+  measure_perplexity(*forward_, *model_, tokens_, options);
+  const auto path = temp_.path() / "stats.json";
+  write_stats(probe.stats(), path);
+  RoutingStats twice = read_stats(path, model_->moe_layers());
+  EXPECT_EQ(stats_table(twice), stats_table(probe.stats()));
+  twice.merge(probe.stats());
+  EXPECT_EQ(twice.layers()[0].n_tokens, 32u);
+  EXPECT_EQ(heat_map_svg(twice).find("<svg"), 0u);
+
+  std::vector<MoeLayer> others = model_->moe_layers();
+  others[0].router.n_expert *= 2;
+  EXPECT_THROW(read_stats(path, others), Error) << "another model's";
+  std::ofstream(path) << "{\"kind\": \"something\"}";
+  EXPECT_THROW(read_stats(path, model_->moe_layers()), Error);
+  std::ofstream(path) << "no JSON";
+  EXPECT_THROW(read_stats(path, model_->moe_layers()), Error);
+}
+
+TEST_F(CompareTest, ATraceHoldsEveryTokensExperts) {
+  RoutingTrace trace(model_->moe_layers());
+  PerplexityOptions options{.n_ctx = 16, .n_chunk = 2};
+  options.probe = &trace;
+  measure_perplexity(*forward_, *model_, tokens_, options);
+  trace.write(temp_.path() / "trace.safetensors");
+  const Safetensors file(temp_.path() / "trace.safetensors");
+  const std::string name = "layer" + std::to_string(model_->moe_layers()[0].layer);
+  EXPECT_EQ(file.require(name + ".topk_ids").shape, (Shape{32, 4}));
+  EXPECT_EQ(file.require(name + ".topk_weights").dtype, StDtype::F16);
+}
+
+TEST(ComparePlain, AJumpBetweenGroupedAndStandardIsWorthAWarning) {
+  const PolicyRow grouped{.name = "default", .perplexity = {.value = 10}},
+      near{.name = "standard", .perplexity = {.value = 10.4}},
+      far{.name = "standard", .perplexity = {.value = 34.9}};
+  EXPECT_FALSE(perplexity_jump(grouped, near));
+  EXPECT_TRUE(perplexity_jump(grouped, far));
+}
+
+TEST(Plot, NamesAreEscapedAndEmptyPlotsAreDrawn) {
+  const std::string svg =
+      draw_plots(std::vector<Plot>{{"a < b", "x", "y", {{"one & two", {{0, 1}, {10, 5}}}}}, {}});
+  EXPECT_NE(svg.find("a &lt; b"), std::string::npos);
+  EXPECT_NE(svg.find("one &amp; two"), std::string::npos);
+  EXPECT_EQ(svg.find("nan"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace sw
