@@ -190,6 +190,8 @@ void bench_attend(benchmark::State& state, const VectorKernel& kernel, Type cach
                            .q_stride = kDim,
                            .n_q = kQueries,
                            .head_dim = kDim,
+                           .value_dim = kDim,
+                           .row_dim = kDim,
                            .cache_type = cache_type,
                            .k_cache = keys.data(),
                            .v_cache = values.data(),

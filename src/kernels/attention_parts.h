@@ -15,6 +15,12 @@ inline float attention_scale(const AttentionDesc& d) {
   return static_cast<float>(1.0 / std::sqrt(static_cast<double>(d.head_dim)));
 }
 
+/// What no variant of latent attention can do; null where there is nothing.
+inline const char* refuses_mla(const MlaDesc& d) {
+  if (d.k_b.empty() || d.v_b.empty()) return "the matrices of keys and values are missing";
+  return d.n_rot % 2 == 0 ? nullptr : "an odd number of rotary dims";
+}
+
 /// Rotates the first n_rot dims of a head; cos and sin are [n_rot / 2].
 inline void rotate(float* head, const float* cos, const float* sin, int64_t n_rot, bool neighbours) {
   const int64_t half = n_rot / 2, stride = neighbours ? 2 : 1, partner = neighbours ? 1 : half;
@@ -36,12 +42,18 @@ inline size_t kv_offset_bytes(const KvLayerView& kv, const int32_t* block_table,
          slot * row_bytes(kv.type, head_dim);
 }
 
+/// Appends a row of one head of token t to `base`, the keys or the values of a cache.
+inline void store_row(const KvLayerView& kv, std::byte* base, const TokenBatch& batch, int64_t t,
+                      int64_t head, int64_t head_dim, const float* row) {
+  const size_t at = kv_offset_bytes(kv, batch.block_tables[batch.seq[t]], batch.pos[t], head, head_dim);
+  traits(kv.type).encode(row, base + at, head_dim, nullptr);
+}
+
 /// Appends one head's key and value of token t to the cache.
 inline void store_kv(const KvLayerView& kv, const TokenBatch& batch, int64_t t, int64_t head,
                      int64_t head_dim, const float* key, const float* value) {
-  const size_t at = kv_offset_bytes(kv, batch.block_tables[batch.seq[t]], batch.pos[t], head, head_dim);
-  traits(kv.type).encode(key, kv.k + at, head_dim, nullptr);
-  traits(kv.type).encode(value, kv.v + at, head_dim, nullptr);
+  store_row(kv, kv.k, batch, t, head, head_dim, key);
+  store_row(kv, kv.v, batch, t, head, head_dim, value);
 }
 
 }  // namespace sw

@@ -16,6 +16,11 @@ namespace sw {
 #include "kernels/variants/attention.inc"
 #undef SW_VARIANT
 #undef SW_CUDA_VARIANT
+#define SW_VARIANT(name, isa) extern const MlaKernel name;
+#define SW_CUDA_VARIANT(name) SW_VARIANT(name, )
+#include "kernels/variants/mla.inc"
+#undef SW_VARIANT
+#undef SW_CUDA_VARIANT
 #define SW_VARIANT(name, isa) extern const RouteKernel name;
 #define SW_CUDA_VARIANT(name) SW_VARIANT(name, )
 #include "kernels/variants/route.inc"
@@ -50,6 +55,9 @@ constexpr const EmbedKernel* kEmbedKernels[] = {
 };
 constexpr const AttentionKernel* kAttentionKernels[] = {
 #include "kernels/variants/attention.inc"
+};
+constexpr const MlaKernel* kMlaKernels[] = {
+#include "kernels/variants/mla.inc"
 };
 constexpr const RouteKernel* kRouteKernels[] = {
 #include "kernels/variants/route.inc"
@@ -116,6 +124,18 @@ BoundOp<AttentionDesc, AttentionArgs> bind_op(AttentionDesc desc, const BindOpti
   bind_linear("attention values", desc.v, options, why);
   bind_linear("attention output", desc.out, options, why);
   return bind_first<AttentionDesc, AttentionArgs>("attention", desc, kAttentionKernels, options, why);
+}
+
+BoundOp<MlaDesc, MlaArgs> bind_op(MlaDesc desc, const BindOptions& options, std::string* why) {
+  bind_linear("attention query latents", desc.q_a, options, why);
+  bind_linear("attention queries", desc.q, options, why);
+  bind_linear("attention latents", desc.kv_a, options, why);
+  bind_linear("attention keys", desc.k_b, options, why);
+  bind_linear("attention values", desc.v_b, options, why);
+  bind_linear("attention output", desc.out, options, why);
+  if (options.device == DeviceKind::Cpu)
+    desc.unfold = &choose_matmul({Type::F32, desc.kv_rank}, options.references ? Isa::Scalar : options.limit);
+  return bind_first<MlaDesc, MlaArgs>("mla", desc, kMlaKernels, options, why);
 }
 
 BoundOp<RouteDesc, RouteArgs> bind_op(RouteDesc desc, const BindOptions& options, std::string* why) {

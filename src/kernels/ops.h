@@ -113,15 +113,16 @@ struct MlaDesc {
   float rms_eps = 0, latent_eps = 0;    ///< of norm; of q_a_norm and kv_a_norm
   float q_scale = 1, latent_scale = 1;  ///< the cache holds the scaled latent
   float softmax_scale = 0;
-  const float* norm = nullptr;       ///< [n_embd]
-  Linear q_a = {};                   ///< [q_rank, n_embd], or empty
-  const float* q_a_norm = nullptr;   ///< [q_rank]
-  Linear q = {};                     ///< [n_head * (nope_dim + n_rot), q_rank or n_embd]
-  Linear kv_a = {};                  ///< [kv_rank + n_rot, n_embd]
-  const float* kv_a_norm = nullptr;  ///< [kv_rank]
-  Linear k_b = {};                   ///< [n_head, kv_rank, nope_dim]: latent-side queries k_b[h] q_nope
-  Linear v_b = {};                   ///< [n_head, value_dim, kv_rank]
-  Linear out = {};                   ///< [n_embd, n_head * value_dim]
+  const float* norm = nullptr;           ///< [n_embd]
+  Linear q_a = {};                       ///< [q_rank, n_embd], or empty
+  const float* q_a_norm = nullptr;       ///< [q_rank]
+  Linear q = {};                         ///< [n_head * (nope_dim + n_rot), q_rank or n_embd]
+  Linear kv_a = {};                      ///< [kv_rank + n_rot, n_embd]
+  const float* kv_a_norm = nullptr;      ///< [kv_rank]
+  Linear k_b = {};                       ///< [n_head, kv_rank, nope_dim]: latent-side queries k_b[h] q_nope
+  Linear v_b = {};                       ///< [n_head, value_dim, kv_rank]
+  Linear out = {};                       ///< [n_embd, n_head * value_dim]
+  const MatmulKernel* unfold = nullptr;  ///< the processor's product of latents with decoded k_b; bound
 };
 struct MlaArgs {
   const TokenBatch& batch;
@@ -224,6 +225,7 @@ struct BindOptions {
 BoundOp<EmbedDesc, EmbedArgs> bind_op(EmbedDesc desc, const BindOptions& options, std::string* why = nullptr);
 BoundOp<AttentionDesc, AttentionArgs> bind_op(AttentionDesc desc, const BindOptions& options,
                                               std::string* why = nullptr);
+BoundOp<MlaDesc, MlaArgs> bind_op(MlaDesc desc, const BindOptions& options, std::string* why = nullptr);
 BoundOp<RouteDesc, RouteArgs> bind_op(RouteDesc desc, const BindOptions& options, std::string* why = nullptr);
 BoundOp<ExpertsDesc, ExpertsArgs> bind_op(ExpertsDesc desc, const BindOptions& options,
                                           std::string* why = nullptr);

@@ -74,6 +74,8 @@ std::vector<float> attend(const VectorKernel& kernel, const std::vector<float>& 
                  .q_stride = kHead,
                  .n_q = 2,
                  .head_dim = kHead,
+                 .value_dim = kHead,
+                 .row_dim = kHead,
                  .cache_type = Type::F32,
                  .k_cache = reinterpret_cast<const std::byte*>(data.data() + 2 * kHead),
                  .v_cache = reinterpret_cast<const std::byte*>(data.data() + (2 + kPages * kPage) * kHead),

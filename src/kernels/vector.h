@@ -14,11 +14,13 @@ struct AttendArgs {
   const float* q = nullptr;  ///< [n_q, head_dim] query rows, rotated, `q_stride` apart
   int64_t q_stride = 0;
   int64_t n_q = 0;              ///< query heads of this key/value head
-  int64_t head_dim = 0;         ///< of keys and values alike
+  int64_t head_dim = 0;         ///< of queries and keys
+  int64_t value_dim = 0;        ///< of values
+  int64_t row_dim = 0;          ///< elements from one token's key to the next, and likewise of values
   Type cache_type = Type::F32;  ///< F32 or F16
   const std::byte* k_cache =
       nullptr;  ///< page p's keys of this head start at k_cache + p * page_stride_bytes
-  const std::byte* v_cache = nullptr;  ///< [page_tokens, head_dim] contiguous within a page, likewise
+  const std::byte* v_cache = nullptr;  ///< likewise
   size_t page_stride_bytes = 0;
   const int32_t* block_table = nullptr;  ///< logical page i of the sequence is page block_table[i]
   int64_t page_tokens = 0;
@@ -27,8 +29,12 @@ struct AttendArgs {
   const float* sinks = nullptr;  ///< [n_q] logits that take part in the softmax alone, or null
   float scale = 1.0f;            ///< multiplies q . k
   float* scores = nullptr;       ///< scratch [n_q, page_tokens]
-  float* out = nullptr;          ///< [n_q, head_dim], `out_stride` apart
+  float* out = nullptr;          ///< [n_q, value_dim], `out_stride` apart
   int64_t out_stride = 0;
+  /// [n_q] Where the tokens come in several calls: the largest score and the sum of weights so far, -inf and
+  /// 0 before the first. `out` then starts as 0 and is left undivided. Null: one call is all.
+  float* carried_max = nullptr;
+  float* carried_sum = nullptr;
 };
 
 /// The element-wise and attention kernels of one instruction set.

@@ -82,6 +82,8 @@ void attend_one(const AttentionDesc& d, const AttentionArgs& args, int64_t t, in
                  .q_stride = d.head_dim,
                  .n_q = heads_per_kv,
                  .head_dim = d.head_dim,
+                 .value_dim = d.head_dim,
+                 .row_dim = d.head_dim,
                  .cache_type = args.kv.type,
                  .k_cache = args.kv.k + head_offset,
                  .v_cache = args.kv.v + head_offset,

@@ -43,7 +43,7 @@ double cached(const AttendArgs& a, const std::byte* row, int64_t i) {
 /// The cached row of visible token `j`.
 const std::byte* cached_row(const AttendArgs& a, const std::byte* cache, int64_t j) {
   const auto page = static_cast<size_t>(a.block_table[j / a.page_tokens]);
-  const auto row = static_cast<size_t>(j % a.page_tokens * a.head_dim);
+  const auto row = static_cast<size_t>(j % a.page_tokens * a.row_dim);
   return cache + page * a.page_stride_bytes + row * (a.cache_type == Type::F32 ? 4 : 2);
 }
 
@@ -60,17 +60,25 @@ void attend(const AttendArgs& a) {
     const float* q = a.q + h * a.q_stride;
     float* out = a.out + h * a.out_stride;
     const double sink = a.sinks ? static_cast<double>(a.sinks[h]) : -std::numeric_limits<double>::infinity();
-    double max = sink;
+    const double before = a.carried_max ? static_cast<double>(a.carried_max[h]) : sink;
+    double max = before;
     for (int64_t j = a.first_kv; j < a.n_kv; ++j) max = std::max(max, score(a, q, j));
-    std::fill_n(out, a.head_dim, 0.0f);
-    double sum = std::exp(sink - max);
+    const double kept = std::exp(before - max);
+    double sum = a.carried_max ? kept * static_cast<double>(a.carried_sum[h]) : kept;
+    for (int64_t i = 0; i < a.value_dim; ++i)
+      out[i] = a.carried_max ? static_cast<float>(kept * static_cast<double>(out[i])) : 0.0f;
     for (int64_t j = a.first_kv; j < a.n_kv; ++j) {
       const double p = std::exp(score(a, q, j) - max);
       const std::byte* v = cached_row(a, a.v_cache, j);
       sum += p;
-      for (int64_t i = 0; i < a.head_dim; ++i) out[i] += static_cast<float>(p * cached(a, v, i));
+      for (int64_t i = 0; i < a.value_dim; ++i) out[i] += static_cast<float>(p * cached(a, v, i));
     }
-    for (int64_t i = 0; i < a.head_dim; ++i) out[i] = static_cast<float>(static_cast<double>(out[i]) / sum);
+    if (a.carried_max) {
+      a.carried_max[h] = static_cast<float>(max);
+      a.carried_sum[h] = static_cast<float>(sum);
+      continue;
+    }
+    for (int64_t i = 0; i < a.value_dim; ++i) out[i] = static_cast<float>(static_cast<double>(out[i]) / sum);
   }
 }
 

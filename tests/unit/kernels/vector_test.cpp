@@ -133,6 +133,8 @@ struct Cache {
             .q_stride = q_stride,
             .n_q = n_q,
             .head_dim = head_dim,
+            .value_dim = head_dim,
+            .row_dim = head_dim,
             .cache_type = type,
             .k_cache = keys.data(),
             .v_cache = values.data(),
@@ -262,6 +264,34 @@ TEST_P(Vector, AttendToAQueryDoesNotDependOnTheOthers) {
                     std::bit_cast<uint32_t>(want[static_cast<size_t>(first * all.out_stride + i)]));
         }
       }
+    }
+  }
+}
+
+/// The same tokens in several calls, and keys and values that share rows.
+TEST_P(Vector, AttendGoesOnFromWhatItCarries) {
+  Rng rng(8);
+  constexpr int64_t kQ = 6, kHead = 24, kTokens = 75, kPage = 16;
+  const Cache c = random_cache(rng, Type::F32, kQ, kHead, kPage, kTokens);
+  const auto out_row = static_cast<size_t>(c.out_stride);
+  for (const int64_t value_dim : {int64_t{17}, kHead}) {
+    std::vector<float> scores(kQ * kPage), whole(kQ * out_row), parts(kQ * out_row);
+    AttendArgs args = c.args(scores, whole);
+    args.value_dim = value_dim;
+    GetParam()->attend(args);
+    std::vector<float> max(kQ, -INFINITY), sum(kQ, 0.0f);
+    args.out = parts.data();
+    args.carried_max = max.data();
+    args.carried_sum = sum.data();
+    for (const auto& [first, end] : {std::pair{0, 33}, {33, 34}, {34, 64}, {64, 75}}) {
+      args.first_kv = first;
+      args.n_kv = end;
+      GetParam()->attend(args);
+    }
+    for (size_t h = 0; h < kQ; ++h) {
+      for (size_t i = 0; i < static_cast<size_t>(value_dim); ++i)
+        ASSERT_NEAR(parts[h * out_row + i] / sum[h], whole[h * out_row + i], 2e-6f);
+      EXPECT_EQ(parts[h * out_row + static_cast<size_t>(value_dim)], 0.0f) << "beyond the values";
     }
   }
 }

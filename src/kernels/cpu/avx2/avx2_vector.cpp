@@ -84,14 +84,10 @@ class Attend {
   static constexpr int64_t kQueries = 16;
 
   Attend(const AttendArgs& args, int64_t first, int64_t n_query)
-      : a_(args), first_(first), n_query_(n_query), row_bytes_(args.head_dim * Load::kBytes) {}
+      : a_(args), first_(first), n_query_(n_query), row_bytes_(args.row_dim * Load::kBytes) {}
 
   void run() {
-    for (int64_t h = 0; h < n_query_; ++h) {
-      max_[h] = a_.sinks ? a_.sinks[first_ + h] : -__builtin_inff();
-      sum_[h] = a_.sinks ? 1.0f : 0.0f;
-      std::memset(out(h), 0, static_cast<size_t>(a_.head_dim) * sizeof(float));
-    }
+    for (int64_t h = 0; h < n_query_; ++h) start(h);
     const int64_t n_page = (a_.n_kv + a_.page_tokens - 1) / a_.page_tokens;
     for (int64_t page = a_.first_kv / a_.page_tokens; page < n_page; ++page) {
       const int64_t begin = page * a_.page_tokens, end = begin + a_.page_tokens;
@@ -103,15 +99,33 @@ class Attend {
       for (int64_t h = 0; h < n_query_; ++h) weigh(h);
       add_page(a_.v_cache + offset);
     }
-    for (int64_t h = 0; h < n_query_; ++h) {
-      const __m256 total = _mm256_set1_ps(sum_[h]);
-      float* row = out(h);
-      for_lanes(a_.head_dim,
-                [&](int64_t d, int64_t n) { store(row + d, _mm256_div_ps(load(row + d, n), total), n); });
-    }
+    for (int64_t h = 0; h < n_query_; ++h) end(h);
   }
 
  private:
+  void start(int64_t h) {
+    if (a_.carried_max) {
+      max_[h] = a_.carried_max[first_ + h];
+      sum_[h] = a_.carried_sum[first_ + h];
+      return;
+    }
+    max_[h] = a_.sinks ? a_.sinks[first_ + h] : -__builtin_inff();
+    sum_[h] = a_.sinks ? 1.0f : 0.0f;
+    std::memset(out(h), 0, static_cast<size_t>(a_.value_dim) * sizeof(float));
+  }
+
+  void end(int64_t h) const {
+    if (a_.carried_max) {
+      a_.carried_max[first_ + h] = max_[h];
+      a_.carried_sum[first_ + h] = sum_[h];
+      return;
+    }
+    const __m256 total = _mm256_set1_ps(sum_[h]);
+    float* row = out(h);
+    for_lanes(a_.value_dim,
+              [&](int64_t d, int64_t n) { store(row + d, _mm256_div_ps(load(row + d, n), total), n); });
+  }
+
   const float* query(int64_t h) const { return a_.q + (first_ + h) * a_.q_stride; }
   float* out(int64_t h) const { return a_.out + (first_ + h) * a_.out_stride; }
   float* scores(int64_t h) const { return a_.scores + (first_ + h) * a_.page_tokens; }
@@ -193,16 +207,16 @@ class Attend {
   template <int Q, int D>
   void add_queries(int64_t h, const std::byte* v) const {
     int64_t d = 0;
-    for (; d + 8 * D <= a_.head_dim; d += 8 * D) add_tile<Q, D, false>(h, d, v);
-    for (; d + 8 <= a_.head_dim; d += 8) add_tile<Q, 1, false>(h, d, v);
-    if (d < a_.head_dim) add_tile<Q, 1, true>(h, d, v);
+    for (; d + 8 * D <= a_.value_dim; d += 8 * D) add_tile<Q, D, false>(h, d, v);
+    for (; d + 8 <= a_.value_dim; d += 8) add_tile<Q, 1, false>(h, d, v);
+    if (d < a_.value_dim) add_tile<Q, 1, true>(h, d, v);
   }
 
   /// Adds the page's values to dimensions [d, d + 8 D) of Q queries from `h` on, or (kPart) to
   /// the last few dimensions.
   template <int Q, int D, bool kPart>
   void add_tile(int64_t h, int64_t d, const std::byte* v) const {
-    const int64_t n = kPart ? a_.head_dim - d : 8;
+    const int64_t n = kPart ? a_.value_dim - d : 8;
     __m256 acc[Q][D];
 #pragma GCC unroll 4
     for (int q = 0; q < Q; ++q) {

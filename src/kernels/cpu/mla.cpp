@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/cpu/mla.h"
+
+namespace sw {
+namespace cpu {
+namespace {
+
+/// The cached tokens that a batch's runs see, summed over runs: what the expanded form unfolds.
+int64_t n_unfolded(const TokenBatch& batch) {
+  int64_t n = 0;
+  for (int64_t t = 0; t < batch.n_token; ++t) {
+    if (t + 1 == batch.n_token || batch.seq[t + 1] != batch.seq[t]) n += batch.pos[t] + 1;
+  }
+  return n;
+}
+
+/// Norm and packing of token t's input.
+void pack_input(const MlaDesc& d, const MlaArgs& args, const MlaBuffers& b, int64_t t,
+                const VectorKernel& vector) {
+  const int64_t n_embd = d.kv_a.n_in();
+  float* normed = b.normed + t * n_embd;
+  vector.rms_norm(args.x.row(t), d.norm, d.rms_eps, n_embd, normed);
+  pack_row(d.kv_a, normed, t, b.packed_kv);
+  if (d.q_a.empty()) {
+    pack_row(d.q, normed, t, b.packed_q);
+  } else {
+    pack_row(d.q_a, normed, t, b.packed_qa);
+  }
+}
+
+/// Token t's latent to the cache, and its low-rank query on to the second product.
+void finish_latent(const MlaDesc& d, const MlaArgs& args, const MlaBuffers& b, int64_t t,
+                   const VectorKernel& vector) {
+  const TokenBatch& batch = args.batch;
+  const int64_t half = d.n_rot / 2;
+  float* kv = b.kv + t * latent_dim(d);
+  vector.rms_norm(kv, d.kv_a_norm, d.latent_eps, d.kv_rank, kv);
+  for (int64_t i = 0; i < d.kv_rank; ++i) kv[i] *= d.latent_scale;
+  rotate(kv + d.kv_rank, batch.rope_cos + t * half, batch.rope_sin + t * half, d.n_rot, d.rope_neighbours);
+  store_row(args.kv, args.kv.k, batch, t, 0, latent_dim(d), kv);
+  if (d.q_a.empty()) return;
+  float* q_low = b.q_low + t * d.q_a.n_out();
+  vector.rms_norm(q_low, d.q_a_norm, d.latent_eps, d.q_a.n_out(), q_low);
+  pack_row(d.q, q_low, t, b.packed_q);
+}
+
+void finish_query(const MlaDesc& d, const TokenBatch& batch, int64_t t, float* q) {
+  const int64_t half = d.n_rot / 2;
+  for (int64_t i = 0; i < d.n_head * query_dim(d); ++i) q[i] *= d.q_scale;
+  for (int64_t h = 0; h < d.n_head; ++h) {
+    rotate(q + h * query_dim(d) + d.nope_dim, batch.rope_cos + t * half, batch.rope_sin + t * half, d.n_rot,
+           d.rope_neighbours);
+  }
+}
+
+/// x -> b.q, and the latents to the cache.
+void project(const MlaDesc& d, const MlaArgs& args, const MlaBuffers& b, OpContext& context) {
+  const int64_t n_token = args.x.n_rows();
+  const TensorView<float> kv(b.kv, n_token, latent_dim(d)), q(b.q, n_token, d.q.n_out());
+  WorkQueue kv_queue, low_queue, q_queue;
+  context.pool.run([&](ThreadPool::Team& team) {
+    const Range mine = team.share(n_token);
+    for (int64_t t = mine.begin; t < mine.end; ++t) pack_input(d, args, b, t, context.vector);
+    team.barrier();
+    multiply_all(d.kv_a, kv_queue, team.size(), b.packed_kv, kv);
+    if (!d.q_a.empty()) {
+      const TensorView<float> q_low(b.q_low, n_token, d.q_a.n_out());
+      multiply_all(d.q_a, low_queue, team.size(), b.packed_qa, q_low);
+    }
+    team.barrier();
+    for (int64_t t = mine.begin; t < mine.end; ++t) finish_latent(d, args, b, t, context.vector);
+    team.barrier();
+    multiply_all(d.q, q_queue, team.size(), b.packed_q, q);
+    team.barrier();
+    for (int64_t t = mine.begin; t < mine.end; ++t) finish_query(d, args.batch, t, q.row(t));
+  });
+}
+
+/// x += out(b.attended).
+void add_output(const MlaDesc& d, const MlaArgs& args, const MlaBuffers& b, OpContext& context) {
+  const int64_t n_token = args.x.n_rows(), n_embd = d.out.n_out();
+  const TensorView<float> y(b.y, n_token, n_embd);
+  WorkQueue queue;
+  context.pool.run([&](ThreadPool::Team& team) {
+    const Range mine = team.share(n_token);
+    for (int64_t t = mine.begin; t < mine.end; ++t)
+      pack_row(d.out, b.attended + t * d.out.n_in(), t, b.packed_out);
+    team.barrier();
+    multiply_all(d.out, queue, team.size(), b.packed_out, y);
+    team.barrier();
+    for (int64_t t = mine.begin; t < mine.end; ++t)
+      context.vector.add_scaled(args.x.row(t), 1.0f, y.row(t), n_embd);
+  });
+}
+
+}  // namespace
+
+MlaForm cheaper_form(const MlaDesc& d, const TokenBatch& batch) {
+  int64_t n_pair = 0;  // of a query and a token that it sees
+  for (int64_t t = 0; t < batch.n_token; ++t) n_pair += batch.pos[t] + 1;
+  const int64_t fold = int64_t{d.nope_dim + d.value_dim} * d.kv_rank;  // k_b and v_b of one head, one token
+  const int64_t absorbed = batch.n_token * fold + n_pair * (latent_dim(d) + d.kv_rank);
+  const int64_t expanded = n_unfolded(batch) * fold + n_pair * (query_dim(d) + d.value_dim);
+  return expanded < absorbed ? MlaForm::Expanded : MlaForm::Absorbed;
+}
+
+void run_mla(const MlaDesc& d, const MlaArgs& args, OpContext& context, MlaForm form) {
+  SW_ASSERT(args.kv.page_tokens <= kMaxPageTokens);
+  const int64_t n_token = args.x.n_rows();
+  const MlaBuffers buffers(d, n_token, context.pool.size(),
+                           [&]<class T>(T*& p, int64_t n) { p = context.scratch.take<T>(n); });
+  project(d, args, buffers, context);
+  const bool absorbed = form == MlaForm::Absorbed;
+  (absorbed ? attend_absorbed : attend_expanded)(d, args, buffers, context);
+  add_output(d, args, buffers, context);
+
+  for (const Linear* linear : {&d.q_a, &d.q, &d.kv_a, &d.out}) {
+    if (!linear->empty()) count_dense(context.counters, *linear, n_token);
+  }
+  const int64_t n_folded = absorbed ? n_token : n_unfolded(args.batch);
+  for (const Linear* linear : {&d.k_b, &d.v_b}) count_dense(context.counters, *linear, n_folded);
+}
+
+}  // namespace cpu
+
+namespace {
+
+size_t scratch_bytes(const MlaDesc& d, int64_t n_token, int n_thread) {
+  size_t bytes = 0;
+  cpu::MlaBuffers(d, n_token, n_thread, [&]<class T>(T*&, int64_t n) {
+    bytes += Scratch::padded_bytes(static_cast<size_t>(n) * sizeof(T));
+  });
+  return bytes;
+}
+
+void run(const MlaDesc& d, const MlaArgs& args, OpContext& context) {
+  cpu::run_mla(d, args, context, cpu::cheaper_form(d, args.batch));
+}
+
+}  // namespace
+
+extern const MlaKernel cpu_mla;
+const MlaKernel cpu_mla{"cpu_mla", Isa::Scalar, refuses_mla, scratch_bytes, run};
+
+}  // namespace sw
