@@ -21,7 +21,7 @@ constexpr auto join(const std::array<T, kSizes>&... lists) {
 }
 
 // Defaults are computed as doubles: a hostile file must not overflow an int before the range check.
-inline constexpr auto kSizeKeys = std::to_array<Key>({
+inline constexpr auto kLayerKeys = std::to_array<Key>({
     {at<&HParams::n_layer>, "", "num_hidden_layers",
      [](const HParams& h) { return double(h.n_block) - h.n_layer_nextn; }},
     {.field = at<&HParams::n_layer_nextn>,
@@ -31,11 +31,15 @@ inline constexpr auto kSizeKeys = std::to_array<Key>({
      .written = Written::IfSaid},
     {at<&HParams::n_block>, "block_count", "",
      [](const HParams& h) { return double(h.n_layer) + h.n_layer_nextn; }},
+});
+inline constexpr auto kWidthKeys = std::to_array<Key>({
     {at<&HParams::n_ctx_train>, "context_length", "max_position_embeddings"},
     {at<&HParams::n_embd>, "embedding_length", "hidden_size"},
     {at<&HParams::n_ff>, "feed_forward_length", "intermediate_size"},
     {at<&HParams::rms_eps>, "attention.layer_norm_rms_epsilon", "rms_norm_eps"},
 });
+
+inline constexpr auto kSizeKeys = join(kLayerKeys, kWidthKeys);
 
 /// The vocabulary's size, in a key of its own or not.
 inline constexpr auto kVocabKey = std::to_array<Key>({
@@ -119,8 +123,12 @@ inline constexpr auto kRopeScalingKeys = std::to_array<Key>({
      .gguf = "rope.scaling.attn_factor",
      .fallback =
          [](const HParams& h) {
-           const double whole = h.rope.attention_factor, grown = 0.1 * std::log(double(h.rope.factor)) + 1;
-           return whole > 0 && grown > 0 ? whole / grown : 1;
+           const RopeParams& r = h.rope;
+           const auto growth = [&](double scale) { return 0.1 * scale * std::log(double(r.factor)) + 1; };
+           const double whole = r.attention_factor, grown = r.log_multiplier > 0 ? 1 : growth(1);
+           const double ratio = r.log_multiplier > 0 ? growth(r.mscale) / growth(r.mscale_all_dim) : 1;
+           const double factor = whole > 0 ? whole / grown : ratio;
+           return factor > 0 ? factor : 1;
          },
      .written = Written::IfUnusual},
     {at<&HParams::rope, &RopeParams::low_freq_factor>, "", "rope_scaling.low_freq_factor", 1},
@@ -135,13 +143,16 @@ inline constexpr auto kModelTensors = std::to_array<TensorSpec>({
     {Role::RopeFreqs, "rope_freqs.weight", "", {Dim::RotPairs}, On::Model, Transform::Llama3Factors, kOptional},
 });
 
-inline constexpr auto kAttentionTensors = std::to_array<TensorSpec>({
+inline constexpr auto kAttentionNormTensor = std::to_array<TensorSpec>({
     {Role::AttnNorm, "blk.{l}.attn_norm.weight", "model.layers.{l}.input_layernorm.weight", {Dim::Embd}},
+});
+
+inline constexpr auto kAttentionTensors = join(kAttentionNormTensor, std::to_array<TensorSpec>({
     {Role::AttnQ, "blk.{l}.attn_q.weight", "model.layers.{l}.self_attn.q_proj.weight", {Dim::QRows, Dim::Embd}},
     {Role::AttnK, "blk.{l}.attn_k.weight", "model.layers.{l}.self_attn.k_proj.weight", {Dim::KRows, Dim::Embd}},
     {Role::AttnV, "blk.{l}.attn_v.weight", "model.layers.{l}.self_attn.v_proj.weight", {Dim::VRows, Dim::Embd}},
     {Role::AttnOut, "blk.{l}.attn_output.weight", "model.layers.{l}.self_attn.o_proj.weight", {Dim::Embd, Dim::ValueRows}},
-});
+}));
 
 inline constexpr auto kAttentionBiasTensors = std::to_array<TensorSpec>({
     {Role::AttnQBias, "blk.{l}.attn_q.bias", "model.layers.{l}.self_attn.q_proj.bias", {Dim::QRows}, On::Every, Transform::None, kOptional},

@@ -12,6 +12,18 @@ struct Attention {
   int full_step = 1;  ///< with a window: every so-many-th layer has none
 };
 
+/// Multi-head latent attention; kv_rank 0: ordinary attention. See MlaDesc.
+struct Mla {
+  int kv_rank = 0, q_rank = 0;  ///< of the latents; q_rank 0: queries come from the input at once
+  int key_dim = 0;              ///< of a query or key head, the rotated part included
+  int nope_dim = 0;             ///< without it
+  int value_dim = 0;            ///< of a value head
+  float latent_eps = 1e-6f;     ///< of the latents' norms
+  float q_scale = 1, latent_scale = 1;
+
+  bool any() const { return kv_rank > 0; }
+};
+
 /// How rotary frequencies are changed to serve contexts longer than those of the first training.
 enum class RopeScaling : int { None = 0, Linear = 1, Yarn = 2, Llama3 = 3 };
 
@@ -27,6 +39,11 @@ struct RopeParams {
   bool yarn_round = true;  ///< the pairs of the two limits are whole numbers
   /// Yarn: cos and sin are multiplied by attn_factor * (0.1 ln(factor) + 1); a config may give the product.
   float attn_factor = 1.0f, attention_factor = 0;
+  /// Yarn: not 0: attention scores are multiplied by (log_multiplier ln(factor) + 1)^2 instead, and cos and
+  /// sin by attn_factor alone.
+  float log_multiplier = 0;
+  float mscale = 0;  ///< as a config says what attn_factor and log_multiplier follow from
+  float mscale_all_dim = 0;
   /// Llama3: the same limits as beta_slow and beta_fast, under Meta's names.
   float low_freq_factor = 1.0f, high_freq_factor = 4.0f;
 
@@ -44,7 +61,9 @@ struct Moe {
   int gating_func = 0;  ///< GGUF's number: 1 softmax, 2 sigmoid, 3 softmax over the selected
   bool weights_norm = false;
   float weights_scale = 1.0f;
-  float swiglu_limit = 0;  ///< not 0: experts' activations are clamped, see ExpertsDesc
+  int group_score = 0;       ///< 0: as the architecture says; 1: a group's two best together; 2: its best
+  bool groups_idle = false;  ///< a config that selects without its groups
+  float swiglu_limit = 0;    ///< not 0: experts' activations are clamped, see ExpertsDesc
 };
 
 struct HParams {
@@ -55,6 +74,7 @@ struct HParams {
   int n_ff = 0;  ///< hidden width of a dense FFN
   float rms_eps = 1e-6f;
   Attention attention = {};
+  Mla mla = {};
   RopeParams rope = {};
   Moe moe = {};
 

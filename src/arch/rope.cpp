@@ -22,6 +22,11 @@ double pair_of_rotations(const RopeParams& rope, double n) {
          (2 * std::log(static_cast<double>(rope.freq_base)));
 }
 
+/// How much yarn amplifies for the context's growth.
+float yarn_growth(const RopeParams& rope, float multiplier) {
+  return rope.factor > 1 ? multiplier * std::log(rope.factor) + 1 : 1.0f;
+}
+
 /// Scales slow pairs by 1 / factor, leaves fast ones, and goes over from one to the other in between.
 void scale_yarn(const RopeParams& rope, RopeTable& table) {
   double fast = pair_of_rotations(rope, static_cast<double>(rope.beta_fast));
@@ -39,11 +44,17 @@ void scale_yarn(const RopeParams& rope, RopeTable& table) {
     table.inv_freq[i] =
         static_cast<float>(plain / static_cast<double>(rope.factor) * scaled + plain * (1 - scaled));
   }
-  const float log_factor = rope.factor > 1 ? std::log(rope.factor) : 0.0f;
-  table.magnitude = rope.attn_factor * (0.1f * log_factor + 1);
+  table.magnitude = rope.attn_factor;
+  if (rope.log_multiplier == 0) table.magnitude *= yarn_growth(rope, 0.1f);
 }
 
 }  // namespace
+
+float yarn_score_scale(const RopeParams& rope) {
+  if (rope.kind() != RopeScaling::Yarn) return 1;
+  const float growth = yarn_growth(rope, rope.log_multiplier);
+  return growth * growth;
+}
 
 RopeTable rope_table(const RopeParams& rope, const float* factors) {
   RopeTable table;

@@ -15,6 +15,9 @@ struct RopeTable {
 /// `factors` [n_rot / 2], where a model has them, divide the frequencies.
 RopeTable rope_table(const RopeParams& rope, const float* factors = nullptr);
 
+/// What yarn multiplies attention scores by; 1 where it, or the model, does not.
+float yarn_score_scale(const RopeParams& rope);
+
 /// [n_rot / 2] the factors of llama3 scaling.
 std::vector<float> llama3_factors(const RopeParams& rope);
 

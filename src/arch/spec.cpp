@@ -57,58 +57,61 @@ void replace(std::string& text, std::string_view what, int number) {
   if (at != std::string::npos) text.replace(at, what.size(), std::to_string(number));
 }
 
+[[noreturn]] void refuse_figure(const char* which, const std::string& expected, const std::string& got) {
+  throw Error({.what = "a model figure is impossible", .where = which, .expected = expected, .got = got});
+}
+
+void positive(const char* which, int value) {
+  if (value <= 0) refuse_figure(which, "at least 1", std::to_string(value));
+}
+
+void at_most(const char* which, int value, int limit, const char* of) {
+  if (value > limit)
+    refuse_figure(which, "at most " + std::to_string(limit) + " (" + of + ")", std::to_string(value));
+}
+
+void check_attention(const ArchSpec& arch, const HParams& h) {
+  const Attention& a = h.attention;
+  positive("attention head count", a.n_head);
+  positive("attention key/value head count", a.n_head_kv);
+  positive("attention key length", a.head_dim);
+  positive("attention value length", a.value_dim);
+  positive("step between layers without a window", a.full_step);
+  if (std::ranges::count(arch.tensors, Role::AttnKvA, &TensorSpec::role) > 0) {
+    positive("attention latent rank", h.mla.kv_rank);
+    positive("attention key length without rotation", h.mla.nope_dim);
+    positive("attention value length", h.mla.value_dim);
+  }
+  if (a.n_head % a.n_head_kv != 0) {
+    refuse_figure("attention head count",
+                  "a multiple of the key/value head count " + std::to_string(a.n_head_kv),
+                  std::to_string(a.n_head));
+  }
+  at_most("rotary dimension count", h.rope.n_rot, a.head_dim, "the key length");
+  if (h.rope.n_rot % 2 != 0)
+    refuse_figure("rotary dimension count", "an even number", std::to_string(h.rope.n_rot));
+  if (!(h.rope.factor > 0) || !(h.rope.freq_base > 0)) {
+    refuse_figure("rotary frequency base or scaling factor", "above 0",
+                  std::to_string(std::min(h.rope.factor, h.rope.freq_base)));
+  }
+}
+
 /// Figures that every architecture needs and that later arithmetic relies on.
-void check_hparams(const HParams& h) {
-  const auto positive = [](const char* what, int value) {
-    if (value <= 0) {
-      throw Error({.what = "a model figure is impossible",
-                   .where = what,
-                   .expected = "at least 1",
-                   .got = std::to_string(value)});
-    }
-  };
-  const auto at_most = [](const char* what, int value, int limit, const char* of) {
-    if (value > limit) {
-      throw Error({.what = "a model figure is impossible",
-                   .where = what,
-                   .expected = "at most " + std::to_string(limit) + " (" + of + ")",
-                   .got = std::to_string(value)});
-    }
-  };
+void check_hparams(const ArchSpec& arch, const HParams& h) {
   positive("layer count", h.n_layer);
   positive("embedding length", h.n_embd);
   positive("vocabulary size", h.n_vocab);
-  positive("attention head count", h.attention.n_head);
-  positive("attention key/value head count", h.attention.n_head_kv);
-  positive("attention key length", h.attention.head_dim);
-  positive("attention value length", h.attention.value_dim);
+  check_attention(arch, h);
   positive("step between layers with experts", h.moe.moe_step);
-  positive("step between layers without a window", h.attention.full_step);
   at_most("next-token layer count", h.n_layer_nextn, h.n_block - 1, "layers in all, less one");
-  at_most("rotary dimension count", h.rope.n_rot, h.attention.head_dim, "the key length");
-  if (h.rope.n_rot % 2 != 0) {
-    throw Error({.what = "a model figure is impossible",
-                 .where = "rotary dimension count",
-                 .expected = "an even number",
-                 .got = std::to_string(h.rope.n_rot)});
-  }
-  if (!(h.rope.factor > 0) || !(h.rope.freq_base > 0)) {
-    throw Error({.what = "a model figure is impossible",
-                 .where = "rotary frequency base or scaling factor",
-                 .expected = "above 0",
-                 .got = std::to_string(std::min(h.rope.factor, h.rope.freq_base))});
-  }
-  if (h.attention.n_head % h.attention.n_head_kv != 0) {
-    throw Error(
-        {.what = "a model figure is impossible",
-         .where = "attention head count",
-         .expected = "a multiple of the key/value head count " + std::to_string(h.attention.n_head_kv),
-         .got = std::to_string(h.attention.n_head)});
-  }
+  if (h.moe.groups_idle && h.moe.n_expert_group > 1)
+    refuse_figure("expert group count of a selection without groups", "1",
+                  std::to_string(h.moe.n_expert_group));
   // Far above any model; keeps products of two figures inside 64 bits and reservations sane.
   constexpr int kMaxFigure = 1 << 24;
   for (const int figure : {h.n_block, h.n_embd, h.n_vocab, h.n_ff, h.attention.n_head, h.attention.head_dim,
-                           h.attention.value_dim, h.moe.n_expert, h.moe.n_ff_expert, h.moe.n_ff_shared}) {
+                           h.attention.value_dim, h.mla.kv_rank, h.mla.q_rank, h.mla.key_dim, h.mla.value_dim,
+                           h.moe.n_expert, h.moe.n_ff_expert, h.moe.n_ff_shared}) {
     at_most("a layer, width, head or expert count", figure, kMaxFigure, "our limit");
   }
 }
@@ -167,6 +170,22 @@ int64_t dim_size(Dim dim, const HParams& h) {
       return h.rope.n_rot / 2;
     case Dim::Heads:
       return a.n_head;
+    case Dim::QRank:
+      return h.mla.q_rank;
+    case Dim::KvRank:
+      return h.mla.kv_rank;
+    case Dim::LatentRows:
+      return int64_t{h.mla.kv_rank} + h.rope.n_rot;
+    case Dim::LatentQRows:
+      return int64_t{a.n_head} * h.mla.key_dim;
+    case Dim::PlainQRows:
+      return h.mla.q_rank > 0 ? 0 : int64_t{a.n_head} * h.mla.key_dim;
+    case Dim::NopeHead:
+      return h.mla.nope_dim;
+    case Dim::ValueHead:
+      return h.mla.value_dim;
+    case Dim::HeadValueRows:
+      return int64_t{a.n_head} * h.mla.value_dim;
     case Dim::QRows:
       return int64_t{a.n_head} * a.head_dim;
     case Dim::KRows:
@@ -218,7 +237,7 @@ HParams read_hparams(const ArchSpec& arch, KeyName name_of, const KeyLookup& loo
     }
     if (read) read->push_back({&key, field_value(key, h), found[i].has_value()});
   }
-  check_hparams(h);
+  check_hparams(arch, h);
   return h;
 }
 
@@ -246,10 +265,19 @@ RouterSpec make_router_spec(const ArchSpec& arch, const HParams& h) {
                  .got = std::to_string(m.gating_func)});
   }
   if (m.gating_func != 0) r.score = kByGatingFunc[m.gating_func];  // 0: an older file that does not say
+  constexpr GroupScore kByGroupScore[] = {GroupScore::Top2Sum, GroupScore::Top2Sum, GroupScore::Max};
+  if (m.group_score > 2) {
+    throw Error({.what = "unknown score of expert groups",
+                 .where = "expert_group_score",
+                 .expected = "1 (the two best experts together) or 2 (the best)",
+                 .got = std::to_string(m.group_score)});
+  }
+  if (m.group_score != 0) r.group_score = kByGroupScore[m.group_score];
   return r;
 }
 
 bool has_tensor(const TensorSpec& t, const HParams& h, int layer) {
+  if (t.presence == Presence::IfSized && std::ranges::count(tensor_shape(t, h), 0) > 0) return false;
   const bool nextn = layer >= h.n_layer;
   switch (t.on) {
     case On::Model:

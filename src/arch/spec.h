@@ -101,6 +101,13 @@ enum class Role : uint8_t {
   AttnOut,
   AttnOutBias,
   AttnSinks,
+  AttnQA,  ///< latent attention, see MlaDesc
+  AttnQANorm,
+  AttnQB,
+  AttnKvA,
+  AttnKvANorm,
+  AttnKB,
+  AttnVB,
   FfnNorm,
   FfnGate,
   FfnUp,
@@ -136,6 +143,14 @@ enum class Dim : uint8_t {
   Head,
   RotPairs,
   Heads,
+  QRank,
+  KvRank,
+  LatentRows,   ///< a latent and the rotated part of a key
+  LatentQRows,  ///< all heads' queries, made from latents
+  PlainQRows,   ///< or from the input: 0 where they are made from latents
+  NopeHead,
+  ValueHead,
+  HeadValueRows,
   QRows,
   KRows,
   VRows,
@@ -161,21 +176,29 @@ struct Dims {
 /// How the stored tensor comes from the checkpoint's.
 enum class Transform : uint8_t {
   None,
-  Stack,              ///< one tensor an expert ({e}), stacked
-  PairsToNeighbours,  ///< rows of each head from the rotary pairs (i, i + n_rot / 2) to (2i, 2i + 1)
-  Llama3Factors,      ///< computed: what llama3 scaling divides the frequencies by; none without it
-  Transposed,         ///< matrices stored as [n_in, n_out]
-  EvenTransposed,     ///< likewise, its columns 0, 2, ... alone
-  OddTransposed,      ///< its columns 1, 3, ...
-  Even,               ///< every second value of a row, from the first on
-  Odd                 ///< from the second on
+  Stack,                 ///< one tensor an expert ({e}), stacked
+  PairsToNeighbours,     ///< rows of each head from the rotary pairs (i, i + n_rot / 2) to (2i, 2i + 1)
+  Llama3Factors,         ///< computed: what llama3 scaling divides the frequencies by; none without it
+  Transposed,            ///< matrices stored as [n_in, n_out]
+  EvenTransposed,        ///< likewise, its columns 0, 2, ... alone
+  OddTransposed,         ///< its columns 1, 3, ...
+  FirstHalfTransposed,   ///< its first half of columns
+  SecondHalfTransposed,  ///< its second half
+  KeyRowsTransposed,     ///< of [n_head * (nope_dim + value_dim), kv_rank] each head's first rows, transposed
+  ValueRows,             ///< likewise the rest of its rows, as they are
+  Even,                  ///< every second value of a row, from the first on
+  Odd                    ///< from the second on
 };
 
 /// The layers that have the tensor. Every: also next-token-prediction layers, which count as MoE ones.
 enum class On : uint8_t { Model, Every, Dense, Moe, Nextn };
 
-enum class Presence : uint8_t { Required, Optional };
-inline constexpr Presence kOptional = Presence::Optional;
+enum class Presence : uint8_t {
+  Required,
+  Optional,
+  IfSized  ///< required where no dimension is 0, else absent
+};
+inline constexpr Presence kOptional = Presence::Optional, kIfSized = Presence::IfSized;
 
 struct TensorSpec {
   Role role = {};
@@ -184,6 +207,7 @@ struct TensorSpec {
   On on = On::Every;
   Transform transform = Transform::None;
   Presence presence = Presence::Required;
+  std::string_view older_gguf = {};  ///< what older files store in its place, in the checkpoint's form
 };
 
 /// A layer is a list of coarse operations. Moe on a layer without experts is its dense FFN.
@@ -198,6 +222,12 @@ struct Granted {
   std::string_view only = {};  ///< its one value, as JSON; absent and null are fine, too
 };
 
+/// Tensors of a checkpoint that are left out, with a note.
+struct Dropped {
+  std::string_view hf = {};  ///< how their names begin; {nextn}: any layer behind the last
+  std::string_view what = {};
+};
+
 struct ArchSpec {
   std::string_view name = {};                       ///< general.architecture
   std::array<std::string_view, 2> hf_classes = {};  ///< config.json, architectures[0]
@@ -207,6 +237,7 @@ struct ArchSpec {
   RopePairs rope_pairs = RopePairs::Halves;
   RouterSpec router = {};  ///< what no key says
   std::span<const Granted> granted = {};
+  std::span<const Dropped> dropped = {};
 };
 
 #define SW_ARCH(symbol) extern const ArchSpec symbol;

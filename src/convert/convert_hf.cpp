@@ -132,26 +132,6 @@ Buffer pairs_to_neighbours(const Buffer& rows, size_t row_bytes, int64_t n_row, 
   return out;
 }
 
-/// The values of a part in the order of the file to be made.
-std::vector<float> rearrange(const std::vector<float>& stored, const Shape& shape, const Rearranged& from) {
-  const int n_dims = shape.n_dims();
-  const int64_t n_row = n_dims > 1 ? shape[n_dims - 2] : 1, n_col = shape.n_cols();
-  const int64_t n_stored_col = (from.transposed ? n_row : n_col) * from.step;
-  std::vector<float> values;
-  values.reserve(static_cast<size_t>(shape.n_elements()));
-  const float* matrix = stored.data();
-  for (int64_t m = 0; m < shape.n_elements(); m += n_row * n_col) {
-    for (int64_t r = 0; r < n_row; ++r) {
-      for (int64_t c = 0; c < n_col; ++c) {
-        const int64_t row = from.transposed ? c : r, col = from.transposed ? r : c;
-        values.push_back(matrix[row * n_stored_col + from.first + col * from.step]);
-      }
-    }
-    matrix += n_row * n_col * from.step;
-  }
-  return values;
-}
-
 Buffer encode_tensor(const PlannedTensor& tensor, ThreadPool& pool) {
   Buffer bytes(tensor.size_bytes());
   if (tensor.parts.empty()) {
@@ -166,7 +146,7 @@ Buffer encode_tensor(const PlannedTensor& tensor, ThreadPool& pool) {
     std::vector<float> as_f32;
     if (part->dtype == StDtype::F64 || tensor.from.any()) {
       as_f32 = Safetensors::to_f32(*part);
-      if (tensor.from.any()) as_f32 = rearrange(as_f32, tensor.shape, tensor.from);
+      if (tensor.from.any()) as_f32 = rearrange(as_f32, tensor.from);
       rows.type = Type::F32;
       rows.data = reinterpret_cast<const std::byte*>(as_f32.data());
     }

@@ -2,6 +2,7 @@
 #include "convert/tensor_plan.h"
 
 #include <algorithm>
+#include <charconv>
 #include <fmt/core.h>
 #include <set>
 
@@ -11,9 +12,9 @@
 namespace sw {
 namespace {
 
-Shape expected_shape(const TensorSpec& spec, const HParams& h) {
+Shape to_shape(const std::vector<int64_t>& dims) {
   Shape shape;
-  for (const int64_t dim : tensor_shape(spec, h)) shape.push_back(dim);
+  for (const int64_t dim : dims) shape.push_back(dim);
   return shape;
 }
 
@@ -24,38 +25,22 @@ Shape inner_shape(const Shape& stacked) {
   return shape;
 }
 
-Rearranged rearranged(Transform transform) {
-  switch (transform) {
-    case Transform::Transposed:
-      return {.transposed = true};
-    case Transform::EvenTransposed:
-      return {.first = 0, .step = 2, .transposed = true};
-    case Transform::OddTransposed:
-      return {.first = 1, .step = 2, .transposed = true};
-    case Transform::Even:
-      return {.first = 0, .step = 2};
-    case Transform::Odd:
-      return {.first = 1, .step = 2};
-    default:
-      return {};
-  }
-}
-
-/// The shape that the checkpoint stores.
-Shape stored_shape(const Shape& shape, const Rearranged& from) {
-  Shape stored;
-  const int n = shape.n_dims();
-  for (int i = 0; i < n - 2; ++i) stored.push_back(shape[i]);
-  const int64_t n_row = n > 1 ? shape[n - 2] : 1, n_col = shape.n_cols();
-  if (n > 1) stored.push_back(from.transposed ? n_col : n_row);
-  stored.push_back((from.transposed ? n_row : n_col) * from.step);
-  return stored;
-}
-
 /// Vectors and biases are tiny, and routers decide: none loses precision.
 bool stays_f32(const TensorSpec& spec) {
   return spec.dims.n == 1 || spec.gguf.ends_with(".bias") || spec.role == Role::Router ||
          spec.role == Role::RouterBias;
+}
+
+/// True where `name` begins with `pattern`, whose {nextn} stands for a layer's number from `n_layer` on.
+bool begins_with(std::string_view name, std::string_view pattern, int n_layer) {
+  constexpr std::string_view kLayer = "{nextn}";
+  const size_t at = pattern.find(kLayer);
+  if (!name.starts_with(pattern.substr(0, at))) return false;
+  if (at == std::string_view::npos) return true;
+  int layer = 0;
+  const auto [end, error] = std::from_chars(name.data() + at, name.data() + name.size(), layer);
+  return error == std::errc() && layer >= n_layer &&
+         std::string_view(end, name.data() + name.size()).starts_with(pattern.substr(at + kLayer.size()));
 }
 
 class Planner {
@@ -72,6 +57,7 @@ class Planner {
         if (has_tensor(spec, h_, layer)) add(spec, layer);
       }
     }
+    drop();
     refuse_unused();
     if (n_fallback_ > 0) {
       plan_.notes.push_back(fmt::format("{} tensors are F16: their rows are no multiple of {}'s block",
@@ -86,6 +72,7 @@ class Planner {
   const StTensor* find_part(const std::string& name, const Shape& shape);
   bool may_lack(const TensorSpec& spec) const;
   Type choose_type(const TensorSpec& spec, const PlannedTensor& tensor);
+  void drop();
   void refuse_unused() const;
 
   const ArchSpec& arch_;
@@ -107,7 +94,7 @@ void Planner::add(const TensorSpec& spec, int layer) {
   }
   PlannedTensor tensor;
   tensor.name = fill_name(spec.gguf, layer);
-  tensor.shape = expected_shape(spec, h_);
+  tensor.shape = to_shape(tensor_shape(spec, h_));
   if (spec.transform == Transform::Llama3Factors) {
     if (h_.rope.kind() != RopeScaling::Llama3) return;
     tensor.computed = llama3_factors(h_.rope);
@@ -115,8 +102,8 @@ void Planner::add(const TensorSpec& spec, int layer) {
     return;
   }
   if (spec.transform == Transform::PairsToNeighbours) tensor.head_rows = h_.attention.head_dim;
-  tensor.from = rearranged(spec.transform);
-  tensor.parts = find_parts(spec, layer, stored_shape(tensor.shape, tensor.from));
+  tensor.from = rearranged(spec, h_);
+  tensor.parts = find_parts(spec, layer, to_shape(stored_shape(spec, h_)));
   if (tensor.parts.empty()) return;
   tensor.type = choose_type(spec, tensor);
   plan_.tensors.push_back(std::move(tensor));
@@ -178,6 +165,16 @@ Type Planner::choose_type(const TensorSpec& spec, const PlannedTensor& tensor) {
   const bool uniform = std::ranges::all_of(
       tensor.parts, [&](const StTensor* part) { return *weight_type(part->dtype) == own; });
   return uniform ? own : Type::F32;
+}
+
+/// Sets aside what the architecture leaves out.
+void Planner::drop() {
+  for (const Dropped& dropped : arch_.dropped) {
+    size_t n = 0;
+    for (const auto& [name, tensor] : checkpoint_.tensors())
+      n += begins_with(name, dropped.hf, h_.n_layer) && used_.insert(&tensor).second;
+    if (n > 0) plan_.notes.push_back(fmt::format("{} tensors are left out: {}", n, dropped.what));
+  }
 }
 
 void Planner::refuse_unused() const {

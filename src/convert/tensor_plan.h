@@ -4,19 +4,11 @@
 #include <string>
 #include <vector>
 
-#include "arch/spec.h"
+#include "arch/rearrange.h"
 #include "formats/safetensors.h"
 #include "quant/type.h"
 
 namespace sw {
-
-/// A tensor stored with more columns, of which every `step`-th from `first` on is taken, or transposed.
-struct Rearranged {
-  int64_t first = 0, step = 1;
-  bool transposed = false;
-
-  bool any() const { return step > 1 || transposed; }
-};
 
 /// A tensor of the file to be made and where its values come from.
 struct PlannedTensor {

@@ -25,7 +25,7 @@ int64_t CacheSpec::n_page(CacheGroup group) const {
 }
 
 size_t CacheSpec::layer_bytes(int layer) const {
-  return 2 * page_bytes_of(*this) * static_cast<size_t>(n_page(group_of(layer)));
+  return (has_values ? 2 : 1) * page_bytes_of(*this) * static_cast<size_t>(n_page(group_of(layer)));
 }
 
 size_t CacheSpec::size_bytes() const {
@@ -54,7 +54,7 @@ KvLayerView PagedCache::layer(int l) const {
   std::byte* keys = layers_[static_cast<size_t>(l)].data();
   return {
       .k = keys,
-      .v = keys + spec_.layer_bytes(l) / 2,
+      .v = spec_.has_values ? keys + spec_.layer_bytes(l) / 2 : nullptr,
       .type = spec_.type,
       .page_tokens = spec_.page_tokens,
       .page_stride_bytes = page_bytes_of(spec_),

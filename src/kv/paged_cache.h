@@ -17,6 +17,7 @@ enum CacheGroup : int { kFullGroup = 0, kWindowGroup = 1, kMaxCacheGroups = 2 };
 /// What a cache holds.
 struct CacheSpec {
   int n_layer = 0, n_head_kv = 0, head_dim = 0;
+  bool has_values = true;              ///< false: keys alone, as latent attention keeps them
   Type type = Type::F16;               ///< F32 or F16
   int64_t n_token = 0;                 ///< room in all; rounded up to whole pages
   int64_t page_tokens = 64;            ///< at most kMaxPageTokens
@@ -31,7 +32,7 @@ struct CacheSpec {
   int n_group() const { return windowed.empty() ? 1 : 2; }
   /// Pages of one layer of the group.
   int64_t n_page(CacheGroup group = kFullGroup) const;
-  /// Of keys and values: one layer, all layers.
+  /// Of one layer, of all layers.
   size_t layer_bytes(int layer) const;
   size_t size_bytes() const;
 };

@@ -18,8 +18,9 @@ CacheSpec Forward::cache_spec(const Model& model, int64_t n_token, Type type, in
                               int64_t n_ubatch) {
   const HParams& h = model.hparams();
   CacheSpec spec{.n_layer = h.n_layer,
-                 .n_head_kv = h.attention.n_head_kv,
-                 .head_dim = h.attention.head_dim,
+                 .n_head_kv = h.mla.any() ? 1 : h.attention.n_head_kv,
+                 .head_dim = h.mla.any() ? h.mla.kv_rank + h.rope.n_rot : h.attention.head_dim,
+                 .has_values = !h.mla.any(),
                  .type = type,
                  .n_token = n_token,
                  .window = h.attention.window,
@@ -35,7 +36,7 @@ CacheSpec Forward::cache_spec(const Model& model, int64_t n_token, Type type, in
 PagedCache Forward::make_cache(const CacheSpec& spec) const {
   std::vector<DeviceMemory*> memory;
   for (const Layer& layer : layers_)
-    memory.push_back(devices()[static_cast<size_t>(layer.attention.slot)].get());
+    memory.push_back(devices()[static_cast<size_t>(layer.attention_slot)].get());
   return PagedCache(spec, memory);
 }
 
@@ -84,7 +85,13 @@ void Forward::bind_layers(const PolicyTable& policies, std::string* why) {
     const bool is_moe = model_.hparams().is_moe_layer(l);
     std::string* reasons = l == 0 || (moe_layer == 0 && is_moe) ? why : nullptr;
     Layer& layer = layers_.emplace_back();
-    layer.attention = bind<AttentionDesc, AttentionArgs>(attention_desc(*placed_, l), at.attention, reasons);
+    layer.attention_slot = at.attention;
+    if (model_.hparams().mla.any()) {
+      layer.mla = bind<MlaDesc, MlaArgs>(mla_desc(*placed_, l), at.attention, reasons);
+    } else {
+      layer.attention =
+          bind<AttentionDesc, AttentionArgs>(attention_desc(*placed_, l), at.attention, reasons);
+    }
     if (!is_moe) {
       layer.dense = bind<FfnDesc, FfnArgs>(dense_desc(*placed_, l), at.ffn, reasons);
       continue;
@@ -123,7 +130,8 @@ void Forward::plan_scratch() {
   count_scratch(embed_, n);
   count_scratch(head_, options_.n_logit_row);
   for (const Layer& layer : layers_) {
-    count_scratch(layer.attention, n);
+    if (layer.attention) count_scratch(*layer.attention, n);
+    if (layer.mla) count_scratch(*layer.mla, n);
     if (layer.route) count_scratch(*layer.route, n);
     for (const auto& part : layer.experts) count_scratch(part, n);
     if (layer.shared) count_scratch(*layer.shared, n);

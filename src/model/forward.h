@@ -93,7 +93,9 @@ class Forward {
     BoundOp<Desc, Args> op = {};
   };
   struct Layer {
-    Placed<AttentionDesc, AttentionArgs> attention;
+    int attention_slot = 0;
+    std::optional<Placed<AttentionDesc, AttentionArgs>> attention;
+    std::optional<Placed<MlaDesc, MlaArgs>> mla;  // instead of attention
     std::optional<Placed<RouteDesc, RouteArgs>> route;
     std::vector<Placed<ExpertsDesc, ExpertsArgs>> experts;  // the residual's owner first, if it has any
     std::optional<Placed<FfnDesc, FfnArgs>> shared;
@@ -122,6 +124,7 @@ class Forward {
   template <class T>
   void hand_over(State& from, State& to, TensorView<T> source, TensorView<T> target, int64_t n_row);
   void move_residual(int slot);
+  void run_attention(const Layer& layer, CacheGroup group, const KvLayerView& kv);
   void run_moe(const Layer& layer, int moe_layer, ForwardProbe* probe);
   void send_routing(const Layer& layer, State& home);
   void run_part(const Layer& layer, State& on, State& home);

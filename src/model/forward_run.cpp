@@ -198,6 +198,17 @@ void Forward::show_hidden(int layer, ForwardProbe& probe) {
   probe.on_hidden(layer, TensorView<const float>(seen_floats_.data(), n_token_, at.x.n_cols()));
 }
 
+void Forward::run_attention(const Layer& layer, CacheGroup group, const KvLayerView& kv) {
+  move_residual(layer.attention_slot);
+  State& at = state(layer.attention_slot);
+  const TensorView<float> x = at.x.rows(0, n_token_);
+  if (layer.mla) {
+    at.run(layer.mla->op, {.batch = at.batch(group), .kv = kv, .x = x}, context());
+  } else {
+    at.run(layer.attention->op, {.batch = at.batch(group), .kv = kv, .x = x}, context());
+  }
+}
+
 void Forward::run_layers(const PagedCache& cache, ForwardProbe* probe) {
   residual_ = embed_.slot;
   State& first = state(embed_.slot);
@@ -205,13 +216,7 @@ void Forward::run_layers(const PagedCache& cache, ForwardProbe* probe) {
   int moe_layer = 0;
   for (size_t l = 0; l < layers_.size(); ++l) {
     const Layer& layer = layers_[l];
-    move_residual(layer.attention.slot);
-    State& at = state(layer.attention.slot);
-    at.run(layer.attention.op,
-           {.batch = at.batch(cache.spec().group_of(static_cast<int>(l))),
-            .kv = cache.layer(static_cast<int>(l)),
-            .x = at.x.rows(0, n_token_)},
-           context());
+    run_attention(layer, cache.spec().group_of(static_cast<int>(l)), cache.layer(static_cast<int>(l)));
     if (layer.route) {
       move_residual(layer.route->slot);
       run_moe(layer, moe_layer++, probe);

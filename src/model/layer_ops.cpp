@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "model/layer_ops.h"
 
+#include <cmath>
+
+#include "arch/rope.h"
+
 namespace sw {
 namespace {
 
@@ -37,6 +41,32 @@ AttentionDesc attention_desc(const PlacedModel& placed, int layer) {
       .sinks = placed.vector(Role::AttnSinks, layer),
       .out = linear(placed, Role::AttnOut, layer),
       .out_bias = placed.vector(Role::AttnOutBias, layer)};
+}
+
+MlaDesc mla_desc(const PlacedModel& placed, int layer) {
+  const HParams& h = placed.model().hparams();
+  const double scale =
+      static_cast<double>(yarn_score_scale(h.rope)) / std::sqrt(static_cast<double>(h.mla.key_dim));
+  return {.n_head = h.attention.n_head,
+          .nope_dim = h.mla.nope_dim,
+          .n_rot = h.rope.n_rot,
+          .value_dim = h.mla.value_dim,
+          .kv_rank = h.mla.kv_rank,
+          .rope_neighbours = placed.model().arch().rope_pairs == RopePairs::Neighbours,
+          .rms_eps = h.rms_eps,
+          .latent_eps = h.mla.latent_eps,
+          .q_scale = h.mla.q_scale,
+          .latent_scale = h.mla.latent_scale,
+          .softmax_scale = static_cast<float>(scale),
+          .norm = placed.vector(Role::AttnNorm, layer),
+          .q_a = linear(placed, Role::AttnQA, layer),
+          .q_a_norm = placed.vector(Role::AttnQANorm, layer),
+          .q = linear(placed, h.mla.q_rank > 0 ? Role::AttnQB : Role::AttnQ, layer),
+          .kv_a = linear(placed, Role::AttnKvA, layer),
+          .kv_a_norm = placed.vector(Role::AttnKvANorm, layer),
+          .k_b = linear(placed, Role::AttnKB, layer),
+          .v_b = linear(placed, Role::AttnVB, layer),
+          .out = linear(placed, Role::AttnOut, layer)};
 }
 
 RouteDesc route_desc(const PlacedModel& placed, int layer, int moe_layer, const PolicyTable& policies) {

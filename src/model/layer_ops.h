@@ -8,6 +8,7 @@ namespace sw {
 
 EmbedDesc embed_desc(const PlacedModel& placed);
 AttentionDesc attention_desc(const PlacedModel& placed, int layer);
+MlaDesc mla_desc(const PlacedModel& placed, int layer);
 RouteDesc route_desc(const PlacedModel& placed, int layer, int moe_layer, const PolicyTable& policies);
 /// `identity`: this part adds the identity experts' share.
 ExpertsDesc experts_desc(const ExpertsPart& part, bool identity, int n_slot, float swiglu_limit);

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "arch/rearrange.h"
 #include "base/error.h"
 
 namespace sw {
@@ -102,6 +103,10 @@ Model::Model(const std::filesystem::path& path, const LoadOptions& options)
         {layer, naming_file(file_.name(), [&] { return make_router_spec(*arch_, hparams_); })});
   }
   if (!moe_layers_.empty()) validate(moe_layers_.front().router, file_.name());
+  if (!made_.empty()) {
+    notes_.push_back("an older file: " + std::to_string(made_.size()) +
+                     " tensors were brought into today's form, in memory of their own");
+  }
   if (hparams_.n_layer_nextn > 0) {
     notes_.push_back("skipping " + std::to_string(hparams_.n_layer_nextn) +
                      " next-token-prediction layer(s)");
@@ -110,36 +115,55 @@ Model::Model(const std::filesystem::path& path, const LoadOptions& options)
 }
 
 void Model::add_tensor(const TensorSpec& spec, int layer) {
-  const std::string name = fill_name(spec.gguf, layer);
+  std::string name = fill_name(spec.gguf, layer);
   const GgufTensor* t = file_.find_tensor(name);
+  const bool older = !t && !spec.older_gguf.empty();
+  if (older) t = file_.find_tensor(fill_name(spec.older_gguf, layer));
   if (!t) {
     if (spec.presence == Presence::Optional) return;
     refuse_missing(name);
   }
-  const Shape expected = to_shape(tensor_shape(spec, hparams_));
-  const std::string where = file_.name() + ", offset " + std::to_string(t->info_offset) + ", tensor " + name;
-  if (t->shape != expected) {
-    throw Error({.what = "a tensor has the wrong shape",
-                 .where = where,
-                 .expected = expected.to_string(),
-                 .got = t->shape.to_string()});
-  }
-  const std::optional<Type> type = type_from_id(t->type_id);
-  if (!type) {
-    throw Error({.what = "a tensor has a weight format that is not known here",
-                 .where = where,
-                 .got = "type " + std::to_string(t->type_id)});
-  }
-  const WeightView view{*type, t->shape, t->data, {}};
+  WeightView view = read_view(*t, older ? stored_shape(spec, hparams_) : tensor_shape(spec, hparams_));
+  if (older) view = remake(spec, view);
   weight_bytes_ += view.size_bytes();
   n_parameters_ += view.shape.n_elements();
   weights_[{spec.role, layer}] = view;
   const bool is_vector = view.shape.n_dims() == 1 || spec.gguf.ends_with(".bias");
-  if (is_vector && *type != Type::F32) {
+  if (is_vector && view.type != Type::F32) {
     std::vector<float>& values = decoded_[view.data];
     values.resize(static_cast<size_t>(view.shape.n_elements()));
-    traits(*type).decode(view.data, values.data(), view.shape.n_elements());
+    traits(view.type).decode(view.data, values.data(), view.shape.n_elements());
   }
+}
+
+/// A tensor of the file, which must have the shape `dims`.
+WeightView Model::read_view(const GgufTensor& t, const std::vector<int64_t>& dims) const {
+  const Shape expected = to_shape(dims);
+  const std::string where = file_.name() + ", offset " + std::to_string(t.info_offset) + ", tensor " + t.name;
+  if (t.shape != expected) {
+    throw Error({.what = "a tensor has the wrong shape",
+                 .where = where,
+                 .expected = expected.to_string(),
+                 .got = t.shape.to_string()});
+  }
+  const std::optional<Type> type = type_from_id(t.type_id);
+  if (!type) {
+    throw Error({.what = "a tensor has a weight format that is not known here",
+                 .where = where,
+                 .got = "type " + std::to_string(t.type_id)});
+  }
+  return {*type, t.shape, t.data, {}};
+}
+
+/// The matrices of a tensor that an older file stores as the checkpoint does, in f32.
+WeightView Model::remake(const TensorSpec& spec, const WeightView& stored) {
+  std::vector<float> values(static_cast<size_t>(stored.shape.n_elements()));
+  traits(stored.type).decode(stored.data, values.data(), stored.shape.n_elements());
+  made_.push_back(rearrange(values, rearranged(spec, hparams_)));  // the vectors' memory stays when they move
+  return {Type::F32,
+          to_shape(tensor_shape(spec, hparams_)),
+          reinterpret_cast<const std::byte*>(made_.back().data()),
+          {}};
 }
 
 /// Each matrix of the shared experts is optional, but not by itself.

@@ -60,6 +60,8 @@ class Model {
 
  private:
   void add_tensor(const TensorSpec& spec, int layer);
+  WeightView read_view(const GgufTensor& tensor, const std::vector<int64_t>& dims) const;
+  WeightView remake(const TensorSpec& spec, const WeightView& stored);
   void refuse_partial_shared(int layer) const;
   [[noreturn]] void refuse_missing(const std::string& tensor) const;
   void read_in(const Progress& progress) const;
@@ -72,6 +74,7 @@ class Model {
   std::vector<std::string> notes_;
   std::map<std::pair<Role, int>, WeightView> weights_;
   mutable std::map<const std::byte*, std::vector<float>> decoded_;  // vectors stored in another type
+  std::vector<std::vector<float>> made_;  // matrices that older files store in another form
   std::vector<MoeLayer> moe_layers_;
   size_t weight_bytes_ = 0;
   int64_t n_parameters_ = 0;

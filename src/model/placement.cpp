@@ -177,6 +177,13 @@ int* slot_of(Placement& placement, Role role, int layer) {
     case Role::AttnQNorm:
     case Role::AttnKNorm:
     case Role::AttnOut:
+    case Role::AttnQA:
+    case Role::AttnQANorm:
+    case Role::AttnQB:
+    case Role::AttnKvA:
+    case Role::AttnKvANorm:
+    case Role::AttnKB:
+    case Role::AttnVB:
       return &l.attention;
     case Role::FfnNorm:
     case Role::FfnGate:

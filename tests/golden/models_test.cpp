@@ -54,7 +54,10 @@ constexpr const char* kModels[] = {"bailing_moe_v2",
                                    "olmoe",
                                    "mixtral",
                                    "glm4_moe",
-                                   "gpt_oss"};
+                                   "gpt_oss",
+                                   "deepseek_v2",
+                                   "deepseek_v3",
+                                   "deepseek_v3_yarn"};
 
 INSTANTIATE_TEST_SUITE_P(Models, ModelGolden, ::testing::ValuesIn(kModels),
                          [](const auto& info) { return std::string(info.param); });

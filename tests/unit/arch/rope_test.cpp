@@ -48,6 +48,17 @@ TEST(Rope, YarnLeavesFastPairsAndScalesSlowOnes) {
   EXPECT_FLOAT_EQ(rope_table(rope).magnitude, 0.56931472f);
 }
 
+/// DeepSeek-V3's figures: mscale and mscale_all_dim 1, factor 40.
+TEST(Rope, YarnMayScaleScoresInsteadOfRotations) {
+  RopeParams rope = scaled(RopeScaling::Yarn, 40);
+  EXPECT_EQ(yarn_score_scale(rope), 1.0f);
+  rope.log_multiplier = 0.1f;
+  EXPECT_EQ(rope_table(rope).magnitude, 1.0f);
+  EXPECT_FLOAT_EQ(yarn_score_scale(rope), 1.3688879f * 1.3688879f);
+  rope.scaling = static_cast<int>(RopeScaling::None);
+  EXPECT_EQ(yarn_score_scale(rope), 1.0f);
+}
+
 TEST(Rope, Llama3FactorsGoFromOneToTheWholeFactor) {
   const std::vector<float> factors = llama3_factors(scaled(RopeScaling::Llama3, 8));
   EXPECT_EQ(factors.front(), 1.0f);

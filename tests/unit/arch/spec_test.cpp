@@ -152,5 +152,91 @@ TEST(ArchSpec, NamesAreFilledIn) {
   EXPECT_EQ(fill_name("output.weight", 3), "output.weight");
 }
 
+/// DeepSeek-V3's config, as far as it matters here.
+Values deepseek_v3() {
+  return {{"num_hidden_layers", 61},
+          {"num_nextn_predict_layers", 1},
+          {"hidden_size", 7168},
+          {"intermediate_size", 18432},
+          {"rms_norm_eps", 1e-6},
+          {"max_position_embeddings", 163840},
+          {"vocab_size", 129280},
+          {"num_attention_heads", 128},
+          {"num_key_value_heads", 128},
+          {"rope_theta", 10000},
+          {"q_lora_rank", 1536},
+          {"kv_lora_rank", 512},
+          {"qk_rope_head_dim", 64},
+          {"qk_nope_head_dim", 128},
+          {"v_head_dim", 128},
+          {"first_k_dense_replace", 3},
+          {"n_routed_experts", 256},
+          {"num_experts_per_tok", 8},
+          {"n_group", 8},
+          {"topk_group", 4},
+          {"moe_intermediate_size", 2048},
+          {"n_shared_experts", 1},
+          {"routed_scaling_factor", 2.5},
+          {"norm_topk_prob", 1},
+          {"rope_scaling.rope_type|rope_scaling.type", 2},
+          {"rope_scaling.factor", 40},
+          {"rope_scaling.original_max_position_embeddings", 4096},
+          {"rope_scaling.mscale", 1},
+          {"rope_scaling.mscale_all_dim", 1}};
+}
+
+TEST(ArchSpec, LatentAttentionFromAConfigAndFromFiles) {
+  const ArchSpec& arch = arch_by_hf_class("DeepseekV3ForCausalLM");
+  const Values config = deepseek_v3();
+  const HParams h = read_hparams(arch, &Key::hf, from(config, &Key::hf));
+  EXPECT_EQ(h.n_block, 61) << "the next-token layer is not taken over";
+  EXPECT_EQ(h.attention.head_dim, 576);
+  EXPECT_EQ(h.attention.value_dim, 512);
+  EXPECT_EQ(h.attention.n_head_kv, 1);
+  EXPECT_EQ(h.mla.key_dim, 192);
+  EXPECT_FLOAT_EQ(h.rope.log_multiplier, 0.1f);
+  EXPECT_FLOAT_EQ(h.rope.attn_factor, 1.0f);
+  EXPECT_EQ(make_router_spec(arch, h).score, Score::Sigmoid) << "a config that does not name it";
+  EXPECT_EQ(make_router_spec(arch, h).group_score, GroupScore::Top2Sum);
+  // DeepSeek-V2's file by a converter from before the keys of single heads.
+  const Values older = {{"block_count", 60},
+                        {"context_length", 163840},
+                        {"embedding_length", 5120},
+                        {"feed_forward_length", 12288},
+                        {"attention.layer_norm_rms_epsilon", 1e-6},
+                        {"vocab_size", 102400},
+                        {"attention.head_count", 128},
+                        {"attention.head_count_kv", 128},
+                        {"rope.dimension_count", 64},
+                        {"attention.q_lora_rank", 1536},
+                        {"attention.kv_lora_rank", 512},
+                        {"attention.key_length", 192},
+                        {"attention.value_length", 128},
+                        {"leading_dense_block_count", 1},
+                        {"expert_count", 160},
+                        {"expert_used_count", 6},
+                        {"expert_group_count", 8},
+                        {"expert_group_used_count", 3},
+                        {"expert_feed_forward_length", 1536},
+                        {"expert_shared_count", 2},
+                        {"expert_weights_scale", 16}};
+  const HParams old = read_hparams(arch, &Key::gguf, from(older, &Key::gguf));
+  EXPECT_EQ(old.mla.key_dim, 192);
+  EXPECT_EQ(old.mla.nope_dim, 128);
+  EXPECT_EQ(old.mla.value_dim, 128);
+  EXPECT_EQ(make_router_spec(arch, old).score, Score::Softmax);
+  EXPECT_EQ(make_router_spec(arch, old).group_score, GroupScore::Max);
+}
+
+TEST(ArchSpec, ImpossibleLatentAttentionIsRefused) {
+  const ArchSpec& arch = arch_by_name("deepseek2");
+  for (const auto& [key, value] :
+       {std::pair{"kv_lora_rank", 0.0}, {"v_head_dim", 0.0}, {"topk_method", 1.0}}) {
+    Values config = deepseek_v3();
+    config[key] = value;
+    EXPECT_THROW(read_hparams(arch, &Key::hf, from(config, &Key::hf)), Error) << key;
+  }
+}
+
 }  // namespace
 }  // namespace sw

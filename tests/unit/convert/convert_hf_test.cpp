@@ -75,7 +75,8 @@ TEST_P(Interop, EqualsMainlinesFileKeyByKeyAndTensorByTensor) {
 INSTANTIATE_TEST_SUITE_P(Golden, Interop,
                          ::testing::Values("bailing_moe_v2", "bailing_moe_v2_mtp", "bailing_moe_v2_qkvbias",
                                            "llama", "llama_llama3rope", "qwen3", "qwen3_moe",
-                                           "qwen3_moe_bf16_sharded", "olmoe", "mixtral", "gpt_oss"));
+                                           "qwen3_moe_bf16_sharded", "olmoe", "mixtral", "gpt_oss",
+                                           "deepseek_v2", "deepseek_v3", "deepseek_v3_yarn"));
 
 class ConvertHf : public ::testing::Test {
  protected:

@@ -19,6 +19,22 @@ TEST(PagedCache, SizesAreExact) {
   EXPECT_EQ(ling.size_bytes(), size_t{1280} << 20);
 }
 
+TEST(PagedCache, LatentsHaveNoValues) {
+  // DeepSeek-V3 with 4096 tokens: 61 layers x (512 + 64) x 2 bytes.
+  const CacheSpec spec{.n_layer = 61,
+                       .n_head_kv = 1,
+                       .head_dim = 576,
+                       .has_values = false,
+                       .type = Type::F16,
+                       .n_token = 4096};
+  EXPECT_EQ(spec.size_bytes(), size_t{61} * 576 * 2 * 4096);
+  CacheSpec small = spec;
+  small.n_token = 100;
+  const PagedCache cache(small);
+  EXPECT_EQ(cache.layer(3).v, nullptr);
+  EXPECT_EQ(cache.layer(3).page_stride_bytes, size_t{64} * 576 * 2);
+}
+
 TEST(PagedCache, LayersAndPagesDoNotOverlap) {
   PagedCache cache(kSpec);
   std::set<const std::byte*> starts;
