@@ -165,14 +165,20 @@ void AtomicFile::flush() {
   pending_.clear();
 }
 
-void AtomicFile::commit() {
+void AtomicFile::seal() {
+  if (fd_ < 0) return;
   flush();
+  pending_ = std::string();
   // mkostemp made it readable by its owner only; give it the permissions any new file gets.
   const mode_t mask = umask(0);
   umask(mask);
   if (fchmod(fd_, 0666 & ~mask) != 0) fail("cannot set the output file's permissions");
   if (fsync(fd_) != 0) fail("cannot write the output file to disk");
   if (close(std::exchange(fd_, -1)) != 0) fail("cannot close the output file");
+}
+
+void AtomicFile::commit() {
+  seal();
   if (rename(temporary_.c_str(), path_.c_str()) != 0) fail("cannot give the output file its name");
   temporary_.clear();
   const std::filesystem::path folder = path_.has_parent_path() ? path_.parent_path() : ".";

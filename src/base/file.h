@@ -53,6 +53,9 @@ class AtomicFile {
   void write(std::span<const std::byte> bytes);
   void write(const std::string& text) { write(std::as_bytes(std::span(text))); }
   uint64_t size_bytes() const { return size_bytes_; }
+  /// Nothing more will be written: all is on disk and closed, still under the temporary name.
+  void seal();
+  /// Seals where that was not done, and gives the file its name.
   void commit();
 
  private:

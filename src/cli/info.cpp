@@ -22,14 +22,9 @@ struct InfoFlags {
 void dump_tensor(const GgufFile& file, const std::string& name, const std::string& out) {
   const GgufTensor* tensor = file.find_tensor(name);
   if (!tensor) throw Error({.what = "there is no such tensor", .where = file.name(), .got = name});
-  const std::optional<Type> type = type_from_id(tensor->type_id);
-  if (!type) {
-    throw Error({.what = "the tensor has a weight format that is not known here",
-                 .where = name,
-                 .got = "type " + std::to_string(tensor->type_id)});
-  }
+  const Type type = file.require_type(*tensor);
   std::vector<float> values(static_cast<size_t>(tensor->shape.n_elements()));
-  traits(*type).decode(tensor->data, values.data(), tensor->shape.n_elements());
+  traits(type).decode(tensor->data, values.data(), tensor->shape.n_elements());
   SafetensorsWriter writer;
   writer.add(name, tensor->shape, std::move(values));
   writer.write(out);

@@ -8,19 +8,13 @@
 #include "convert/encode.h"
 #include "convert/quant_mix.h"
 #include "formats/gguf.h"
+#include "formats/gguf_split.h"
 #include "tensor/buffer.h"
 
 namespace sw {
 namespace {
 
 namespace fs = std::filesystem;
-
-Type readable_type(const GgufFile& file, const GgufTensor& tensor) {
-  if (const auto type = type_from_id(tensor.type_id)) return *type;
-  throw Error({.what = "a tensor has a format that we cannot read",
-               .where = file.name() + ", tensor " + tensor.name,
-               .got = fmt::format("type number {}", tensor.type_id)});
-}
 
 /// Blocks of the model; nothing in the file can make it more than its tensors.
 int64_t count_layers(const GgufFile& file) {
@@ -37,7 +31,7 @@ int64_t count_layers(const GgufFile& file) {
 
 /// One part of a split alone would come out looking like a whole model.
 void refuse_lone_part(const GgufFile& file) {
-  constexpr const char* kKey = "split.tensors.count";
+  constexpr const char* kKey = gguf::kSplitTensorCount;
   const auto n_tensor = static_cast<int64_t>(file.tensors().size());
   const int64_t n_claimed = file.get_int(kKey).value_or(n_tensor);
   if (n_claimed == n_tensor) return;
@@ -74,7 +68,7 @@ QuantizeReport plan(const GgufFile& file, const QuantMix& mix, const QuantizeOpt
   const int64_t n_layer = count_layers(file);
   const bool has_output = file.find_tensor("output.weight") != nullptr;
   for (const GgufTensor& source : file.tensors()) {
-    QuantizedTensor tensor{.name = source.name, .shape = source.shape, .from = readable_type(file, source)};
+    QuantizedTensor tensor{.name = source.name, .shape = source.shape, .from = file.require_type(source)};
     MixChoice choice = choose(mix, rules, {source.name, source.shape, n_layer, has_output});
     tensor.to = choice.type;
     if (traits(tensor.from).quantized && tensor.to != tensor.from && !options.allow_requantize) {
@@ -93,7 +87,7 @@ QuantizeReport plan(const GgufFile& file, const QuantMix& mix, const QuantizeOpt
 
 void copy_metadata(const GgufFile& file, uint32_t file_type, GgufWriter& writer) {
   for (const auto& [key, value] : file.metadata()) {
-    if (!key.starts_with("split.")) writer.set(key, value);
+    if (!gguf::is_split_key(key)) writer.set(key, value);
   }
   writer.set("general.quantization_version", GgufValue::u32(kQuantizationVersion));
   writer.set("general.file_type", GgufValue::u32(file_type));
@@ -116,12 +110,6 @@ void write(const GgufFile& file, const QuantizeReport& report, const QuantizeOpt
   }
 }
 
-void refuse_same_file(const fs::path& in, const fs::path& out) {
-  std::error_code none_yet;
-  if (!fs::equivalent(in, out, none_yet)) return;
-  throw Error({.what = "input and output are the same file", .where = out.string()});
-}
-
 }  // namespace
 
 QuantizeReport quantize(const fs::path& in, const fs::path& out, std::string_view mix_name,
@@ -131,7 +119,7 @@ QuantizeReport quantize(const fs::path& in, const fs::path& out, std::string_vie
   refuse_lone_part(file);
   QuantizeReport report = plan(file, mix, options);
   if (options.dry_run) return report;
-  refuse_same_file(in, out);
+  file.refuse_as_output(out);
   GgufWriter writer(out);
   copy_metadata(file, mix.file_type, writer);
   write(file, report, options, writer);

@@ -44,6 +44,7 @@ struct GgufValue {
   std::variant<int64_t, uint64_t, double, bool, std::string, GgufArray> data = {};
   uint64_t offset = 0;  ///< where its type number stands in the file, for messages; 0 where set by hand
 
+  static GgufValue u16(uint16_t v);
   static GgufValue u32(uint32_t v);
   static GgufValue i32(int32_t v);
   static GgufValue u64(uint64_t v);
@@ -73,28 +74,37 @@ struct GgufTensor {
 /// memory at most a small multiple of the header's size, never what a count in it claims.
 class GgufFile {
  public:
+  /// The first part of a split (see gguf_split.h) is read with the others, which stand beside it: metadata
+  /// is the first part's, tensors are those of all parts in order.
   explicit GgufFile(const std::filesystem::path& path);
   /// The same from bytes in memory, which must outlive this (tests, fuzzing).
   GgufFile(std::span<const std::byte> bytes, std::string name);
 
   const std::string& name() const { return name_; }
   uint32_t version() const { return version_; }
+  /// Of all parts.
   uint64_t size_bytes() const { return size_bytes_; }
   uint64_t alignment() const { return alignment_; }
   uint64_t data_offset() const { return data_offset_; }
   const std::vector<GgufTensor>& tensors() const { return tensors_; }
   /// Null where there is none of that name. O(log n).
   const GgufTensor* find_tensor(std::string_view tensor_name) const;
+  /// A tensor's format; throws sw::Error where it is none of ours.
+  Type require_type(const GgufTensor& tensor) const;
   /// In the order of the file.
   const std::vector<std::pair<std::string, GgufValue>>& metadata() const { return metadata_; }
   const GgufValue* find(std::string_view key) const;
   /// Where a key's value stands, for messages: "FILE, offset N, key K". No offset where the file lacks the
   /// key.
   std::string place_of(std::string_view key) const;
+  /// Likewise of a tensor of this file: "FILE, offset N, tensor NAME", FILE being the part that holds it.
+  std::string place_of(const GgufTensor& tensor) const;
   /// Throws sw::SystemError where the file was changed since it was opened: what was read may be wrong.
   void check_unchanged() const {
-    if (mapping_) mapping_->check_unchanged();
+    for (const auto& mapping : mappings_) mapping->check_unchanged();
   }
+  /// Throws sw::Error where `out` is this file or a part of it, by whatever name.
+  void refuse_as_output(const std::filesystem::path& out) const;
   /// Sets or replaces a value (--override-kv).
   void set(const std::string& key, GgufValue value);
 
@@ -113,6 +123,11 @@ class GgufFile {
   std::string require_string(std::string_view key) const;
 
  private:
+  struct OnePart {};
+  GgufFile(const std::filesystem::path& path, OnePart);
+  void read_other_parts();
+  void check_part(const GgufFile& part, int64_t i) const;
+  void add_part(GgufFile part);
   void parse(std::span<const std::byte> bytes);
   void read_metadata(ByteReader& reader, uint64_t n_keys);
   void read_alignment(ByteReader& reader);
@@ -124,7 +139,7 @@ class GgufFile {
   T required(std::optional<T> value, std::string_view key) const;
 
   std::string name_;
-  std::unique_ptr<MappedFile> mapping_;
+  std::vector<std::unique_ptr<MappedFile>> mappings_;  ///< one a part; none for bytes in memory
   uint32_t version_ = 0;
   uint64_t size_bytes_ = 0, alignment_ = 32, data_offset_ = 0;
   std::vector<std::pair<std::string, GgufValue>> metadata_;
@@ -146,6 +161,8 @@ class GgufWriter {
   void add_tensor(const std::string& tensor_name, Type type, const Shape& shape);
   /// Bytes of the next tensor of the list; the first call writes the header. The size must be exact.
   void write_tensor(std::span<const std::byte> bytes);
+  /// Everything is on disk, the name still to be given: of several files none appears before all are there.
+  void seal();
   void finish();
 
  private:

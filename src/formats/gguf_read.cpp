@@ -209,9 +209,11 @@ uint64_t tensor_size_bytes(const ByteReader& reader, const GgufTensor& tensor) {
 
 }  // namespace
 
-GgufFile::GgufFile(const std::filesystem::path& path)
-    : name_(path.string()), mapping_(std::make_unique<MappedFile>(path)) {
-  parse(mapping_->bytes());
+GgufFile::GgufFile(const std::filesystem::path& path) : GgufFile(path, OnePart{}) { read_other_parts(); }
+
+GgufFile::GgufFile(const std::filesystem::path& path, OnePart) : name_(path.string()) {
+  mappings_.push_back(std::make_unique<MappedFile>(path));
+  parse(mappings_.front()->bytes());
   check_unchanged();
 }
 

@@ -42,6 +42,7 @@ size_t GgufArray::size() const {
   return std::visit([](const auto& vector) { return vector.size(); }, items);
 }
 
+GgufValue GgufValue::u16(uint16_t v) { return {.type = GgufType::U16, .data = uint64_t{v}}; }
 GgufValue GgufValue::u32(uint32_t v) { return {.type = GgufType::U32, .data = uint64_t{v}}; }
 GgufValue GgufValue::i32(int32_t v) { return {.type = GgufType::I32, .data = int64_t{v}}; }
 GgufValue GgufValue::u64(uint64_t v) { return {.type = GgufType::U64, .data = v}; }
@@ -57,6 +58,21 @@ GgufValue GgufValue::f32s(const std::vector<float>& v) { return array_of<double>
 const GgufTensor* GgufFile::find_tensor(std::string_view tensor_name) const {
   const auto found = tensor_index_.find(tensor_name);
   return found == tensor_index_.end() ? nullptr : &tensors_[found->second];
+}
+
+Type GgufFile::require_type(const GgufTensor& tensor) const {
+  if (const auto type = type_from_id(tensor.type_id)) return *type;
+  throw Error({.what = "a tensor has a weight format that is not known here",
+               .where = place_of(tensor),
+               .got = fmt::format("type {}", tensor.type_id)});
+}
+
+void GgufFile::refuse_as_output(const std::filesystem::path& out) const {
+  for (const auto& mapping : mappings_) {
+    std::error_code none_yet;
+    if (!std::filesystem::equivalent(mapping->path(), out, none_yet)) continue;
+    throw Error({.what = "input and output are the same file", .where = out.string()});
+  }
 }
 
 const GgufValue* GgufFile::find(std::string_view key) const {
@@ -78,6 +94,12 @@ std::string GgufFile::place_of(std::string_view key) const {
   std::string place = name_;
   if (value) place += value->offset ? fmt::format(", offset {}", value->offset) : ", overridden";
   return place + ", key " + printable(std::string(key));
+}
+
+std::string GgufFile::place_of(const GgufTensor& tensor) const {
+  const std::string file =
+      mappings_.empty() ? name_ : mappings_[static_cast<size_t>(tensor.split)]->path().string();
+  return fmt::format("{}, offset {}, tensor {}", file, tensor.info_offset, printable(tensor.name));
 }
 
 void GgufFile::refuse(std::string_view key, const char* expected, std::string got) const {

@@ -155,9 +155,14 @@ void GgufWriter::write_tensor(std::span<const std::byte> bytes) {
   ++impl_->n_written;
 }
 
-void GgufWriter::finish() {
+void GgufWriter::seal() {
   SW_ASSERT(impl_->n_written == impl_->entries.size());
   impl_->write_header();
+  impl_->file.seal();
+}
+
+void GgufWriter::finish() {
+  seal();
   impl_->file.commit();
 }
 

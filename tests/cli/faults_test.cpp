@@ -72,6 +72,10 @@ TEST(Faults, ALimitOnFilesIsOneLineAndLeavesNothing) {
   const std::string out = temp.path() / "out.gguf";
   run_limited({"convert", folder, "-o", out});
   run_limited({"quantize", model(), out, "Q8_0", "--allow-requantize"});
+  run_limited({"split", model(), out});
+  const TempDir parts;
+  ASSERT_EQ(run_switchyard({"split", model(), parts.path() / "part", "--split-max-tensors", "60"}).exit_code, 0);
+  run_limited({"merge", parts.path() / "part-00001-of-00002.gguf", out});
 }
 
 TEST(Faults, OnePartOfASplitIsRefused) {
@@ -90,7 +94,7 @@ TEST(Faults, OnePartOfASplitIsRefused) {
     writer.finish();
   }
   expect_line(run_switchyard({"run", "-m", part, "-p", "x"}), 1, "missing");
-  expect_line(run_switchyard({"quantize", part, out, "Q8_0"}), 1, "one part of a split");
+  expect_line(run_switchyard({"quantize", part, out, "Q8_0"}), 1, "a part of a split model is missing");
   EXPECT_FALSE(std::filesystem::exists(out));
 }
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Kills the program with signal 9 while it converts and quantises, and lets the disk run full. The output
+# Kills the program with signal 9 while it converts, quantises and merges, and lets the disk run full. The output
 # must be there complete, or not at all (or be the file of before); temporaries may stay after a kill, but
 # not after an error.
 #   kill_convert.sh PROGRAM MAKE_SEEDS [KILLS]
@@ -24,11 +24,14 @@ fail() {
 start() {
   case "$1" in
     convert) exec "$program" convert "$work/hf" -o "$2" --outtype f32 ;;
+    merge) exec "$program" merge "$work/part-00001-of-00002.gguf" "$2" ;;
     quantize) exec "$program" quantize "$work/convert.gguf" "$2" Q4_K_M ;;
   esac
 }
 declare -A milliseconds
-for step in convert quantize; do
+steps=(convert quantize merge)
+for step in "${steps[@]}"; do
+  [ $step != merge ] || "$program" split "$work/convert.gguf" "$work/part" --no-tensor-first-split >/dev/null
   began=$(date +%s%N)
   (start $step "$work/$step.gguf") >/dev/null 2>&1
   milliseconds[$step]=$((($(date +%s%N) - began) / 1000000))
@@ -40,9 +43,9 @@ mkdir "$out"
 declare -A seen=([absent]=0 [before]=0 [complete]=0 [temporaries]=0)
 RANDOM=1
 for ((i = 0; i < n_kill; ++i)); do
-  step=$([ $((i % 2)) -eq 0 ] && echo convert || echo quantize)
+  step=${steps[i % 3]}
   rm -f "$out"/*
-  [ $((i % 3)) -ne 0 ] || echo before >"$out/m.gguf"
+  [ $((i % 4)) -ne 0 ] || echo before >"$out/m.gguf"
   (start "$step" "$out/m.gguf") >/dev/null 2>&1 &
   pid=$!
   sleep "$(awk -v t="${milliseconds[$step]}" -v r=$RANDOM 'BEGIN { print t / 1000 * 1.3 * r / 32768 }')"
@@ -80,7 +83,7 @@ check_refused() {
 }
 mkdir "$full"
 for kib in 4 64 1024 2048 3000; do
-  for step in convert quantize; do
+  for step in "${steps[@]}"; do
     if mount -t tmpfs -o size=${kib}k tmpfs "$full" 2>/dev/null; then
       check_refused "$full" $step
       umount "$full"

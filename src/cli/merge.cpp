@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+#include <memory>
+
+#include "base/log.h"
+#include "cli/command.h"
+#include "cli/progress_bar.h"
+#include "convert/split.h"
+
+namespace sw::cli {
+namespace {
+
+struct MergeFlags {
+  std::string in = {}, out = {};
+};
+
+int run(const MergeFlags& flags) {
+  ProgressBar bar("merging");
+  merge_gguf(flags.in, flags.out, bar.callback());
+  bar.finish();
+  log::info("wrote {}", flags.out);
+  return kExitOk;
+}
+
+}  // namespace
+
+void add_merge(CLI::App& program, Action& action) {
+  auto flags = std::make_shared<MergeFlags>();
+  CLI::App* command = program.add_subcommand("merge", "make one GGUF file of the parts of a split");
+  command->add_option("in", flags->in, "the first part; the others stand beside it")->required();
+  command->add_option("out", flags->out, "the GGUF file to write")->required();
+  on_run(command, action, [flags] { return run(*flags); });
+}
+
+}  // namespace sw::cli
