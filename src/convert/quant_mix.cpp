@@ -30,6 +30,8 @@ constexpr QuantMix kMixes[] = {
     {"Q6_K", 18, Type::Q6_K, {}},        {"Q5_K_M", 17, Type::Q5_K, kMedium},
     {"Q5_K_S", 16, Type::Q5_K, kPlain},  {"Q4_K_M", 15, Type::Q4_K, kMedium},
     {"Q4_K_S", 14, Type::Q4_K, kSmall4}, {"Q4_0", 2, Type::Q4_0, kPlain},
+    {"Q4_1", 3, Type::Q4_1, kPlain},     {"Q5_0", 8, Type::Q5_0, kPlain},
+    {"Q5_1", 9, Type::Q5_1, kPlain},
 };
 
 /// "blk.3.attn_v.weight" is {3, "attn_v", ".weight"}, "output.weight" {nothing, "output", ".weight"}.
@@ -50,6 +52,10 @@ NameParts parse_name(std::string_view name) {
   }
   const size_t dot = std::min(name.rfind('.'), name.size());
   parts.stem = name.substr(0, dot);
+  // Old files have a tensor an expert: "blk.3.ffn_down.7.weight".
+  const size_t number = parts.stem.find_last_not_of("0123456789");
+  if (number != std::string_view::npos && number + 1 < parts.stem.size() && parts.stem[number] == '.')
+    parts.stem = parts.stem.substr(0, number);
   parts.suffix = name.substr(dot);
   return parts;
 }

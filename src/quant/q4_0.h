@@ -27,15 +27,10 @@ struct Q4_0 {
     }
   }
 
-  /// The value of largest magnitude (the first of equals) becomes q = 0; importance does not matter. q is
+  /// The value of largest magnitude becomes q = 0; importance does not matter. q is
   /// rounded against the scale before it became f16, as every writer of this format does.
   static void encode(const float* x, const float* /*importance*/, Block& block) {
-    float extreme = 0.0f;
-    for (int i = 0; i < 32; ++i) {
-      const float v = clean_weight(x[i], kMaxMagnitude);
-      if (std::abs(v) > std::abs(extreme)) extreme = v;
-    }
-    const float d = extreme / -8;
+    const float d = extreme_weight(x, kMaxMagnitude) / -8;
     const float inv = inverse_scale(d);
     block.d = scale_bits(d);
     const auto quantize = [inv](float v) {

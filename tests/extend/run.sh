@@ -34,7 +34,7 @@ cp -r "$root"/{CMakeLists.txt,cmake,src,tests} "$copy"
 # The three additions: a file each, and these lines. A kernel stands before those it should be chosen over.
 cp -r "$root"/tests/extend/src "$copy"
 echo 'SW_ARCH(kToyMoe)' >>"$copy/src/arch/all.inc"
-echo 'SW_TYPE(Q4_1, 3)' >>"$copy/src/quant/types.inc"
+echo 'SW_TYPE(TOY8, 250)' >>"$copy/src/quant/types.inc"
 sed -i 's/^SW_VARIANT(ref_matmul,/SW_VARIANT(lanes_f32, Isa::Scalar)\n&/' "$copy/src/kernels/variants/matmul.inc"
 
 tests=(test_quant test_kernels)
@@ -60,9 +60,9 @@ cmp ling.safetensors toy.safetensors || { echo "extend: the two architectures di
 expect toymoe "$program" info toy.gguf
 
 # The format: written, listed and run.
-quietly "quantize" "$program" quantize toy.gguf toy-q4_1.gguf F16 --tensor-type 'ffn_.*_exps=Q4_1'
-expect Q4_1 "$program" info toy-q4_1.gguf
-quietly "trace Q4_1" "$program" trace -m toy-q4_1.gguf --ids-file ids --out q4_1.safetensors
+quietly "quantize" "$program" quantize toy.gguf toy-toy8.gguf F16 --tensor-type 'ffn_.*_exps=TOY8'
+expect TOY8 "$program" info toy-toy8.gguf
+quietly "trace TOY8" "$program" trace -m toy-toy8.gguf --ids-file ids --out toy8.safetensors
 
 # The kernel: the best one that a processor without AVX2 has for F32 weights.
 export SW_ISA=scalar

@@ -53,8 +53,14 @@ TEST(QuantMix, SmallMixSpendsBitsOnTheFirstBlocks) {
   EXPECT_EQ(chosen("Q5_K_S", "blk.0.ffn_down.weight"), Type::Q5_K);
 }
 
+TEST(QuantMix, ExpertsInSeparateTensorsCountLikeStacks) {
+  EXPECT_EQ(chosen("Q4_K_M", "blk.0.ffn_down.7.weight"), Type::Q6_K);
+  EXPECT_EQ(chosen("Q4_K_M", "blk.4.ffn_down.17.weight"), Type::Q4_K);
+  EXPECT_EQ(chosen("Q4_K_M", "blk.0.ffn_up.7.weight"), Type::Q4_K);
+}
+
 TEST(QuantMix, OutputMatrix) {
-  for (const char* mix : {"Q4_K_M", "Q4_K_S", "Q5_K_M", "Q5_K_S", "Q6_K", "Q4_0"}) {
+  for (const char* mix : {"Q4_K_M", "Q4_K_S", "Q5_K_M", "Q5_K_S", "Q6_K", "Q4_0", "Q4_1", "Q5_0", "Q5_1"}) {
     EXPECT_EQ(chosen(mix, "output.weight"), Type::Q6_K) << mix;
     EXPECT_EQ(chosen(mix, "token_embd.weight"), quant_mix(mix).base) << mix;
     EXPECT_EQ(chosen(mix, "token_embd.weight", {256, 256}, 32, false), Type::Q6_K) << mix;
