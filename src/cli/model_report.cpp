@@ -43,6 +43,13 @@ std::string show(const GgufValue& value) {
   return std::visit([](const auto& v) { return show_item(v); }, value.data);
 }
 
+std::string show_figure(const Key& key, double value) {
+  if (!key.gguf_names.empty()) return std::string(name_of_value(key.gguf_names, static_cast<int>(value)));
+  HParams probe;
+  const bool is_bool = std::holds_alternative<bool*>(key.field(probe));
+  return is_bool ? show_item(value != 0) : show_item(value);
+}
+
 void describe_tensors(const GgufFile& file, std::string& out) {
   struct Sum {
     size_t n_tensors = 0, bytes = 0;
@@ -71,16 +78,26 @@ void describe_tensors(const GgufFile& file, std::string& out) {
        all.n_tensors, all.elements, mib(all.bytes), bits(all));
 }
 
+/// Every figure that the architecture has, and who said so.
+void describe_figures(const Model& model, std::string& out) {
+  const std::vector<std::string>& overridden = model.overridden();
+  for (const ReadKey& read : model.read_keys()) {
+    const Key& key = *read.key;
+    if (key.gguf.empty()) continue;
+    const std::string name = fmt::format("{}.{}", model.arch().name, key.gguf);
+    const bool changed = std::find(overridden.begin(), overridden.end(), name) != overridden.end();
+    const char* source = changed ? "overridden" : read.from_file ? "file" : "default";
+    line(out, "  {} = {}  ({})", name, show_figure(key, read.value), source);
+  }
+}
+
 void describe_plan(const Model& model, int64_t n_ctx, std::string& out) {
   const int k = model.moe_layers().empty() ? 0 : model.moe_layers().front().router.n_expert_used;
   line(out, "\nmodel");
   line(out, "  parameters        {:.3f} M, {:.3f} M active a token",
        static_cast<double>(model.n_parameters()) / 1e6,
        static_cast<double>(model.n_active_parameters(k)) / 1e6);
-  for (const ReadKey& key : model.read_keys()) {
-    if (!key.from_file && !key.key->gguf.empty())
-      line(out, "  {} = {:.9g} (not in the file: default)", key.key->gguf, key.value);
-  }
+  describe_figures(model, out);
   for (const std::string& note : model.notes()) line(out, "  {}", note);
   if (n_ctx == 0) n_ctx = model.hparams().n_ctx_train;
   PolicyTable policies(model.moe_layers(), model.hparams().n_layer, experts_needed(model, {}), 1);
@@ -88,7 +105,9 @@ void describe_plan(const Model& model, int64_t n_ctx, std::string& out) {
   const size_t cache =
       Forward::cache_spec(model, n_ctx, Type::F16, 1, ForwardOptions{}.n_ubatch).size_bytes();
   line(out, "\nmemory");
-  line(out, "  weights           {:>10.2f} MiB (mapped from the file)", mib(model.weight_bytes()));
+  line(
+      out, "  weights           {:>10.2f} MiB (mapped from the file{})", mib(model.weight_bytes()),
+      model.copied_bytes() ? fmt::format(", but for {:.2f} that are copied", mib(model.copied_bytes())) : "");
   line(out, "  KV cache          {:>10.2f} MiB ({} tokens, f16)", mib(cache), n_ctx);
   line(out, "  buffers           {:>10.2f} MiB (u-batch {})", mib(forward.buffer_bytes()),
        forward.options().n_ubatch);

@@ -3,6 +3,8 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
+#include <fmt/core.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -90,12 +92,12 @@ Model::Model(const std::filesystem::path& path, const LoadOptions& options)
   hparams_ = naming_file(file_.name(), [&] { return read_hparams(*arch_, &Key::gguf, find, &read_keys_); });
 
   for (const TensorSpec& t : arch_->tensors) {
-    if (t.on == On::Model) add_tensor(t, -1);
+    if (t.on == On::Model) add_tensor(t, -1, options.read_in);
   }
   // Blocks are bounded by what the file holds: a missing tensor of the first absent block ends the loop.
   for (int layer = 0; layer < hparams_.n_layer; ++layer) {
     for (const TensorSpec& t : arch_->tensors) {
-      if (has_tensor(t, hparams_, layer)) add_tensor(t, layer);
+      if (has_tensor(t, hparams_, layer)) add_tensor(t, layer, options.read_in);
     }
     refuse_partial_shared(layer);
     if (!hparams_.is_moe_layer(layer)) continue;
@@ -111,20 +113,83 @@ Model::Model(const std::filesystem::path& path, const LoadOptions& options)
     notes_.push_back("skipping " + std::to_string(hparams_.n_layer_nextn) +
                      " next-token-prediction layer(s)");
   }
+  if (copied_bytes_ > 0) {
+    notes_.push_back(fmt::format(
+        "experts are separate tensors, as in old files: copied to stand together, {:.2f} MiB more memory",
+        static_cast<double>(copied_bytes_) / (1 << 20)));
+  }
   if (options.read_in) read_in(options.progress);
 }
 
-void Model::add_tensor(const TensorSpec& spec, int layer) {
-  std::string name = fill_name(spec.gguf, layer);
-  const GgufTensor* t = file_.find_tensor(name);
-  const bool older = !t && !spec.older_gguf.empty();
-  if (older) t = file_.find_tensor(fill_name(spec.older_gguf, layer));
-  if (!t) {
-    if (spec.presence == Presence::Optional) return;
-    refuse_missing(name);
+void Model::check_shape(const GgufTensor& tensor, const Shape& expected) const {
+  if (tensor.shape == expected) return;
+  throw Error({.what = "a tensor has the wrong shape",
+               .where = file_.place_of(tensor),
+               .expected = expected.to_string(),
+               .got = tensor.shape.to_string()});
+}
+
+/// A tensor of the file, which must have the shape `dims`.
+WeightView Model::read_view(const GgufTensor& t, const std::vector<int64_t>& dims) const {
+  check_shape(t, to_shape(dims));
+  return {file_.require_type(t), t.shape, t.data, {}};
+}
+
+/// Nothing where an optional tensor is absent.
+WeightView Model::find_weight(const TensorSpec& spec, int layer, bool copy) {
+  const std::string name = fill_name(spec.gguf, layer);
+  if (const GgufTensor* t = file_.find_tensor(name)) return read_view(*t, tensor_shape(spec, hparams_));
+  if (!spec.older_gguf.empty()) {
+    const GgufTensor* t = file_.find_tensor(fill_name(spec.older_gguf, layer));
+    if (t) return remake(spec, read_view(*t, stored_shape(spec, hparams_)));
   }
-  WeightView view = read_view(*t, older ? stored_shape(spec, hparams_) : tensor_shape(spec, hparams_));
-  if (older) view = remake(spec, view);
+  const WeightView stack = stack_experts(spec, layer, copy);
+  if (stack.empty() && spec.presence != Presence::Optional) refuse_missing(name);
+  return stack;
+}
+
+/// Files of before 2024 have blk.{l}.ffn_up.{e}.weight where later ones have blk.{l}.ffn_up_exps.weight.
+/// Nothing where the file has no such tensors either.
+WeightView Model::stack_experts(const TensorSpec& spec, int layer, bool copy) {
+  constexpr std::string_view kStacked = "_exps.";
+  std::string pattern(spec.gguf);
+  const size_t at = pattern.find(kStacked);
+  if (!is_expert(spec.role) || at == std::string::npos) return {};
+  pattern.replace(at, kStacked.size(), ".{e}.");
+  const Shape shape = to_shape(tensor_shape(spec, hparams_));
+  std::vector<const GgufTensor*> parts;  // grows with what is found: the number of experts is only a claim
+  bool in_place = true;
+  for (int e = 0; e < hparams_.moe.n_expert; ++e) {
+    const std::string name = fill_name(pattern, layer, e);
+    const GgufTensor* part = file_.find_tensor(name);
+    if (!part && e == 0) return {};
+    if (!part) refuse_missing(name);
+    check_shape(*part, {shape[1], shape[2]});
+    parts.push_back(part);
+    if (part->type_id != parts[0]->type_id) {
+      throw Error({.what = "the experts of a layer have several weight formats",
+                   .where = file_.place_of(*part),
+                   .expected = type_name(file_.require_type(*parts[0])),
+                   .got = type_name(file_.require_type(*part))});
+    }
+    const size_t before = parts[0]->size_bytes * static_cast<size_t>(e);
+    in_place = in_place && part->split == parts[0]->split && part->data == parts[0]->data + before;
+  }
+  WeightView stack{file_.require_type(*parts[0]), shape, parts[0]->data, {}};
+  if (in_place) return stack;
+  copied_bytes_ += stack.size_bytes();
+  if (!copy) return stack;
+  Buffer& joined = copies_.emplace_back(stack.size_bytes());
+  for (size_t e = 0; e < parts.size(); ++e) {
+    std::memcpy(joined.data() + e * parts[e]->size_bytes, parts[e]->data, parts[e]->size_bytes);
+  }
+  stack.data = joined.data();
+  return stack;
+}
+
+void Model::add_tensor(const TensorSpec& spec, int layer, bool copy) {
+  const WeightView view = find_weight(spec, layer, copy);
+  if (view.empty()) return;
   weight_bytes_ += view.size_bytes();
   n_parameters_ += view.shape.n_elements();
   weights_[{spec.role, layer}] = view;
@@ -134,25 +199,6 @@ void Model::add_tensor(const TensorSpec& spec, int layer) {
     values.resize(static_cast<size_t>(view.shape.n_elements()));
     traits(view.type).decode(view.data, values.data(), view.shape.n_elements());
   }
-}
-
-/// A tensor of the file, which must have the shape `dims`.
-WeightView Model::read_view(const GgufTensor& t, const std::vector<int64_t>& dims) const {
-  const Shape expected = to_shape(dims);
-  const std::string where = file_.name() + ", offset " + std::to_string(t.info_offset) + ", tensor " + t.name;
-  if (t.shape != expected) {
-    throw Error({.what = "a tensor has the wrong shape",
-                 .where = where,
-                 .expected = expected.to_string(),
-                 .got = t.shape.to_string()});
-  }
-  const std::optional<Type> type = type_from_id(t.type_id);
-  if (!type) {
-    throw Error({.what = "a tensor has a weight format that is not known here",
-                 .where = where,
-                 .got = "type " + std::to_string(t.type_id)});
-  }
-  return {*type, t.shape, t.data, {}};
 }
 
 /// The matrices of a tensor that an older file stores as the checkpoint does, in f32.

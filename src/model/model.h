@@ -12,6 +12,7 @@
 #include "kernels/ops.h"
 #include "quant/weight.h"
 #include "router/policy_table.h"
+#include "tensor/buffer.h"
 
 namespace sw {
 
@@ -25,7 +26,9 @@ KeyOverride parse_key_override(const std::string& text);
 
 struct LoadOptions {
   std::vector<KeyOverride> overrides = {};
-  bool read_in = true;     ///< read every weight once, so that the first step finds them in memory
+  /// Read every weight once, so that the first step finds them in memory. Without it the model is good for
+  /// reports alone: nothing is copied, and what would have to be is not there.
+  bool read_in = true;
   Progress progress = {};  ///< bytes read in
 };
 
@@ -54,14 +57,19 @@ class Model {
   /// The layers with a router, in order; empty for a dense model.
   const std::vector<MoeLayer>& moe_layers() const { return moe_layers_; }
   size_t weight_bytes() const { return weight_bytes_; }
+  /// Of these, bytes that are not mapped from the file but copied: experts that it has as separate tensors.
+  size_t copied_bytes() const { return copied_bytes_; }
   int64_t n_parameters() const { return n_parameters_; }
   /// Parameters that one token with `k` experts a layer uses; embedding rows counted once.
   int64_t n_active_parameters(int k) const;
 
  private:
-  void add_tensor(const TensorSpec& spec, int layer);
+  void add_tensor(const TensorSpec& spec, int layer, bool copy);
+  WeightView find_weight(const TensorSpec& spec, int layer, bool copy);
   WeightView read_view(const GgufTensor& tensor, const std::vector<int64_t>& dims) const;
   WeightView remake(const TensorSpec& spec, const WeightView& stored);
+  WeightView stack_experts(const TensorSpec& spec, int layer, bool copy);
+  void check_shape(const GgufTensor& tensor, const Shape& expected) const;
   void refuse_partial_shared(int layer) const;
   [[noreturn]] void refuse_missing(const std::string& tensor) const;
   void read_in(const Progress& progress) const;
@@ -75,8 +83,9 @@ class Model {
   std::map<std::pair<Role, int>, WeightView> weights_;
   mutable std::map<const std::byte*, std::vector<float>> decoded_;  // vectors stored in another type
   std::vector<std::vector<float>> made_;  // matrices that older files store in another form
+  std::vector<Buffer> copies_;  // stacks of experts
   std::vector<MoeLayer> moe_layers_;
-  size_t weight_bytes_ = 0;
+  size_t weight_bytes_ = 0, copied_bytes_ = 0;
   int64_t n_parameters_ = 0;
 };
 

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "model/model.h"
 
+#include <algorithm>
+#include <cstring>
 #include <functional>
 #include <gtest/gtest.h>
 
 #include "base/error.h"
 #include "convert/convert_hf.h"
 #include "model/forward.h"
+#include "support/refusal.h"
 #include "support/test_data.h"
 
 namespace sw {
@@ -124,12 +127,99 @@ TEST(Model, SaysWhichRouterFiguresCannotBe) {
 TEST(Model, OldFilesWithoutOptionalKeysLoad) {
   SW_DATA_OR_SKIP(folder, kGolden);
   const std::string said = refusal({.key = [](std::string& key, GgufValue&) {
-    for (const char* optional :
-         {"expert_group_count", "expert_group_used_count", "nextn_predict_layers", "expert_gating_func"}) {
+    for (const char* optional : {"expert_group_count", "expert_group_used_count", "nextn_predict_layers",
+                                 "expert_gating_func", "expert_shared_feed_forward_length",
+                                 "expert_weights_norm", "attention.key_length", "attention.value_length"}) {
       if (key == std::string("bailingmoe2.") + optional) key.insert(0, "old.");
     }
   }});
   EXPECT_EQ(said, "loaded");
+}
+
+/// The golden model with a tensor an expert: an expert's three one after the other, or kind by kind.
+std::filesystem::path write_separate(const testing::TempDir& temp, bool kind_by_kind,
+                                     const std::function<bool(GgufTensor&)>& keep) {
+  const std::filesystem::path plain = write_edited(temp, {});
+  std::filesystem::path out = temp.path() / "separate.gguf";
+  const GgufFile file(plain);
+  std::vector<GgufTensor> parts;
+  std::vector<std::pair<int64_t, size_t>> order;
+  for (const GgufTensor& stack : file.tensors()) {
+    const size_t at = stack.name.find("_exps.");
+    const int64_t n_part = at == std::string::npos ? 1 : stack.shape[0];
+    for (int64_t e = 0; e < n_part; ++e) {
+      GgufTensor part = stack;
+      if (at != std::string::npos) {
+        part.name.replace(at, 6, "." + std::to_string(e) + ".");
+        part.shape = {stack.shape[1], stack.shape[2]};
+        part.size_bytes /= static_cast<uint64_t>(n_part);
+        part.data += part.size_bytes * static_cast<uint64_t>(e);
+      }
+      if (!keep(part)) continue;
+      order.emplace_back(kind_by_kind ? 0 : e, parts.size());
+      parts.push_back(part);
+    }
+  }
+  std::sort(order.begin(), order.end());
+  GgufWriter writer(out);
+  for (const auto& [key, value] : file.metadata()) writer.set(key, value);
+  for (const auto& [e, i] : order)
+    writer.add_tensor(parts[i].name, *type_from_id(parts[i].type_id), parts[i].shape);
+  for (const auto& [e, i] : order) writer.write_tensor({parts[i].data, parts[i].size_bytes});
+  writer.finish();
+  return out;
+}
+
+TEST(Model, ExpertsInSeparateTensorsBecomeStacks) {
+  SW_DATA_OR_SKIP(folder, kGolden);
+  for (const bool kind_by_kind : {false, true}) {
+    const testing::TempDir temp;
+    const Model model(write_separate(temp, kind_by_kind, [](GgufTensor&) { return true; }));
+    const Model stacked(temp.path() / "edited.gguf");
+    for (const Role role : {Role::ExpertGate, Role::ExpertUp, Role::ExpertDown}) {
+      for (const int layer : {1, 2}) {
+        const WeightView got = model.weight(role, layer), expected = stacked.weight(role, layer);
+        ASSERT_EQ(got.shape, expected.shape);
+        EXPECT_EQ(std::memcmp(got.data, expected.data, expected.size_bytes()), 0);
+      }
+    }
+    EXPECT_EQ(model.weight_bytes(), stacked.weight_bytes());
+    EXPECT_EQ(model.n_parameters(), stacked.n_parameters());
+    // Stacks that lie in the file as they should are used where they are.
+    EXPECT_EQ(model.copied_bytes(), kind_by_kind ? 0u : size_t{2} * 3 * 16 * 64 * 32 * 4);
+    EXPECT_EQ(model.notes().size(), kind_by_kind ? 0u : 1u);
+    EXPECT_TRUE(stacked.notes().empty());
+  }
+}
+
+TEST(Model, SeparateExpertsAreAllThereAndOfOneShape) {
+  SW_DATA_OR_SKIP(folder, kGolden);
+  const testing::TempDir temp;
+  testing::expect_refused(
+      [&] {
+        Model{write_separate(temp, false, [](GgufTensor& t) { return t.name != "blk.2.ffn_down.7.weight"; })};
+      },
+      "a tensor is missing: " + (temp.path() / "separate.gguf").string() +
+          ": expected blk.2.ffn_down.7.weight");
+  testing::expect_refused(
+      [&] {
+        Model{write_separate(temp, false, [](GgufTensor& t) {
+          if (t.name == "blk.2.ffn_down.7.weight") t.shape = {32, 64};
+          return true;
+        })};
+      },
+      "tensor blk.2.ffn_down.7.weight: expected [64, 32], got [32, 64]");
+  testing::expect_refused(
+      [&] {
+        Model{write_separate(temp, false, [](GgufTensor& t) {
+          if (t.name == "blk.2.ffn_down.7.weight") {
+            t.type_id = static_cast<uint32_t>(Type::F16);
+            t.size_bytes /= 2;
+          }
+          return true;
+        })};
+      },
+      "tensor blk.2.ffn_down.7.weight: expected F32, got F16");
 }
 
 TEST(Model, OverridesAreParsed) {
