@@ -20,6 +20,7 @@ struct Mla {
   int value_dim = 0;            ///< of a value head
   float latent_eps = 1e-6f;     ///< of the latents' norms
   float q_scale = 1, latent_scale = 1;
+  bool scales_q = false, scales_latent = false;  ///< as a config says it: by sqrt(n_embd / rank)
 
   bool any() const { return kv_rank > 0; }
 };
@@ -67,9 +68,10 @@ struct Moe {
 };
 
 struct HParams {
-  int n_layer = 0;        ///< decoder layers that a plain forward pass runs
-  int n_layer_nextn = 0;  ///< next-token-prediction layers, stored after them
-  int n_block = 0;        ///< layers stored in a GGUF file
+  int n_layer = 0;           ///< decoder layers that a plain forward pass runs
+  int n_layer_nextn = 0;     ///< next-token-prediction layers, stored after them
+  int n_block = 0;           ///< blocks stored in a GGUF file
+  int blocks_per_layer = 1;  ///< a block has one attention, a layer of some families several
   int n_embd = 0, n_vocab = 0, n_ctx_train = 0;
   int n_ff = 0;  ///< hidden width of a dense FFN
   float rms_eps = 1e-6f;
@@ -80,6 +82,12 @@ struct HParams {
 
   bool is_moe_layer(int layer) const {
     return moe.n_expert > 0 && layer >= moe.n_layer_dense_lead && (layer + 1) % moe.moe_step == 0;
+  }
+  /// Blocks that a plain forward pass runs; block b belongs to layer b / blocks_per_layer.
+  int n_run_block() const { return n_layer * blocks_per_layer; }
+  /// True for the block that holds its layer's experts: the first.
+  bool is_moe_block(int block) const {
+    return block % blocks_per_layer == 0 && is_moe_layer(block / blocks_per_layer);
   }
   /// The window of a layer's attention; 0: none.
   int window_of(int layer) const { return (layer + 1) % attention.full_step == 0 ? 0 : attention.window; }

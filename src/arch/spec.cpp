@@ -111,7 +111,7 @@ void check_hparams(const ArchSpec& arch, const HParams& h) {
   constexpr int kMaxFigure = 1 << 24;
   for (const int figure : {h.n_block, h.n_embd, h.n_vocab, h.n_ff, h.attention.n_head, h.attention.head_dim,
                            h.attention.value_dim, h.mla.kv_rank, h.mla.q_rank, h.mla.key_dim, h.mla.value_dim,
-                           h.moe.n_expert, h.moe.n_ff_expert, h.moe.n_ff_shared}) {
+                           h.moe.n_expert, h.moe.n_expert_zero, h.moe.n_ff_expert, h.moe.n_ff_shared}) {
     at_most("a layer, width, head or expert count", figure, kMaxFigure, "our limit");
   }
 }
@@ -200,6 +200,8 @@ int64_t dim_size(Dim dim, const HParams& h) {
       return h.n_ff;
     case Dim::Expert:
       return h.moe.n_expert;
+    case Dim::RouterRows:
+      return int64_t{h.moe.n_expert} + h.moe.n_expert_zero;
     case Dim::ExpertFf:
       return h.moe.n_ff_expert;
     case Dim::SharedFf:
@@ -217,6 +219,7 @@ std::string_view name_of_value(std::span<const NamedValue> names, int value) {
 HParams read_hparams(const ArchSpec& arch, KeyName name_of, const KeyLookup& lookup,
                      std::vector<ReadKey>* read) {
   HParams h;
+  h.blocks_per_layer = static_cast<int>(std::ranges::count(arch.layer, Step::Attn));
   std::vector<std::optional<double>> found(arch.keys.size());
   for (size_t i = 0; i < arch.keys.size(); ++i) {
     const Key& key = arch.keys[i];
@@ -276,18 +279,18 @@ RouterSpec make_router_spec(const ArchSpec& arch, const HParams& h) {
   return r;
 }
 
-bool has_tensor(const TensorSpec& t, const HParams& h, int layer) {
+bool has_tensor(const TensorSpec& t, const HParams& h, int block) {
   if (t.presence == Presence::IfSized && std::ranges::count(tensor_shape(t, h), 0) > 0) return false;
-  const bool nextn = layer >= h.n_layer;
+  const bool nextn = block >= h.n_run_block();
   switch (t.on) {
     case On::Model:
       return false;
     case On::Every:
       return true;
     case On::Dense:
-      return !nextn && !h.is_moe_layer(layer);
+      return !nextn && !h.is_moe_block(block);
     case On::Moe:
-      return nextn || h.is_moe_layer(layer);
+      return nextn || h.is_moe_block(block);
     case On::Nextn:
       return nextn;
   }
@@ -300,9 +303,16 @@ std::vector<int64_t> tensor_shape(const TensorSpec& t, const HParams& h) {
   return shape;
 }
 
-std::string fill_name(std::string_view pattern, int layer, int expert) {
+std::string fill_name(std::string_view pattern, int block) {
   std::string name(pattern);
-  replace(name, "{l}", layer);
+  replace(name, "{l}", block);
+  return name;
+}
+
+std::string hf_name(const TensorSpec& t, const HParams& h, int block, int expert) {
+  std::string name(t.hf);
+  replace(name, "{l}", block / h.blocks_per_layer);
+  replace(name, "{part}", block % h.blocks_per_layer);
   replace(name, "{e}", expert);
   return name;
 }

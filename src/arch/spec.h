@@ -158,6 +158,7 @@ enum class Dim : uint8_t {
   ValueRows,
   Ff,
   Expert,
+  RouterRows,  ///< identity experts included
   ExpertFf,
   SharedFf
 };
@@ -202,7 +203,8 @@ inline constexpr Presence kOptional = Presence::Optional, kIfSized = Presence::I
 
 struct TensorSpec {
   Role role = {};
-  std::string_view gguf = {}, hf = {};  ///< {l}: the layer, {e}: the expert
+  /// {l}: the block in GGUF, the layer in a checkpoint; {part}: the block of the layer; {e}: the expert.
+  std::string_view gguf = {}, hf = {};
   Dims dims = {};
   On on = On::Every;
   Transform transform = Transform::None;
@@ -210,8 +212,14 @@ struct TensorSpec {
   std::string_view older_gguf = {};  ///< what older files store in its place, in the checkpoint's form
 };
 
-/// A layer is a list of coarse operations. Moe on a layer without experts is its dense FFN.
-enum class Step : uint8_t { Attn, Moe };
+/// A layer is a list of coarse operations. Each Attn begins a block, which the steps after it belong to.
+enum class Step : uint8_t {
+  Attn,
+  Moe,       ///< router and experts; on a layer without experts its dense FFN
+  Ffn,       ///< a dense FFN
+  MoeBegin,  ///< router and experts on the residual as it is here; what they give is kept
+  MoeEnd     ///< and added here
+};
 
 /// Which dims of a head form a rotary pair: (i, i + n_rot / 2) or (2i, 2i + 1).
 enum class RopePairs : uint8_t { Halves, Neighbours };
@@ -273,11 +281,13 @@ double field_value(const Key& key, const HParams& h);
 /// The router of a model's MoE layers.
 RouterSpec make_router_spec(const ArchSpec& arch, const HParams& h);
 
-/// True where tensor `t` belongs on layer `layer` (0 .. n_block - 1).
-bool has_tensor(const TensorSpec& t, const HParams& h, int layer);
+/// True where tensor `t` belongs on a block (0 .. n_block - 1).
+bool has_tensor(const TensorSpec& t, const HParams& h, int block);
 /// The expected shape, outermost first.
 std::vector<int64_t> tensor_shape(const TensorSpec& t, const HParams& h);
-/// "blk.{l}.x" -> "blk.3.x"; likewise {e}.
-std::string fill_name(std::string_view pattern, int layer, int expert = 0);
+/// A name in GGUF: "blk.{l}.x" -> "blk.3.x".
+std::string fill_name(std::string_view pattern, int block);
+/// A tensor's name in a checkpoint.
+std::string hf_name(const TensorSpec& t, const HParams& h, int block, int expert = 0);
 
 }  // namespace sw

@@ -93,7 +93,7 @@ int run(const RunFlags& flags) {
 
 std::string draw_heat_map(const RoutingStats& stats) {
   const bool color = isatty(STDOUT_FILENO) != 0 && !std::getenv("NO_COLOR");
-  return heat_map(stats, terminal_width(), color);
+  return heat_map(stats, terminal_width(), color) + real_expert_table(stats);
 }
 
 void add_run(CLI::App& program, Action& action) {

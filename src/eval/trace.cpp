@@ -34,6 +34,9 @@ class Recorder : public ForwardProbe {
   void on_hidden(int layer, TensorView<const float> hidden) override {
     if (hidden_) floats[name(layer, "hidden")].append(hidden);
   }
+  void on_part_hidden(int layer, int part, TensorView<const float> hidden) override {
+    if (hidden_) floats[name(layer, ("half" + std::to_string(part) + ".hidden").c_str())].append(hidden);
+  }
   void on_routing(int moe_layer, TensorView<const float> logits, const Routing& routing) override {
     const int layer = model_.moe_layers()[static_cast<size_t>(moe_layer)].layer;
     floats[name(layer, "router_logits")].append(logits);

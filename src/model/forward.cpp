@@ -17,7 +17,7 @@ Placement all_on_processor(const Model& model) { return place(model, {}, {.n_gpu
 CacheSpec Forward::cache_spec(const Model& model, int64_t n_token, Type type, int64_t n_seq,
                               int64_t n_ubatch) {
   const HParams& h = model.hparams();
-  CacheSpec spec{.n_layer = h.n_layer,
+  CacheSpec spec{.n_layer = h.n_run_block(),
                  .n_head_kv = h.mla.any() ? 1 : h.attention.n_head_kv,
                  .head_dim = h.mla.any() ? h.mla.kv_rank + h.rope.n_rot : h.attention.head_dim,
                  .has_values = !h.mla.any(),
@@ -27,7 +27,8 @@ CacheSpec Forward::cache_spec(const Model& model, int64_t n_token, Type type, in
                  .n_seq = n_seq,
                  .n_ahead = n_ubatch};
   if (h.attention.window > 0) {
-    for (int l = 0; l < h.n_layer; ++l) spec.windowed.push_back(h.window_of(l) > 0);
+    for (int b = 0; b < h.n_run_block(); ++b)
+      spec.windowed.push_back(h.window_of(b / h.blocks_per_layer) > 0);
   }
   spec.n_token = n_seq * spec.n_page() * spec.page_tokens;  // a page belongs to one sequence
   return spec;
@@ -35,8 +36,8 @@ CacheSpec Forward::cache_spec(const Model& model, int64_t n_token, Type type, in
 
 PagedCache Forward::make_cache(const CacheSpec& spec) const {
   std::vector<DeviceMemory*> memory;
-  for (const Layer& layer : layers_)
-    memory.push_back(devices()[static_cast<size_t>(layer.attention_slot)].get());
+  for (const Block& block : blocks_)
+    memory.push_back(devices()[static_cast<size_t>(block.attention_slot)].get());
   return PagedCache(spec, memory);
 }
 
@@ -61,7 +62,7 @@ Forward::Forward(const Model& model, const PolicyTable& policies, const ForwardO
   for (size_t slot = 0; slot < devices().size(); ++slot) {
     states_.emplace_back(*devices()[slot], static_cast<int>(slot));
   }
-  bind_layers(policies, options.explain ? &explanation_ : nullptr);
+  bind_blocks(policies, options.explain ? &explanation_ : nullptr);
   plan_scratch();
   take_buffers(policies);
 }
@@ -76,44 +77,60 @@ Forward::Placed<Desc, Args> Forward::bind(Desc desc, int slot, std::string* why)
   return {slot, bind_op(std::move(desc), options, why)};
 }
 
-void Forward::bind_layers(const PolicyTable& policies, std::string* why) {
+void Forward::bind_attention(Block& block, int b, std::string* why) {
+  block.attention_slot = placed_->placement().layers[static_cast<size_t>(b)].attention;
+  if (model_.hparams().mla.any()) {
+    block.mla = bind<MlaDesc, MlaArgs>(mla_desc(*placed_, b), block.attention_slot, why);
+  } else {
+    block.attention =
+        bind<AttentionDesc, AttentionArgs>(attention_desc(*placed_, b), block.attention_slot, why);
+  }
+}
+
+void Forward::bind_moe(Block& block, int b, int moe_layer, const PolicyTable& policies, std::string* why) {
+  const LayerPlacement& at = placed_->placement().layers[static_cast<size_t>(b)];
+  std::set<int> slots;
+  block.route = bind<RouteDesc, RouteArgs>(route_desc(*placed_, b, moe_layer, policies), at.ffn, why);
+  for (const ExpertsPart& part : placed_->experts(b)) {
+    const bool first = block.experts.empty();
+    block.experts.push_back(
+        bind<ExpertsDesc, ExpertsArgs>(experts_desc(part, first, n_slot_, model_.hparams().moe.swiglu_limit),
+                                       part.slot, first ? why : nullptr));
+    slots.insert(part.slot);
+  }
+  if (auto shared = shared_desc(*placed_, b)) {
+    block.shared = bind<FfnDesc, FfnArgs>(*shared, at.shared, why);
+    slots.insert(at.shared);
+  }
+  for (const int slot : slots) state(slot).needs.moe = true;
+  state(at.ffn).needs.moe = true;
+  slots.erase(at.ffn);
+  block.away.assign(slots.begin(), slots.end());
+  for (const int slot : slots) state(slot).needs.part = state(at.ffn).needs.part = true;
+}
+
+void Forward::bind_blocks(const PolicyTable& policies, std::string* why) {
   const Placement& placement = placed_->placement();
   embed_ = bind<EmbedDesc, EmbedArgs>(embed_desc(*placed_), placement.embed, why);
-  int moe_layer = 0;
-  for (int l = 0; l < model_.hparams().n_layer; ++l) {
-    const LayerPlacement& at = placement.layers[static_cast<size_t>(l)];
-    const bool is_moe = model_.hparams().is_moe_layer(l);
-    std::string* reasons = l == 0 || (moe_layer == 0 && is_moe) ? why : nullptr;
-    Layer& layer = layers_.emplace_back();
-    layer.attention_slot = at.attention;
-    if (model_.hparams().mla.any()) {
-      layer.mla = bind<MlaDesc, MlaArgs>(mla_desc(*placed_, l), at.attention, reasons);
-    } else {
-      layer.attention =
-          bind<AttentionDesc, AttentionArgs>(attention_desc(*placed_, l), at.attention, reasons);
+  int b = -1, moe_layer = 0;
+  for (int layer = 0; layer < model_.hparams().n_layer; ++layer) {
+    for (const Step step : model_.arch().layer) {
+      b += step == Step::Attn;
+      Block& block = step == Step::Attn ? blocks_.emplace_back() : blocks_.back();
+      const bool is_moe = model_.hparams().is_moe_block(b);
+      std::string* reasons = b == 0 || (moe_layer == 0 && is_moe) ? why : nullptr;
+      const int slot = placement.layers[static_cast<size_t>(b)].ffn;
+      if (step == Step::Attn) {
+        bind_attention(block, b, reasons);
+      } else if (step == Step::Ffn || (step == Step::Moe && !is_moe)) {
+        block.dense = bind<FfnDesc, FfnArgs>(dense_desc(*placed_, b, block.route.has_value()), slot, reasons);
+      } else if (step == Step::MoeEnd) {
+        state(slot).needs.part = true;  // what was kept arrives here
+      } else {
+        bind_moe(block, b, moe_layer++, policies, reasons);
+        if (step == Step::MoeBegin) state(slot).needs.part = true;
+      }
     }
-    if (!is_moe) {
-      layer.dense = bind<FfnDesc, FfnArgs>(dense_desc(*placed_, l), at.ffn, reasons);
-      continue;
-    }
-    std::set<int> slots;
-    layer.route = bind<RouteDesc, RouteArgs>(route_desc(*placed_, l, moe_layer++, policies), at.ffn, reasons);
-    for (const ExpertsPart& part : placed_->experts(l)) {
-      const bool first = layer.experts.empty();
-      layer.experts.push_back(bind<ExpertsDesc, ExpertsArgs>(
-          experts_desc(part, first, n_slot_, model_.hparams().moe.swiglu_limit), part.slot,
-          first ? reasons : nullptr));
-      slots.insert(part.slot);
-    }
-    if (auto shared = shared_desc(*placed_, l)) {
-      layer.shared = bind<FfnDesc, FfnArgs>(*shared, at.shared, reasons);
-      slots.insert(at.shared);
-    }
-    for (const int slot : slots) state(slot).needs.moe = true;
-    state(at.ffn).needs.moe = true;
-    slots.erase(at.ffn);
-    layer.away.assign(slots.begin(), slots.end());
-    for (const int slot : slots) state(slot).needs.part = state(at.ffn).needs.part = true;
   }
   head_ = bind<HeadDesc, HeadArgs>(head_desc(*placed_), placement.head, why);
   state(placement.head).needs.head = true;
@@ -129,13 +146,13 @@ void Forward::plan_scratch() {
   const int64_t n = options_.n_ubatch;
   count_scratch(embed_, n);
   count_scratch(head_, options_.n_logit_row);
-  for (const Layer& layer : layers_) {
-    if (layer.attention) count_scratch(*layer.attention, n);
-    if (layer.mla) count_scratch(*layer.mla, n);
-    if (layer.route) count_scratch(*layer.route, n);
-    for (const auto& part : layer.experts) count_scratch(part, n);
-    if (layer.shared) count_scratch(*layer.shared, n);
-    if (layer.dense) count_scratch(*layer.dense, n);
+  for (const Block& block : blocks_) {
+    if (block.attention) count_scratch(*block.attention, n);
+    if (block.mla) count_scratch(*block.mla, n);
+    if (block.route) count_scratch(*block.route, n);
+    for (const auto& part : block.experts) count_scratch(part, n);
+    if (block.shared) count_scratch(*block.shared, n);
+    if (block.dense) count_scratch(*block.dense, n);
   }
 }
 
@@ -157,8 +174,8 @@ void Forward::take_buffers(const PolicyTable& policies) {
     s.take(limits, policies, options_.plan_only, gpu == devices().end() ? nullptr : gpu->get());
   }
   if (options_.plan_only) return;
-  for (Layer& layer : layers_) {
-    if (layer.route) layer.route->op.desc.rows = state(layer.route->slot).policy_rows();
+  for (Block& block : blocks_) {
+    if (block.route) block.route->op.desc.rows = state(block.route->slot).policy_rows();
   }
   const auto n = static_cast<size_t>(limits.n_token);
   for (auto* array : {&ids_, &pos_, &seq_}) array->resize(n);

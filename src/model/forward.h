@@ -37,6 +37,8 @@ class ForwardProbe {
   virtual ~ForwardProbe() = default;
   /// After decoder layer `layer` (as the Hugging Face config counts): the residual [n_token, n_embd].
   virtual void on_hidden(int /*layer*/, TensorView<const float> /*hidden*/) {}
+  /// Where a layer is several blocks: the residual after block `part` of it, the last one left out.
+  virtual void on_part_hidden(int /*layer*/, int /*part*/, TensorView<const float> /*hidden*/) {}
   /// A router's output. moe_layer counts MoE layers from 0.
   virtual void on_routing(int /*moe_layer*/, TensorView<const float> /*logits*/, const Routing& /*routing*/) {
   }
@@ -92,7 +94,7 @@ class Forward {
     int slot = 0;
     BoundOp<Desc, Args> op = {};
   };
-  struct Layer {
+  struct Block {
     int attention_slot = 0;
     std::optional<Placed<AttentionDesc, AttentionArgs>> attention;
     std::optional<Placed<MlaDesc, MlaArgs>> mla;  // instead of attention
@@ -100,7 +102,7 @@ class Forward {
     std::vector<Placed<ExpertsDesc, ExpertsArgs>> experts;  // the residual's owner first, if it has any
     std::optional<Placed<FfnDesc, FfnArgs>> shared;
     std::optional<Placed<FfnDesc, FfnArgs>> dense;
-    std::vector<int> away;  // devices other than the router's that have a part of the layer
+    std::vector<int> away;  // devices other than the router's that have a part of the experts
   };
   using State = DeviceState;
 
@@ -108,7 +110,9 @@ class Forward {
   State& state(int slot) { return states_[static_cast<size_t>(slot)]; }
   template <class Desc, class Args>
   Placed<Desc, Args> bind(Desc desc, int slot, std::string* why);
-  void bind_layers(const PolicyTable& policies, std::string* why);
+  void bind_blocks(const PolicyTable& policies, std::string* why);
+  void bind_attention(Block& block, int b, std::string* why);
+  void bind_moe(Block& block, int b, int moe_layer, const PolicyTable& policies, std::string* why);
   template <class Desc, class Args>
   void count_scratch(const Placed<Desc, Args>& placed, int64_t n_row);
   void plan_scratch();
@@ -116,6 +120,7 @@ class Forward {
   void fill_batch(std::span<const BatchToken> tokens, std::span<BlockTable* const> sequences,
                   const PagedCache& cache);
   void stage();
+  void run_layer(int layer, int& moe_layer, const PagedCache& cache, ForwardProbe* probe);
   void run_layers(const PagedCache& cache, ForwardProbe* probe);
   void queue_head(int64_t n_row);
   TensorView<const float> host_logits(int64_t n_row);
@@ -124,13 +129,16 @@ class Forward {
   template <class T>
   void hand_over(State& from, State& to, TensorView<T> source, TensorView<T> target, int64_t n_row);
   void move_residual(int slot);
-  void run_attention(const Layer& layer, CacheGroup group, const KvLayerView& kv);
-  void run_moe(const Layer& layer, int moe_layer, ForwardProbe* probe);
-  void send_routing(const Layer& layer, State& home);
-  void run_part(const Layer& layer, State& on, State& home);
-  void gather(const Layer& layer, State& home);
+  void run_attention(const Block& block, CacheGroup group, const KvLayerView& kv);
+  void run_dense(const Block& block);
+  void begin_moe(const Block& block, int moe_layer, bool aside, ForwardProbe* probe);
+  void end_moe(const Block& block, bool aside);
+  void send_routing(const Block& block, State& home);
+  void run_part(const Block& block, State& on, bool aside);
+  void add_part(State& from);
   void show_routing(State& home, int moe_layer, ForwardProbe& probe);
-  void show_hidden(int layer, ForwardProbe& probe);
+  template <class Show>
+  void show_hidden(Show&& show);
   bool can_replay(size_t n_token, size_t n_seq, size_t n_row, const PagedCache& cache) const;
 
   const Model& model_;
@@ -148,7 +156,7 @@ class Forward {
   RopeTable rope_;
 
   Placed<EmbedDesc, EmbedArgs> embed_;
-  std::vector<Layer> layers_;
+  std::vector<Block> blocks_;
   Placed<HeadDesc, HeadArgs> head_;
   std::deque<State> states_;  // by slot
 

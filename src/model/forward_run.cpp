@@ -84,13 +84,13 @@ void Forward::move_residual(int slot) {
   ++n_hand_over_;
 }
 
-void Forward::send_routing(const Layer& layer, State& home) {
-  if (layer.away.empty()) return;
+void Forward::send_routing(const Block& block, State& home) {
+  if (block.away.empty()) return;
   home.backend().record();
   const auto n_active = [](const State& s) {
     return TensorView<int32_t>(s.routing.n_active.data(), std::ssize(s.routing.n_active), 1);
   };
-  for (const int slot : layer.away) {
+  for (const int slot : block.away) {
     State& to = state(slot);
     hand_over(home, to, home.normed, to.normed, n_token_);
     hand_over(home, to, home.routing.ids, to.routing.ids, n_token_);
@@ -101,42 +101,45 @@ void Forward::send_routing(const Layer& layer, State& home) {
   home.backend().record();  // the processor's part waits for this, not for what is queued next
 }
 
-/// What `on` has of the layer's experts and shared experts: added to the residual, or to its part.
-void Forward::run_part(const Layer& layer, State& on, State& home) {
-  const bool is_home = &on == &home;
+/// What `on` has of the block's experts and shared experts: added to the residual where that is on the same
+/// device and nothing is to be kept aside, or else on.part.
+void Forward::run_part(const Block& block, State& on, bool aside) {
+  const bool adds = !aside && on.slot() == block.route->slot;
   const TensorView<float> normed = on.normed.rows(0, n_token_);
-  const TensorView<float> out = (is_home ? on.x : on.part).rows(0, n_token_);
+  const TensorView<float> out = (adds ? on.x : on.part).rows(0, n_token_);
   Routing routing{on.routing.ids.rows(0, n_token_), on.routing.weights.rows(0, n_token_),
                   on.routing.n_active.first(static_cast<size_t>(n_token_))};
-  if (!is_home) {
+  if (!adds) {
     on.backend().zero(reinterpret_cast<std::byte*>(out.data()),
                       static_cast<size_t>(n_token_ * out.n_cols()) * sizeof(float));
   }
-  for (const auto& part : layer.experts) {
+  for (const auto& part : block.experts) {
     if (part.slot == on.slot()) on.run(part.op, {.x = normed, .routing = routing, .out = out}, context());
   }
-  if (layer.shared && layer.shared->slot == on.slot()) {
-    on.run(layer.shared->op, {.x = normed, .out = out}, context());
+  if (block.shared && block.shared->slot == on.slot()) {
+    on.run(block.shared->op, {.x = normed, .out = out}, context());
   }
 }
 
-/// Adds the other devices' parts to the residual, in the order of their slots.
-void Forward::gather(const Layer& layer, State& home) {
-  for (const int slot : layer.away) {
-    State& from = state(slot);
+/// Adds a device's part to the residual.
+void Forward::add_part(State& from) {
+  State& to = state(residual_);
+  if (&from != &to) {
     from.backend().record();
-    hand_over(from, home, from.part, home.part, n_token_);
-    if (home.backend().host_visible()) from.backend().wait();
-    home.backend().add(home.x.data(), home.part.data(), n_token_ * home.x.n_cols());
+    hand_over(from, to, from.part, to.part, n_token_);
+    if (to.backend().host_visible()) from.backend().wait();
     ++n_hand_over_;
   }
+  to.backend().add(to.x.data(), to.part.data(), n_token_ * to.x.n_cols());
 }
 
-void Forward::run_moe(const Layer& layer, int moe_layer, ForwardProbe* probe) {
-  State& home = state(layer.route->slot);
+/// Routes, and starts the experts. `aside`: the residual goes on without what they give.
+void Forward::begin_moe(const Block& block, int moe_layer, bool aside, ForwardProbe* probe) {
+  move_residual(block.route->slot);
+  State& home = state(block.route->slot);
   Routing routing{home.routing.ids.rows(0, n_token_), home.routing.weights.rows(0, n_token_),
                   home.routing.n_active.first(static_cast<size_t>(n_token_))};
-  home.run(layer.route->op,
+  home.run(block.route->op,
            {.batch = home.batch(),
             .x = home.x.rows(0, n_token_),
             .normed = home.normed.rows(0, n_token_),
@@ -144,20 +147,39 @@ void Forward::run_moe(const Layer& layer, int moe_layer, ForwardProbe* probe) {
             .routing = routing},
            context());
   if (probe) show_routing(home, moe_layer, *probe);
-  send_routing(layer, home);
+  send_routing(block, home);
   // GPUs first: their work is only queued here, and goes on beside the processor's.
   const auto is_queued = [](State& s) { return s.backend().queue() != nullptr; };
-  if (is_queued(home)) run_part(layer, home, home);
-  for (const int slot : layer.away) {
-    if (is_queued(state(slot))) run_part(layer, state(slot), home);
+  if (is_queued(home)) run_part(block, home, aside);
+  for (const int slot : block.away) {
+    if (is_queued(state(slot))) run_part(block, state(slot), aside);
   }
-  if (!is_queued(home)) run_part(layer, home, home);
-  for (const int slot : layer.away) {
-    if (is_queued(state(slot))) continue;
+  if (!is_queued(home)) run_part(block, home, aside);
+}
+
+/// Runs what is not queued yet, and adds all parts to the residual: the one at hand, the router's device,
+/// then in the order of their slots.
+void Forward::end_moe(const Block& block, bool aside) {
+  State& home = state(block.route->slot);
+  for (const int slot : block.away) {
+    if (state(slot).backend().queue()) continue;
     home.backend().wait_recorded();
-    run_part(layer, state(slot), home);
+    run_part(block, state(slot), aside);
   }
-  gather(layer, home);
+  const auto here = std::ranges::find(block.away, residual_);
+  if (aside && here != block.away.end()) add_part(state(residual_));  // first: others arrive in its place
+  if (aside) add_part(home);
+  for (const int slot : block.away) {
+    if (!aside || slot != residual_) add_part(state(slot));
+  }
+}
+
+void Forward::run_dense(const Block& block) {
+  move_residual(block.dense->slot);
+  State& on = state(block.dense->slot);
+  const TensorView<float> x = on.x.rows(0, n_token_);
+  on.run(block.dense->op, {.x = block.dense->op.desc.norm ? x : on.normed.rows(0, n_token_), .out = x},
+         context());
 }
 
 void Forward::show_routing(State& home, int moe_layer, ForwardProbe& probe) {
@@ -187,26 +209,54 @@ void Forward::show_routing(State& home, int moe_layer, ForwardProbe& probe) {
   probe.on_routing(moe_layer, logits, seen);
 }
 
-void Forward::show_hidden(int layer, ForwardProbe& probe) {
+/// Calls `show` with the residual where the processor sees it.
+template <class Show>
+void Forward::show_hidden(Show&& show) {
   State& at = state(residual_);
-  if (at.backend().host_visible()) return probe.on_hidden(layer, at.x.rows(0, n_token_));
+  if (at.backend().host_visible()) return show(at.x.rows(0, n_token_));
   const int64_t n_element = n_token_ * at.x.n_cols();
   seen_floats_.resize(static_cast<size_t>(n_element));
   at.backend().copy_out(seen_floats_.data(), reinterpret_cast<const std::byte*>(at.x.data()),
                         static_cast<size_t>(n_element) * sizeof(float));
   at.backend().wait();
-  probe.on_hidden(layer, TensorView<const float>(seen_floats_.data(), n_token_, at.x.n_cols()));
+  show(TensorView<const float>(seen_floats_.data(), n_token_, at.x.n_cols()));
 }
 
-void Forward::run_attention(const Layer& layer, CacheGroup group, const KvLayerView& kv) {
-  move_residual(layer.attention_slot);
-  State& at = state(layer.attention_slot);
+void Forward::run_attention(const Block& block, CacheGroup group, const KvLayerView& kv) {
+  move_residual(block.attention_slot);
+  State& at = state(block.attention_slot);
   const TensorView<float> x = at.x.rows(0, n_token_);
-  if (layer.mla) {
-    at.run(layer.mla->op, {.batch = at.batch(group), .kv = kv, .x = x}, context());
+  if (block.mla) {
+    at.run(block.mla->op, {.batch = at.batch(group), .kv = kv, .x = x}, context());
   } else {
-    at.run(layer.attention->op, {.batch = at.batch(group), .kv = kv, .x = x}, context());
+    at.run(block.attention->op, {.batch = at.batch(group), .kv = kv, .x = x}, context());
   }
+}
+
+/// The steps of one layer, whose first block is `first`.
+void Forward::run_layer(int layer, int& moe_layer, const PagedCache& cache, ForwardProbe* probe) {
+  const int per_layer = model_.hparams().blocks_per_layer;
+  int part = -1;
+  const Block* begun = nullptr;  // whose experts' output is kept aside
+  for (const Step step : model_.arch().layer) {
+    if (step == Step::Attn && ++part > 0 && probe)
+      show_hidden([&](TensorView<const float> x) { probe->on_part_hidden(layer, part - 1, x); });
+    const int b = layer * per_layer + part;
+    const Block& block = blocks_[static_cast<size_t>(b)];
+    if (step == Step::Attn) {
+      run_attention(block, cache.spec().group_of(b), cache.layer(b));
+    } else if (step == Step::MoeEnd) {
+      end_moe(*begun, true);
+    } else if (step == Step::MoeBegin) {
+      begin_moe(*(begun = &block), moe_layer++, true, probe);
+    } else if (step == Step::Moe && block.route) {
+      begin_moe(block, moe_layer++, false, probe);
+      end_moe(block, false);
+    } else {
+      run_dense(block);
+    }
+  }
+  if (probe) show_hidden([&](TensorView<const float> x) { probe->on_hidden(layer, x); });
 }
 
 void Forward::run_layers(const PagedCache& cache, ForwardProbe* probe) {
@@ -214,20 +264,7 @@ void Forward::run_layers(const PagedCache& cache, ForwardProbe* probe) {
   State& first = state(embed_.slot);
   first.run(embed_.op, {.batch = first.batch(), .out = first.x.rows(0, n_token_)}, context());
   int moe_layer = 0;
-  for (size_t l = 0; l < layers_.size(); ++l) {
-    const Layer& layer = layers_[l];
-    run_attention(layer, cache.spec().group_of(static_cast<int>(l)), cache.layer(static_cast<int>(l)));
-    if (layer.route) {
-      move_residual(layer.route->slot);
-      run_moe(layer, moe_layer++, probe);
-    } else {
-      move_residual(layer.dense->slot);
-      State& on = state(layer.dense->slot);
-      const TensorView<float> x = on.x.rows(0, n_token_);
-      on.run(layer.dense->op, {.x = x, .out = x}, context());
-    }
-    if (probe) show_hidden(static_cast<int>(l), *probe);
-  }
+  for (int layer = 0; layer < model_.hparams().n_layer; ++layer) run_layer(layer, moe_layer, cache, probe);
 }
 
 void Forward::run(std::span<const BatchToken> tokens, std::span<BlockTable* const> sequences,

@@ -102,8 +102,8 @@ std::optional<FfnDesc> shared_desc(const PlacedModel& placed, int layer) {
                  .down = linear(placed, Role::SharedDown, layer)};
 }
 
-FfnDesc dense_desc(const PlacedModel& placed, int layer) {
-  return {.norm = placed.vector(Role::FfnNorm, layer),
+FfnDesc dense_desc(const PlacedModel& placed, int layer, bool normed) {
+  return {.norm = normed ? nullptr : placed.vector(Role::FfnNorm, layer),
           .rms_eps = placed.model().hparams().rms_eps,
           .gate = linear(placed, Role::FfnGate, layer),
           .up = linear(placed, Role::FfnUp, layer),

@@ -80,7 +80,7 @@ Placement choose_placement(const Model& model, const Devices& devices, const Pla
            "fewer layers (-ngl), experts on the processor (--cpu-moe, --n-cpu-moe N), a smaller context "
            "(-c) or u-batch (-ub); with none of these flags what fits is found");
   }
-  const int n_layer = model.hparams().n_layer;
+  const int n_layer = model.hparams().n_run_block();
   PlacementOptions humbler = options;
   for (int n = 1; small && n <= n_layer; ++n) {
     humbler.n_cpu_moe = n;

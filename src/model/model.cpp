@@ -95,19 +95,23 @@ Model::Model(const std::filesystem::path& path, const LoadOptions& options)
     if (t.on == On::Model) add_tensor(t, -1, options.read_in);
   }
   // Blocks are bounded by what the file holds: a missing tensor of the first absent block ends the loop.
-  for (int layer = 0; layer < hparams_.n_layer; ++layer) {
+  for (int block = 0; block < hparams_.n_run_block(); ++block) {
     for (const TensorSpec& t : arch_->tensors) {
-      if (has_tensor(t, hparams_, layer)) add_tensor(t, layer, options.read_in);
+      if (has_tensor(t, hparams_, block)) add_tensor(t, block, options.read_in);
     }
-    refuse_partial_shared(layer);
-    if (!hparams_.is_moe_layer(layer)) continue;
-    moe_layers_.push_back(
-        {layer, naming_file(file_.name(), [&] { return make_router_spec(*arch_, hparams_); })});
+    refuse_partial_shared(block);
+    if (!hparams_.is_moe_block(block)) continue;
+    moe_layers_.push_back({block / hparams_.blocks_per_layer,
+                           naming_file(file_.name(), [&] { return make_router_spec(*arch_, hparams_); })});
   }
   if (!moe_layers_.empty()) validate(moe_layers_.front().router, file_.name());
   if (!made_.empty()) {
     notes_.push_back("an older file: " + std::to_string(made_.size()) +
                      " tensors were brought into today's form, in memory of their own");
+  }
+  if (hparams_.blocks_per_layer > 1) {
+    notes_.push_back(std::to_string(hparams_.n_layer) + " layers, stored as " +
+                     std::to_string(hparams_.n_block) + " blocks");
   }
   if (hparams_.n_layer_nextn > 0) {
     notes_.push_back("skipping " + std::to_string(hparams_.n_layer_nextn) +

@@ -49,7 +49,8 @@ class Model {
   /// What was noticed and does not matter to everyone (a next-token layer skipped).
   const std::vector<std::string>& notes() const { return notes_; }
 
-  /// The weight of a role; an empty view where an optional one is absent. `layer` -1 for Model roles.
+  /// The weight of a role; an empty view where an optional one is absent. `layer` counts blocks; -1 for
+  /// Model roles.
   WeightView weight(Role role, int layer = -1) const;
   /// A vector's values as f32, null where an optional one is absent. Norms and biases.
   const float* vector(Role role, int layer = -1) const;

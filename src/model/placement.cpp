@@ -14,7 +14,8 @@ namespace {
 /// The GPU (or fake device) of each layer and, last, of the head; 0 for those that stay on the processor.
 std::vector<int> slots_of_layers(const Model& model, const Devices& devices,
                                  const PlacementOptions& options) {
-  const int n_gpu = std::max(0, static_cast<int>(devices.size()) - 1), n_layer = model.hparams().n_layer;
+  const int n_gpu = std::max(0, static_cast<int>(devices.size()) - 1),
+            n_layer = model.hparams().n_run_block();
   std::vector<int> slots(static_cast<size_t>(n_layer) + 1, 0);
   if (n_gpu == 0) return slots;
   if (options.main_gpu >= n_gpu) {
@@ -59,12 +60,12 @@ std::vector<int> slots_of_layers(const Model& model, const Devices& devices,
 
 Placement place_layers(const Model& model, const Devices& devices, const PlacementOptions& options) {
   const std::vector<int> slots = slots_of_layers(model, devices, options);
-  const int n_layer = model.hparams().n_layer;
+  const int n_layer = model.hparams().n_run_block();
   Placement placement{.embed = slots.front(), .head = slots.back()};
   for (int l = 0; l < n_layer; ++l) {
     const int slot = slots[static_cast<size_t>(l)];
     LayerPlacement layer{.attention = slot, .ffn = slot, .shared = slot};
-    if (model.hparams().is_moe_layer(l)) {
+    if (model.hparams().is_moe_block(l)) {
       const bool on_cpu = options.cpu_moe || l < options.n_cpu_moe;
       layer.experts.assign(static_cast<size_t>(model.hparams().moe.n_expert), on_cpu ? 0 : slot);
     }
@@ -129,7 +130,7 @@ int heaviest(const std::map<int, size_t>& bytes) {
 void apply(const Model& model, Overrides& overrides, Placement& placement) {
   std::map<int*, std::map<int, size_t>> votes;
   std::map<int, std::map<int, size_t>> expert_votes;  // by layer
-  const int n_layer = model.hparams().n_layer;
+  const int n_layer = model.hparams().n_run_block();
   for (int layer = -1; layer < n_layer; ++layer) {
     for (const TensorSpec& t : model.arch().tensors) {
       const WeightView weight =

@@ -13,14 +13,14 @@ namespace sw {
 
 struct LayerPlacement {
   int attention = 0;
-  int ffn = 0;  ///< the router, which owns the residual of an MoE layer, or the dense FFN
+  int ffn = 0;  ///< the router, which owns the residual of an MoE layer, and the dense FFN
   int shared = 0;
   std::vector<int> experts = {};  ///< [n_expert] slots; empty in a dense layer
 };
 
 struct Placement {
   int embed = 0, head = 0;
-  std::vector<LayerPlacement> layers = {};
+  std::vector<LayerPlacement> layers = {};  ///< one a block
 
   /// True where everything, also each expert, is on that device.
   bool all_on(int slot) const;

@@ -57,5 +57,8 @@ std::string heat_map(const RoutingStats& stats, int max_width, bool color);
 
 /// The same as an SVG document: a row a layer, a cell an expert, its count where the pointer rests.
 std::string heat_map_svg(const RoutingStats& stats);
+/// How many experts with weights the tokens of each layer had, in percent of its tokens; empty for a model
+/// without identity experts.
+std::string real_expert_table(const RoutingStats& stats);
 
 }  // namespace sw

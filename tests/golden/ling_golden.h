@@ -95,8 +95,9 @@ inline void expect_golden(const Golden& golden, const std::string& sequence, con
       expect_near(Safetensors::to_f32(ours), Safetensors::to_f32(tensor), tolerance.states, 1e-5f, name);
     }
   }
-  // Logits and their input, a hidden state a layer, and what each router said.
-  EXPECT_EQ(n_compared, 2 + golden.model->hparams().n_layer + 3 * std::ssize(golden.model->moe_layers()));
+  // Logits and their input, a hidden state a block, and what each router said.
+  EXPECT_EQ(n_compared,
+            2 + golden.model->hparams().n_run_block() + 3 * std::ssize(golden.model->moe_layers()));
 }
 
 /// What the model goes on with at temperature 0, as many tokens as the Python did.

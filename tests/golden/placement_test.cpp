@@ -22,9 +22,9 @@ constexpr float kGpuTolerance = 1e-3f;  // a GPU's sums have their own order eve
 Placement random_placement(const Model& model, int n_device, Rng& rng) {
   const auto slot = [&] { return static_cast<int>(rng.below(static_cast<uint64_t>(n_device))); };
   Placement placement{.embed = slot(), .head = slot()};
-  for (int l = 0; l < model.hparams().n_layer; ++l) {
+  for (int l = 0; l < model.hparams().n_run_block(); ++l) {
     LayerPlacement layer{.attention = slot(), .ffn = slot(), .shared = slot()};
-    if (model.hparams().is_moe_layer(l)) {
+    if (model.hparams().is_moe_block(l)) {
       for (int e = 0; e < model.hparams().moe.n_expert; ++e) layer.experts.push_back(slot());
     }
     placement.layers.push_back(layer);

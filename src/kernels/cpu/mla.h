@@ -12,6 +12,10 @@ enum class MlaForm : uint8_t {
   Expanded   ///< keys and values of all heads are unfolded from the latents, then ordinary attention
 };
 
+/// Batches of fewer tokens are absorbed in any case, so that the bits of a short one do not depend on how it
+/// is cut: they may where the form changes.
+inline constexpr int64_t kLeastExpanded = 64;
+
 /// The form with fewer multiply-adds: absorbed for a few tokens, expanded for a long prompt.
 MlaForm cheaper_form(const MlaDesc& d, const TokenBatch& batch);
 

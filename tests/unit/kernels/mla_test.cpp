@@ -200,6 +200,8 @@ TEST(Mla, TheCheaperFormIsTaken) {
   EXPECT_EQ(form(1, 1000), MlaForm::Absorbed);
   EXPECT_EQ(form(8, 1000), MlaForm::Absorbed);
   EXPECT_EQ(form(100, 10000), MlaForm::Absorbed);
+  EXPECT_EQ(form(63, 0), MlaForm::Absorbed) << "so short ones keep their bits";
+  EXPECT_EQ(form(64, 0), MlaForm::Expanded);
   EXPECT_EQ(form(512, 0), MlaForm::Expanded);
   EXPECT_EQ(form(512, 4096), MlaForm::Expanded);
 }

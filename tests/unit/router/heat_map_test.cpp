@@ -97,6 +97,15 @@ TEST(HeatMap, IdentityExpertsStandBehindABar) {
   EXPECT_EQ(lines[2], "    1 ▒▒▒▒▒▒▒▒│████      1.00");
 }
 
+TEST(RealExperts, AreCountedWhereThereAreOthers) {
+  EXPECT_EQ(real_expert_table(stats_of(1, 4, 0, [](int, int) { return 1; })), "");
+  EXPECT_EQ(real_expert_table(stats_of(2, 4, 2, [](int l, int e) { return e < 4 ? 1 : 2 * (l + 1); })),
+            "experts computed for a token, % of tokens\n"
+            "layer      0     1\n"
+            "    1   50.0  50.0\n"
+            "    2   66.7  33.3\n");
+}
+
 TEST(HeatMap, ColoursEndWithTheirCells) {
   const RoutingStats stats = stats_of(1, 3, 0, [](int, int e) { return e == 0 ? 4 : 1; });
   const auto lines = lines_of(heat_map(stats, 80, true));
