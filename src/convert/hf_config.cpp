@@ -117,6 +117,13 @@ void HfConfig::check_windows(const HParams& h) const {
 
 void HfConfig::check(const ArchSpec& arch, const HParams& h) const {
   check_windows(h);
+  if (const auto method = string("quantization_config.quant_method")) {
+    throw Error({.what = "the checkpoint is quantised, and convert does not read that",
+                 .where = where("quantization_config"),
+                 .expected = "weights as F32, F16 or BF16",
+                 .got = *method,
+                 .hint = "convert the model's unquantised weights"});
+  }
   for (const Granted& granted : arch.granted) {
     const json* v = value(granted.hf);
     if (!v || *v == json::parse(granted.only)) continue;
