@@ -11,7 +11,7 @@
 namespace sw {
 
 /// OCP microscaling: 32 floats of 4 bits (sign, two bits of exponent, one of mantissa) and a power of two
-/// for all. 4.25 bits a weight; gpt-oss's experts are published in it.
+/// for all. 4.25 bits a weight.
 struct MXFP4 {
   static constexpr int kBlockElems = 32;
   /// A largest value just below a power of two is cut down to three quarters of it.

@@ -215,6 +215,34 @@ TEST(Cli, ConvertQuantizeAndTrace) {
   expect_refused({"quantize", f32, temp.path() / "no" / "such" / "folder.gguf", "Q8_0"}, 1, "cannot create");
 }
 
+TEST(Cli, SplitAndMerge) {
+  const testing::TempDir temp;
+  const std::string model = testing::source_dir() / "models" / "fable-ling-Q4_K_M.gguf";
+  const std::string prefix = temp.path() / "part", out = temp.path() / "merged.gguf";
+  const Arguments split{"split", model, prefix, "--split-max-size", "10M"};
+  Arguments dry = split;
+  dry.push_back("--dry-run");
+  const ProcessResult planned = run_switchyard(dry);
+  EXPECT_EQ(planned.exit_code, 0) << planned.err;
+  EXPECT_TRUE(std::filesystem::is_empty(temp.path()));
+  const ProcessResult done = run_switchyard(split);
+  EXPECT_EQ(done.out, planned.out) << "the parts, as they were planned";
+  EXPECT_TRUE(done.out.starts_with(prefix + "-00001-of-00003.gguf: ")) << done.out;
+  const std::string first = prefix + "-00001-of-00003.gguf";
+  const Arguments generate{"run", "-p", "The fox", "-n", "8", "--temp", "0", "-m"};
+  Arguments whole = generate, parts = generate;
+  whole.push_back(model);
+  parts.push_back(first);
+  EXPECT_EQ(run_switchyard(parts).out, run_switchyard(whole).out);
+  EXPECT_EQ(run_switchyard({"merge", first, out}).exit_code, 0);
+  EXPECT_EQ(std::filesystem::file_size(out), std::filesystem::file_size(model));
+  std::filesystem::remove(prefix + "-00002-of-00003.gguf");
+  expect_refused({"run", "-p", "x", "-m", first}, 1, "part-00002-of-00003.gguf");
+  expect_refused({"merge", model, out}, 1, "not a part of a split model");
+  expect_refused({"split", model, prefix, "--split-max-size", "10"}, 1, "a whole number and M or G");
+  expect_refused({"split", model, prefix, "--split-max-tensors", "0"}, 2, "--split-max-tensors");
+}
+
 TEST(Cli, SelftestAndVersion) {
   const ProcessResult self = run_switchyard({"selftest"});
   EXPECT_EQ(self.exit_code, 0) << self.out << self.err;
@@ -222,8 +250,8 @@ TEST(Cli, SelftestAndVersion) {
   const ProcessResult version = run_switchyard({"version"});
   EXPECT_EQ(version.exit_code, 0);
   EXPECT_NE(version.out.find("Q4_K"), std::string::npos);
-  for (const char* command :
-       {"run", "convert", "quantize", "perplexity", "trace", "tokenize", "info", "selftest", "version"}) {
+  for (const char* command : {"run", "convert", "quantize", "split", "merge", "perplexity", "trace",
+                              "tokenize", "info", "selftest", "version"}) {
     const ProcessResult help = run_switchyard({command, "-h"});
     EXPECT_EQ(help.exit_code, 0) << command;
     EXPECT_NE(help.out.find("Usage"), std::string::npos) << command;
