@@ -8,7 +8,8 @@
 
 /// Weight formats as the GPU reads them: in quads, four neighbours of a row. Decoded values have the same
 /// bits as those of quant/<format>.h, whose structs say what stands in a block; products are rounded one by
-/// one here so that nvcc does not fuse them. Blocks of 34, 18 and 210 bytes begin at even addresses only.
+/// one here so that nvcc does not fuse them. Blocks of 34, 18, 22 and 210 bytes begin at even addresses only,
+/// those of 17 bytes at any.
 namespace sw::cuda {
 
 /// Whether `p` is a multiple of `n_bytes`.
@@ -127,6 +128,66 @@ struct Decoder<Q4_0> {
     const uint8_t* block = row + k / 32 * static_cast<int64_t>(sizeof(Q4_0::Block));
     const uint32_t q = even_word_at(block + 2 + k % 16) >> k % 32 / 16 * 4;
     return scaled(q & 0x0f0f0f0fu, 8, half_at(block));
+  }
+};
+
+/// d q + dmin of the four bytes of `q`; both factors are f16, d in the low half of `factors`.
+__device__ __forceinline__ float4 affine(uint32_t factors, uint32_t q) {
+  const float d = half_value(static_cast<uint16_t>(factors)),
+              min = half_value(static_cast<uint16_t>(factors >> 16));
+  const auto value = [=](int i) { return __fadd_rn(__fmul_rn(d, static_cast<float>(byte_of(q, i))), min); };
+  return {value(0), value(1), value(2), value(3)};
+}
+
+/// The bits k .. k + 3 of `high`, each as the fifth of its byte.
+__device__ __forceinline__ uint32_t fifth_bits(uint32_t high, int k) {
+  const uint32_t h = high >> k;
+  return (h & 1) << 4 | (h & 2) << 11 | (h & 4) << 18 | (h & 8) << 25;
+}
+
+template <>
+struct Decoder<Q4_1> {
+  template <bool kAligned>
+  static __device__ __forceinline__ float4 quad(const uint8_t* row, int k, int) {
+    const uint8_t* block = row + k / 32 * static_cast<int64_t>(sizeof(Q4_1::Block));
+    const uint32_t q = word_at(block + 4 + k % 16) >> k % 32 / 16 * 4;
+    return affine(word_at(block), q & 0x0f0f0f0fu);
+  }
+};
+
+template <>
+struct Decoder<Q5_0> {
+  template <bool kAligned>
+  static __device__ __forceinline__ float4 quad(const uint8_t* row, int k, int) {
+    const uint8_t* block = row + k / 32 * static_cast<int64_t>(sizeof(Q5_0::Block));
+    const uint32_t q = even_word_at(block + 6 + k % 16) >> k % 32 / 16 * 4;
+    return scaled((q & 0x0f0f0f0fu) | fifth_bits(even_word_at(block + 2), k % 32), 16, half_at(block));
+  }
+};
+
+template <>
+struct Decoder<Q5_1> {
+  template <bool kAligned>
+  static __device__ __forceinline__ float4 quad(const uint8_t* row, int k, int) {
+    const uint8_t* block = row + k / 32 * static_cast<int64_t>(sizeof(Q5_1::Block));
+    const uint32_t q = word_at(block + 8 + k % 16) >> k % 32 / 16 * 4;
+    return affine(word_at(block), (q & 0x0f0f0f0fu) | fifth_bits(word_at(block + 4), k % 32));
+  }
+};
+
+template <>
+struct Decoder<MXFP4> {
+  template <bool kAligned>
+  static __device__ __forceinline__ float4 quad(const uint8_t* row, int k, int) {
+    const uint8_t* block = row + k / 32 * static_cast<int64_t>(sizeof(MXFP4::Block));
+    const uint32_t e = block[0];
+    const float step = __uint_as_float(e > 1 ? (e - 1) << 23 : 0x00200000u << e);
+    const auto value = [=](int i) {
+      const uint32_t q = block[1 + k % 16 + i] >> k % 32 / 16 * 4;
+      const auto doubled = static_cast<float>(0x0c08060403020100u >> 8 * (q & 7) & 255);
+      return step * (q & 8 ? 0.0f - doubled : doubled);  // never -0, as the reference
+    };
+    return {value(0), value(1), value(2), value(3)};
   }
 };
 
