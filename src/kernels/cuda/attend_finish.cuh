@@ -7,7 +7,7 @@ namespace sw::cuda {
 inline constexpr int kMaxHeadDim = 256;
 inline constexpr int kFinishWarps = 8;
 
-/// The product of qkv in the making.
+/// The product of qkv, biases added, in the making.
 struct FinishTask {
   float* qkv = nullptr;  ///< [n_token, n_head + 2 * n_head_kv, head_dim]
   TokenBatch batch = {};
@@ -15,20 +15,19 @@ struct FinishTask {
   int n_head = 0, n_head_kv = 0, head_dim = 0, n_rot = 0;
   bool rope_neighbours = false;
   float rms_eps = 0;
-  const float* bias = nullptr;
   const float* q_norm = nullptr;
   const float* k_norm = nullptr;
 
   __host__ __device__ int n_all_heads() const { return n_head + 2 * n_head_kv; }
 };
 
-/// Bias and, for queries and keys, norm and rotation of one head, by one warp; the head ends up in `head`.
-__device__ inline void finish_head(const FinishTask& task, const float* from, const float* bias,
-                                   const float* norm, int64_t token, bool rotated, float* head) {
+/// For queries and keys, norm and rotation of one head, by one warp; the head ends up in `head`.
+__device__ inline void finish_head(const FinishTask& task, const float* from, const float* norm,
+                                   int64_t token, bool rotated, float* head) {
   const int lane = threadIdx.x % kWarp;
   float squares = 0;
   for (int i = lane; i < task.head_dim; i += kWarp) {
-    const float x = bias ? from[i] + bias[i] : from[i];
+    const float x = from[i];
     head[i] = x;
     squares = fmaf(x, x, squares);
   }
@@ -43,11 +42,10 @@ __device__ inline void finish_head(const FinishTask& task, const float* from, co
   const float* cos = task.batch.rope_cos + token * half;
   const float* sin = task.batch.rope_sin + token * half;
   for (int i = lane; i < half; i += kWarp) {
-    const int a = task.rope_neighbours ? 2 * i : i;
-    const int b = task.rope_neighbours ? 2 * i + 1 : i + half;
-    const float x = head[a], y = head[b];
-    head[a] = x * cos[i] - y * sin[i];
-    head[b] = y * cos[i] + x * sin[i];
+    const int2 at = rotary_pair(i, half, task.rope_neighbours);
+    const float x = head[at.x], y = head[at.y];
+    head[at.x] = x * cos[i] - y * sin[i];
+    head[at.y] = y * cos[i] + x * sin[i];
   }
   __syncwarp();
 }
@@ -65,8 +63,7 @@ __global__ void __launch_bounds__(kFinishWarps* kWarp) finish_kernel(const Finis
   float* from = task.qkv + (token * task.n_all_heads() + h) * task.head_dim;
   float* head = heads[warp];
   const float* norm = is_value ? nullptr : is_query ? task.q_norm : task.k_norm;
-  finish_head(task, from, task.bias ? task.bias + int64_t{h} * task.head_dim : nullptr, norm, token,
-              !is_value, head);
+  finish_head(task, from, norm, token, !is_value, head);
   if (is_query) {
     for (int i = lane; i < task.head_dim; i += kWarp) from[i] = head[i];
     return;

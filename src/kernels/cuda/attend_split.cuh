@@ -3,7 +3,8 @@
 #include "kernels/cuda/attend_parts.cuh"
 
 /// Attention of few tokens over long contexts: the keys of a token are split over blocks. Key p belongs to
-/// unit p / kUnitKeys, and unit u to split u % n_split, whatever the position: the grid never depends on it.
+/// unit p / kUnitKeys, and the units that a token sees go round the splits, whatever the position: the grid
+/// never depends on it.
 /// A row of partial results is [head_dim] weighted values, then the largest score, then the sum of weights.
 namespace sw::cuda {
 
@@ -18,22 +19,18 @@ struct SplitTask {
   float* parts = nullptr;  ///< [n_token, n_head, n_split, head_dim + 2]; unused with one split
 };
 
-struct Merged {
-  float value = 0, top = 0, sum = 0;
-};
+/// The keys of one token: positions [first, end), and the units that they lie in.
+struct SeenKeys {
+  int first, end;
 
-/// Dimension `dim` of `n` rows of partial results, added up in their order.
-__device__ inline Merged merge_parts(const float* rows, int64_t stride, int n, int head_dim, int dim) {
-  Merged all{.top = -INFINITY};
-  for (int i = 0; i < n; ++i) all.top = fmaxf(all.top, rows[i * stride + head_dim]);
-  for (int i = 0; i < n; ++i) {
-    const float* row = rows + i * stride;
-    const float weight = exp2f(row[head_dim] - all.top);
-    all.value = fmaf(weight, row[dim], all.value);
-    all.sum = fmaf(weight, row[head_dim + 1], all.sum);
+  __device__ SeenKeys(const AttendTask& task, int64_t token)
+      : first(task.first_seen(task.batch.pos[token])), end(task.batch.pos[token] + 1) {}
+  __device__ bool has(int pos) const {
+    return static_cast<unsigned>(pos - first) < static_cast<unsigned>(end - first);
   }
-  return all;
-}
+  __device__ int first_unit() const { return first / kUnitKeys; }
+  __device__ int n_unit() const { return (end - 1) / kUnitKeys - first_unit() + 1; }
+};
 
 /// What a warp knows of its share of the keys. Lane l holds the dims (l + 32 v) * 4 ... + 3.
 template <int kHeads, int kVecs>
@@ -56,21 +53,21 @@ struct WarpState {
     }
   }
 
-  /// Keys [first, first + kWarpKeys) of which those before n_kv count, at least one.
+  /// Keys [first, first + kWarpKeys) of which those that are seen count, at least one.
   template <class Element>
   __device__ void attend(const CachedRows<Element>& keys, const CachedRows<Element>& values, int first,
-                         int n_kv) {
+                         const SeenKeys& seen) {
     float4 rows[kWarpKeys][kVecs];
-    load(keys, first, n_kv, rows);
+    load(keys, first, seen, rows);
     float scores[kHeads][kWarpKeys];
     for (int h = 0; h < kHeads; ++h) {
       for (int k = 0; k < kWarpKeys; ++k) {
         float dot = 0;
         for (int v = 0; v < kVecs; ++v) dot = add_dot(dot, query[h][v], rows[k][v]);
-        scores[h][k] = first + k < n_kv ? lane_sum(dot) : -INFINITY;
+        scores[h][k] = seen.has(first + k) ? lane_sum(dot) : -INFINITY;
       }
     }
-    load(values, first, n_kv, rows);
+    load(values, first, seen, rows);
     for (int h = 0; h < kHeads; ++h) add(h, scores[h], rows);
   }
 
@@ -92,13 +89,13 @@ struct WarpState {
 
  private:
   template <class Element>
-  __device__ static void load(const CachedRows<Element>& from, int first, int n_kv,
+  __device__ static void load(const CachedRows<Element>& from, int first, const SeenKeys& seen,
                               float4 (&rows)[kWarpKeys][kVecs]) {
     const int lane = threadIdx.x % kWarp;
     for (int k = 0; k < kWarpKeys; ++k) {
       for (int v = 0; v < kVecs; ++v) {
         const int dim = (lane + kWarp * v) * 4;
-        rows[k][v] = first + k < n_kv && dim < from.head_dim ? load4(from.row(first + k) + dim) : float4{};
+        rows[k][v] = seen.has(first + k) && dim < from.head_dim ? load4(from.row(first + k) + dim) : float4{};
       }
     }
   }
@@ -130,8 +127,8 @@ __global__ void __launch_bounds__(kSplitWarps* kWarp) attend_split_kernel(const 
   block /= task.n_chunk;
   const int kv_head = static_cast<int>(block % a.n_head_kv);
   const int64_t token = block / a.n_head_kv;
-  const int n_kv = a.batch.pos[token] + 1;
-  if (split * kUnitKeys >= n_kv) return;  // the whole block, and nobody reads its part
+  const SeenKeys seen(a, token);
+  if (split >= seen.n_unit()) return;  // the whole block, and nobody reads its part
 
   const int first_head = kv_head * a.group() + chunk * kHeads;
   const int n_head = min(kHeads, a.group() - chunk * kHeads);
@@ -140,9 +137,9 @@ __global__ void __launch_bounds__(kSplitWarps* kWarp) attend_split_kernel(const 
   const CachedRows<Element> values(a.kv.v, a, a.batch.seq[token], kv_head);
   WarpState<kHeads, kVecs> state;
   state.start(a, token, first_head, n_head);
-  for (int unit = split; unit * kUnitKeys < n_kv; unit += task.n_split) {
-    const int first = unit * kUnitKeys + warp * kWarpKeys;
-    if (first < n_kv) state.attend(keys, values, first, n_kv);
+  for (int unit = split; unit < seen.n_unit(); unit += task.n_split) {
+    const int first = (seen.first_unit() + unit) * kUnitKeys + warp * kWarpKeys;
+    if (first < seen.end && first + kWarpKeys > seen.first) state.attend(keys, values, first, seen);
   }
   for (int h = 0; h < kHeads; ++h) state.store(h, a.head_dim, shared[warp][h]);
   __syncthreads();
@@ -152,7 +149,7 @@ __global__ void __launch_bounds__(kSplitWarps* kWarp) attend_split_kernel(const 
         merge_parts(shared[0][h], sizeof shared[0] / sizeof(float), kSplitWarps, a.head_dim, dim);
     const int64_t row = token * a.n_head + first_head + h;
     if (task.n_split == 1) {
-      a.out[row * a.head_dim + dim] = all.value / all.sum;
+      a.out[row * a.head_dim + dim] = all.value / a.divisor(all.sum, all.top, first_head + h);
       continue;
     }
     float* part = task.parts + (row * task.n_split + split) * (a.head_dim + 2);
@@ -170,11 +167,12 @@ static __global__ void __launch_bounds__(256) combine_kernel(const SplitTask tas
   const int64_t row = blockIdx.x;
   const int dim = threadIdx.x;
   if (dim >= a.head_dim) return;
-  const int n_unit = a.batch.pos[row / a.n_head] / kUnitKeys + 1;
+  const int n_unit = SeenKeys(a, row / a.n_head).n_unit();
   const int stride = a.head_dim + 2;
   const Merged all = merge_parts(task.parts + row * task.n_split * stride, stride, min(task.n_split, n_unit),
                                  a.head_dim, dim);
-  a.out[row * a.head_dim + dim] = all.value / all.sum;
+  const int head = static_cast<int>(row % a.n_head);
+  a.out[row * a.head_dim + dim] = all.value / a.divisor(all.sum, all.top, head);
 }
 
 }  // namespace sw::cuda

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include <cfloat>
+
 #include "kernels/cuda/attend_parts.cuh"
 
 /// Attention of many tokens: a block holds a tile of queries (several tokens, all heads that share a key
@@ -49,20 +51,20 @@ class QueryTile {
     }
   }
 
-  /// Tokens [begin, end) of the tile, all of one sequence, none behind position `last`. The other rows go
-  /// along and are not written: their numbers mean nothing.
-  __device__ void attend(int begin, int end, int last) {
+  /// Tokens [begin, end) of the tile, all of one sequence, which see positions from `first` to `last` at
+  /// most. The other rows go along and are not written: their numbers mean nothing.
+  __device__ void attend(int begin, int end, int first, int last) {
     start(begin, end);
     const int32_t seq = task_.batch.seq[first_ + begin];
     const CachedRows<Element> keys(task_.kv.k, task_, seq, kv_head_);
     const CachedRows<Element> values(task_.kv.v, task_, seq, kv_head_);
-    for (int first_key = 0; first_key <= last; first_key += Shape::kKeys) {
+    for (int first_key = first / Shape::kKeys * Shape::kKeys; first_key <= last; first_key += Shape::kKeys) {
       __syncthreads();  // all have read the values before
-      load(keys, first_key, last);
+      load(keys, first_key, first, last);
       __syncthreads();
       score(first_key);
       __syncthreads();  // all have read the keys
-      load(values, first_key, last);
+      load(values, first_key, first, last);
       __syncthreads();
       add_values();
     }
@@ -87,11 +89,13 @@ class QueryTile {
     }
   }
 
-  /// Cached rows from `first` on; zeros behind `last`, where nothing was ever written.
-  __device__ void load(const CachedRows<Element>& rows, int first, int last) {
+  /// Cached rows from `first_key` on; zeros before `first`, where pages may be gone, and behind `last`, where
+  /// nothing was ever written.
+  __device__ void load(const CachedRows<Element>& rows, int first_key, int first, int last) {
     for (int k = y_; k < Shape::kKeys; k += kSide) {
-      const bool there = first + k <= last;
-      const Element* from = there ? rows.row(first + k) : nullptr;
+      const int key = first_key + k;
+      const bool there = key >= first && key <= last;
+      const Element* from = there ? rows.row(key) : nullptr;
       for (int dim = x_ * 4; dim < task_.head_dim; dim += kSide * 4)
         store4(cached_ + k * Shape::kStride + dim, there ? load4(from + dim) : float4{});
     }
@@ -112,10 +116,12 @@ class QueryTile {
     for (int i = 0; i < kRowsEach; ++i) {
       float top = top_[i];
       for (int j = 0; j < kKeysEach; ++j) {
-        if (first_key + x_ + kSide * j > limit_[i]) scores[i][j] = -INFINITY;
+        const int key = first_key + x_ + kSide * j;
+        if (key > limit_[i] || key <= limit_[i] - task_.window) scores[i][j] = -INFINITY;
         top = fmaxf(top, scores[i][j]);
       }
-      top = lane_max<kSide>(top);  // position 0 is in the first tile: never -inf for a row that counts
+      // Any finite number will do where a row has seen no key yet: its window begins in a later tile.
+      top = fmaxf(lane_max<kSide>(top), -FLT_MAX);
       const float shrink = exp2f(top_[i] - top);
       top_[i] = top;
       sum_[i] *= shrink;
@@ -152,10 +158,11 @@ class QueryTile {
       const float sum = lane_sum<kSide>(sum_[i]);  // each lane has summed its own keys
       if (limit_[i] < 0) continue;
       const int r = y_ + kSide * i;
+      const float divisor = task_.divisor(sum, top_[i], head(r));
       float* out = task_.out + (token(r) * task_.n_head + head(r)) * task_.head_dim;
       for (int v = 0; v < kVecsEach; ++v) {
         const int dim = (x_ + kSide * v) * 4;
-        if (dim < task_.head_dim) store4(out + dim, scaled4(acc_[i][v], 1.0f / sum));
+        if (dim < task_.head_dim) store4(out + dim, scaled4(acc_[i][v], 1.0f / divisor));
       }
     }
   }
@@ -184,9 +191,12 @@ __global__ void __launch_bounds__(kSide* kSide) attend_tiles_kernel(const Attend
                                 reinterpret_cast<float*>(shared));
   const int32_t *seq = task.batch.seq + first, *pos = task.batch.pos + first;
   for (int begin = 0, end = 0; begin < n; begin = end) {
-    int last = pos[begin];
-    for (end = begin + 1; end < n && seq[end] == seq[begin]; ++end) last = max(last, pos[end]);
-    tile.attend(begin, end, last);
+    int last = pos[begin], first_seen = task.first_seen(pos[begin]);
+    for (end = begin + 1; end < n && seq[end] == seq[begin]; ++end) {
+      last = max(last, pos[end]);
+      first_seen = min(first_seen, task.first_seen(pos[end]));
+    }
+    tile.attend(begin, end, first_seen, last);
   }
 }
 

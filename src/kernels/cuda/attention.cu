@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
+#include <climits>
 
 #include "kernels/attention_parts.h"
 #include "kernels/cuda/attend_finish.cuh"
@@ -34,21 +35,50 @@ int64_t n_part(const AttentionDesc& d) { return kSplitBlocks * kChunkHeads * (d.
 
 const char* refuses(const AttentionDesc& d) {
   if (d.value_dim != d.head_dim) return "value heads differ in width from key heads";
-  if (!d.k.empty()) return "keys and values have matrices of their own";
-  if (d.window > 0 || d.sinks) return "a sliding window or attention sinks";
-  if (d.out_bias) return "a bias of the output";
-  if (d.norm_all_heads) return "the norm of queries and keys is over all heads";
   if (d.head_dim < 16 || d.head_dim > kMaxHeadDim || d.head_dim % 8 != 0)
     return "the head width is no multiple of 8 from 16 to 256";
   if (d.n_head % d.n_head_kv != 0 || d.n_head / d.n_head_kv > kMaxGroup)
     return "more than 32 query heads a key head";
-  return reads(d.qkv.weight.type) && reads(d.out.weight.type) ? nullptr : kNoDecoder;
+  for (const Linear* linear : {&d.qkv, &d.k, &d.v, &d.out}) {
+    if (!linear->empty() && !reads(linear->weight.type)) return kNoDecoder;
+  }
+  return nullptr;
 }
 
 size_t scratch_bytes(const AttentionDesc& d, int64_t n_token, int) {
   const auto f32 = [](int64_t n) { return Scratch::padded_bytes(static_cast<size_t>(n) * sizeof(float)); };
-  return f32(n_token * d.qkv.n_in()) + linear_scratch_bytes(d.qkv, n_token) + f32(n_token * d.qkv.n_out()) +
-         f32(n_token * d.out.n_in()) + f32(n_part(d)) + linear_scratch_bytes(d.out, n_token);
+  size_t products = 0;
+  for (const Linear* linear : {&d.qkv, &d.k, &d.v, &d.out})
+    products += linear->empty() ? 0 : linear_scratch_bytes(*linear, n_token);
+  return f32(n_token * d.qkv.n_in()) + f32(n_token * d.n_qkv()) + f32(n_token * d.out.n_in()) +
+         f32(n_part(d)) + products;
+}
+
+/// Queries, keys and values with their biases, next to each other, wherever their matrices are.
+void multiply_qkv(const AttentionDesc& d, TensorView<const float> normed, TensorView<float> qkv,
+                  OpContext& context) {
+  struct Part {
+    const Linear& linear;
+    const float* bias;
+  };
+  int64_t first = 0;
+  for (const Part& part : {Part{d.qkv, d.qkv_bias}, Part{d.k, d.k_bias}, Part{d.v, d.v_bias}}) {
+    if (part.linear.empty()) continue;
+    const int64_t n_out = part.linear.n_out();
+    linear(part.linear, normed, {qkv.data() + first, qkv.n_rows(), n_out, qkv.stride()}, false, context,
+           part.bias);
+    first += n_out;
+  }
+  SW_ASSERT(first == d.n_qkv());
+}
+
+/// One norm over all heads of the queries, one over all of the keys; finish() knows norms of single heads.
+void norm_all_heads(const AttentionDesc& d, TensorView<float> qkv, OpContext& context) {
+  const int64_t n_query = int64_t{d.n_head} * d.head_dim, n_key = int64_t{d.n_head_kv} * d.head_dim;
+  const TensorView<float> queries(qkv.data(), qkv.n_rows(), n_query, qkv.stride());
+  const TensorView<float> keys(qkv.data() + n_query, qkv.n_rows(), n_key, qkv.stride());
+  if (d.q_norm) rms_norm(queries, nullptr, d.q_norm, d.rms_eps, queries, context);
+  if (d.k_norm) rms_norm(keys, nullptr, d.k_norm, d.rms_eps, keys, context);
 }
 
 template <class Element>
@@ -62,9 +92,8 @@ void finish(const AttentionDesc& d, const AttentionArgs& args, float* qkv, cudaS
                         .n_rot = d.n_rot,
                         .rope_neighbours = d.rope_neighbours,
                         .rms_eps = d.rms_eps,
-                        .bias = d.qkv_bias,
-                        .q_norm = d.q_norm,
-                        .k_norm = d.k_norm};
+                        .q_norm = d.norm_all_heads ? nullptr : d.q_norm,
+                        .k_norm = d.norm_all_heads ? nullptr : d.k_norm};
   const unsigned blocks = n_blocks(args.batch.n_token * n_blocks(task.n_all_heads(), kFinishWarps), 1);
   finish_kernel<Element><<<blocks, kFinishWarps * kWarp, 0, stream>>>(task);
   SW_CUDA_LAUNCHED();
@@ -103,7 +132,6 @@ template <class Element>
 void attend(const AttentionDesc& d, const AttentionArgs& args, TensorView<float> qkv, float* parts,
             float* out, cudaStream_t stream) {
   finish<Element>(d, args, qkv.data(), stream);
-  constexpr float kLog2E = 1.44269504f;
   const AttendTask task{.queries = qkv.data(),
                         .query_stride = qkv.stride(),
                         .batch = args.batch,
@@ -111,6 +139,8 @@ void attend(const AttentionDesc& d, const AttentionArgs& args, TensorView<float>
                         .n_head = d.n_head,
                         .n_head_kv = d.n_head_kv,
                         .head_dim = d.head_dim,
+                        .window = d.window > 0 ? d.window : INT_MAX,
+                        .sinks = d.sinks,
                         .scale = attention_scale(d) * kLog2E,
                         .out = out};
   const int64_t n_token = args.batch.n_token;
@@ -132,15 +162,16 @@ void run(const AttentionDesc& d, const AttentionArgs& args, OpContext& context) 
   SW_ASSERT(args.kv.type == Type::F16 || args.kv.type == Type::F32);
   Scratch& scratch = context.scratch;
   const TensorView<float> normed(scratch.take<float>(n_token * n_embd), n_token, n_embd);
-  const TensorView<float> qkv(scratch.take<float>(n_token * d.qkv.n_out()), n_token, d.qkv.n_out());
+  const TensorView<float> qkv(scratch.take<float>(n_token * d.n_qkv()), n_token, d.n_qkv());
   const TensorView<float> attended(scratch.take<float>(n_token * d.out.n_in()), n_token, d.out.n_in());
   float* parts = scratch.take<float>(n_part(d));
 
   rms_norm(args.x, nullptr, d.norm, d.rms_eps, normed, context);
-  linear(d.qkv, normed, qkv, false, context);
+  multiply_qkv(d, normed, qkv, context);
+  if (d.norm_all_heads) norm_all_heads(d, qkv, context);
   const auto attend_in = args.kv.type == Type::F16 ? attend<__half> : attend<float>;
   attend_in(d, args, qkv, parts, attended.data(), context.cuda->stream());
-  linear(d.out, attended, args.x, true, context);
+  linear(d.out, attended, args.x, true, context, d.out_bias);
 }
 
 }  // namespace

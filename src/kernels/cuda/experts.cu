@@ -21,7 +21,7 @@ bool few(const ExpertsDesc& d, int64_t n_token) {
   return n_token <= kMostFewTokens && d.gate.weight.type == d.up.weight.type;
 }
 
-/// hidden[t, s] = silu(gate x) * (up x): blocks of 8 rows, all rows of a pair, all slots of a token.
+/// hidden[t, s] = gated(gate x, up x): blocks of 8 rows, all rows of a pair, all slots of a token.
 template <class Format>
 __global__ void __launch_bounds__(kMatvecThreads)
     gate_pairs(GatePair pair, ExpertSlots slots, const float* x, int64_t x_stride, float* hidden) {
@@ -39,6 +39,7 @@ constexpr int kDownRows = 4;
 struct DownArgs {
   const uint8_t* down;
   int64_t row_bytes, n_embd;
+  const float* bias;  ///< [n_place, n_embd] or null
   int n_ff;
   const float* hidden;  ///< [n_token, n_slot, n_ff]
   const float* x;
@@ -60,9 +61,10 @@ __global__ void __launch_bounds__(kMatvecThreads) down_pairs(DownArgs a, ExpertS
     const int64_t r = row_begin + i % kDownRows;
     const int32_t place = slots.place(slots.id(t, s));
     if (place < 0 || r >= a.n_embd) continue;
-    const float product = row_product<Format>(a.down + (place * a.n_embd + r) * a.row_bytes, a.n_ff,
+    const int64_t stacked = place * a.n_embd + r;
+    const float product = row_product<Format>(a.down + stacked * a.row_bytes, a.n_ff,
                                               a.hidden + (t * slots.n_slot + s) * a.n_ff);
-    if (threadIdx.x % kWarp == 0) products[i] = product;
+    if (threadIdx.x % kWarp == 0) products[i] = a.bias ? product + a.bias[stacked] : product;
   }
   __syncthreads();
   const int row = static_cast<int>(threadIdx.x);
@@ -77,15 +79,20 @@ void run_few(const ExpertsDesc& d, const ExpertsArgs& args, OpContext& context) 
   float* hidden = context.scratch.take<float>(n_pair * d.gate.n_out());
   const ExpertSlots slots(d, args.routing);
   check_input(d.gate, args.x);
+  GatePair pair(d.gate, d.up);
+  pair.gate_bias = d.gate_bias;
+  pair.up_bias = d.up_bias;
+  pair.swiglu_limit = d.swiglu_limit;
   with_decoder(d.gate.weight.type, [&]<class Format>() {
     const unsigned blocks = n_blocks(n_pair * n_blocks(d.gate.n_out(), kMatvecWarps), 1);
-    gate_pairs<Format><<<blocks, kMatvecThreads, 0, context.cuda->stream()>>>(
-        GatePair(d.gate, d.up), slots, args.x.data(), args.x.stride(), hidden);
+    gate_pairs<Format><<<blocks, kMatvecThreads, 0, context.cuda->stream()>>>(pair, slots, args.x.data(),
+                                                                              args.x.stride(), hidden);
     SW_CUDA_LAUNCHED();
   });
   const DownArgs down{.down = reinterpret_cast<const uint8_t*>(d.down.weight.data),
                       .row_bytes = static_cast<int64_t>(d.down.weight.row_size_bytes()),
                       .n_embd = d.down.n_out(),
+                      .bias = d.down_bias,
                       .n_ff = static_cast<int>(d.down.n_in()),
                       .hidden = hidden,
                       .x = args.x.data(),
@@ -143,13 +150,16 @@ void run_sorted(const ExpertsDesc& d, const ExpertsArgs& args, OpContext& contex
   sort_by_expert(slots, rows, d.gate.weight.shape[0], context);
   TiledProduct product{.x = args.x, .x_rows = rows.token, .tiles = rows.tiles, .n_tile = rows.n_tile};
   product.weight = d.gate.weight;
+  product.bias = d.gate_bias;
   product.out = {sorted.gate, rows.n_pair, n_ff};
   multiply_tiles(product, context);
   product.weight = d.up.weight;
+  product.bias = d.up_bias;
   product.out = {sorted.up, rows.n_pair, n_ff};
   multiply_tiles(product, context);
-  silu_mul(sorted.gate, sorted.up, rows.n_pair * n_ff, sorted.gate, context);
+  gate_mul(sorted.gate, sorted.up, d.swiglu_limit, rows.n_pair * n_ff, sorted.gate, context);
   product.weight = d.down.weight;
+  product.bias = d.down_bias;
   product.x = TensorView<float>(sorted.gate, rows.n_pair, n_ff);
   product.x_rows = nullptr;
   product.out = {sorted.y, rows.n_pair, n_embd};
@@ -161,8 +171,6 @@ void run_sorted(const ExpertsDesc& d, const ExpertsArgs& args, OpContext& contex
 }
 
 const char* refuses(const ExpertsDesc& d) {
-  if (d.gate_bias || d.up_bias || d.down_bias) return "biases of the experts";
-  if (d.swiglu_limit > 0) return "clamped activations";
   if (!reads(d.gate.weight.type) || !reads(d.up.weight.type) || !reads(d.down.weight.type)) return kNoDecoder;
   return d.n_slot <= kMostSlots ? nullptr : "more than 1024 experts a token";
 }

@@ -54,7 +54,7 @@ void run(const FfnDesc& d, const FfnArgs& args, OpContext& context) {
     const TensorView<float> up(scratch.take<float>(n_token * n_ff), n_token, n_ff);
     linear(d.gate, x, hidden, false, context);
     linear(d.up, x, up, false, context);
-    silu_mul(hidden.data(), up.data(), n_token * n_ff, hidden.data(), context);
+    gate_mul(hidden.data(), up.data(), 0, n_token * n_ff, hidden.data(), context);
   }
   linear(d.down, hidden, args.out, true, context);
 }

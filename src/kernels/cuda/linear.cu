@@ -18,6 +18,7 @@ struct MatvecArgs {
   float* out;
   int64_t out_stride;
   bool add;
+  const float* bias;  ///< [n_out] or null
 };
 
 template <class Format, int kTokens>
@@ -31,7 +32,8 @@ __global__ void __launch_bounds__(kMatvecThreads) matvec_kernel(MatvecArgs a) {
   for (int t = 0; t < kTokens; ++t) {  // lane t writes token t
     if (threadIdx.x % kWarp != t || t >= a.n_token) continue;
     float& out = a.out[t * a.out_stride + r];
-    out = a.add ? out + sum[0][t] : sum[0][t];
+    const float y = a.bias ? sum[0][t] + a.bias[r] : sum[0][t];
+    out = a.add ? out + y : y;
   }
 }
 
@@ -43,7 +45,7 @@ void launch_matvec(const MatvecArgs& args, OpContext& context) {
 }
 
 void multiply_few(const Linear& linear, TensorView<const float> x, TensorView<float> out, bool add,
-                  OpContext& context) {
+                  const float* bias, OpContext& context) {
   const MatvecArgs args{.weights = reinterpret_cast<const uint8_t*>(linear.weight.data),
                         .row_bytes = static_cast<int64_t>(linear.weight.row_size_bytes()),
                         .n_out = linear.n_out(),
@@ -53,7 +55,8 @@ void multiply_few(const Linear& linear, TensorView<const float> x, TensorView<fl
                         .x_stride = x.stride(),
                         .out = out.data(),
                         .out_stride = out.stride(),
-                        .add = add};
+                        .add = add,
+                        .bias = bias};
   with_decoder(linear.weight.type, [&]<class Format>() {
     if (args.n_token == 1) {
       launch_matvec<Format, 1>(args, context);
@@ -67,6 +70,35 @@ void multiply_few(const Linear& linear, TensorView<const float> x, TensorView<fl
   });
 }
 
+template <class Format, int kTokens>
+__global__ void __launch_bounds__(kMatvecThreads)
+    heads_matvec_kernel(const uint8_t* weights, int64_t row_bytes, int64_t n_row, int n_out, int n_in,
+                        int n_token, HeadRows x, HeadRows out) {
+  const int64_t r = matvec_row(blockIdx.x);
+  if (r >= n_row) return;
+  const int64_t head = r / n_out;
+  const uint8_t* rows[] = {weights + r * row_bytes};
+  float sum[1][kTokens];
+  row_products<Format>(rows, n_in, x.data + head * x.head_stride, x.token_stride, n_token, sum);
+#pragma unroll
+  for (int t = 0; t < kTokens; ++t) {  // lane t writes token t
+    if (threadIdx.x % kWarp == t && t < n_token)
+      out.data[t * out.token_stride + head * out.head_stride + r % n_out] = sum[0][t];
+  }
+}
+
+template <class Format, int kTokens>
+void launch_heads_matvec(const Linear& stack, int64_t n_token, const HeadRows& x, const HeadRows& out,
+                         OpContext& context) {
+  const int64_t n_head = stack.weight.shape[0], n_out = stack.weight.shape[1], n_row = n_head * n_out;
+  heads_matvec_kernel<Format, kTokens>
+      <<<n_blocks(n_row, kMatvecWarps), kMatvecThreads, 0, context.cuda->stream()>>>(
+          reinterpret_cast<const uint8_t*>(stack.weight.data),
+          static_cast<int64_t>(stack.weight.row_size_bytes()), n_row, static_cast<int>(n_out),
+          static_cast<int>(stack.n_in()), static_cast<int>(n_token), x, out);
+  SW_CUDA_LAUNCHED();
+}
+
 }  // namespace
 
 bool reads(Type type) {
@@ -76,15 +108,41 @@ bool reads(Type type) {
 size_t linear_scratch_bytes(const Linear&, int64_t) { return 0; }
 
 void linear(const Linear& linear, TensorView<const float> x, TensorView<float> out, bool add,
-            OpContext& context) {
+            OpContext& context, const float* bias) {
   check_input(linear, x);
   count_dense(context.counters, linear, x.n_rows());
   if (x.n_rows() == 0) return;
   if (x.n_rows() <= kMostMatvecTokens) {
-    multiply_few(linear, x, out, add, context);
+    multiply_few(linear, x, out, add, bias, context);
   } else {
-    multiply_tiles({.weight = linear.weight, .x = x, .out = out.rows(0, x.n_rows()), .add = add}, context);
+    multiply_tiles(
+        {.weight = linear.weight, .x = x, .out = out.rows(0, x.n_rows()), .add = add, .bias = bias}, context);
   }
+}
+
+void linear_heads(const Linear& stack, int64_t n_token, const HeadRows& x, const HeadRows& out,
+                  OpContext& context) {
+  const TensorView<const float> x_rows(x.data, n_token, stack.n_in(), x.token_stride);
+  check_input(stack, x_rows);
+  SW_ASSERT(stack.weight.shape.n_dims() == 3 && x.head_stride % 4 == 0);
+  count_dense(context.counters, stack, n_token);
+  if (n_token == 0) return;
+  if (n_token > kMostMatvecTokens) {
+    multiply_tiles({.weight = stack.weight,
+                    .x = x_rows,
+                    .out = {out.data, n_token, stack.weight.shape[1], out.token_stride},
+                    .x_step = x.head_stride,
+                    .out_step = out.head_stride},
+                   context);
+    return;
+  }
+  with_decoder(stack.weight.type, [&]<class Format>() {
+    if (n_token == 1) {
+      launch_heads_matvec<Format, 1>(stack, n_token, x, out, context);
+    } else {
+      launch_heads_matvec<Format, kMostMatvecTokens>(stack, n_token, x, out, context);
+    }
+  });
 }
 
 }  // namespace sw::cuda

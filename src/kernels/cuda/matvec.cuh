@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
-#include "base/math.h"
 #include "kernels/cuda/dequant.cuh"
+#include "kernels/cuda/gated.cuh"
 #include "kernels/cuda/warp.cuh"
 #include "kernels/ops.h"
 
@@ -87,6 +87,9 @@ struct GatePair {
   const uint8_t* up;
   int64_t row_bytes, n_ff;
   int n_embd;
+  const float* gate_bias = nullptr;  ///< [n_ff] a matrix, or null
+  const float* up_bias = nullptr;
+  float swiglu_limit = 0;  ///< 0: silu(gate) * up
 
   GatePair(const Linear& gate_linear, const Linear& up_linear)
       : gate(reinterpret_cast<const uint8_t*>(gate_linear.weight.data)),
@@ -96,15 +99,18 @@ struct GatePair {
         n_embd(static_cast<int>(gate_linear.n_in())) {}
 };
 
-/// hidden[r] = silu(gate x) * (up x) for row r of matrix `matrix`, by one warp.
+/// hidden[r] = gated(gate x + bias, up x + bias) for row r of matrix `matrix`, by one warp.
 template <class Format>
 __device__ __forceinline__ void write_gated(const GatePair& pair, int64_t matrix, int64_t r, const float* x,
                                             float* hidden) {
-  const int64_t at = (matrix * pair.n_ff + r) * pair.row_bytes;
+  const int64_t stacked = matrix * pair.n_ff + r, at = stacked * pair.row_bytes;
   const uint8_t* rows[] = {pair.gate + at, pair.up + at};
   float sum[2][1];
   row_products<Format>(rows, pair.n_embd, x, 0, 1, sum);
-  if (threadIdx.x % kWarp == 0) hidden[r] = silu_exact(sum[0][0]) * sum[1][0];
+  if (threadIdx.x % kWarp != 0) return;
+  const float g = pair.gate_bias ? sum[0][0] + pair.gate_bias[stacked] : sum[0][0];
+  const float u = pair.up_bias ? sum[1][0] + pair.up_bias[stacked] : sum[1][0];
+  hidden[r] = gated(g, u, pair.swiglu_limit);
 }
 
 }  // namespace sw::cuda

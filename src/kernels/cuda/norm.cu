@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "base/math.h"
+#include "kernels/cuda/gated.cuh"
 #include "kernels/cuda/linear.h"
 #include "kernels/cuda/queue.h"
 #include "kernels/cuda/warp.cuh"
@@ -7,7 +7,7 @@
 namespace sw::cuda {
 namespace {
 
-constexpr int kNormThreads = 256, kSiluThreads = 256;
+constexpr int kNormThreads = 256, kGateThreads = 256;
 
 /// A block a row.
 __global__ void rms_norm_kernel(const float* x, int64_t x_stride, const int32_t* rows, const float* weight,
@@ -28,9 +28,10 @@ __global__ void rms_norm_kernel(const float* x, int64_t x_stride, const int32_t*
   for (int i = threadIdx.x; i < n; i += kNormThreads) out_row[i] = row[i] * scale * weight[i];
 }
 
-__global__ void silu_mul_kernel(const float* gate, const float* up, int64_t n, float* out) {
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * kSiluThreads + threadIdx.x;
-  if (i < n) out[i] = silu_exact(gate[i]) * up[i];
+__global__ void gate_mul_kernel(const float* gate, const float* up, float swiglu_limit, int64_t n,
+                                float* out) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * kGateThreads + threadIdx.x;
+  if (i < n) out[i] = gated(gate[i], up[i], swiglu_limit);
 }
 
 }  // namespace
@@ -43,9 +44,11 @@ void rms_norm(TensorView<const float> x, const int32_t* rows, const float* weigh
   SW_CUDA_LAUNCHED();
 }
 
-void silu_mul(const float* gate, const float* up, int64_t n, float* out, OpContext& context) {
+void gate_mul(const float* gate, const float* up, float swiglu_limit, int64_t n, float* out,
+              OpContext& context) {
   if (n == 0) return;
-  silu_mul_kernel<<<n_blocks(n, kSiluThreads), kSiluThreads, 0, context.cuda->stream()>>>(gate, up, n, out);
+  gate_mul_kernel<<<n_blocks(n, kGateThreads), kGateThreads, 0, context.cuda->stream()>>>(
+      gate, up, swiglu_limit, n, out);
   SW_CUDA_LAUNCHED();
 }
 

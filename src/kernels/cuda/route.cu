@@ -68,7 +68,6 @@ void route_rows(const RouterSpec& spec, const PolicyRows& policies, int moe_laye
 namespace {
 
 const char* refuses(const RouteDesc& d) {
-  if (d.logit_bias) return "a bias of the router's logits";
   if (d.spec.n_logits() > kMaxRouterLogits) return "more experts than a GPU's block has room for";
   return reads(d.router.weight.type) ? nullptr : kNoDecoder;
 }
@@ -79,7 +78,7 @@ size_t scratch_bytes(const RouteDesc& d, int64_t n_token, int) {
 
 void run(const RouteDesc& d, const RouteArgs& args, OpContext& context) {
   rms_norm(args.x, nullptr, d.norm, d.rms_eps, args.normed, context);
-  linear(d.router, args.normed, args.logits, false, context);
+  linear(d.router, args.normed, args.logits, false, context, d.logit_bias);
   route_rows(d.spec, d.rows, d.moe_layer, args.batch.policy, args.logits, d.bias.data(), args.routing,
              *context.cuda);
 }

@@ -23,10 +23,11 @@ struct KernelArgs {
   int64_t row_bytes, n_out;
   int n_in;
   const float* x;
-  int64_t x_stride;
+  int64_t x_stride, x_step;
   float* out;
-  int64_t out_stride, n_row;
+  int64_t out_stride, out_step, n_row;
   bool add;
+  const float* bias;
   const int32_t* x_rows;
   const Tile* tiles;
 };
@@ -42,11 +43,12 @@ struct Loader {
   __device__ Loader(const KernelArgs& a, const Tile& tile, int64_t col_begin)
       : quad(threadIdx.x % kDepthQuads), row(threadIdx.x / kDepthQuads) {
     const uint8_t* matrix = a.weights + tile.matrix * a.n_out * a.row_bytes;
+    const float* x = a.x + tile.matrix * a.x_step;
 #pragma unroll
     for (int i = 0; i < kLoads; ++i) {
       const int64_t r = col_begin + row + i * kLoadRows, m = tile.begin + row + i * kLoadRows;
       w_rows[i] = r < a.n_out ? matrix + r * a.row_bytes : nullptr;
-      x_rows[i] = m < tile.end ? a.x + (a.x_rows ? a.x_rows[m] : m) * a.x_stride : nullptr;
+      x_rows[i] = m < tile.end ? x + (a.x_rows ? a.x_rows[m] : m) * a.x_stride : nullptr;
     }
   }
   /// Elements k .. k + kDepth of the rows into registers; 0 where there are none.
@@ -98,22 +100,28 @@ struct Sums {
       for (int i = 0; i < 4; ++i) {
         const int64_t r = col_begin + x + kSide * i;
         if (m >= tile.end || r >= a.n_out) continue;
-        float& out = a.out[m * a.out_stride + r];
-        out = a.add ? out + sum[j][i] : sum[j][i];
+        float& out = a.out[tile.matrix * a.out_step + m * a.out_stride + r];
+        const float y = a.bias ? sum[j][i] + a.bias[tile.matrix * a.n_out + r] : sum[j][i];
+        out = a.add ? out + y : y;
       }
     }
   }
 };
+
+/// The index-th tile where all rows meet each matrix: those of the first matrix come first.
+__device__ inline Tile plain_tile(const KernelArgs& a, int64_t index) {
+  const int64_t n_row_tile = (a.n_row + kTileRows - 1) / kTileRows;
+  const int64_t begin = index % n_row_tile * kTileRows;
+  return {static_cast<int32_t>(index / n_row_tile), static_cast<int32_t>(begin),
+          static_cast<int32_t>(min(begin + kTileRows, a.n_row))};
+}
 
 template <class Format>
 __global__ void __launch_bounds__(kThreads) tiles_kernel(KernelArgs a) {
   __shared__ float4 w_tile[kCols][kPitch], x_tile[kTileRows][kPitch];
   const int64_t n_col_tile = (a.n_out + kCols - 1) / kCols;
   const int64_t index = blockIdx.x / n_col_tile, col_begin = blockIdx.x % n_col_tile * kCols;
-  const int64_t begin = index * kTileRows;
-  const Tile tile =
-      a.tiles ? a.tiles[index]
-              : Tile{0, static_cast<int32_t>(begin), static_cast<int32_t>(min(begin + kTileRows, a.n_row))};
+  const Tile tile = a.tiles ? a.tiles[index] : plain_tile(a, index);
   if (tile.matrix < 0) return;  // the whole block: before any barrier
 
   Loader<Format> loader(a, tile, col_begin);
@@ -135,7 +143,8 @@ __global__ void __launch_bounds__(kThreads) tiles_kernel(KernelArgs a) {
 void multiply_tiles(const TiledProduct& p, OpContext& context) {
   const Shape& shape = p.weight.shape;
   const int64_t n_out = shape[shape.n_dims() - 2], n_row = p.out.n_rows();
-  const int64_t n_tile = p.tiles ? p.n_tile : (n_row + kTileRows - 1) / kTileRows;
+  const int64_t n_matrix = shape.n_dims() == 3 ? shape[0] : 1;
+  const int64_t n_tile = p.tiles ? p.n_tile : n_matrix * ((n_row + kTileRows - 1) / kTileRows);
   if (n_tile == 0) return;
   SW_ASSERT(n_row <= INT32_MAX);
   const KernelArgs args{.weights = reinterpret_cast<const uint8_t*>(p.weight.data),
@@ -144,10 +153,13 @@ void multiply_tiles(const TiledProduct& p, OpContext& context) {
                         .n_in = static_cast<int>(shape.n_cols()),
                         .x = p.x.data(),
                         .x_stride = p.x.stride(),
+                        .x_step = p.x_step,
                         .out = p.out.data(),
                         .out_stride = p.out.stride(),
+                        .out_step = p.out_step,
                         .n_row = n_row,
                         .add = p.add,
+                        .bias = p.bias,
                         .x_rows = p.x_rows,
                         .tiles = p.tiles};
   const unsigned blocks = n_blocks(n_tile * ((n_out + kCols - 1) / kCols), 1);

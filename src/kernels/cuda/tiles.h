@@ -14,16 +14,20 @@ struct Tile {
   int32_t matrix, begin, end;
 };
 
-/// out[i] = W x[x_rows ? x_rows[i] : i], added where `add`. f32, sums from the first element to the last, so
-/// that a row's bits depend on nothing but the matrix and its input.
+/// out[i] = W x[x_rows ? x_rows[i] : i] + bias, added where `add`. f32, sums from the first element to the
+/// last, so that a row's bits depend on nothing but the matrix and its input.
 struct TiledProduct {
   WeightView weight = {};  ///< [n_out, n_in], or stacked [n_matrix, n_out, n_in]
   TensorView<const float> x = {};
   TensorView<float> out = {};
   bool add = false;
+  const float* bias = nullptr;      ///< [n_out] or [n_matrix, n_out], or null
   const int32_t* x_rows = nullptr;  ///< [out.n_rows()]
   const Tile* tiles = nullptr;      ///< null: all rows of `out` by the one matrix
   int64_t n_tile = 0;               ///< of `tiles`
+  /// Without tiles: each matrix of the stack multiplies all rows, its inputs and results so many floats
+  /// behind those of the matrix before. 0 with tiles, whose rows say where they are.
+  int64_t x_step = 0, out_step = 0;
 };
 
 void multiply_tiles(const TiledProduct& product, OpContext& context);

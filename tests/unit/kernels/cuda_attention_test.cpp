@@ -1,110 +1,33 @@
 // SPDX-License-Identifier: MIT
 // The GPU's attention against the reference: the residual that it adds to and the cache that it appends to.
-#include <cmath>
 #include <gtest/gtest.h>
 
 #include "unit/kernels/attention_case.h"
-#include "unit/kernels/gpu.h"
 
 namespace sw {
-namespace {
 
 using namespace testing;
 
-struct Result {
-  std::vector<float> x;
-  std::vector<std::byte> cache;
-};
-
-Result run_reference(const AttentionCase& c) {
-  Result r{c.x, c.cache};
-  const std::vector<const int32_t*> tables = c.tables();
-  const TokenBatch batch{.n_token = c.n_token(),
-                         .pos = c.pos.data(),
-                         .seq = c.seq.data(),
-                         .block_tables = tables.data(),
-                         .rope_cos = c.rope_cos.data(),
-                         .rope_sin = c.rope_sin.data()};
-  ThreadPool pool(1);
-  Scratch none;
-  OpCounters counters;
-  OpContext context{pool, none, counters, choose_vector(Isa::Scalar), {}};
-  bind_op(c.desc, {.limit = Isa::Scalar, .references = true})(
-      {.batch = batch, .kv = c.kv_at(r.cache.data()), .x = {r.x.data(), c.n_token(), AttentionCase::kEmbd}},
-      context);
-  return r;
-}
-
-AttentionDesc put_desc(Gpu& gpu, const AttentionDesc& host) {
+/// Found by run_on_gpu() through its argument.
+static AttentionDesc put_desc(Gpu& gpu, const AttentionDesc& host) {
   AttentionDesc desc = host;
   desc.norm = gpu.put(host.norm, host.qkv.n_in());
   desc.qkv = gpu.put(host.qkv);
   desc.qkv_bias = gpu.put(host.qkv_bias, host.qkv.n_out());
-  desc.q_norm = gpu.put(host.q_norm, host.head_dim);
-  desc.k_norm = gpu.put(host.k_norm, host.head_dim);
+  desc.k = gpu.put(host.k);
+  desc.v = gpu.put(host.v);
+  const int64_t n_q = host.out.n_in(), n_k = int64_t{host.n_head_kv} * host.head_dim;
+  desc.k_bias = gpu.put(host.k_bias, n_k);
+  desc.v_bias = gpu.put(host.v_bias, n_k);
+  desc.q_norm = gpu.put(host.q_norm, host.norm_all_heads ? n_q : host.head_dim);
+  desc.k_norm = gpu.put(host.k_norm, host.norm_all_heads ? n_k : host.head_dim);
+  desc.sinks = gpu.put(host.sinks, host.n_head);
   desc.out = gpu.put(host.out);
+  desc.out_bias = gpu.put(host.out_bias, host.out.n_out());
   return desc;
 }
 
-Result run_on_gpu(Gpu& gpu, const AttentionCase& c) {
-  std::vector<const int32_t*> tables;
-  for (const std::vector<int32_t>& pages : c.block_tables) tables.push_back(gpu.put(pages));
-  const TokenBatch batch{.n_token = c.n_token(),
-                         .pos = gpu.put(c.pos),
-                         .seq = gpu.put(c.seq),
-                         .block_tables = gpu.put(tables),
-                         .rope_cos = gpu.put(c.rope_cos),
-                         .rope_sin = gpu.put(c.rope_sin)};
-  std::byte* cache = gpu.put(c.cache);
-  float* x = gpu.put(c.x);
-  gpu.run(bind_op(put_desc(gpu, c.desc), kOnGpu),
-          {.batch = batch, .kv = c.kv_at(cache), .x = {x, c.n_token(), AttentionCase::kEmbd}}, c.n_token());
-  Result r{gpu.get(x, std::ssize(c.x)), gpu.get(cache, std::ssize(c.cache))};
-  gpu.clear();
-  return r;
-}
-
-/// The error's share of the power, as a root; NaN must meet NaN.
-double relative_error(const std::vector<float>& got, const std::vector<float>& want) {
-  double error = 0, power = 0;
-  for (size_t i = 0; i < got.size(); ++i) {
-    if (std::isnan(got[i]) && std::isnan(want[i])) continue;
-    const double difference = static_cast<double>(got[i]) - want[i];
-    error += difference * difference;
-    power += static_cast<double>(want[i]) * want[i];
-  }
-  return std::sqrt(error / power);
-}
-
-/// What attention added to the residual, so that the residual itself hides nothing.
-std::vector<float> added(const AttentionCase& c, const Result& r) {
-  std::vector<float> y = r.x;
-  for (size_t i = 0; i < y.size(); ++i) y[i] -= c.x[i];
-  return y;
-}
-
-void expect_like_reference(Gpu& gpu, const AttentionCase& c, double bound) {
-  const Result want = run_reference(c), got = run_on_gpu(gpu, c);
-  EXPECT_LE(relative_error(c.decoded(got.cache), c.decoded(want.cache)), bound);
-  EXPECT_LE(relative_error(added(c, got), added(c, want)), bound);
-}
-
-/// A GPU may round activations of quantized weights to 8 bits; a cache of f16 may round the other way.
-double bound_of(Type weights, Type cache) {
-  if (traits(weights).quantized) return 0.02;
-  return cache == Type::F32 ? 2e-5 : 3e-4;
-}
-
-/// One token and a few (split keys), and many (tiles), that begin, end and cross pages and tiles; in the
-/// last, sequences change within a tile and one's tokens come in two runs.
-const std::vector<std::vector<TokenRun>> kBatches = {
-    {{0, 0, 1}},
-    {{0, 77, 1}},
-    {{0, 0, 1}, {2, 40, 1}, {1, 203, 1}},
-    {{1, 0, 5}, {0, 30, 11}, {2, 99, 1}},
-    {{0, 0, 130}},
-    {{0, 10, 60}, {1, 300, 1}, {2, 0, 1}, {3, 63, 66}, {4, 15, 2}, {1, 301, 1}},
-};
+namespace {
 
 TEST(CudaAttention, EveryFormatAndBatch) {
   SW_GPU_OR_SKIP();
@@ -119,7 +42,8 @@ TEST(CudaAttention, EveryFormatAndBatch) {
                        std::to_string(b) + (extras ? ", extras" : ""));
           const AttentionShape shape{
               .n_rot = extras ? 32 : 64, .neighbours = extras, .bias = extras, .qk_norm = extras};
-          expect_like_reference(gpu, {shape, weights, cache, kBatches[b], ++seed}, bound_of(weights, cache));
+          expect_like_reference<AttentionCase>(gpu, {shape, weights, cache, kBatches[b], ++seed},
+                                               bound_of(weights, cache));
         }
       }
     }
@@ -146,9 +70,71 @@ TEST(CudaAttention, EveryShape) {
       for (size_t b = 0; b < kBatches.size(); ++b) {
         SCOPED_TRACE(std::to_string(shape.n_head) + " heads of " + std::to_string(shape.head_dim) +
                      ", cache " + type_name(cache) + ", batch " + std::to_string(b));
-        expect_like_reference(gpu, {shape, Type::F32, cache, kBatches[b], ++seed},
-                              bound_of(Type::F32, cache));
+        expect_like_reference<AttentionCase>(gpu, {shape, Type::F32, cache, kBatches[b], ++seed},
+                                             bound_of(Type::F32, cache));
       }
+    }
+  }
+}
+
+/// What single families have, each alone and all at once. Pages behind a window are gone.
+TEST(CudaAttention, WhatFamiliesAdd) {
+  SW_GPU_OR_SKIP();
+  Gpu gpu;
+  const AttentionShape shapes[] = {
+      {.apart = true},
+      {.bias = true, .apart = true},
+      {.qk_norm = true, .apart = true},
+      {.n_head = 6, .bias = true, .qk_norm = true, .apart = true, .all_heads = true},
+      {.qk_norm = true, .all_heads = true},
+      {.sinks = true},
+      {.n_head = 2, .n_head_kv = 2, .head_dim = 16, .n_rot = 16, .window = 1, .sinks = true},
+      {.n_head = 8, .n_head_kv = 1, .window = 5},
+      {.n_head = 3, .n_head_kv = 1, .head_dim = 72, .window = 16},
+      {.n_head_kv = 4, .head_dim = 136, .window = 17},
+      {.window = 33, .sinks = true},
+      {.window = 64},
+      {.n_head = 5,
+       .n_head_kv = 1,
+       .head_dim = 256,
+       .bias = true,
+       .apart = true,
+       .window = 100,
+       .sinks = true},
+      {.window = 1000, .sinks = true},
+  };
+  uint64_t seed = 300;
+  for (const AttentionShape& shape : shapes) {
+    for (const Type weights : {Type::F32, Type::Q8_0}) {
+      // A matrix of quantized weights needs whole blocks of heads.
+      if (weights == Type::Q8_0 && (!shape.apart || shape.head_dim % 64 != 0)) continue;
+      for (const Type cache : {Type::F16, Type::F32}) {
+        for (size_t b = 0; b < kBatches.size(); ++b) {
+          SCOPED_TRACE("shape " + std::to_string(&shape - shapes) + ", " + type_name(weights) + ", cache " +
+                       type_name(cache) + ", batch " + std::to_string(b));
+          expect_like_reference<AttentionCase>(gpu, {shape, weights, cache, kBatches[b], ++seed},
+                                               bound_of(weights, cache));
+        }
+      }
+    }
+  }
+}
+
+/// More units of keys than splits, fewer, and none behind the window; sinks that take all and nothing.
+TEST(CudaAttention, WindowsAndSinksOverLongContexts) {
+  SW_GPU_OR_SKIP();
+  Gpu gpu;
+  uint64_t seed = 400;
+  for (const int window : {1, 128, 500, 4000}) {
+    for (const std::vector<TokenRun>& runs : std::vector<std::vector<TokenRun>>{
+             {{0, 6001, 1}}, {{0, 5000, 2}, {1, 2047, 1}}, {{0, 2000, 130}}, {{0, 3000, 70}, {1, 3, 70}}}) {
+      SCOPED_TRACE("window " + std::to_string(window) + ", from " + std::to_string(runs[0].first_pos));
+      AttentionCase c(
+          {.n_head = 4, .n_head_kv = 1, .head_dim = 32, .n_rot = 32, .window = window, .sinks = true},
+          Type::F32, Type::F32, runs, ++seed);
+      const float sinks[] = {-200.0f, 0.5f, 6.0f, 40.0f};
+      c.desc.sinks = sinks;
+      expect_like_reference(gpu, c, bound_of(Type::F32, Type::F32));
     }
   }
 }
@@ -158,10 +144,12 @@ TEST(CudaAttention, LongContexts) {
   Gpu gpu;
   for (const Type cache : {Type::F16, Type::F32}) {
     const AttentionShape shape{.n_head = 4, .n_head_kv = 1, .head_dim = 32, .n_rot = 32};
-    expect_like_reference(gpu, {shape, Type::F32, cache, {{0, 32767, 1}}, 1}, bound_of(Type::F32, cache));
-    expect_like_reference(gpu, {shape, Type::F32, cache, {{0, 5000, 2}, {1, 2047, 1}}, 2},
-                          bound_of(Type::F32, cache));
-    expect_like_reference(gpu, {shape, Type::F32, cache, {{0, 2000, 130}}, 3}, bound_of(Type::F32, cache));
+    expect_like_reference<AttentionCase>(gpu, {shape, Type::F32, cache, {{0, 32767, 1}}, 1},
+                                         bound_of(Type::F32, cache));
+    expect_like_reference<AttentionCase>(gpu, {shape, Type::F32, cache, {{0, 5000, 2}, {1, 2047, 1}}, 2},
+                                         bound_of(Type::F32, cache));
+    expect_like_reference<AttentionCase>(gpu, {shape, Type::F32, cache, {{0, 2000, 130}}, 3},
+                                         bound_of(Type::F32, cache));
   }
 }
 
@@ -173,7 +161,8 @@ TEST(CudaAttention, TheLargestBatch) {
   std::vector<TokenRun> runs;
   for (int32_t s = 0; s < kToken / kLength; ++s) runs.push_back({s, 0, kLength});
   const AttentionShape shape{.n_head = 2, .n_head_kv = 1, .head_dim = 16, .n_rot = 16};
-  expect_like_reference(gpu, {shape, Type::F32, Type::F32, runs, 4}, bound_of(Type::F32, Type::F32));
+  expect_like_reference<AttentionCase>(gpu, {shape, Type::F32, Type::F32, runs, 4},
+                                       bound_of(Type::F32, Type::F32));
 }
 
 TEST(CudaAttention, SameInputSameBits) {

@@ -166,6 +166,10 @@ ExpertsDesc on_gpu(Gpu& gpu, const ExpertsDesc& d) {
   return {.gate = gpu.put(d.gate),
           .up = gpu.put(d.up),
           .down = gpu.put(d.down),
+          .gate_bias = gpu.put(d.gate_bias, d.gate.weight.shape[0] * d.gate.n_out()),
+          .up_bias = gpu.put(d.up_bias, d.up.weight.shape[0] * d.up.n_out()),
+          .down_bias = gpu.put(d.down_bias, d.down.weight.shape[0] * d.down.n_out()),
+          .swiglu_limit = d.swiglu_limit,
           .n_slot = d.n_slot,
           .local = gpu.put(d.local),
           .identity = d.identity};
@@ -207,9 +211,43 @@ TEST_P(CudaOpsTest, ExpertsOfWhichSomeLiveElsewhere) {
   }
 }
 
+/// Some of them elsewhere, where a stack's place is not the expert's id; limits that many values are beyond.
+TEST_P(CudaOpsTest, ExpertsWithBiasesAndClampedActivations) {
+  Bench bench;
+  Gpu gpu;
+  const int32_t local[kExperts] = {-1, 2, -1, 0, -1, -1, 3, -1, 1, -1, -1};
+  for (const bool all_here : {true, false}) {
+    const int64_t n_place = all_here ? kExperts : 4;
+    ExpertsDesc desc = experts(bench, case_, all_here ? case_.type : Type::F32, n_place);
+    if (!all_here) desc.local = local;
+    desc.gate_bias = bench.values(n_place * case_.n_ff).data();
+    desc.up_bias = bench.values(n_place * case_.n_ff).data();
+    desc.down_bias = bench.values(n_place * case_.n_embd).data();
+    desc.swiglu_limit = 0.5f;
+    compare_experts(bench, gpu, desc, kZero);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Types, CudaOpsTest, ::testing::ValuesIn(cases()), [](const auto& info) {
   return std::string(type_name(info.param.type)) + "_" + std::to_string(info.param.n_embd);
 });
+
+/// One bias alone, and a limit without any.
+TEST(CudaExperts, SingleBiasesAndLimit) {
+  SW_GPU_OR_SKIP();
+  Bench bench;
+  Gpu gpu;
+  const Case c{Type::F16, 300, 52};
+  for (const int which : {0, 1, 2, 3}) {
+    ExpertsDesc desc = experts(bench, c, c.type, kExperts);
+    if (which == 0) desc.gate_bias = bench.values(kExperts * c.n_ff).data();
+    if (which == 1) desc.up_bias = bench.values(kExperts * c.n_ff).data();
+    if (which == 2) desc.down_bias = bench.values(kExperts * c.n_embd).data();
+    if (which == 3) desc.swiglu_limit = 0.25f;
+    SCOPED_TRACE(which);
+    compare_experts(bench, gpu, desc, kZero);
+  }
+}
 
 TEST(CudaExperts, GateAndUpOfTwoFormats) {
   SW_GPU_OR_SKIP();

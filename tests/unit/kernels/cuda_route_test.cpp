@@ -182,9 +182,8 @@ TEST(CudaRoute, TheLargestBatchWithGroupsAndNoRowAtAll) {
 }
 
 /// The whole operation: its logits near the reference's, its routing what sw::route makes of its own logits.
-TEST(CudaRoute, NormAndRouterAndRouting) {
-  SW_GPU_OR_SKIP();
-  constexpr int64_t kEmbd = 256, kToken = 33;
+void compare_whole_route(int64_t n_token, bool logit_bias) {
+  constexpr int64_t kEmbd = 256;
   Gpu gpu;
   Rng rng(6);
   RouteCase c;
@@ -196,50 +195,62 @@ TEST(CudaRoute, NormAndRouterAndRouting) {
             .renorm = true,
             .renorm_eps = 1e-20f};
   c.bias = random_floats(rng, c.spec.n_logits());
-  const RouteTable t(rng, c, kToken);
-  const std::vector<float> norm = random_floats(rng, kEmbd), x = random_floats(rng, kToken * kEmbd);
+  const RouteTable t(rng, c, n_token);
+  const std::vector<float> norm = random_floats(rng, kEmbd), x = random_floats(rng, n_token * kEmbd);
   const std::vector<std::byte> weights = encoded_weights(rng, Type::F32, c.spec.n_logits(), kEmbd);
   const Linear router{.weight = {Type::F32, {c.spec.n_logits(), kEmbd}, weights.data(), {}}};
+
+  const std::vector<float> logit_biases = random_floats(rng, c.spec.n_logits());
 
   RouteDesc desc{.norm = norm.data(),
                  .rms_eps = 1e-6f,
                  .router = router,
+                 .logit_bias = logit_bias ? logit_biases.data() : nullptr,
                  .bias = c.bias,
                  .spec = c.spec,
                  .moe_layer = RouteTable::kMoeLayer,
                  .policies = &t.table};
-  std::vector<float> normed(kToken * kEmbd), logits(static_cast<size_t>(kToken * c.spec.n_logits()));
-  OwnedRouting want(kToken, t.k_max);
+  std::vector<float> normed(static_cast<size_t>(n_token * kEmbd)),
+      logits(static_cast<size_t>(n_token * c.spec.n_logits()));
+  OwnedRouting want(n_token, t.k_max);
   ThreadPool pool(1);
   Scratch none;
   OpCounters counters;
   std::vector<RouteScratch> route_scratch(1, RouteScratch(c.spec));
   OpContext context{pool, none, counters, choose_vector(Isa::Scalar), route_scratch};
   bind_op(desc, {.limit = Isa::Scalar, .references = true})(
-      {.batch = {.n_token = kToken, .policy = t.policy_ids.data()},
-       .x = {x.data(), kToken, kEmbd},
-       .normed = {normed.data(), kToken, kEmbd},
-       .logits = {logits.data(), kToken, c.spec.n_logits()},
+      {.batch = {.n_token = n_token, .policy = t.policy_ids.data()},
+       .x = {x.data(), n_token, kEmbd},
+       .normed = {normed.data(), n_token, kEmbd},
+       .logits = {logits.data(), n_token, c.spec.n_logits()},
        .routing = want.view},
       context);
 
   desc.norm = gpu.put(norm);
   desc.router = gpu.put(router);
+  desc.logit_bias = gpu.put(desc.logit_bias, c.spec.n_logits());
   desc.bias = gpu.put(desc.bias);
   desc.rows = put_table(gpu, t.table);
-  GpuRouting got(gpu, kToken, t.k_max);
-  const TensorView<float> got_normed(gpu.poisoned<float>(kToken * kEmbd), kToken, kEmbd);
-  const TensorView<float> got_logits(gpu.poisoned<float>(std::ssize(logits)), kToken, c.spec.n_logits());
+  GpuRouting got(gpu, n_token, t.k_max);
+  const TensorView<float> got_normed(gpu.poisoned<float>(n_token * kEmbd), n_token, kEmbd);
+  const TensorView<float> got_logits(gpu.poisoned<float>(std::ssize(logits)), n_token, c.spec.n_logits());
   gpu.run(bind_op(desc, kOnGpu),
-          {.batch = {.n_token = kToken, .policy = gpu.put(t.policy_ids)},
-           .x = {gpu.put(x), kToken, kEmbd},
+          {.batch = {.n_token = n_token, .policy = gpu.put(t.policy_ids)},
+           .x = {gpu.put(x), n_token, kEmbd},
            .normed = got_normed,
            .logits = got_logits,
            .routing = got.view},
-          kToken);
+          n_token);
   const std::vector<float> its_logits = gpu.get(got_logits.data(), std::ssize(logits));
   for (size_t i = 0; i < logits.size(); ++i) ASSERT_NEAR(its_logits[i], logits[i], 1e-4);
   expect_same_bits(got.get(gpu), route_on_cpu(c, t, its_logits));
+}
+
+TEST(CudaRoute, NormAndRouterAndRouting) {
+  SW_GPU_OR_SKIP();
+  for (const int64_t n_token : {1, 5, 33}) {
+    for (const bool logit_bias : {false, true}) compare_whole_route(n_token, logit_bias);
+  }
 }
 
 #else
