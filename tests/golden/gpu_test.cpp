@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Ling on GPUs against the outputs of its original Python. Skipped aloud where there is no GPU.
+// Every family on GPUs against the outputs of its original Python. Skipped aloud where there is no GPU.
 #include <gtest/gtest.h>
 
-#include "golden/ling_golden.h"
+#include "golden/golden_models.h"
 #include "support/allocations.h"
 
 namespace sw {
@@ -20,25 +20,32 @@ class GpuTest : public ::testing::Test {
   Devices devices_;
 };
 
-TEST_F(GpuTest, GoldensInEveryPlaceThatUsersChoose) {
-  for (const char* name : {"bailing_moe_v2", "bailing_moe_v2_qkvbias", "bailing_moe_v2_mtp"}) {
-    SW_DATA_OR_SKIP(folder, std::string("golden/") + name);
-    const Golden golden(folder);
-    for (const PlacementOptions& options :
-         {PlacementOptions{}, {.cpu_moe = true}, {.n_gpu_layers = 2}, {.overrides = {{"exps", "CPU"}}}}) {
-      const PlacedModel placed(*golden.model, devices_, place(*golden.model, devices_, options));
-      for (const int64_t n_ubatch : {int64_t{1}, int64_t{7}, kAll})
-        expect_golden(golden, "seq0", {.n_ubatch = n_ubatch, .placed = &placed}, kGpu);
-    }
+class GpuModelTest : public GpuTest, public ::testing::WithParamInterface<const char*> {};
+
+TEST_P(GpuModelTest, TraceEqualsThePythonInEveryPlaceThatUsersChoose) {
+  SW_GOLDEN_OR_SKIP(folder, GetParam());
+  const Golden golden(folder);
+  std::vector<PlacementOptions> places = {{}, {.n_gpu_layers = 2}};
+  if (!golden.model->moe_layers().empty()) {
+    places.push_back({.cpu_moe = true});
+    places.push_back({.overrides = {{"exps", "CPU"}}});
+  }
+  for (const PlacementOptions& options : places) {
+    const PlacedModel placed(*golden.model, devices_, place(*golden.model, devices_, options));
+    for (const int64_t n_ubatch : {int64_t{1}, int64_t{7}, kAll})
+      expect_golden(golden, "seq0", {.n_ubatch = n_ubatch, .placed = &placed}, kGpu);
   }
 }
 
-TEST_F(GpuTest, GreedyIdsEqualThePython) {
-  SW_DATA_OR_SKIP(folder, "golden/bailing_moe_v2");
+TEST_P(GpuModelTest, GreedyIdsEqualThePython) {
+  SW_GOLDEN_OR_SKIP(folder, GetParam());
   const Golden golden(folder);
   const PlacedModel placed(*golden.model, devices_, place(*golden.model, devices_, {}));
   EXPECT_EQ(greedy(golden, {.placed = &placed}), golden.ints("greedy.ids"));
 }
+
+INSTANTIATE_TEST_SUITE_P(Models, GpuModelTest, ::testing::ValuesIn(kGoldenModels),
+                         [](const auto& info) { return std::string(info.param); });
 
 /// Decode steps of a kind that is recorded and replayed where all is on one GPU, and of one that is not.
 TEST_F(GpuTest, StepsAllocateNothing) {
