@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT
+// Multi-head latent attention in its absorbed form, for any number of tokens: queries go over to the latent's
+// side through k_b, attention runs over the cached latents themselves, and v_b makes heads of what it gives.
+#include <algorithm>
+
+#include "kernels/cuda/linear.h"
+#include "kernels/cuda/mla_attend.cuh"
+#include "kernels/cuda/mla_finish.cuh"
+#include "kernels/cuda/queue.h"
+
+namespace sw {
+namespace cuda {
+namespace {
+
+/// Tokens that are attended at once; more are taken in parts. It bounds the scratch: a token's latents are
+/// n_head * kv_rank floats.
+constexpr int64_t kMostLatentTokens = 256;
+constexpr int64_t kMlaBlocks = 512, kMaxMlaSplits = 64;
+
+int n_split(int64_t n_token, int n_chunk) {
+  return static_cast<int>(std::clamp<int64_t>(kMlaBlocks / (n_token * n_chunk), 1, kMaxMlaSplits));
+}
+
+/// Floats of partial results: with more than one split there are at most kMlaBlocks blocks.
+int64_t n_part(const MlaDesc& d) { return kMlaBlocks * kMlaHeads * (d.kv_rank + kPartTail); }
+
+const char* refuses(const MlaDesc& d) {
+  if (d.kv_rank > kMaxLatent || d.n_rot > kMaxMlaRot) return "latents of more than 512 + 64";
+  for (const int width : {d.kv_rank, d.n_rot, d.nope_dim, d.value_dim}) {
+    if (width <= 0 || width % 8 != 0) return "a width of the heads or of the latent is no multiple of 8";
+  }
+  for (const Linear* linear : {&d.q_a, &d.q, &d.kv_a, &d.k_b, &d.v_b, &d.out}) {
+    if (!linear->empty() && !reads(linear->weight.type)) return kNoDecoder;
+  }
+  return nullptr;
+}
+
+/// Scratch of one run.
+struct MlaMemory {
+  TensorView<float> normed, q_a, queries, kv, heads;
+  float* latents;  ///< [kMostLatentTokens at most, n_head, kv_rank]
+  float* parts;
+
+  MlaMemory(const MlaDesc& d, int64_t n_token, Scratch& scratch) {
+    const auto rows = [&](const Linear& linear, int64_t n_col) {
+      if (linear.empty()) return TensorView<float>();
+      return TensorView<float>(scratch.take<float>(n_token * n_col), n_token, n_col);
+    };
+    normed = rows(d.kv_a, d.kv_a.n_in());
+    q_a = rows(d.q_a, d.q.n_in());
+    queries = rows(d.q, d.q.n_out());
+    kv = rows(d.kv_a, d.kv_a.n_out());
+    heads = rows(d.out, d.out.n_in());
+    latents = scratch.take<float>(n_latent(d, n_token));
+    parts = scratch.take<float>(n_part(d));
+  }
+  static int64_t n_latent(const MlaDesc& d, int64_t n_token) {
+    return std::min(n_token, kMostLatentTokens) * d.n_head * d.kv_rank;
+  }
+};
+
+size_t scratch_bytes(const MlaDesc& d, int64_t n_token, int) {
+  const auto f32 = [](int64_t n) { return Scratch::padded_bytes(static_cast<size_t>(n) * sizeof(float)); };
+  size_t bytes = f32(n_token * d.kv_a.n_in()) + (d.q_a.empty() ? 0 : f32(n_token * d.q.n_in())) +
+                 f32(n_token * d.q.n_out()) + f32(n_token * d.kv_a.n_out()) + f32(n_token * d.out.n_in()) +
+                 f32(MlaMemory::n_latent(d, n_token)) + f32(n_part(d));
+  for (const Linear* linear : {&d.q_a, &d.q, &d.kv_a, &d.out})
+    bytes += linear->empty() ? 0 : linear_scratch_bytes(*linear, n_token);
+  return bytes;
+}
+
+template <class Element>
+void finish(const MlaDesc& d, const MlaArgs& args, const MlaMemory& m, OpContext& context) {
+  const MlaFinishTask task{.queries = m.queries.data(),
+                           .kv = m.kv.data(),
+                           .batch = args.batch,
+                           .cache = args.kv,
+                           .n_head = d.n_head,
+                           .query_dim = d.nope_dim + d.n_rot,
+                           .n_rot = d.n_rot,
+                           .kv_rank = d.kv_rank,
+                           .rope_neighbours = d.rope_neighbours,
+                           .eps = d.latent_eps,
+                           .latent_scale = d.latent_scale,
+                           .kv_norm = d.kv_a_norm};
+  mla_finish_kernel<Element>
+      <<<n_blocks(args.batch.n_token, 1), kMlaFinishThreads, 0, context.cuda->stream()>>>(task);
+  SW_CUDA_LAUNCHED();
+}
+
+template <class Element>
+void attend(const MlaTask& task, OpContext& context) {
+  const auto kernel = mla_attend_kernel<Element>;
+  constexpr MlaTask kWidest{.n_rot = kMaxMlaRot, .kv_rank = kMaxLatent};
+  SW_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               static_cast<int>(kWidest.shared_bytes())));
+  const int64_t n_token = task.batch.n_token;
+  const unsigned blocks = n_blocks(n_token * task.n_chunk() * task.n_split, 1);
+  kernel<<<blocks, kMlaThreads, task.shared_bytes(), context.cuda->stream()>>>(task);
+  SW_CUDA_LAUNCHED();
+  if (task.n_split == 1) return;
+  mla_combine_kernel<<<n_blocks(n_token * task.n_head, 1), kMlaThreads, 0, context.cuda->stream()>>>(task);
+  SW_CUDA_LAUNCHED();
+}
+
+/// Tokens [begin, begin + n), whose keys are all cached, from their queries to their heads' values.
+template <class Element>
+void attend_part(const MlaDesc& d, const MlaArgs& args, const MlaMemory& m, int64_t begin, int64_t n,
+                 OpContext& context) {
+  MlaTask task{.latents = m.latents,
+               .queries = m.queries.row(begin),
+               .batch = {.n_token = n,
+                         .pos = args.batch.pos + begin,
+                         .seq = args.batch.seq + begin,
+                         .block_tables = args.batch.block_tables},
+               .kv = args.kv,
+               .n_head = d.n_head,
+               .query_dim = d.nope_dim + d.n_rot,
+               .n_rot = d.n_rot,
+               .kv_rank = d.kv_rank,
+               .scale = d.q_scale * d.softmax_scale * kLog2E,
+               .parts = m.parts};
+  task.n_split = n_split(n, task.n_chunk());
+  const HeadRows latents{m.latents, int64_t{d.n_head} * d.kv_rank, d.kv_rank};
+  linear_heads(d.k_b, n, {m.queries.row(begin), m.queries.stride(), task.query_dim}, latents, context);
+  attend<Element>(task, context);
+  linear_heads(d.v_b, n, latents, {m.heads.row(begin), m.heads.stride(), d.value_dim}, context);
+}
+
+template <class Element>
+void attend_all(const MlaDesc& d, const MlaArgs& args, const MlaMemory& m, OpContext& context) {
+  finish<Element>(d, args, m, context);
+  const int64_t n_token = args.batch.n_token;
+  for (int64_t begin = 0; begin < n_token; begin += kMostLatentTokens)
+    attend_part<Element>(d, args, m, begin, std::min(kMostLatentTokens, n_token - begin), context);
+}
+
+void run(const MlaDesc& d, const MlaArgs& args, OpContext& context) {
+  const int64_t n_token = args.x.n_rows();
+  if (n_token == 0) return;
+  SW_ASSERT(args.batch.n_token == n_token);
+  SW_ASSERT(args.kv.type == Type::F16 || args.kv.type == Type::F32);
+  const MlaMemory m(d, n_token, context.scratch);
+  rms_norm(args.x, nullptr, d.norm, d.rms_eps, m.normed, context);
+  if (!d.q_a.empty()) {
+    linear(d.q_a, m.normed, m.q_a, false, context);
+    rms_norm(m.q_a, nullptr, d.q_a_norm, d.latent_eps, m.q_a, context);
+  }
+  linear(d.q, d.q_a.empty() ? m.normed : m.q_a, m.queries, false, context);
+  linear(d.kv_a, m.normed, m.kv, false, context);
+  const auto attend_in = args.kv.type == Type::F16 ? attend_all<__half> : attend_all<float>;
+  attend_in(d, args, m, context);
+  linear(d.out, m.heads, args.x, true, context);
+}
+
+}  // namespace
+}  // namespace cuda
+
+extern const MlaKernel cuda_mla;
+const MlaKernel cuda_mla{"cuda_mla",          Isa::Scalar, cuda::refuses,
+                         cuda::scratch_bytes, cuda::run,   DeviceKind::Cuda};
+
+}  // namespace sw
