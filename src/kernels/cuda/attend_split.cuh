@@ -164,14 +164,13 @@ __global__ void __launch_bounds__(kSplitWarps* kWarp) attend_split_kernel(const 
 /// A block adds up the splits of one head of one token, a thread a dimension.
 static __global__ void __launch_bounds__(256) combine_kernel(const SplitTask task) {
   const AttendTask& a = task.attend;
-  const int64_t row = blockIdx.x;
-  const int dim = threadIdx.x;
+  const int64_t row = blockIdx.x, token = row / a.n_head;
+  const int dim = threadIdx.x, head = static_cast<int>(row - token * a.n_head);
   if (dim >= a.head_dim) return;
-  const int n_unit = SeenKeys(a, row / a.n_head).n_unit();
+  const int n_unit = SeenKeys(a, token).n_unit();
   const int stride = a.head_dim + 2;
   const Merged all = merge_parts(task.parts + row * task.n_split * stride, stride, min(task.n_split, n_unit),
                                  a.head_dim, dim);
-  const int head = static_cast<int>(row % a.n_head);
   a.out[row * a.head_dim + dim] = all.value / a.divisor(all.sum, all.top, head);
 }
 

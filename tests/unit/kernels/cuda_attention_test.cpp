@@ -105,16 +105,15 @@ TEST(CudaAttention, WhatFamiliesAdd) {
   };
   uint64_t seed = 300;
   for (const AttentionShape& shape : shapes) {
+    const auto index = static_cast<size_t>(&shape - shapes);
     for (const Type weights : {Type::F32, Type::Q8_0}) {
-      // A matrix of quantized weights needs whole blocks of heads.
-      if (weights == Type::Q8_0 && (!shape.apart || shape.head_dim % 64 != 0)) continue;
-      for (const Type cache : {Type::F16, Type::F32}) {
-        for (size_t b = 0; b < kBatches.size(); ++b) {
-          SCOPED_TRACE("shape " + std::to_string(&shape - shapes) + ", " + type_name(weights) + ", cache " +
-                       type_name(cache) + ", batch " + std::to_string(b));
-          expect_like_reference<AttentionCase>(gpu, {shape, weights, cache, kBatches[b], ++seed},
-                                               bound_of(weights, cache));
-        }
+      if (weights == Type::Q8_0 && !shape.apart) continue;
+      for (size_t b = 0; b < kBatches.size(); ++b) {
+        const Type cache = (index + b) % 2 == 0 ? Type::F16 : Type::F32;
+        SCOPED_TRACE("shape " + std::to_string(index) + ", " + type_name(weights) + ", batch " +
+                     std::to_string(b));
+        expect_like_reference<AttentionCase>(gpu, {shape, weights, cache, kBatches[b], ++seed},
+                                             bound_of(weights, cache));
       }
     }
   }
