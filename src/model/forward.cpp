@@ -27,8 +27,7 @@ CacheSpec Forward::cache_spec(const Model& model, int64_t n_token, Type type, in
                  .n_seq = n_seq,
                  .n_ahead = n_ubatch};
   if (h.attention.window > 0) {
-    for (int b = 0; b < h.n_run_block(); ++b)
-      spec.windowed.push_back(h.window_of(b) > 0);
+    for (int b = 0; b < h.n_run_block(); ++b) spec.windowed.push_back(h.window_of(b) > 0);
   }
   spec.n_token = n_seq * spec.n_page() * spec.page_tokens;  // a page belongs to one sequence
   return spec;
