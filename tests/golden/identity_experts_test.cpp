@@ -54,12 +54,12 @@ class IdentityExperts : public ::testing::Test {
     PagedCache cache = forward.make_cache(Forward::cache_spec(model, std::ssize(ids), Type::F32));
     BlockTable table(cache, std::ssize(ids));
     SW_ASSERT(table.resize(std::ssize(ids)));
-    const int32_t* pages[] = {table.pages()};
+    BlockTable* const tables[] = {&table};
     for (size_t begin = 0; begin < ids.size(); begin += static_cast<size_t>(options.n_ubatch)) {
       std::vector<BatchToken> batch;
       for (size_t i = begin; i < std::min(ids.size(), begin + static_cast<size_t>(options.n_ubatch)); ++i)
         batch.push_back({.id = ids[i], .pos = static_cast<int32_t>(i), .policy = id});
-      forward.run(batch, pages, cache, probe);
+      forward.run(batch, tables, cache, probe);
     }
     if (counters) *counters = forward.counters();
     const int32_t last[] = {static_cast<int32_t>((ids.size() - 1) % static_cast<size_t>(options.n_ubatch))};
