@@ -111,23 +111,27 @@ void Forward::bind_moe(Block& block, int b, int moe_layer, const PolicyTable& po
 void Forward::bind_blocks(const PolicyTable& policies, std::string* why) {
   const Placement& placement = placed_->placement();
   embed_ = bind<EmbedDesc, EmbedArgs>(embed_desc(*placed_), placement.embed, why);
-  int b = -1, moe_layer = 0;
+  int b = -1, moe_layer = 0, residual = placement.embed;
   for (int layer = 0; layer < model_.hparams().n_layer; ++layer) {
     for (const Step step : model_.arch().layer) {
       b += step == Step::Attn;
       Block& block = step == Step::Attn ? blocks_.emplace_back() : blocks_.back();
       const bool is_moe = model_.hparams().is_moe_block(b);
       std::string* reasons = b == 0 || (moe_layer == 0 && is_moe) ? why : nullptr;
-      const int slot = placement.layers[static_cast<size_t>(b)].ffn;
+      const LayerPlacement& at = placement.layers[static_cast<size_t>(b)];
+      if (step == Step::MoeEnd) {
+        state(residual).needs.part = true;  // what was kept arrives where the residual is
+        continue;
+      }
+      residual = step == Step::Attn ? at.attention : at.ffn;
       if (step == Step::Attn) {
         bind_attention(block, b, reasons);
       } else if (step == Step::Ffn || (step == Step::Moe && !is_moe)) {
-        block.dense = bind<FfnDesc, FfnArgs>(dense_desc(*placed_, b, block.route.has_value()), slot, reasons);
-      } else if (step == Step::MoeEnd) {
-        state(slot).needs.part = true;  // what was kept arrives here
+        block.dense =
+            bind<FfnDesc, FfnArgs>(dense_desc(*placed_, b, block.route.has_value()), at.ffn, reasons);
       } else {
         bind_moe(block, b, moe_layer++, policies, reasons);
-        if (step == Step::MoeBegin) state(slot).needs.part = true;
+        if (step == Step::MoeBegin) state(at.ffn).needs.part = true;
       }
     }
   }

@@ -34,8 +34,10 @@ Placement random_placement(const Model& model, int n_device, Rng& rng) {
 
 class PlacementTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    SW_DATA_OR_SKIP(folder, "golden/bailing_moe_v2");
+  void SetUp() override { load("bailing_moe_v2"); }
+
+  void load(const std::string& name) {
+    SW_DATA_OR_SKIP(folder, "golden/" + name);
     convert_hf(folder, temp_.path() / "model.gguf", {.out_type = Type::F32});
     model_.emplace(temp_.path() / "model.gguf");
     policies_.emplace(model_->moe_layers(), model_->hparams().n_layer, experts_needed(*model_, {}), 1);
@@ -70,10 +72,10 @@ class PlacementTest : public ::testing::Test {
     return all;
   }
 
-  void check_random_placements(const Devices& devices, float tolerance) {
+  void check_random_placements(const Devices& devices, float tolerance, int n_placement = kPlacements) {
     const std::vector<float> expected = run(nullptr);
     Rng rng(4);
-    for (int i = 0; i < kPlacements; ++i) {
+    for (int i = 0; i < n_placement; ++i) {
       const PlacedModel placed(*model_, devices,
                                random_placement(*model_, static_cast<int>(devices.size()), rng));
       ASSERT_LE(difference(run(&placed), expected), tolerance) << "placement " << i;
@@ -102,6 +104,29 @@ TEST_F(PlacementTest, RandomPlacementsOnGpusGiveTheSameLogits) {
   if (devices.size() == 1) GTEST_SKIP() << why;
   check_random_placements(devices, kGpuTolerance);
 }
+
+/// Families whose layers differ: latent attention, blocks beside which experts run, windows, a dense start.
+class FamilyPlacementTest : public PlacementTest, public ::testing::WithParamInterface<const char*> {
+ protected:
+  void SetUp() override { load(GetParam()); }
+};
+
+TEST_P(FamilyPlacementTest, RandomPlacementsGiveTheSameLogits) {
+  check_random_placements(open_devices("fake:3"), kTolerance, 36);
+}
+
+TEST_P(FamilyPlacementTest, BlocksOnOneDeviceAreExact) {
+  const std::vector<float> expected = run(nullptr);
+  const Devices devices = open_devices("fake:2");
+  for (int n_block = 0; n_block <= model_->hparams().n_run_block() + 1; ++n_block) {
+    const PlacedModel placed(*model_, devices, place(*model_, devices, {.n_gpu_layers = n_block}));
+    EXPECT_EQ(run(&placed), expected) << "-ngl " << n_block;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, FamilyPlacementTest,
+                         ::testing::Values("deepseek_v3", "longcat_flash", "gpt_oss", "glm4_moe"),
+                         [](const auto& info) { return std::string(info.param); });
 
 TEST_F(PlacementTest, LayersOnOneDeviceAreExact) {
   const std::vector<float> expected = run(nullptr);
