@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include <algorithm>
+#include <vector>
 
 namespace sw {
 
@@ -48,6 +50,8 @@ struct RopeParams {
   /// Llama3: the same limits as beta_slow and beta_fast, under Meta's names.
   float low_freq_factor = 1.0f, high_freq_factor = 4.0f;
 
+  std::vector<int> sections = {};  ///< pairs that turn with time, height and width; all with time in a text
+
   RopeScaling kind() const { return static_cast<RopeScaling>(scaling); }
 };
 
@@ -57,7 +61,8 @@ struct Moe {
   int n_ff_expert = 0;  ///< hidden width of one expert
   int n_ff_shared = 0;  ///< hidden width of all shared experts together
   int n_expert_group = 1, n_expert_group_used = 1;
-  int n_layer_dense_lead = 0;  ///< the first layers have a dense FFN instead of experts
+  int n_layer_dense_lead = 0;          ///< the first layers have a dense FFN instead of experts
+  std::vector<int> dense_layers = {};  ///< others that have none
   int moe_step = 1;     ///< of the others every so-many-th layer, counted from the model's first, has experts
   int gating_func = 0;  ///< GGUF's number: 1 softmax, 2 sigmoid, 3 softmax over the selected
   bool weights_norm = false;
@@ -75,13 +80,15 @@ struct HParams {
   int n_embd = 0, n_vocab = 0, n_ctx_train = 0;
   int n_ff = 0;  ///< hidden width of a dense FFN
   float rms_eps = 1e-6f;
+  int n_deepstack = 0;  ///< layers that a vision tower feeds; not used here
   Attention attention = {};
   Mla mla = {};
   RopeParams rope = {};
   Moe moe = {};
 
   bool is_moe_layer(int layer) const {
-    return moe.n_expert > 0 && layer >= moe.n_layer_dense_lead && (layer + 1) % moe.moe_step == 0;
+    return moe.n_expert > 0 && layer >= moe.n_layer_dense_lead && (layer + 1) % moe.moe_step == 0 &&
+           std::ranges::find(moe.dense_layers, layer) == moe.dense_layers.end();
   }
   /// Blocks that a plain forward pass runs; block b belongs to layer b / blocks_per_layer.
   int n_run_block() const { return n_layer * blocks_per_layer; }

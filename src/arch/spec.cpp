@@ -57,6 +57,9 @@ void replace(std::string& text, std::string_view what, int number) {
   if (at != std::string::npos) text.replace(at, what.size(), std::to_string(number));
 }
 
+/// Far above any model; keeps products of two figures inside 64 bits and reservations sane.
+constexpr int kMaxFigure = 1 << 24;
+
 [[noreturn]] void refuse_figure(const char* which, const std::string& expected, const std::string& got) {
   throw Error({.what = "a model figure is impossible", .where = which, .expected = expected, .got = got});
 }
@@ -107,8 +110,6 @@ void check_hparams(const ArchSpec& arch, const HParams& h) {
   if (h.moe.groups_idle && h.moe.n_expert_group > 1)
     refuse_figure("expert group count of a selection without groups", "1",
                   std::to_string(h.moe.n_expert_group));
-  // Far above any model; keeps products of two figures inside 64 bits and reservations sane.
-  constexpr int kMaxFigure = 1 << 24;
   for (const int figure : {h.n_block, h.n_embd, h.n_vocab, h.n_ff, h.attention.n_head, h.attention.head_dim,
                            h.attention.value_dim, h.mla.kv_rank, h.mla.q_rank, h.mla.key_dim, h.mla.value_dim,
                            h.moe.n_expert, h.moe.n_expert_zero, h.moe.n_ff_expert, h.moe.n_ff_shared}) {
@@ -244,6 +245,21 @@ HParams read_hparams(const ArchSpec& arch, KeyName name_of, const KeyLookup& loo
   return h;
 }
 
+void read_lists(const ArchSpec& arch, std::string_view ListKey::*name_of, const ListLookup& lookup,
+                HParams& h) {
+  for (const ListKey& key : arch.lists) {
+    const std::optional<std::vector<int64_t>> items = lookup(key);
+    if (!items || items->empty()) continue;
+    std::vector<int>& field = key.field(h);
+    for (const int64_t item : *items) {
+      if (item < 0 || item > kMaxFigure)
+        refuse_figure((key.*name_of).data(), "0 to " + std::to_string(kMaxFigure), std::to_string(item));
+      field.push_back(static_cast<int>(item));
+    }
+    field.resize(std::max(field.size(), key.length));
+  }
+}
+
 double field_value(const Key& key, const HParams& h) {
   // The declaration's accessor wants a mutable HParams; a copy keeps callers const.
   HParams copy = h;
@@ -309,8 +325,10 @@ std::string fill_name(std::string_view pattern, int block) {
   return name;
 }
 
-std::string hf_name(const TensorSpec& t, const HParams& h, int block, int expert) {
+std::string hf_name(const ArchSpec& arch, const TensorSpec& t, const HParams& h, int block, int expert) {
+  constexpr std::string_view kRoot = "model.";
   std::string name(t.hf);
+  if (name.starts_with(kRoot)) name.replace(0, kRoot.size(), arch.hf_root);
   replace(name, "{l}", block / h.blocks_per_layer);
   replace(name, "{part}", block % h.blocks_per_layer);
   replace(name, "{e}", expert);

@@ -79,6 +79,14 @@ struct Key {
   std::span<const NamedValue> gguf_names = {};  ///< likewise of GGUF
   Written written = Written::Always;
   std::string_view gguf_count = {};  ///< a GGUF array whose length it is, in files that lack the key
+  bool hf_counts = false;            ///< it is the length of the config's array
+};
+
+/// A list of whole numbers; empty where a source does not have it. A file holds it where it is not empty.
+struct ListKey {
+  std::vector<int>& (*field)(HParams&) = nullptr;
+  std::string_view gguf = {}, hf = {};
+  size_t length = 0;  ///< not 0: one that is not empty is filled up with zeros to so many
 };
 
 /// What a weight is for, whatever a file calls it.
@@ -239,7 +247,9 @@ struct Dropped {
 struct ArchSpec {
   std::string_view name = {};                       ///< general.architecture
   std::array<std::string_view, 2> hf_classes = {};  ///< config.json, architectures[0]
+  std::string_view hf_root = "model.";  ///< what stands for a leading "model." in a checkpoint's names
   std::span<const Key> keys = {};
+  std::span<const ListKey> lists = {};
   std::span<const TensorSpec> tensors = {};
   std::span<const Step> layer = {};
   RopePairs rope_pairs = RopePairs::Halves;
@@ -262,6 +272,8 @@ const ArchSpec& arch_by_hf_class(std::string_view hf_class);
 using KeyLookup = std::function<std::optional<double>(const Key&)>;
 /// Which name of a key a source uses, for messages.
 using KeyName = std::string_view Key::*;
+/// Likewise a list.
+using ListLookup = std::function<std::optional<std::vector<int64_t>>(const ListKey&)>;
 
 /// One field as it was read, for `info`.
 struct ReadKey {
@@ -274,6 +286,9 @@ struct ReadKey {
 /// Throws sw::Error where a needed key is missing or a figure is impossible.
 HParams read_hparams(const ArchSpec& arch, KeyName name_of, const KeyLookup& lookup,
                      std::vector<ReadKey>* read = nullptr);
+/// Fills the lists of HParams, of which read_hparams() made the rest.
+void read_lists(const ArchSpec& arch, std::string_view ListKey::*name_of, const ListLookup& lookup,
+                HParams& h);
 
 /// A field's present value as a number.
 double field_value(const Key& key, const HParams& h);
@@ -288,6 +303,6 @@ std::vector<int64_t> tensor_shape(const TensorSpec& t, const HParams& h);
 /// A name in GGUF: "blk.{l}.x" -> "blk.3.x".
 std::string fill_name(std::string_view pattern, int block);
 /// A tensor's name in a checkpoint.
-std::string hf_name(const TensorSpec& t, const HParams& h, int block, int expert = 0);
+std::string hf_name(const ArchSpec& arch, const TensorSpec& t, const HParams& h, int block, int expert = 0);
 
 }  // namespace sw

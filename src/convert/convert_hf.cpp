@@ -113,6 +113,16 @@ void set_figures(GgufWriter& writer, const ArchSpec& arch, HParams h, const std:
   }
 }
 
+void set_lists(GgufWriter& writer, const ArchSpec& arch, HParams h) {
+  for (const ListKey& key : arch.lists) {
+    const std::vector<int>& items = key.field(h);
+    if (items.empty()) continue;
+    writer.set(fmt::format("{}.{}", arch.name, key.gguf),
+               {.type = GgufType::Array,
+                .data = GgufArray{GgufType::I32, std::vector<int64_t>(items.begin(), items.end())}});
+  }
+}
+
 /// The format that holds most of the bytes stands for the file.
 Type main_type(const TensorPlan& plan) {
   std::map<Type, uint64_t> bytes;
@@ -207,6 +217,7 @@ ConvertReport convert_hf(const fs::path& hf_dir, const fs::path& out, const Conv
   GgufWriter writer(out);
   set_general(writer, arch, options.name.empty() ? name_of_folder(hf_dir) : options.name, generation);
   set_figures(writer, arch, h, read);
+  set_lists(writer, arch, h);
   const QuantMix& kind = quant_mix(type_name(options.out_type.value_or(main_type(plan))));
   writer.set("general.file_type", GgufValue::u32(kind.file_type));
   writer.set("general.quantization_version", GgufValue::u32(kQuantizationVersion));

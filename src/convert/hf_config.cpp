@@ -28,6 +28,12 @@ HfConfig::HfConfig(const std::filesystem::path& file) : file_(file.string()) {
     throw Error(
         {.what = "not a configuration", .where = file_, .expected = "a JSON object", .got = shown(object_)});
   }
+  // A model of text and images has the text model's figures in an object of their own.
+  const auto text = object_.find("text_config");
+  if (text != object_.end() && text->is_object()) {
+    const json figures = *text;
+    object_.insert(figures.begin(), figures.end());  // what stands there already stays
+  }
 }
 
 HfConfig HfConfig::optional_file(const std::filesystem::path& file) {
@@ -72,7 +78,22 @@ std::optional<std::string> HfConfig::string(std::string_view key) const {
       {.what = "wrong type in a configuration", .where = where(key), .expected = "a text", .got = shown(*v)});
 }
 
+std::optional<std::vector<int64_t>> HfConfig::integers(std::string_view key) const {
+  const json* v = value(key);
+  if (!v) return std::nullopt;
+  const auto is_integer = [](const json& item) { return item.is_number_integer(); };
+  if (v->is_array() && std::ranges::all_of(*v, is_integer)) return v->get<std::vector<int64_t>>();
+  throw Error({.what = "wrong type in a configuration",
+               .where = where(key),
+               .expected = "an array of whole numbers",
+               .got = shown(*v)});
+}
+
 std::optional<double> HfConfig::lookup(const Key& key) const {
+  if (key.hf_counts) {
+    const json* v = value(key.hf);
+    return v && v->is_array() ? std::optional(static_cast<double>(v->size())) : std::nullopt;
+  }
   if (key.names.empty()) return number(key.hf);
   const std::optional<std::string> text = string(key.hf);
   if (!text) return std::nullopt;
@@ -95,7 +116,12 @@ const ArchSpec& HfConfig::arch() const {
 
 HParams HfConfig::hparams(const ArchSpec& arch, std::vector<ReadKey>* read) const {
   const auto find = [this](const Key& key) { return lookup(key); };
-  return naming_file(file_, [&] { return read_hparams(arch, &Key::hf, find, read); });
+  return naming_file(file_, [&] {
+    HParams h = read_hparams(arch, &Key::hf, find, read);
+    read_lists(
+        arch, &ListKey::hf, [this](const ListKey& key) { return integers(key.hf); }, h);
+    return h;
+  });
 }
 
 /// A config may list each layer's kind of attention.

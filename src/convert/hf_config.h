@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "arch/spec.h"
 
@@ -12,7 +13,7 @@ namespace sw {
 
 /// A JSON object of a Hugging Face folder (config.json, generation_config.json): at most 16 MiB, nested
 /// at most 64 deep. Throws sw::Error naming the file, and the key where one is wrong. null counts as
-/// absent everywhere.
+/// absent everywhere; what an object "text_config" says is as if it stood beside it.
 class HfConfig {
  public:
   explicit HfConfig(const std::filesystem::path& file);
@@ -23,6 +24,7 @@ class HfConfig {
   /// A number, or a boolean as 0 or 1; nothing where absent.
   std::optional<double> number(std::string_view key) const;
   std::optional<std::string> string(std::string_view key) const;
+  std::optional<std::vector<int64_t>> integers(std::string_view key) const;
   /// The architecture of "architectures"[0].
   const ArchSpec& arch() const;
   /// The figures of `arch`, defaults filled in; `read`, if given, says where each came from.

@@ -115,7 +115,7 @@ std::vector<const StTensor*> Planner::find_parts(const TensorSpec& spec, int lay
   const int64_t n_part = stack ? shape[0] : 1;
   std::vector<const StTensor*> parts;  // grows with what is found: n_part is only a claim
   for (int64_t e = 0; e < n_part; ++e) {
-    const std::string name = hf_name(spec, h_, layer, static_cast<int>(e));
+    const std::string name = hf_name(arch_, spec, h_, layer, static_cast<int>(e));
     const StTensor* part = find_part(name, part_shape);
     if (!part && e == 0 && may_lack(spec)) return {};
     if (!part) {

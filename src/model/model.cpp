@@ -91,6 +91,10 @@ Model::Model(const std::filesystem::path& path, const LoadOptions& options)
   const auto find = [&](const Key& key) { return look_up(file_, prefix, key); };
   hparams_ = naming_file(file_.name(), [&] { return read_hparams(*arch_, &Key::gguf, find, &read_keys_); });
 
+  read_lists(
+      *arch_, &ListKey::gguf,
+      [&](const ListKey& key) { return file_.get_ints(prefix + std::string(key.gguf)); }, hparams_);
+
   for (const TensorSpec& t : arch_->tensors) {
     if (t.on == On::Model) add_tensor(t, -1, options.read_in);
   }

@@ -95,7 +95,7 @@ void write_weights(const fs::path& golden, const fs::path& folder) {
   const Safetensors source(golden);
   SafetensorsWriter writer;
   const auto add = [&](const TensorSpec& spec, int layer, int expert) {
-    const std::string name = hf_name(spec, h, layer, expert);
+    const std::string name = hf_name(arch, spec, h, layer, expert);
     const StTensor* tensor = spec.role == Role::Output ? nullptr : source.find(name);
     if (!tensor) return;
     Shape shape;

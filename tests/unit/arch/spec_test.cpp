@@ -150,7 +150,11 @@ TEST(ArchSpec, EveryDeclarationIsSound) {
 TEST(ArchSpec, NamesAreFilledIn) {
   EXPECT_EQ(fill_name("blk.{l}.ffn.x", 12), "blk.12.ffn.x");
   const TensorSpec spec{.hf = "layers.{l}.attn.{part}.{e}.x"};
-  EXPECT_EQ(hf_name(spec, {.blocks_per_layer = 2}, 13, 7), "layers.6.attn.1.7.x");
+  HParams h;
+  h.blocks_per_layer = 2;
+  EXPECT_EQ(hf_name({}, spec, h, 13, 7), "layers.6.attn.1.7.x");
+  EXPECT_EQ(hf_name({.hf_root = "model.text."}, {.hf = "model.layers.{l}.x"}, h, 13),
+            "model.text.layers.6.x");
   EXPECT_EQ(fill_name("output.weight", 3), "output.weight");
 }
 

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+#include "arch/qwen3_moe.h"
+
+/// The text model of Qwen3-VL-MoE: Qwen3-MoE with the experts' matrices fused and transposed. Its rotary
+/// positions of three kinds are the ordinary ones in plain text, and its vision tower is left out.
+/// Source: transformers, models/qwen3_vl_moe/modeling_qwen3_vl_moe.py.
+namespace sw {
+namespace {
+
+constexpr auto kVisionKeys = std::to_array<Key>({
+    {.field = at<&HParams::n_deepstack>,
+     .gguf = "n_deepstack_layers",
+     .hf = "vision_config.deepstack_visual_indexes",
+     .fallback = 0,
+     .written = Written::IfUnusual,
+     .hf_counts = true},
+});
+constexpr auto kKeys = common::join(qwen3_moe::kKeys, kVisionKeys);
+constexpr ListKey kLists[] = {qwen3_moe::kDenseLayers,
+                              {.field = [](HParams& h) -> std::vector<int>& { return h.rope.sections; },
+                               .gguf = "rope.dimension_sections",
+                               .hf = "rope_scaling.mrope_section",
+                               .length = 4}};
+
+// clang-format off
+constexpr auto kOwnTensors = std::to_array<TensorSpec>({
+    {Role::Router, "blk.{l}.ffn_gate_inp.weight", "model.layers.{l}.mlp.gate.weight", {Dim::Expert, Dim::Embd}, On::Moe},
+    {Role::ExpertGate, "blk.{l}.ffn_gate_exps.weight", "model.layers.{l}.mlp.experts.gate_up_proj",
+     {Dim::Expert, Dim::ExpertFf, Dim::Embd}, On::Moe, Transform::FirstHalfTransposed},
+    {Role::ExpertUp, "blk.{l}.ffn_up_exps.weight", "model.layers.{l}.mlp.experts.gate_up_proj",
+     {Dim::Expert, Dim::ExpertFf, Dim::Embd}, On::Moe, Transform::SecondHalfTransposed},
+    {Role::ExpertDown, "blk.{l}.ffn_down_exps.weight", "model.layers.{l}.mlp.experts.down_proj",
+     {Dim::Expert, Dim::Embd, Dim::ExpertFf}, On::Moe, Transform::Transposed},
+});
+// clang-format on
+constexpr auto kTensors =
+    common::join(common::kModelTensors, common::kAttentionTensors, common::kHeadNormTensors,
+                 common::kFfnNormTensor, common::kDenseTensors, kOwnTensors);
+constexpr Dropped kDropped[] = {{"model.visual.", "the vision tower"}};
+
+}  // namespace
+
+constinit const ArchSpec kQwen3VlMoe{.name = "qwen3vlmoe",
+                                     .hf_classes = {"Qwen3VLMoeForConditionalGeneration"},
+                                     .hf_root = "model.language_model.",
+                                     .keys = kKeys,
+                                     .lists = kLists,
+                                     .tensors = kTensors,
+                                     .layer = common::kLayer,
+                                     .router = {.score = Score::Softmax},
+                                     .granted = qwen3_moe::kGranted,
+                                     .dropped = kDropped};
+
+}  // namespace sw
