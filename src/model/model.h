@@ -84,7 +84,7 @@ class Model {
   std::map<std::pair<Role, int>, WeightView> weights_;
   mutable std::map<const std::byte*, std::vector<float>> decoded_;  // vectors stored in another type
   std::vector<std::vector<float>> made_;  // matrices that older files store in another form
-  std::vector<Buffer> copies_;  // stacks of experts
+  std::vector<Buffer> copies_;            // stacks of experts
   std::vector<MoeLayer> moe_layers_;
   size_t weight_bytes_ = 0, copied_bytes_ = 0;
   int64_t n_parameters_ = 0;

@@ -74,7 +74,8 @@ TEST(Faults, ALimitOnFilesIsOneLineAndLeavesNothing) {
   run_limited({"quantize", model(), out, "Q8_0", "--allow-requantize"});
   run_limited({"split", model(), out});
   const TempDir parts;
-  ASSERT_EQ(run_switchyard({"split", model(), parts.path() / "part", "--split-max-tensors", "60"}).exit_code, 0);
+  ASSERT_EQ(run_switchyard({"split", model(), parts.path() / "part", "--split-max-tensors", "60"}).exit_code,
+            0);
   run_limited({"merge", parts.path() / "part-00001-of-00002.gguf", out});
 }
 

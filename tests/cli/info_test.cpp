@@ -27,8 +27,7 @@ TEST(Info, EveryFigureSaysWhoSaidIt) {
               {"  bailingmoe2.expert_count = 32  (file)", "  bailingmoe2.expert_used_count = 2  (overridden)",
                "  bailingmoe2.expert_weights_scale = 1.25  (overridden)",
                "  bailingmoe2.expert_weights_norm = false  (overridden)",
-               "  general.name = \"Fox\"  (overridden)",
-               "  a.new.key = -7  (overridden)"});
+               "  general.name = \"Fox\"  (overridden)", "  a.new.key = -7  (overridden)"});
 }
 
 TEST(Info, AnOverrideOfTheWrongTypeIsOneLine) {

@@ -41,7 +41,9 @@ void write(const fs::path& path, const std::string& bytes) {
 /// The tiny model with rows of `width`, and among its tensors all the weight formats that take such rows: one
 /// file of many formats stays small, and small files are tried more often.
 void write_mixed_model(const fs::path& path, const fs::path& f32, int width) {
-  constexpr const char* kTensors[] = {"attn_qkv", "ffn_gate", "token_embd", "ffn_down", "ffn_up"};
+  constexpr const char* kTensors[] = {"attn_qkv",      "ffn_gate_exps", "token_embd",
+                                      "ffn_down_exps", "ffn_up_exps",   "attn_output",
+                                      "ffn_gate",      "ffn_down",      "ffn_up"};
   QuantizeOptions options;
   std::set<Type> done;
   for (const QuantMix& mix : quant_mixes()) {

@@ -79,8 +79,9 @@ TEST_P(Interop, EqualsMainlinesFileKeyByKeyAndTensorByTensor) {
     EXPECT_EQ(mine->shape, tensor.shape) << tensor.name;
     EXPECT_TRUE(same_bytes(*mine, tensor)) << tensor.name;
   }
-  EXPECT_EQ(report.notes,
-            model == "qwen3_vl_moe" ? std::vector<std::string>{"45 tensors are left out: the vision tower"} : std::vector<std::string>{});
+  EXPECT_EQ(report.notes, model == "qwen3_vl_moe"
+                              ? std::vector<std::string>{"45 tensors are left out: the vision tower"}
+                              : std::vector<std::string>{});
 }
 
 constexpr const char* kInteropModels[] = {"bailing_moe_v2",
