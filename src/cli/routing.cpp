@@ -36,7 +36,7 @@ class Watch : public ForwardProbe {
 };
 
 int compare(const RoutingFlags& flags, const Model& model, std::span<const int32_t> tokens,
-            PerplexityOptions options) {
+            const PerplexityOptions& options) {
   const std::vector<NamedPolicy> named = parse_policy_list(flags.compare, flags.model.policy());
   std::vector<RoutingPolicy> policies;
   for (const NamedPolicy& n : named) policies.push_back(n.policy);
@@ -63,12 +63,13 @@ int compare(const RoutingFlags& flags, const Model& model, std::span<const int32
 }
 
 int watch(const RoutingFlags& flags, const Model& model, std::span<const int32_t> tokens,
-          PerplexityOptions options) {
+          const PerplexityOptions& wanted) {
   const RoutingPolicy policy = flags.model.policy();
   MeasuredModel measured(model, flags.model, {flags.n_ctx, 1}, {&policy, 1});
   StatsProbe stats(model, measured.policies().experts_max());
   RoutingTrace trace(model.moe_layers());
   Watch probe(stats, flags.trace.empty() ? nullptr : &trace);
+  PerplexityOptions options = wanted;
   options.policy = measured.policy(0, Phase::Prefill);
   options.probe = &probe;
   const Perplexity perplexity = measure_perplexity(

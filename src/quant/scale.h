@@ -42,6 +42,7 @@ struct RangeFit {
     inv = inverse_scale(d);
   }
   int quantize(float x) const {
+    // NOLINTNEXTLINE(bugprone-incorrect-roundings): the reference's own rounding, for the same bytes
     return std::min(static_cast<int>((clean_weight(x, limit) - least) * inv + 0.5f), max_q);
   }
 };
