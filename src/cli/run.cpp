@@ -59,8 +59,7 @@ int run(const RunFlags& flags) {
                         .n_ctx = flags.n_ctx,
                         .cache_type = flags.model.kv_type(),
                         .experts_max = flags.model.experts_max,
-                        .default_policy = policy,
-                        .keep_last = !has_prompt};
+                        .default_policy = policy};
   const Setup setup = set_up(*model, flags.model.placement, options);
   Engine engine(*model, options);
   if (flags.model.explain) log::info("{}", engine.forward().explanation());

@@ -20,7 +20,7 @@ int64_t CacheSpec::n_page(CacheGroup group) const {
   const auto pages = [&](int64_t n) { return (n + page_tokens - 1) / page_tokens; };
   if (group == kFullGroup) return pages(n_token);
   // The window before the first token of a pass and the pass itself, wherever in a page they begin.
-  const int64_t whole = pages(n_token / n_seq);
+  const int64_t whole = pages(max_token > 0 ? max_token : n_token / n_seq);
   return n_seq * (n_ahead > 0 ? std::min(whole, pages(window - 1 + n_ahead) + 1) : whole);
 }
 
@@ -42,11 +42,7 @@ PagedCache::PagedCache(const CacheSpec& spec, std::span<DeviceMemory* const> mem
     layers_.emplace_back(spec.layer_bytes(l),
                          memory.empty() ? cpu_memory() : *memory[static_cast<size_t>(l)]);
   }
-  // Taken from the back, so that a fresh cache gives pages in rising order.
-  for (int g = 0; g < spec.n_group(); ++g) {
-    const auto n_page = static_cast<int32_t>(spec.n_page(static_cast<CacheGroup>(g)));
-    for (int32_t p = n_page; p-- > 0;) free_pages_[static_cast<size_t>(g)].push_back(p);
-  }
+  for (int g = 0; g < spec.n_group(); ++g) pools_.emplace_back(spec.n_page(static_cast<CacheGroup>(g)));
 }
 
 KvLayerView PagedCache::layer(int l) const {
@@ -80,16 +76,12 @@ BlockTable& BlockTable::operator=(BlockTable&& other) noexcept {
 
 bool BlockTable::resize(int64_t n_token) {
   std::vector<int32_t>& pages = pages_[kFullGroup];
-  std::vector<int32_t>& free = cache_->free_pages_[kFullGroup];
-  const auto wanted = static_cast<size_t>(page_of(n_token + cache_->spec().page_tokens - 1));
-  if (n_token > max_token_) return false;
-  if (wanted > pages.size() && wanted - pages.size() > free.size()) return false;
-  while (pages.size() < wanted) {
-    pages.push_back(free.back());
-    free.pop_back();
-  }
-  while (pages.size() > wanted) {
-    free.push_back(pages.back());
+  const int64_t wanted = page_of(n_token + cache_->spec().page_tokens - 1);
+  if (n_token > max_token_ || wanted - std::ssize(pages) > pool(kFullGroup).n_idle()) return false;
+  while (std::ssize(pages) < wanted) pages.push_back(pool(kFullGroup).take());
+  // From the end, so that of a text that others may go on from its end is lost before its beginning.
+  while (std::ssize(pages) > wanted) {
+    pool(kFullGroup).release(pages.back());
     pages.pop_back();
   }
   if (n_token == 0) slide(0, 0);
@@ -101,30 +93,60 @@ int64_t BlockTable::first_seen_page(int64_t token) const {
 }
 
 void BlockTable::slide(int64_t begin, int64_t end) {
-  std::vector<int32_t>& free = cache_->free_pages_[kWindowGroup];
   const int64_t first = first_seen_page(begin), last = page_of(end + cache_->spec().page_tokens - 1);
   std::vector<int32_t>& pages = pages_[kWindowGroup];
   const auto is_wanted = [&](int64_t p) { return p >= first && p < last; };
   for (int64_t p = 0; p < std::ssize(pages); ++p) {
     int32_t& page = pages[static_cast<size_t>(p)];
-    if (page >= 0 && !is_wanted(p)) free.push_back(std::exchange(page, -1));
+    if (page >= 0 && !is_wanted(p)) pool(kWindowGroup).release(std::exchange(page, -1));
   }
   for (int64_t p = first; p < std::min(last, std::ssize(pages)); ++p) {
+    // CacheSpec::n_page counts what n_seq sequences need, so there is one.
     int32_t& page = pages[static_cast<size_t>(p)];
-    if (page >= 0) continue;
-    SW_ASSERT(!free.empty());  // CacheSpec::n_page counts what n_seq sequences need
-    page = free.back();
-    free.pop_back();
+    if (page < 0) page = pool(kWindowGroup).take();
   }
 }
 
-bool BlockTable::can_resume(int64_t n_token) const {
-  const std::vector<int32_t>& pages = pages_[kWindowGroup];
-  const int64_t first = first_seen_page(n_token), last = page_of(n_token + cache_->spec().page_tokens - 1);
-  for (int64_t p = first; n_token > 0 && p < std::min(last, std::ssize(pages)); ++p) {
-    if (pages[static_cast<size_t>(p)] < 0) return false;
+bool BlockTable::window_is_there(std::span<const PageKey> keys) const {
+  if (pages_[kWindowGroup].empty()) return true;
+  const int64_t n_token = std::ssize(keys) * cache_->spec().page_tokens;
+  const auto seen = keys.subspan(static_cast<size_t>(first_seen_page(n_token)));
+  return std::all_of(seen.begin(), seen.end(),
+                     [&](const PageKey& key) { return pool(kWindowGroup).find(key) >= 0; });
+}
+
+int64_t BlockTable::adopt(std::span<const PageKey> keys) {
+  SW_ASSERT(pages_[kFullGroup].empty());
+  size_t n = 0;
+  while (n < keys.size() && pool(kFullGroup).find(keys[n]) >= 0) ++n;
+  while (!window_is_there(keys.first(n))) --n;  // the first token sees nothing before it
+  const int64_t n_token = static_cast<int64_t>(n) * cache_->spec().page_tokens;
+  SW_ASSERT(n_token <= max_token_);
+  for (size_t p = 0; p < n; ++p) {
+    pages_[kFullGroup].push_back(pool(kFullGroup).find(keys[p]));
+    pool(kFullGroup).share(pages_[kFullGroup].back());
   }
-  return true;
+  if (pages_[kWindowGroup].empty()) return n_token;
+  for (auto p = static_cast<size_t>(first_seen_page(n_token)); p < n; ++p) {
+    pages_[kWindowGroup][p] = pool(kWindowGroup).find(keys[p]);
+    pool(kWindowGroup).share(pages_[kWindowGroup][p]);
+  }
+  return n_token;
+}
+
+void BlockTable::publish(int64_t page, const PageKey& key) {
+  for (const CacheGroup group : {kFullGroup, kWindowGroup}) {
+    const auto p = static_cast<size_t>(page);
+    if (p < pages_[group].size() && pages_[group][p] >= 0) pool(group).publish(pages_[group][p], key);
+  }
+}
+
+void BlockTable::forget() {
+  for (const CacheGroup group : {kFullGroup, kWindowGroup}) {
+    for (const int32_t page : pages_[group]) {
+      if (page >= 0) pool(group).forget(page);
+    }
+  }
 }
 
 }  // namespace sw

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/ops.h"
+#include "kv/page_pool.h"
 #include "tensor/buffer.h"
 
 namespace sw {
@@ -24,6 +25,7 @@ struct CacheSpec {
   int window = 0;                      ///< where layers have one: a token sees so many, itself included
   std::vector<uint8_t> windowed = {};  ///< [n_layer] 1 for a layer with the window; empty: none has it
   int64_t n_seq = 1;                   ///< sequences that share n_token
+  int64_t max_token = 0;               ///< of one sequence; 0: n_token / n_seq
   int64_t n_ahead = 0;                 ///< most tokens of a sequence in one pass; 0: any number
 
   CacheGroup group_of(int layer) const {
@@ -37,7 +39,8 @@ struct CacheSpec {
   size_t size_bytes() const;
 };
 
-/// Keys and values in pages that belong to one sequence at a time. All memory is taken at the start.
+/// Keys and values in pages. A page is written by one sequence; a whole one may be read by many. All memory
+/// is taken at the start.
 class PagedCache {
  public:
   /// `memory` [n_layer]: where each layer's pages are; empty: the processor's.
@@ -45,16 +48,20 @@ class PagedCache {
 
   const CacheSpec& spec() const { return spec_; }
   KvLayerView layer(int l) const;
-  int64_t n_free_pages(CacheGroup group = kFullGroup) const { return std::ssize(free_pages_[group]); }
+  /// Pages that no sequence uses, whether or not something stands in them that may be used again.
+  int64_t n_free_pages(CacheGroup group = kFullGroup) const {
+    return pools_[static_cast<size_t>(group)].n_idle();
+  }
 
  private:
   friend class BlockTable;
   CacheSpec spec_;
   std::vector<Buffer> layers_;
-  std::array<std::vector<int32_t>, kMaxCacheGroups> free_pages_;
+  std::vector<PagePool> pools_;  // by group
 };
 
-/// The pages of one sequence, in the order of its tokens. Gives them back when it goes.
+/// The pages of one sequence, in the order of its tokens: first those that it shares, then its own. Gives
+/// them back when it goes.
 class BlockTable {
  public:
   BlockTable(PagedCache& cache, int64_t max_token);
@@ -68,9 +75,14 @@ class BlockTable {
   /// Makes the windowed layers ready for a pass over the tokens [begin, end): gives back what none of them
   /// sees, takes what they fill. Nothing in a cache without windows.
   void slide(int64_t begin, int64_t end);
-  /// True where the sequence may go on after its first `n_token` tokens: what the next one sees is still
-  /// here.
-  bool can_resume(int64_t n_token) const;
+  /// Begins an empty table with the pages of these names, as many from the first on as are there: in every
+  /// layer that sees all tokens, and what the token behind them sees in those with a window. Returns how
+  /// many tokens stand in them. The sequence must not write there.
+  int64_t adopt(std::span<const PageKey> keys);
+  /// Names a page that is full, so that others may adopt it.
+  void publish(int64_t page, const PageKey& key);
+  /// Takes the names of all pages away: nobody shall go on from them.
+  void forget();
   /// Page numbers; -1 for a windowed layer's page that is not held.
   const int32_t* pages(CacheGroup group = kFullGroup) const { return pages_[group].data(); }
   int64_t max_token() const { return max_token_; }
@@ -78,6 +90,8 @@ class BlockTable {
  private:
   int64_t page_of(int64_t token) const { return token / cache_->spec().page_tokens; }
   int64_t first_seen_page(int64_t token) const;
+  PagePool& pool(CacheGroup group) const { return cache_->pools_[static_cast<size_t>(group)]; }
+  bool window_is_there(std::span<const PageKey> keys) const;
 
   PagedCache* cache_;
   int64_t max_token_;

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <limits>
 #include <map>
+#include <numeric>
 
 #include "base/error.h"
 #include "convert/convert_hf.h"
@@ -56,8 +57,8 @@ TEST(EngineWindow, PagesThatNoTokenSeesAreUsedAgain) {
   std::vector<std::vector<int32_t>> answers;
   std::vector<size_t> cache_bytes;
   for (const int n_ubatch : {512, 4}) {  // the first has room for every token in every layer
-    Engine engine(model, {.forward = {.n_ubatch = n_ubatch}, .n_ctx = 512, .keep_last = true});
-    cache_bytes.push_back(engine.cache_bytes());
+    Engine engine(model, {.forward = {.n_ubatch = n_ubatch}, .n_ctx = 512});
+    cache_bytes.push_back(engine.cache().spec().size_bytes());
     SequenceRequest request{.prompt = {1, 2, 3, 4, 5, 6, 7, 8, 9}, .n_predict = 200};
     request.sampler.temperature = 0;
     for (const int more :
@@ -162,70 +163,142 @@ TEST_F(EngineTest, AnErrorEndsOneSequenceAndSpoilsNoOther) {
   const std::vector<int32_t> expected = alone(well);
   poison(temp_.path() / "model.gguf", kPoisoned);
   model_ = std::make_unique<Model>(temp_.path() / "model.gguf");
-  for (const bool keep_last : {false, true}) {
-    Engine engine(*model_, {.n_ctx = 64, .n_parallel = 3, .keep_last = keep_last});
-    std::map<SequenceId, std::string> errors;
-    std::vector<int32_t> tokens;
-    const SequenceId of_ill = engine.submit(ill), of_well = engine.submit(well),
-                     of_forbidden = engine.submit(forbidden);
-    const auto run_all = [&] {
-      while (!engine.idle()) {
-        for (const StepEvent& event : engine.step()) {
-          EXPECT_EQ(event.finish == Finish::Error, !event.error.empty());
-          if (event.finish == Finish::Error) errors[event.sequence] = event.error;
-          if (event.token >= 0) tokens.push_back(event.token);
-        }
+  Engine engine(*model_, {.n_ctx = 256, .n_parallel = 3});
+  std::map<SequenceId, std::string> errors;
+  std::vector<int32_t> tokens;
+  const SequenceId of_ill = engine.submit(ill), of_well = engine.submit(well),
+                   of_forbidden = engine.submit(forbidden);
+  const auto run_all = [&] {
+    while (!engine.idle()) {
+      for (const StepEvent& event : engine.step()) {
+        EXPECT_EQ(event.finish == Finish::Error, !event.error.empty());
+        if (event.finish == Finish::Error) errors[event.sequence] = event.error;
+        if (event.token >= 0) tokens.push_back(event.token);
       }
-    };
-    run_all();
-    EXPECT_EQ(tokens, expected);
-    EXPECT_NE(errors[of_ill].find("no number"), std::string::npos) << errors[of_ill];
-    EXPECT_NE(errors[of_forbidden].find("forbidden"), std::string::npos) << errors[of_forbidden];
-    EXPECT_FALSE(errors.contains(of_well));
-    tokens.clear();
-    // A text that begins as the ill one, in pages that were its: nothing of it is left.
+    }
+  };
+  run_all();
+  EXPECT_EQ(tokens, expected);
+  EXPECT_NE(errors[of_ill].find("no number"), std::string::npos) << errors[of_ill];
+  EXPECT_NE(errors[of_forbidden].find("forbidden"), std::string::npos) << errors[of_forbidden];
+  EXPECT_FALSE(errors.contains(of_well));
+  tokens.clear();
+  // A text that begins as the ill one, in pages that were its: nothing of it is left.
+  engine.submit(ill);
+  run_all();
+  engine.submit(greedy({1, 2, 3, 4, 11, 12, 13}, 9));
+  run_all();
+  EXPECT_EQ(tokens, alone(greedy({1, 2, 3, 4, 11, 12, 13}, 9)));
+  // Nor does anything go on from its whole pages.
+  ill.prompt.resize(150, 9);
+  for (int i = 0; i < 2; ++i) {
     engine.submit(ill);
-    run_all();
-    engine.submit(greedy({1, 2, 3, 4, 11, 12, 13}, 9));
-    run_all();
-    EXPECT_EQ(tokens, alone(greedy({1, 2, 3, 4, 11, 12, 13}, 9))) << "kept: " << keep_last;
+    engine.step();
+    EXPECT_EQ(engine.n_computed(), 150) << i;
+    EXPECT_TRUE(engine.idle());
   }
 }
 
-/// Tokens that a step computed, seen by the router of the first MoE layer.
-struct TokenCounter : ForwardProbe {
+/// What a request computes in all, to its end.
+int64_t n_computed(Engine& engine, const SequenceRequest& request, std::vector<int32_t>* answer = nullptr) {
   int64_t n = 0;
-  void on_routing(int moe_layer, TensorView<const float>, const Routing& routing) override {
-    if (moe_layer == 0) n += routing.n_tokens();
+  engine.submit(request);
+  while (!engine.idle()) {
+    for (const StepEvent& event : engine.step()) {
+      if (answer && event.token >= 0) answer->push_back(event.token);
+    }
+    n += engine.n_computed();
   }
-};
+  return n;
+}
+
+std::vector<int32_t> text(int n, int first = 1) {
+  std::vector<int32_t> ids(static_cast<size_t>(n));
+  std::iota(ids.begin(), ids.end(), first);
+  return ids;
+}
 
 TEST_F(EngineTest, AChatGoesOnFromItsCache) {
-  Engine engine(*model_, {.keep_last = true});
-  const SequenceRequest first = greedy({1, 2, 3, 4, 5, 6}, 4);
-  const SequenceId id = engine.submit(first);
-  std::vector<int32_t> tokens = first.prompt;
-  const std::vector<int32_t> generated = run(engine)[id];
-  tokens.insert(tokens.end(), generated.begin(), generated.end());
+  Engine engine(*model_, {});
+  std::vector<int32_t> tokens = text(120);
+  n_computed(engine, greedy(tokens, 40), &tokens);
+  EXPECT_EQ(tokens.size(), 160u);
   tokens.insert(tokens.end(), {9, 10, 11});
   const auto go_on = [&](const SequenceRequest& request, int64_t computed) {
-    engine.submit(request);
-    TokenCounter counter;
     std::vector<int32_t> got;
-    while (!engine.idle()) {
-      for (const StepEvent& event : engine.step(&counter)) got.push_back(event.token);
-    }
+    EXPECT_EQ(n_computed(engine, request, &got), computed);
     EXPECT_EQ(got, alone(request));
-    EXPECT_EQ(counter.n, computed);
   };
-  // Nine tokens are in the cache (the tenth was never an input); four of the prompt and seven inputs rest.
-  go_on(greedy(tokens, 8), 4 + 7);
-  go_on(greedy({1, 2, 3, 100}, 2), 1 + 1);
-  go_on(greedy({1, 2, 3, 100}, 2), 1 + 1);
-  SequenceRequest other = greedy({1, 2, 3, 100}, 2);
+  // Two pages of 64 are whole; the rest of the prompt and seven inputs are computed.
+  go_on(greedy(tokens, 8), 163 - 128 + 7);
+  tokens.resize(128);
+  go_on(greedy(tokens, 2), 64 + 1);  // the last token of a prompt is always computed, with its page
+  tokens[70] = 400;
+  go_on(greedy(tokens, 2), 64 + 1);
+  tokens[3] = 400;
+  go_on(greedy(tokens, 2), 128 + 1);
+}
+
+TEST_F(EngineTest, PrefixesAreSharedBetweenEqualPoliciesOnly) {
+  Engine engine(*model_, {.n_parallel = 8});
+  const std::vector<int32_t> prompt = text(130);
+  const auto with = [&](auto&& change) {
+    SequenceRequest request = greedy(prompt, 60);
+    request.routing = RoutingPolicy{};
+    change(*request.routing);
+    return request;
+  };
+  const SequenceRequest own = greedy(prompt, 60),
+                        decode = with([](RoutingPolicy&p) { p.experts_decode = {{.k = 1}}; }),
+                        prefill = with([](RoutingPolicy&p) { p.experts_prefill = {{.k = 1}}; }),
+                        masked =
+                            with([](RoutingPolicy&p) { p.masks = {{.layer = 2, .first = 3, .last = 3}}; }),
+                        other_mask =
+                            with([](RoutingPolicy&p) { p.masks = {{.layer = 2, .first = 4, .last = 4}}; }),
+                        threshold = with([](RoutingPolicy&p) { p.threshold = {.min_k = 1, .share = 0.9f}; }),
+                        idle_wish = with([](RoutingPolicy&p) { p.threshold = {.min_k = 1, .share = 0.0f}; });
+  std::vector<int32_t> answer;
+  EXPECT_EQ(n_computed(engine, own, &answer), 130 + 59);
+  EXPECT_EQ(n_computed(engine, own), 2 + 59);
+  EXPECT_EQ(n_computed(engine, idle_wish), 2 + 59) << "a wish that changes nothing";
+  EXPECT_EQ(n_computed(engine, prefill), 130 + 59);
+  // An id is given away again once its policy is gone; what it meant then is not what it means now.
+  EXPECT_EQ(n_computed(engine, masked), 130 + 59);
+  EXPECT_EQ(n_computed(engine, other_mask), 130 + 59);
+  EXPECT_EQ(n_computed(engine, masked), 2 + 59);
+  EXPECT_EQ(n_computed(engine, threshold), 130 + 59);
+  EXPECT_EQ(n_computed(engine, decode), 2 + 59) << "its prompt has the same routing";
+  // Generated tokens of that one had another routing than prompts have.
+  SequenceRequest next = decode;
+  std::vector<int32_t> tail;
+  n_computed(engine, decode, &tail);
+  next.prompt.insert(next.prompt.end(), tail.begin(), tail.end());
+  EXPECT_EQ(n_computed(engine, next), 190 - 128 + 59) << "no page with generated tokens";
+  next.routing.reset();
+  next.prompt = prompt;
+  next.prompt.insert(next.prompt.end(), answer.begin(), answer.begin() + 70 - 10);
+  next.prompt.resize(195, 1);
+  EXPECT_EQ(n_computed(engine, next), 195 - 128 + 59) << "only whole pages: 189 tokens were in the cache";
+}
+
+TEST_F(EngineTest, RunningSequencesReadTheSamePages) {
+  Engine engine(*model_, {.n_parallel = 3});
+  const int64_t all = engine.cache().n_free_pages();
+  engine.submit(greedy(text(200), 5));
+  engine.step();
+  EXPECT_EQ(engine.cache().n_free_pages(), all - 4);
+  engine.submit(greedy(text(200), 5));
+  engine.step();
+  EXPECT_EQ(engine.n_computed(), 1 + 200 - 192);
+  EXPECT_EQ(engine.cache().n_free_pages(), all - 5) << "three pages are shared";
+  SequenceRequest other = greedy(text(200), 5);
   other.routing = RoutingPolicy{};
   other.routing->experts_prefill = {{.k = 1}};
-  go_on(other, 4 + 1);
+  engine.submit(other);
+  engine.step();
+  EXPECT_EQ(engine.cache().n_free_pages(), all - 9) << "other routing, other pages";
+  run(engine);
+  EXPECT_EQ(engine.cache().n_free_pages(), all);
 }
 
 }  // namespace

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "kv/paged_cache.h"
 
+#include <algorithm>
 #include <cstring>
 #include <gtest/gtest.h>
+#include <map>
 #include <set>
 
 namespace sw {
@@ -119,13 +121,124 @@ TEST(BlockTable, GivesBackWhatNoTokenSees) {
       EXPECT_LE(held.size(), 3u);
     }
   }
-  EXPECT_TRUE(a.can_resume(100));
-  EXPECT_TRUE(a.can_resume(99));
-  EXPECT_FALSE(a.can_resume(60)) << "what token 60 sees was given back";
-  EXPECT_TRUE(a.can_resume(0)) << "a first token sees nothing before it";
   a.resize(0);
   b.resize(0);
   EXPECT_EQ(cache.n_free_pages(kWindowGroup), 6);
+}
+
+std::vector<PageKey> names(int n, uint64_t text) {
+  std::vector<PageKey> keys(static_cast<size_t>(n));
+  PageKey key;
+  for (PageKey& k : keys) {
+    key.add(text);
+    k = key;
+  }
+  return keys;
+}
+
+TEST(BlockTable, SharesWholePagesByName) {
+  PagedCache cache(kSpec);  // 7 pages of 16 tokens
+  const std::vector<PageKey> keys = names(3, 1);
+  BlockTable a(cache, 100), b(cache, 100);
+  ASSERT_TRUE(a.resize(50));
+  for (int p = 0; p < 2; ++p) a.publish(p, keys[static_cast<size_t>(p)]);
+  EXPECT_EQ(b.adopt(names(3, 2)), 0) << "another text";
+  EXPECT_EQ(b.adopt(keys), 32) << "the third was not published";
+  EXPECT_EQ(cache.n_free_pages(), 3) << "shared pages are there once";
+  EXPECT_EQ(std::vector(b.pages(), b.pages() + 2), std::vector(a.pages(), a.pages() + 2));
+  ASSERT_TRUE(b.resize(40));
+  EXPECT_NE(b.pages()[2], a.pages()[2]) << "what follows is its own";
+  a.resize(0);
+  EXPECT_EQ(cache.n_free_pages(), 4) << "b still reads two";
+  b.resize(0);
+  EXPECT_EQ(cache.n_free_pages(), 7);
+  EXPECT_EQ(a.adopt(keys), 32) << "nobody took the pages";
+  EXPECT_EQ(cache.n_free_pages(), 5);
+  a.forget();
+  EXPECT_EQ(b.adopt(keys), 0);
+}
+
+TEST(BlockTable, TakesPagesWithoutANameFirstThenTheEndOfTheOldestText) {
+  PagedCache cache(kSpec);
+  const std::vector<PageKey> old = names(2, 1), young = names(2, 2);
+  for (const auto* keys : {&old, &young}) {
+    BlockTable table(cache, 100);
+    ASSERT_TRUE(table.resize(32));
+    for (size_t p = 0; p < 2; ++p) table.publish(static_cast<int64_t>(p), (*keys)[p]);
+  }
+  BlockTable taker(cache, 100), reader(cache, 100);
+  const auto found = [&](const std::vector<PageKey>& keys) {
+    BlockTable table(cache, 100);
+    return table.adopt(keys);
+  };
+  ASSERT_TRUE(taker.resize(3 * 16));
+  EXPECT_EQ(reader.adopt(old), 32) << "three pages had no name";
+  reader.resize(0);  // now the other is the oldest
+  ASSERT_TRUE(taker.resize(4 * 16));
+  EXPECT_EQ(found(young), 16);
+  EXPECT_EQ(found(old), 32);
+  ASSERT_TRUE(taker.resize(5 * 16));
+  EXPECT_EQ(found(young), 0);
+  ASSERT_TRUE(taker.resize(6 * 16));
+  EXPECT_EQ(found(old), 16);
+}
+
+TEST(BlockTable, GoesOnOnlyWhereTheWindowIsStillThere) {
+  PagedCache cache(windowed_spec());  // two sequences; 19 tokens before a token are seen: two pages
+  const std::vector<PageKey> keys = names(6, 1);
+  BlockTable a(cache, 100), b(cache, 100);
+  ASSERT_TRUE(a.resize(100));
+  const auto run = [&](BlockTable& table, int64_t begin, int64_t end) {
+    for (; begin < end; begin += 8) {
+      table.slide(begin, begin + 8);
+      if (begin % 16 == 8 && &table == &a) a.publish(begin / 16, keys[static_cast<size_t>(begin / 16)]);
+    }
+  };
+  run(a, 0, 96);
+  EXPECT_EQ(b.adopt(std::span(keys).first(3)), 48) << "given back, but nobody took the pages";
+  EXPECT_EQ(b.pages(kWindowGroup)[0], -1);
+  EXPECT_GE(b.pages(kWindowGroup)[1], 0);
+  EXPECT_GE(b.pages(kWindowGroup)[2], 0);
+  b.resize(0);
+  ASSERT_TRUE(b.resize(40));
+  run(b, 0, 40);  // takes the pages that nobody used
+  b.resize(0);
+  EXPECT_EQ(b.adopt(std::span(keys).first(2)), 0) << "its window is gone";
+  EXPECT_EQ(b.adopt(keys), 96) << "the window of the end is still a's";
+}
+
+TEST(PagePool, RandomUseKeepsItsPromises) {
+  constexpr int kPages = 9, kTexts = 30;
+  PagePool pool(kPages);
+  Rng rng(7);
+  std::vector<int32_t> held;             // a page once for each user
+  std::map<int32_t, uint64_t> standing;  // what was published, until the page is taken again
+  const auto key_of = [](uint64_t text) { return names(1, text)[0]; };
+  for (int i = 0; i < 20000; ++i) {
+    if (const int32_t found = pool.find(key_of(rng.below(kTexts))); found >= 0 && rng.below(3) == 0) {
+      pool.share(found);
+      held.push_back(found);
+    } else if (pool.n_idle() > 0 && rng.below(2) == 0) {
+      const int32_t page = pool.take();
+      EXPECT_EQ(std::count(held.begin(), held.end(), page), 0) << "a page with users is not taken";
+      standing.erase(page);
+      held.push_back(page);
+      const uint64_t text = rng.below(kTexts);
+      if (pool.find(key_of(text)) < 0) standing[page] = text;
+      if (rng.below(4) != 0) {
+        pool.publish(page, key_of(text));
+      } else {
+        standing.erase(page);
+      }
+    } else if (!held.empty()) {
+      std::swap(held[rng.below(held.size())], held.back());
+      pool.release(held.back());
+      held.pop_back();
+    }
+    const std::set<int32_t> used(held.begin(), held.end());
+    ASSERT_EQ(pool.n_idle(), kPages - std::ssize(used));
+    for (const auto& [page, text] : standing) ASSERT_EQ(pool.find(key_of(text)), page) << i;
+  }
 }
 
 TEST(BlockTable, MovesWithItsPages) {

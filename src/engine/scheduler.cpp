@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+#include "engine/scheduler.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace sw {
+
+void StepBatch::reserve(size_t n_token, size_t n_sequence) {
+  tokens.reserve(n_token);
+  parts.reserve(n_sequence);
+  tables.reserve(n_sequence);
+  sampled.reserve(n_sequence);
+  rows.reserve(n_sequence);
+}
+
+void StepBatch::clear() {
+  tokens.clear();
+  parts.clear();
+  tables.clear();
+  sampled.clear();
+  rows.clear();
+}
+
+Scheduler::Scheduler(const PagedCache& cache, int64_t n_ubatch, int n_parallel, int n_waiting)
+    : cache_(cache), n_ubatch_(n_ubatch), n_parallel_(n_parallel), n_waiting_(n_waiting) {}
+
+void Scheduler::check_place() const {
+  if (n_running() + this->n_waiting() < n_parallel_ + n_waiting_) return;
+  std::string places = std::to_string(n_parallel_);
+  if (n_waiting_ > 0) places += " running and " + std::to_string(n_waiting_) + " waiting";
+  throw Error({.what = "every sequence is in use", .expected = "at most " + places});
+}
+
+void Scheduler::schedule(StepBatch& batch) {
+  admit();
+  make_room();
+  fill(batch);
+}
+
+void Scheduler::admit() {
+  while (!waiting_.empty() && n_running() < n_parallel_) {
+    Sequence& next = waiting_.front();
+    next.adopt_pages();
+    // A page for each that runs stays free, lest the next one that grows sends this one back at once.
+    if (!next.pages.resize(next.n_token()) || cache_.n_free_pages() < n_running()) {
+      next.give_back_pages();
+      break;
+    }
+    running_.splice(running_.end(), waiting_, waiting_.begin());
+  }
+  SW_ASSERT(waiting_.empty() || !running_.empty());  // one sequence alone always finds room
+}
+
+void Scheduler::make_room() {
+  for (auto s = running_.begin(); s != running_.end(); ++s) {
+    while (!s->pages.resize(s->n_token())) {
+      const auto youngest = std::prev(running_.end());
+      SW_ASSERT(youngest != running_.begin());
+      const bool itself = youngest == s;
+      if (itself) --s;
+      preempt(youngest);
+      if (itself) break;
+    }
+  }
+}
+
+void Scheduler::preempt(std::list<Sequence>::iterator sequence) {
+  sequence->give_back_pages();
+  waiting_.splice(waiting_.begin(), running_, sequence);
+  ++n_preempted_;
+}
+
+void Scheduler::fill(StepBatch& batch) {
+  batch.clear();
+  int64_t room = n_ubatch_;
+  for (const bool decoding : {true, false}) {
+    for (Sequence& s : running_) {
+      if (s.is_decoding() != decoding || room == 0) continue;
+      const int64_t n = std::min(room, s.n_token() - s.n_cached);
+      const auto index = static_cast<int32_t>(batch.parts.size());
+      batch.parts.push_back({&s, n});
+      batch.tables.push_back(&s.pages);
+      for (int64_t i = s.n_cached; i < s.n_cached + n; ++i) {
+        batch.tokens.push_back({.id = s.tokens[static_cast<size_t>(i)],
+                                .pos = static_cast<int32_t>(i),
+                                .seq = index,
+                                .policy = s.policy_of(i).id()});
+      }
+      room -= n;
+      if (s.n_cached + n < s.n_token()) continue;
+      batch.sampled.push_back(&s);
+      batch.rows.push_back(static_cast<int32_t>(batch.tokens.size()) - 1);
+    }
+  }
+}
+
+void Scheduler::computed(const StepBatch& batch) {
+  for (const StepBatch::Part& part : batch.parts) {
+    part.sequence->n_cached += part.n_token;
+    part.sequence->publish_pages();
+  }
+}
+
+}  // namespace sw

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <cstdint>
+#include <list>
+#include <vector>
+
+#include "engine/sequence.h"
+#include "model/forward.h"
+
+namespace sw {
+
+/// What one pass computes.
+struct StepBatch {
+  struct Part {
+    Sequence* sequence = nullptr;
+    int64_t n_token = 0;  ///< of the sequence's, from n_cached on
+  };
+
+  void reserve(size_t n_token, size_t n_sequence);
+  void clear();
+
+  std::vector<BatchToken> tokens = {};
+  std::vector<Part> parts = {};          ///< by BatchToken::seq
+  std::vector<BlockTable*> tables = {};  ///< of the parts
+  std::vector<Sequence*> sampled = {};   ///< sequences whose next token this pass gives ...
+  std::vector<int32_t> rows = {};        ///< ... and the batch's tokens that give it
+};
+
+/// Decides what each pass computes. Sequences wait in order of arrival until a place and the pages of all
+/// their tokens are free; those that run take further pages as they grow. Where there are none, the youngest
+/// gives its pages back and waits again, its tokens kept: so the oldest always comes to its end, if only the
+/// cache has room for one sequence.
+class Scheduler {
+ public:
+  Scheduler(const PagedCache& cache, int64_t n_ubatch, int n_parallel, int n_waiting);
+
+  /// Throws sw::Error where there is no place for one more sequence, to run or to wait.
+  void check_place() const;
+  void add(Sequence sequence) { waiting_.push_back(std::move(sequence)); }
+  bool idle() const { return running_.empty() && waiting_.empty(); }
+  int64_t n_running() const { return std::ssize(running_); }
+  int64_t n_waiting() const { return std::ssize(waiting_); }
+  /// Times that a sequence gave its pages back before its end.
+  int64_t n_preempted() const { return n_preempted_; }
+
+  /// Lets sequences begin, makes room for the next tokens of those that run, and fills the batch: first the
+  /// sequences that decode, so that a long prompt never holds them up, then others in order of arrival.
+  void schedule(StepBatch& batch);
+  /// The batch is in the cache.
+  void computed(const StepBatch& batch);
+  /// Calls `visit` with every sequence.
+  template <class Visit>
+  void for_each(Visit&& visit) {
+    for (auto* list : {&running_, &waiting_}) {
+      for (Sequence& s : *list) visit(s);
+    }
+  }
+  /// Calls `on_end` with every sequence that has finished, which then goes.
+  template <class OnEnd>
+  void sweep(OnEnd&& on_end) {
+    for (auto* list : {&running_, &waiting_}) {
+      list->remove_if([&](Sequence& s) {
+        if (s.finish == Finish::None) return false;
+        on_end(s);
+        return true;
+      });
+    }
+  }
+
+ private:
+  void admit();
+  void make_room();
+  void preempt(std::list<Sequence>::iterator sequence);
+  void fill(StepBatch& batch);
+
+  const PagedCache& cache_;
+  int64_t n_ubatch_;
+  int n_parallel_, n_waiting_;
+  std::list<Sequence> running_, waiting_;  // both by age, all that run older than all that wait
+  int64_t n_preempted_ = 0;
+};
+
+}  // namespace sw
