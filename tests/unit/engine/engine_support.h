@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <gtest/gtest.h>
+#include <map>
+#include <memory>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "convert/convert_hf.h"
+#include "engine/engine.h"
+#include "support/test_data.h"
+
+namespace sw {
+
+/// Engines over a tiny BailingMoeV2.
+class EngineTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const auto folder = testing::find_data("golden/bailing_moe_v2");
+    if (!folder) GTEST_SKIP() << "no golden/bailing_moe_v2 on this machine";
+    convert_hf(*folder, temp_.path() / "model.gguf", {.out_type = Type::F32});
+    model_ = std::make_unique<Model>(temp_.path() / "model.gguf");
+  }
+
+  static SequenceRequest greedy(std::vector<int32_t> prompt, int64_t n) {
+    SequenceRequest request{.prompt = std::move(prompt), .n_predict = n};
+    request.sampler.temperature = 0;
+    return request;
+  }
+  static std::map<SequenceId, std::vector<int32_t>> run(Engine& engine) {
+    std::map<SequenceId, std::vector<int32_t>> tokens;
+    while (!engine.idle()) {
+      for (const StepEvent& event : engine.step()) {
+        if (event.token >= 0) tokens[event.sequence].push_back(event.token);
+      }
+    }
+    return tokens;
+  }
+  std::vector<int32_t> alone(const SequenceRequest& request) {
+    Engine engine(*model_, {});
+    const SequenceId id = engine.submit(request);
+    return run(engine)[id];
+  }
+
+  testing::TempDir temp_;
+  std::unique_ptr<Model> model_;
+};
+
+/// What a request computes in all, to its end.
+inline int64_t n_computed(Engine& engine, const SequenceRequest& request,
+                          std::vector<int32_t>* answer = nullptr) {
+  int64_t n = 0;
+  engine.submit(request);
+  while (!engine.idle()) {
+    for (const StepEvent& event : engine.step()) {
+      if (answer && event.token >= 0) answer->push_back(event.token);
+    }
+    n += engine.n_computed();
+  }
+  return n;
+}
+
+inline std::vector<int32_t> text(int n, int first = 1) {
+  std::vector<int32_t> ids(static_cast<size_t>(n));
+  std::iota(ids.begin(), ids.end(), first);
+  return ids;
+}
+
+}  // namespace sw
