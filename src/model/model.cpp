@@ -160,16 +160,15 @@ WeightView Model::find_weight(const TensorSpec& spec, int layer, bool copy) {
 /// Nothing where the file has no such tensors either.
 WeightView Model::stack_experts(const TensorSpec& spec, int layer, bool copy) {
   constexpr std::string_view kStacked = "_exps.";
-  const std::string pattern(spec.gguf);
-  const size_t at = pattern.find(kStacked);
-  if (!is_expert(spec.role) || at == std::string::npos) return {};
-  const std::string before_id = pattern.substr(0, at) + ".",
-                    after_id = pattern.substr(at + kStacked.size() - 1);
+  const size_t at = spec.gguf.find(kStacked);
+  if (!is_expert(spec.role) || at == std::string_view::npos) return {};
+  const std::string_view before_id = spec.gguf.substr(0, at),
+                         after_id = spec.gguf.substr(at + kStacked.size());
   const Shape shape = to_shape(tensor_shape(spec, hparams_));
   std::vector<const GgufTensor*> parts;  // grows with what is found: the number of experts is only a claim
   bool in_place = true;
   for (int e = 0; e < hparams_.moe.n_expert; ++e) {
-    const std::string name = fill_name(before_id + std::to_string(e) + after_id, layer);
+    const std::string name = fill_name(fmt::format("{}.{}.{}", before_id, e, after_id), layer);
     const GgufTensor* part = file_.find_tensor(name);
     if (!part && e == 0) return {};
     if (!part) refuse_missing(name);

@@ -73,7 +73,7 @@ std::pair<int, int> parse_range(const Flag& flag, std::string_view part) {
 /// One part of a named policy, added to it.
 void add_part(const Flag& flag, std::string_view part, RoutingPolicy& policy) {
   const auto sides = cut(part, '=').value_or(std::pair(part, std::string_view()));
-  const auto [name, value] = sides;
+  const std::string_view name = sides.first, value = sides.second;
   const auto counts = [&] { return std::vector<ExpertCount>{{.k = parse_count(flag, value, 1)}}; };
   if (part == "default") return;
   if (part == "standard" || part == "grouped") {

@@ -25,7 +25,8 @@ class CostProbe : public ForwardProbe {
         ++n_row;
       }
     }
-    const auto n_weight = static_cast<uint64_t>(3 * moe_.n_ff_expert * n_embd_);
+    const auto n_weight =
+        uint64_t{3} * static_cast<uint64_t>(moe_.n_ff_expert) * static_cast<uint64_t>(n_embd_);
     bytes += chosen.size() * n_weight * sizeof(float);
     flops += n_row * n_weight * 2;
   }
