@@ -19,6 +19,7 @@ struct RunFlags {
   std::vector<std::string> stops = {};
   int64_t n_predict = -1;
   int64_t n_ctx = 0;
+  DraftParams draft = {.n_expert = 0};
   bool chat = false, routing = false, special = false, hide_prompt = false, ignore_eos = false;
 };
 
@@ -30,6 +31,7 @@ struct RunState {
   Engine& engine;
   SamplerParams sampler;
   RoutingPolicy policy;
+  std::optional<DraftParams> draft;
   Speeds speeds = {};
 };
 

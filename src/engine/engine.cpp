@@ -85,7 +85,7 @@ Engine::Engine(const Model& model, const EngineOptions& options)
   check_policy(default_policy_);
   const auto n = static_cast<size_t>(options.forward.n_ubatch), p = static_cast<size_t>(options.n_parallel);
   batch_.reserve(n, p);
-  events_.reserve(2 * p + static_cast<size_t>(options.n_waiting));
+  events_.reserve(n + p + static_cast<size_t>(options.n_waiting));
   if (options.forward.placed && options.forward.placed->devices().size() > 1) warm_up();
 }
 
@@ -109,6 +109,12 @@ void Engine::check_policy(const RoutingPolicy& policy) {
   for (const Phase phase : {Phase::Prefill, Phase::Decode}) PolicyUse(policies_, policy, phase);
 }
 
+void Engine::check_draft(const DraftParams& draft, const SamplerParams& sampler,
+                         const RoutingPolicy& policy) {
+  sw::check_draft(draft, sampler, forward_.options().n_ubatch);
+  Speculation(draft, policy, policies_, model_.hparams().n_vocab);
+}
+
 void Engine::check_prompt(std::span<const int32_t> prompt) const {
   if (prompt.empty())
     throw Error({.what = "the prompt is empty", .hint = "there must be at least one token to go on from"});
@@ -128,6 +134,7 @@ void Engine::check_prompt(std::span<const int32_t> prompt) const {
 
 SequenceId Engine::submit(SequenceRequest request) {
   check_prompt(request.prompt);
+  if (request.draft) sw::check_draft(*request.draft, request.sampler, forward_.options().n_ubatch);
   scheduler_.check_place();
   const RoutingPolicy routing = request.routing.value_or(default_policy_);
   const SequencePlan plan{
@@ -155,15 +162,22 @@ void Engine::sample_all(TensorView<const float> logits) {
     const std::span rows = std::span(batch_.rows).subspan(begin, std::min(slice, batch_.rows.size() - begin));
     if (begin > 0) logits = forward_.logits(rows);
     for (size_t i = 0; i < rows.size(); ++i) {
-      sample(*batch_.sampled[begin + i],
+      choose(batch_.sampled[begin + i], batch_.tokens[static_cast<size_t>(rows[i])],
              {logits.row(static_cast<int64_t>(i)), static_cast<size_t>(logits.n_cols())});
     }
   }
 }
 
-void Engine::sample(Sequence& s, std::span<const float> logits) {
+/// What the logits behind a token of the batch are for: a draft, or the text's next token.
+void Engine::choose(const StepBatch::Sampled& what, const BatchToken& after, std::span<const float> logits) {
+  Sequence& s = *what.sequence;
+  // Behind a draft that did not stay, and behind the end, the pass computed what nobody asks for.
+  const bool is_last = after.pos + 1 == s.n_token() && after.id == s.tokens.back();
+  if (s.finish != Finish::None || (!what.drafts && !is_last)) return;
   try {
-    const int32_t token = s.sampler.sample(logits);
+    if (what.drafts) return s.draft->add(s.sampler, logits);
+    s.n_cached = s.n_token();  // the drafts that stayed are in the cache, computed as the text
+    const int32_t token = s.draft ? s.draft->choose(s.sampler, logits) : s.sampler.sample(logits);
     s.tokens.push_back(token);
     const auto& ends = s.request.end_ids;
     if (s.n_token() >= s.max_token) s.finish = Finish::Length;
@@ -182,13 +196,22 @@ std::span<const StepEvent> Engine::step(ForwardProbe* probe) {
     const bool nothing_wanted = s.n_token() >= s.max_token;  // asked for 0 tokens
     if (nothing_wanted && s.finish == Finish::None) s.finish = Finish::Length;
   });
-  scheduler_.sweep([&](const Sequence& s) { events_.push_back({s.id, -1, s.finish}); });
+  const auto count_drafts = [&](const Sequence& s) {
+    if (!s.draft) return;
+    draft_counts_.n_drafted += s.draft->counts().n_drafted;
+    draft_counts_.n_accepted += s.draft->counts().n_accepted;
+  };
+  scheduler_.sweep([&](const Sequence& s) {
+    events_.push_back({s.id, -1, s.finish});
+    count_drafts(s);
+  });
   scheduler_.schedule(batch_);
   if (batch_.tokens.empty()) return events_;
   const TensorView<const float> logits = run(probe);
   scheduler_.computed(batch_);
   sample_all(logits);
-  scheduler_.sweep([](const Sequence&) {});  // their events were their last tokens
+  scheduler_.publish(batch_);
+  scheduler_.sweep(count_drafts);  // their events were their last tokens
   return events_;
 }
 

@@ -25,7 +25,7 @@ struct EngineOptions {
   RoutingPolicy default_policy = {};  ///< for requests that bring none
 };
 
-/// What one step did for one sequence.
+/// What one step did for one sequence: a token, of which a check of drafts gives several, or its end.
 struct StepEvent {
   SequenceId sequence = 0;
   int32_t token = -1;  ///< -1 where the sequence ended without one
@@ -50,6 +50,8 @@ class Engine {
   SequenceId submit(SequenceRequest request);
   /// Throws sw::Error where the model cannot do a policy.
   void check_policy(const RoutingPolicy& policy);
+  /// Throws sw::Error where a request with these could not be drafted for: see sw::check_draft().
+  void check_draft(const DraftParams& draft, const SamplerParams& sampler, const RoutingPolicy& policy);
   /// Ends a sequence before the next step, running or waiting.
   void cancel(SequenceId id);
   /// One forward pass over what all sequences need next; the events of this step, valid until the next.
@@ -64,13 +66,15 @@ class Engine {
   const PolicyTable& policies() const { return policies_; }
   const PagedCache& cache() const { return cache_; }
   const Scheduler& scheduler() const { return scheduler_; }
+  /// Of the sequences that ended.
+  const DraftCounts& draft_counts() const { return draft_counts_; }
 
  private:
   void warm_up();
   void check_prompt(std::span<const int32_t> prompt) const;
   TensorView<const float> run(ForwardProbe* probe);
   void sample_all(TensorView<const float> logits);
-  void sample(Sequence& sequence, std::span<const float> logits);
+  void choose(const StepBatch::Sampled& what, const BatchToken& after, std::span<const float> logits);
 
   const Model& model_;
   int64_t n_ctx_;
@@ -83,6 +87,7 @@ class Engine {
   Scheduler scheduler_;
   StepBatch batch_;  // of the step under way
   std::vector<StepEvent> events_;
+  DraftCounts draft_counts_;
 };
 
 /// The most experts a policy asks for in any layer and phase, at least the model's own k.

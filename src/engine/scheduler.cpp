@@ -11,8 +11,8 @@ void StepBatch::reserve(size_t n_token, size_t n_sequence) {
   tokens.reserve(n_token);
   parts.reserve(n_sequence);
   tables.reserve(n_sequence);
-  sampled.reserve(n_sequence);
-  rows.reserve(n_sequence);
+  sampled.reserve(n_token);  // a check of drafts wants the logits of each
+  rows.reserve(n_token);
 }
 
 void StepBatch::clear() {
@@ -55,7 +55,7 @@ void Scheduler::admit() {
 
 void Scheduler::make_room() {
   for (auto s = running_.begin(); s != running_.end(); ++s) {
-    while (!s->pages.resize(s->n_token())) {
+    while (!s->pages.resize(s->n_token() + s->most_drafts())) {
       const auto youngest = std::prev(running_.end());
       SW_ASSERT(youngest != running_.begin());
       const bool itself = youngest == s;
@@ -77,29 +77,41 @@ void Scheduler::fill(StepBatch& batch) {
   int64_t room = n_ubatch_;
   for (const bool decoding : {true, false}) {
     for (Sequence& s : running_) {
-      if (s.is_decoding() != decoding || room == 0) continue;
-      const int64_t n = std::min(room, s.n_token() - s.n_cached);
-      const auto index = static_cast<int32_t>(batch.parts.size());
-      batch.parts.push_back({&s, n});
-      batch.tables.push_back(&s.pages);
-      for (int64_t i = s.n_cached; i < s.n_cached + n; ++i) {
-        batch.tokens.push_back({.id = s.tokens[static_cast<size_t>(i)],
-                                .pos = static_cast<int32_t>(i),
-                                .seq = index,
-                                .policy = s.policy_of(i).id()});
-      }
-      room -= n;
-      if (s.n_cached + n < s.n_token()) continue;
-      batch.sampled.push_back(&s);
-      batch.rows.push_back(static_cast<int32_t>(batch.tokens.size()) - 1);
+      if (s.is_decoding() == decoding && room > 0) room -= add(batch, s, room);
     }
   }
 }
 
+/// The sequence's next tokens: of its text, with the drafts behind it where those are to be checked, or the
+/// one that the next draft follows. Returns how many.
+int64_t Scheduler::add(StepBatch& batch, Sequence& s, int64_t room) {
+  const bool drafts = s.n_draft() < s.most_drafts();
+  const int64_t begin = drafts ? s.n_token() + s.n_draft() - 1 : s.n_cached;
+  const int64_t n = drafts ? 1 : std::min(room, s.n_token() + s.n_draft() - begin);
+  const auto index = static_cast<int32_t>(batch.parts.size());
+  batch.parts.push_back({&s, drafts ? 0 : std::min(n, s.n_token() - begin)});
+  batch.tables.push_back(&s.pages);
+  for (int64_t i = begin; i < begin + n; ++i) {
+    batch.tokens.push_back({.id = s.token_at(i),
+                            .pos = static_cast<int32_t>(i),
+                            .seq = index,
+                            .policy = drafts ? s.draft->policy_id() : s.policy_of(i).id()});
+    if (i < s.n_token() - 1) continue;
+    batch.sampled.push_back({&s, drafts});
+    batch.rows.push_back(static_cast<int32_t>(batch.tokens.size()) - 1);
+  }
+  if (!drafts && s.n_draft() > 0) s.draft->begin_check(s.sampler, static_cast<size_t>(n - 1));
+  if (s.draft) s.pages.hold(s.n_cached);
+  return n;
+}
+
 void Scheduler::computed(const StepBatch& batch) {
+  for (const StepBatch::Part& part : batch.parts) part.sequence->n_cached += part.n_token;
+}
+
+void Scheduler::publish(const StepBatch& batch) {
   for (const StepBatch::Part& part : batch.parts) {
-    part.sequence->n_cached += part.n_token;
-    part.sequence->publish_pages();
+    if (part.sequence->finish != Finish::Error) part.sequence->publish_pages();
   }
 }
 

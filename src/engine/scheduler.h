@@ -13,7 +13,12 @@ namespace sw {
 struct StepBatch {
   struct Part {
     Sequence* sequence = nullptr;
-    int64_t n_token = 0;  ///< of the sequence's, from n_cached on
+    int64_t n_token = 0;  ///< of the sequence's text, from n_cached on; 0: a token for its next draft
+  };
+  /// A token of the batch whose logits are wanted.
+  struct Sampled {
+    Sequence* sequence = nullptr;
+    bool drafts = false;  ///< they give the next draft, not the next token of the text
   };
 
   void reserve(size_t n_token, size_t n_sequence);
@@ -22,8 +27,8 @@ struct StepBatch {
   std::vector<BatchToken> tokens = {};
   std::vector<Part> parts = {};          ///< by BatchToken::seq
   std::vector<BlockTable*> tables = {};  ///< of the parts
-  std::vector<Sequence*> sampled = {};   ///< sequences whose next token this pass gives ...
-  std::vector<int32_t> rows = {};        ///< ... and the batch's tokens that give it
+  std::vector<Sampled> sampled = {};     ///< what the pass's logits are for ...
+  std::vector<int32_t> rows = {};        ///< ... and the batch's tokens that give them
 };
 
 /// Decides what each pass computes. Sequences wait in order of arrival until a place and the pages of all
@@ -48,6 +53,8 @@ class Scheduler {
   void schedule(StepBatch& batch);
   /// The batch is in the cache.
   void computed(const StepBatch& batch);
+  /// Its tokens were chosen: names the pages that became full, for others.
+  void publish(const StepBatch& batch);
   /// Calls `visit` with every sequence.
   template <class Visit>
   void for_each(Visit&& visit) {
@@ -72,6 +79,7 @@ class Scheduler {
   void make_room();
   void preempt(std::list<Sequence>::iterator sequence);
   void fill(StepBatch& batch);
+  int64_t add(StepBatch& batch, Sequence& sequence, int64_t room);
 
   const PagedCache& cache_;
   int64_t n_ubatch_;

@@ -1,20 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "engine/sequence.h"
 
-#include <algorithm>
-#include <bit>
-
 namespace sw {
-
-void PolicyUse::add_to(PageKey& key) const {
-  for (int l = 0; l < table_->n_moe_layer(); ++l) {
-    const LayerPolicy& row = table_->at(id_, l);
-    for (const uint32_t word : {static_cast<uint32_t>(row.k), static_cast<uint32_t>(row.min_k),
-                                std::bit_cast<uint32_t>(row.threshold), row.flags})
-      key.add(word);
-    for (const uint32_t word : table_->mask(id_, l)) key.add(word);
-  }
-}
 
 Sequence::Sequence(const SequencePlan& plan, SequenceRequest what, const RoutingPolicy& routing,
                    PolicyTable& policies, PagedCache& cache)
@@ -36,6 +23,7 @@ Sequence::Sequence(const SequencePlan& plan, SequenceRequest what, const Routing
   for (const int32_t token : tokens) sampler.accept(token);
   prefill_policy.add_to(prefill_key_);
   decode_policy.add_to(decode_key_);
+  if (request.draft) draft.emplace(*request.draft, routing, policies, plan.n_vocab);
 }
 
 /// Keys and values depend on the routing of earlier layers, so each token stands in the name with its policy.
@@ -66,6 +54,7 @@ void Sequence::publish_pages() {
 }
 
 void Sequence::give_back_pages() {
+  if (draft) draft->begin_check(sampler, 0);
   pages.resize(0);
   n_cached = 0;
 }

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <utility>
 #include <vector>
 
+#include "engine/policy_use.h"
 #include "engine/sampler/sampler.h"
+#include "engine/speculate.h"
 #include "kv/paged_cache.h"
-#include "router/policy_table.h"
 
 namespace sw {
 
@@ -28,27 +30,7 @@ struct SequenceRequest {
   std::vector<int32_t> end_ids = {};  ///< ids that end the sequence
   SamplerParams sampler = {};
   std::optional<RoutingPolicy> routing = {};
-};
-
-/// A policy's id for as long as this lives.
-class PolicyUse {
- public:
-  /// Throws sw::Error where the model cannot do the policy.
-  PolicyUse(PolicyTable& table, const RoutingPolicy& policy, Phase phase)
-      : table_(&table), id_(table.resolve(policy, phase)) {}
-  PolicyUse(PolicyUse&& other) noexcept : table_(std::exchange(other.table_, nullptr)), id_(other.id_) {}
-  PolicyUse& operator=(PolicyUse&&) = delete;
-  ~PolicyUse() {
-    if (table_) table_->release(id_);
-  }
-
-  uint16_t id() const { return id_; }
-  /// Adds what the policy means to a page's name: an id may mean something else tomorrow.
-  void add_to(PageKey& key) const;
-
- private:
-  PolicyTable* table_;
-  uint16_t id_;
+  std::optional<DraftParams> draft = {};  ///< the same text (the same distribution) in fewer full passes
 };
 
 /// What is known about a request before it runs.
@@ -68,6 +50,17 @@ class Sequence {
   int64_t n_token() const { return std::ssize(tokens); }
   /// One token to compute, which gives the next.
   bool is_decoding() const { return n_token() - n_cached == 1; }
+  int64_t n_draft() const { return draft ? std::ssize(draft->drafts()) : 0; }
+  /// Tokens that may be drafted behind the text as it is: the check gives one token more.
+  int64_t most_drafts() const {
+    if (!draft || !is_decoding()) return 0;
+    return std::clamp<int64_t>(max_token - n_token() - 1, 0, draft->most_drafts());
+  }
+  /// Token i of the text and the drafts behind it.
+  int32_t token_at(int64_t i) const {
+    return i < n_token() ? tokens[static_cast<size_t>(i)]
+                         : draft->drafts()[static_cast<size_t>(i - n_token())];
+  }
   /// The phase belongs to the token: it is kept when the token is computed again.
   const PolicyUse& policy_of(int64_t token) const {
     return token < n_prompt ? prefill_policy : decode_policy;
@@ -78,7 +71,7 @@ class Sequence {
   void adopt_pages();
   /// Names the pages that became full, for others.
   void publish_pages();
-  /// Gives all pages back; the tokens are to be computed again.
+  /// Gives all pages back; the tokens are to be computed again, drafts are dropped.
   void give_back_pages();
 
   SequenceId id;
@@ -90,6 +83,7 @@ class Sequence {
   BlockTable pages;
   Sampler sampler;
   PolicyUse prefill_policy, decode_policy;
+  std::optional<Speculation> draft;
   Finish finish = Finish::None;  ///< otherwise it goes with the next sweep
 
  private:

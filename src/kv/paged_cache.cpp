@@ -65,11 +65,15 @@ BlockTable::BlockTable(PagedCache& cache, int64_t max_token) : cache_(&cache), m
 }
 
 BlockTable::BlockTable(BlockTable&& other) noexcept
-    : cache_(other.cache_), max_token_(other.max_token_), pages_(std::exchange(other.pages_, {})) {}
+    : cache_(other.cache_),
+      max_token_(other.max_token_),
+      held_(other.held_),
+      pages_(std::exchange(other.pages_, {})) {}
 
 BlockTable& BlockTable::operator=(BlockTable&& other) noexcept {
   std::swap(cache_, other.cache_);
   std::swap(max_token_, other.max_token_);
+  std::swap(held_, other.held_);
   std::swap(pages_, other.pages_);
   return *this;
 }
@@ -93,7 +97,8 @@ int64_t BlockTable::first_seen_page(int64_t token) const {
 }
 
 void BlockTable::slide(int64_t begin, int64_t end) {
-  const int64_t first = first_seen_page(begin), last = page_of(end + cache_->spec().page_tokens - 1);
+  const int64_t first = first_seen_page(std::min(begin, held_));
+  const int64_t last = page_of(end + cache_->spec().page_tokens - 1);
   std::vector<int32_t>& pages = pages_[kWindowGroup];
   const auto is_wanted = [&](int64_t p) { return p >= first && p < last; };
   for (int64_t p = 0; p < std::ssize(pages); ++p) {

@@ -2,6 +2,7 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -75,6 +76,9 @@ class BlockTable {
   /// Makes the windowed layers ready for a pass over the tokens [begin, end): gives back what none of them
   /// sees, takes what they fill. Nothing in a cache without windows.
   void slide(int64_t begin, int64_t end);
+  /// From now on slide() keeps what a pass from `token` on sees, wherever its own begins: a pass will come
+  /// back.
+  void hold(int64_t token) { held_ = token; }
   /// Begins an empty table with the pages of these names, as many from the first on as are there: in every
   /// layer that sees all tokens, and what the token behind them sees in those with a window. Returns how
   /// many tokens stand in them. The sequence must not write there.
@@ -95,6 +99,7 @@ class BlockTable {
 
   PagedCache* cache_;
   int64_t max_token_;
+  int64_t held_ = std::numeric_limits<int64_t>::max();
   std::array<std::vector<int32_t>, kMaxCacheGroups> pages_;
 };
 

@@ -71,12 +71,23 @@ Sampler::Sampler(const SamplerParams& p, int64_t n_vocab, int64_t n_ctx)
 }
 
 int32_t Sampler::sample(std::span<const float> logits) {
+  weigh(logits);
+  return draw();
+}
+
+const Candidates& Sampler::weigh(std::span<const float> logits) {
   SW_ASSERT(logits.size() == n_vocab_);
   candidates_.assign(logits);
   candidates_.add_bias(logit_bias_);
   if (candidates_.empty())
     throw Error({.what = "no token may come next: all are forbidden", .hint = "a logit bias or the model"});
   for (const StepPointer& step : steps_) step->apply(candidates_, tokens_);
+  if (greedy_) candidates_.keep(1);
+  candidates_.softmax();
+  return candidates_;
+}
+
+int32_t Sampler::draw() {
   const Candidate& chosen = choose();
   for (const StepPointer& step : steps_) step->drawn(chosen);
   accept(chosen.id);
@@ -88,12 +99,12 @@ void Sampler::accept(int32_t token) {
   if (looks_back_) tokens_.push_back(token);
 }
 
+void Sampler::take_back(size_t n) {
+  if (looks_back_) tokens_.resize(tokens_.size() - n);
+}
+
 const Candidate& Sampler::choose() {
-  if (greedy_) {
-    candidates_.keep(1);
-    return candidates_.items().front();
-  }
-  candidates_.softmax();
+  if (greedy_) return candidates_.items().front();
   const double draw = rng_.uniform();
   double sum = 0;
   const Candidate* chosen = &candidates_.items().front();

@@ -25,8 +25,16 @@ class Sampler {
   /// One token, which is also accepted; `logits` [n_vocab]. Throws sw::Error where one is NaN or +inf, and
   /// where no token is left: every logit -inf, or biased to it.
   int32_t sample(std::span<const float> logits);
+  /// The two halves of sample(): what may come next with its probabilities, valid until the next call (at
+  /// temperature 0 the best token alone), and the draw from it.
+  const Candidates& weigh(std::span<const float> logits);
+  int32_t draw();
+  /// The sampler's own next random number in [0, 1).
+  double uniform() { return rng_.uniform(); }
   /// A token of the text that was not drawn here: the prompt's. What penalties and DRY look at.
   void accept(int32_t token);
+  /// Forgets the last `n` tokens of the text.
+  void take_back(size_t n);
 
  private:
   const Candidate& choose();

@@ -103,7 +103,9 @@ void run_random(const CacheSpec& spec, int n_parallel, int n_waiting) {
     memory.run(batch);
     if (::testing::Test::HasFatalFailure()) return;
     scheduler.computed(batch);
-    for (Sequence* s : batch.sampled) s->tokens.push_back(static_cast<int32_t>(rng.below(2)));
+    for (const StepBatch::Sampled& s : batch.sampled)
+      s.sequence->tokens.push_back(static_cast<int32_t>(rng.below(2)));
+    scheduler.publish(batch);
   }
   EXPECT_GT(n_ended, 300);
   EXPECT_GT(scheduler.n_preempted(), 100);

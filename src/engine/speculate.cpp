@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT
+#include "engine/speculate.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace sw {
+namespace {
+
+constexpr int64_t kMostDrafts = 64;  // further ones hardly ever stay, and each keeps a distribution
+
+RoutingPolicy draft_policy(RoutingPolicy routing, int n_expert) {
+  routing.experts_decode = {{.k = n_expert}};
+  return routing;
+}
+
+float p_of(std::span<const Candidate> candidates, int32_t id) {
+  const auto found =
+      std::find_if(candidates.begin(), candidates.end(), [&](const Candidate& c) { return c.id == id; });
+  return found == candidates.end() ? 0.0f : found->p;
+}
+
+}  // namespace
+
+void check_draft(const DraftParams& draft, const SamplerParams& sampler, int64_t n_ubatch) {
+  const int64_t most = std::min(kMostDrafts, n_ubatch - 1);
+  if (draft.n_token < 1 || draft.n_token > most) {
+    throw Error({.what = "the number of drafted tokens is out of range",
+                 .where = "--draft-tokens",
+                 .expected = "1 to " + std::to_string(most) + " (a check is one pass: -ub)",
+                 .got = std::to_string(draft.n_token)});
+  }
+  const bool is_greedy = sampler.temperature == 0 && sampler.dynatemp_range == 0;
+  const char* breaks = sampler.mirostat != 0         ? "--mirostat"
+                       : sampler.xtc_probability > 0 ? "--xtc-probability"
+                                                     : nullptr;
+  if (is_greedy || !breaks) return;
+  throw Error({.what = "drafts cannot keep the distribution of this sampler",
+               .where = breaks,
+               .hint = "leave out --draft-experts or the sampler"});
+}
+
+Speculation::Speculation(const DraftParams& params, const RoutingPolicy& routing, PolicyTable& policies,
+                         int64_t n_vocab)
+    : policy_(policies, draft_policy(routing, params.n_expert), Phase::Decode),
+      weights_(static_cast<size_t>(params.n_token)),
+      drafted_p_(static_cast<size_t>(n_vocab)) {
+  drafts_.reserve(weights_.size());
+  for (std::vector<Candidate>& weights : weights_) weights.reserve(drafted_p_.size());
+}
+
+void Speculation::add(Sampler& sampler, std::span<const float> logits) {
+  const std::vector<Candidate>& q = sampler.weigh(logits).items();
+  weights_[drafts_.size()].assign(q.begin(), q.end());
+  drafts_.push_back(sampler.draw());
+}
+
+void Speculation::begin_check(Sampler& sampler, size_t n) {
+  sampler.take_back(drafts_.size());
+  drafts_.resize(n);
+  counts_.n_drafted += static_cast<int64_t>(n);
+  n_checked_ = 0;
+}
+
+int32_t Speculation::choose(Sampler& sampler, std::span<const float> logits) {
+  const Candidates& p = sampler.weigh(logits);
+  if (n_checked_ == drafts_.size()) {
+    drafts_.clear();
+    n_checked_ = 0;
+    return sampler.draw();
+  }
+  const std::span<const Candidate> q = weights_[n_checked_];
+  const int32_t draft = drafts_[n_checked_];
+  if (sampler.uniform() * p_of(q, draft) < p_of(p.items(), draft)) {
+    ++n_checked_;
+    ++counts_.n_accepted;
+    sampler.accept(draft);
+    return draft;
+  }
+  drafts_.clear();
+  n_checked_ = 0;
+  return draw_rest(sampler, p, q);
+}
+
+/// A draw from max(0, p - q), scaled to a sum of 1.
+int32_t Speculation::draw_rest(Sampler& sampler, const Candidates& p, std::span<const Candidate> q) {
+  for (const Candidate& c : q) drafted_p_[static_cast<size_t>(c.id)] = c.p;
+  const auto rest = [&](const Candidate& c) {
+    return std::max(0.0, static_cast<double>(c.p) - drafted_p_[static_cast<size_t>(c.id)]);
+  };
+  double sum = 0;
+  for (const Candidate& c : p.items()) sum += rest(c);
+  const double draw = sampler.uniform() * sum;
+  int32_t chosen = p.items().front().id;  // what is left where rounding makes the sum 0
+  double below = 0;
+  for (const Candidate& c : p.items()) {
+    if (rest(c) == 0) continue;
+    chosen = c.id;
+    below += rest(c);
+    if (draw < below) break;
+  }
+  for (const Candidate& c : q) drafted_p_[static_cast<size_t>(c.id)] = 0;
+  sampler.accept(chosen);
+  return chosen;
+}
+
+}  // namespace sw
