@@ -46,7 +46,25 @@ TEST(Cli, WrongUseIsOneLineAndExit2) {
   expect_refused({"perplexity"}, 2, "--file");
   expect_refused({"trace", "--out", "x"}, 2, "--ids-file");
   expect_refused({"convert"}, 2, "hf_dir");
+  expect_refused({"run", "-p", "x", "--draft-tokens", "3"}, 2, "--draft-experts");
   EXPECT_EQ(run_switchyard({}).exit_code, 2);
+}
+
+TEST(Cli, DraftsThatCannotBeExactAreRefused) {
+  expect_refused({"run", "-p", "x", "--draft-experts", "2", "--mirostat", "2"}, 1, "--mirostat");
+  expect_refused({"run", "-p", "x", "--draft-experts", "2", "--xtc-probability", "0.5"}, 1,
+                 "--xtc-probability");
+  expect_refused({"run", "-p", "x", "--draft-experts", "99"}, 1, "99 experts");
+  expect_refused({"run", "-p", "x", "--draft-experts", "2", "--draft-tokens", "65"}, 1, "1 to 64");
+}
+
+TEST(Cli, DraftsChangeNoTextAtTemperatureZero) {
+  const Arguments plain = {"run", "-p", "Once upon a time", "-n", "60", "--temp", "0", "--ignore-eos"};
+  Arguments drafts = plain;
+  drafts.insert(drafts.end(), {"--draft-experts", "2"});
+  const ProcessResult with = run_switchyard(drafts);
+  EXPECT_EQ(with.out, run_switchyard(plain).out);
+  EXPECT_NE(with.err.find(" tokens stayed ("), std::string::npos) << with.err;
 }
 
 TEST(Cli, BadModelPathsAreOneLineAndExit1) {
