@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # The installed C++ library: one header, one static archive of the rooms' objects, and a CMake package that
-# finds what the archive needs (docs/adr/0009-installed-library.md).
+# finds what the archive needs (docs/adr/0008-installed-library.md).
 include(CMakePackageConfigHelpers)
 
 # sw_install_library(ROOM...)

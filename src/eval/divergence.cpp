@@ -55,7 +55,9 @@ Divergence DivergenceTally::result() const {
   d.kl_error = std::sqrt(std::max(0.0, variance(squares, sum, sum)));
   std::vector<float> sorted = kl_;
   std::sort(sorted.begin(), sorted.end());
-  const auto quantile = [&](double share) { return sorted[static_cast<size_t>(std::llround(share * (n - 1)))]; };
+  const auto quantile = [&](double share) {
+    return sorted[static_cast<size_t>(std::llround(share * (n - 1)))];
+  };
   d.kl_median = quantile(0.5);
   d.kl_p99 = quantile(0.99);
   d.kl_max = sorted.back();

@@ -9,14 +9,15 @@
 
 namespace sw {
 
-/// Every model of ../shared/data/golden, and qwen2 of tests/data. Those of an architecture that is not declared yet are skipped aloud.
+/// Every model of ../shared/data/golden, and qwen2 of tests/data. Those of an architecture that is not
+/// declared yet are skipped aloud.
 inline constexpr const char* kGoldenModels[] = {"bailing_moe_v2",
                                                 "bailing_moe_v2_qkvbias",
                                                 "bailing_moe_v2_mtp",
                                                 "llama",
                                                 "llama_llama3rope",
                                                 "qwen2",
-                                               "qwen3",
+                                                "qwen3",
                                                 "qwen3_moe",
                                                 "qwen3_moe_sparse2",
                                                 "qwen3_moe_bf16_sharded",
