@@ -23,7 +23,7 @@ N_GREEDY, MARGIN = 32, 5e-3
 def make_model(seed):
     torch.manual_seed(seed)
     config = transformers.Qwen2Config(
-        vocab_size=520, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        vocab_size=520, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=2, max_position_embeddings=512, rope_theta=1000000.0, tie_word_embeddings=False,
         use_sliding_window=False, attn_implementation="eager", bos_token_id=500, eos_token_id=503)
     model = transformers.Qwen2ForCausalLM(config).float().eval()
@@ -32,7 +32,7 @@ def make_model(seed):
             if name.endswith("norm.weight"):
                 weight.copy_(1 + 0.1 * torch.randn_like(weight))
             else:
-                weight.copy_((0.3 if name.endswith("bias") else 0.15) * torch.randn_like(weight))
+                weight.copy_((0.3 if name.endswith("bias") else 0.12) * torch.randn_like(weight))
     return model
 
 
