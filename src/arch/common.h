@@ -73,6 +73,25 @@ inline constexpr auto kAttentionKeys = std::to_array<Key>({
     {at<&HParams::rope, &RopeParams::freq_base>, "rope.freq_base", "rope_theta", 10000},
 });
 
+/// Routed experts in groups behind dense layers, as DeepSeek and GLM call them.
+inline constexpr auto kGroupedMoeKeys = std::to_array<Key>({
+    {at<&HParams::moe, &Moe::n_layer_dense_lead>, "leading_dense_block_count", "first_k_dense_replace", 0},
+    {at<&HParams::moe, &Moe::n_expert>, "expert_count", "n_routed_experts"},
+    {at<&HParams::moe, &Moe::n_expert_used>, "expert_used_count", "num_experts_per_tok"},
+    {at<&HParams::moe, &Moe::n_expert_group>, "expert_group_count", "n_group", 1},
+    {at<&HParams::moe, &Moe::n_expert_group_used>, "expert_group_used_count", "topk_group", 1},
+    {at<&HParams::moe, &Moe::n_ff_expert>, "expert_feed_forward_length", "moe_intermediate_size"},
+    {at<&HParams::moe, &Moe::weights_scale>, "expert_weights_scale", "routed_scaling_factor", 1.0},
+});
+
+/// Of all shared experts together; after their number.
+inline constexpr auto kSharedWidthKey = std::to_array<Key>({
+    {.field = at<&HParams::moe, &Moe::n_ff_shared>,
+     .gguf = "expert_shared_feed_forward_length",
+     .fallback = [](const HParams& h) { return double(h.moe.n_ff_expert) * h.moe.n_expert_shared; },
+     .written = Written::IfUnusual},
+});
+
 /// Some of the head rotates.
 inline constexpr auto kPartialRotaryKeys = std::to_array<Key>({
     {at<&HParams::rope, &RopeParams::partial_factor>, "", "partial_rotary_factor", 1.0},
@@ -181,8 +200,7 @@ inline constexpr auto kDenseTensors = std::to_array<TensorSpec>({
     {Role::FfnDown, "blk.{l}.ffn_down.weight", "model.layers.{l}.mlp.down_proj.weight", {Dim::Embd, Dim::Ff}, On::Dense},
 });
 
-inline constexpr auto kExpertTensors = std::to_array<TensorSpec>({
-    {Role::Router, "blk.{l}.ffn_gate_inp.weight", "model.layers.{l}.mlp.gate.weight", {Dim::Expert, Dim::Embd}, On::Moe},
+inline constexpr auto kExpertStacks = std::to_array<TensorSpec>({
     {Role::ExpertGate, "blk.{l}.ffn_gate_exps.weight", "model.layers.{l}.mlp.experts.{e}.gate_proj.weight",
      {Dim::Expert, Dim::ExpertFf, Dim::Embd}, On::Moe, Transform::Stack},
     {Role::ExpertUp, "blk.{l}.ffn_up_exps.weight", "model.layers.{l}.mlp.experts.{e}.up_proj.weight",
@@ -190,6 +208,11 @@ inline constexpr auto kExpertTensors = std::to_array<TensorSpec>({
     {Role::ExpertDown, "blk.{l}.ffn_down_exps.weight", "model.layers.{l}.mlp.experts.{e}.down_proj.weight",
      {Dim::Expert, Dim::Embd, Dim::ExpertFf}, On::Moe, Transform::Stack},
 });
+
+inline constexpr auto kRouterTensor = std::to_array<TensorSpec>({
+    {Role::Router, "blk.{l}.ffn_gate_inp.weight", "model.layers.{l}.mlp.gate.weight", {Dim::Expert, Dim::Embd}, On::Moe},
+});
+inline constexpr auto kExpertTensors = join(kRouterTensor, kExpertStacks);
 // clang-format on
 
 inline constexpr Step kLayer[] = {Step::Attn, Step::Moe};

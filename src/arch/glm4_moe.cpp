@@ -9,23 +9,13 @@ namespace sw {
 namespace {
 
 constexpr auto kMoeKeys = std::to_array<Key>({
-    {at<&HParams::moe, &Moe::n_layer_dense_lead>, "leading_dense_block_count", "first_k_dense_replace", 0},
-    {at<&HParams::moe, &Moe::n_expert>, "expert_count", "n_routed_experts"},
-    {at<&HParams::moe, &Moe::n_expert_used>, "expert_used_count", "num_experts_per_tok"},
-    {at<&HParams::moe, &Moe::n_expert_group>, "expert_group_count", "n_group", 1},
-    {at<&HParams::moe, &Moe::n_expert_group_used>, "expert_group_used_count", "topk_group", 1},
     {at<&HParams::moe, &Moe::gating_func>, "expert_gating_func", "", 2},
-    {at<&HParams::moe, &Moe::n_ff_expert>, "expert_feed_forward_length", "moe_intermediate_size"},
     {at<&HParams::moe, &Moe::n_expert_shared>, "expert_shared_count", "n_shared_experts", 1},
-    {.field = at<&HParams::moe, &Moe::n_ff_shared>,
-     .gguf = "expert_shared_feed_forward_length",
-     .fallback = [](const HParams& h) { return double(h.moe.n_ff_expert) * h.moe.n_expert_shared; },
-     .written = Written::IfUnusual},
-    {at<&HParams::moe, &Moe::weights_scale>, "expert_weights_scale", "routed_scaling_factor", 1.0},
     {at<&HParams::moe, &Moe::weights_norm>, "expert_weights_norm", "norm_topk_prob", 1},
 });
 constexpr auto kKeys = common::join(common::kSizeKeys, common::kCountedVocabKey, common::kAttentionKeys,
-                                    common::kPartialRotaryKeys, common::kRopeScalingKeys, kMoeKeys);
+                                    common::kPartialRotaryKeys, common::kRopeScalingKeys,
+                                    common::kGroupedMoeKeys, kMoeKeys, common::kSharedWidthKey);
 
 // clang-format off
 constexpr auto kOwnTensors = std::to_array<TensorSpec>({

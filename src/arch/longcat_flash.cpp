@@ -61,15 +61,9 @@ constexpr auto kOwnTensors = std::to_array<TensorSpec>({
     {Role::Router, "blk.{l}.ffn_gate_inp.weight", "model.layers.{l}.mlp.router.classifier.weight", {Dim::RouterRows, Dim::Embd}, On::Moe},
     {Role::RouterLogitBias, "blk.{l}.ffn_gate_inp.bias", "model.layers.{l}.mlp.router.classifier.bias", {Dim::RouterRows}, On::Moe, Transform::None, kOptional},
     {Role::RouterBias, "blk.{l}.exp_probs_b.bias", "model.layers.{l}.mlp.router.e_score_correction_bias", {Dim::RouterRows}, On::Moe},
-    {Role::ExpertGate, "blk.{l}.ffn_gate_exps.weight", "model.layers.{l}.mlp.experts.{e}.gate_proj.weight",
-     {Dim::Expert, Dim::ExpertFf, Dim::Embd}, On::Moe, Transform::Stack},
-    {Role::ExpertUp, "blk.{l}.ffn_up_exps.weight", "model.layers.{l}.mlp.experts.{e}.up_proj.weight",
-     {Dim::Expert, Dim::ExpertFf, Dim::Embd}, On::Moe, Transform::Stack},
-    {Role::ExpertDown, "blk.{l}.ffn_down_exps.weight", "model.layers.{l}.mlp.experts.{e}.down_proj.weight",
-     {Dim::Expert, Dim::Embd, Dim::ExpertFf}, On::Moe, Transform::Stack},
 });
 // clang-format on
-constexpr auto kTensors = common::join(common::kModelTensors, kOwnTensors);
+constexpr auto kTensors = common::join(common::kModelTensors, kOwnTensors, common::kExpertStacks);
 constexpr Step kLayer[] = {Step::Attn, Step::MoeBegin, Step::Ffn, Step::Attn, Step::Ffn, Step::MoeEnd};
 constexpr Granted kGranted[] = {{"hidden_act", "\"silu\""},
                                 {"attention_bias", "false"},

@@ -8,6 +8,15 @@
 
 namespace sw::cli {
 
+void add_text_flags(CLI::App& command, ChunkedText& text) {
+  command.add_option("-f,--file", text.file, "the text, its bytes unchanged")->required();
+  command.add_option("-c,--ctx-size", text.n_ctx, "tokens of a chunk")
+      ->check(CLI::Range(int64_t{4}, int64_t{1} << 24))
+      ->capture_default_str();
+  command.add_option("--chunks", text.n_chunk, "chunks at most (default: all)")
+      ->check(CLI::Range(int64_t{-1}, int64_t{1} << 40));
+}
+
 MeasuredModel::MeasuredModel(const Model& model, const ModelFlags& flags, MeasuredRoom room,
                              std::span<const RoutingPolicy> policies)
     : model_(model) {

@@ -18,9 +18,10 @@ namespace {
 
 struct PerplexityFlags {
   ModelFlags model = {};
-  std::string text_file = {}, bos = "auto";
+  ChunkedText text = {};
+  std::string bos = "auto";
   std::string save_logits = {}, kl_against = {};
-  int64_t n_ctx = 512, n_chunk = -1, stride = 0;
+  int64_t stride = 0;
   bool no_parse_special = false;
 };
 
@@ -65,13 +66,13 @@ class Predictions {
 
 int run(const PerplexityFlags& flags) {
   using Clock = std::chrono::steady_clock;
-  const std::string text = read_file(flags.text_file);
+  const std::string text = read_file(flags.text.file);
   const std::unique_ptr<Model> model = load_model(flags.model);
   const Tokenizer tokenizer = Tokenizer::from_gguf(model->file());
   const std::vector<int32_t> tokens = tokenizer.encode(text, {.parse_special = !flags.no_parse_special});
 
-  PerplexityOptions options{.n_ctx = flags.n_ctx,
-                            .n_chunk = flags.n_chunk,
+  PerplexityOptions options{.n_ctx = flags.text.n_ctx,
+                            .n_chunk = flags.text.n_chunk,
                             .stride = flags.stride,
                             .bos = chunk_bos(flags.bos, tokenizer),
                             .cache_type = flags.model.kv_type()};
@@ -84,10 +85,10 @@ int run(const PerplexityFlags& flags) {
   if (predictions.wanted())
     options.on_prediction = [&](std::span<const float> logits, int32_t t) { predictions.add(logits, t); };
   const RoutingPolicy policy = flags.model.policy();
-  const int64_t n_seq = std::max<int64_t>(1, flags.model.n_ubatch / flags.n_ctx);
-  MeasuredModel measured(*model, flags.model, {flags.n_ctx, n_seq}, {&policy, 1});
+  const int64_t n_seq = std::max<int64_t>(1, flags.model.n_ubatch / flags.text.n_ctx);
+  MeasuredModel measured(*model, flags.model, {flags.text.n_ctx, n_seq}, {&policy, 1});
   options.policy = measured.policy(0, Phase::Prefill);
-  log::info("{}: {} tokens, n_ctx {}, BOS {}", flags.text_file, tokens.size(), flags.n_ctx,
+  log::info("{}: {} tokens, n_ctx {}, BOS {}", flags.text.file, tokens.size(), flags.text.n_ctx,
             options.bos ? "on" : "off");
   const Clock::time_point start = Clock::now();
   const Perplexity result = measure_perplexity(
@@ -95,8 +96,8 @@ int run(const PerplexityFlags& flags) {
         log::info("[{}/{}] {:.4f}", so_far.n_chunk, n_chunk, so_far.value);
       });
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-  log::info("{} chunks of {} tokens, {} predictions scored, {:.0f} t/s", result.n_chunk, flags.n_ctx,
-            result.n_scored, static_cast<double>(result.n_chunk * flags.n_ctx) / seconds);
+  log::info("{} chunks of {} tokens, {} predictions scored, {:.0f} t/s", result.n_chunk, flags.text.n_ctx,
+            result.n_scored, static_cast<double>(result.n_chunk * flags.text.n_ctx) / seconds);
   predictions.finish();
   fmt::print("Final estimate: PPL = {:.4f} +/- {:.5f}\n", result.value, result.error);
   return kExitOk;
@@ -107,12 +108,7 @@ int run(const PerplexityFlags& flags) {
 void add_perplexity(CLI::App& program, Action& action) {
   auto flags = std::make_shared<PerplexityFlags>();
   CLI::App* command = program.add_subcommand("perplexity", "how well a model predicts a text");
-  command->add_option("-f,--file", flags->text_file, "the text, its bytes unchanged")->required();
-  command->add_option("-c,--ctx-size", flags->n_ctx, "tokens of a chunk")
-      ->check(CLI::Range(int64_t{4}, int64_t{1} << 24))
-      ->capture_default_str();
-  command->add_option("--chunks", flags->n_chunk, "chunks at most (default: all)")
-      ->check(CLI::Range(int64_t{-1}, int64_t{1} << 40));
+  add_text_flags(*command, flags->text);
   command
       ->add_option("--bos", flags->bos,
                    "BOS in place of each chunk's first token: auto (as the file says), on, off")

@@ -15,8 +15,8 @@ namespace {
 
 struct RoutingFlags {
   ModelFlags model = {};
-  std::string text_file = {}, compare = {}, out = {}, svg = {}, trace = {};
-  int64_t n_ctx = 512, n_chunk = -1;
+  ChunkedText text = {};
+  std::string compare = {}, out = {}, svg = {}, trace = {};
 };
 
 constexpr int64_t kSpeedTokens = 64;  // generated for a row of the comparison
@@ -40,13 +40,13 @@ int compare(const RoutingFlags& flags, const Model& model, std::span<const int32
   const std::vector<NamedPolicy> named = parse_policy_list(flags.compare, flags.model.policy());
   std::vector<RoutingPolicy> policies;
   for (const NamedPolicy& n : named) policies.push_back(n.policy);
-  MeasuredModel measured(model, flags.model, {flags.n_ctx + kSpeedTokens, 1}, policies);
+  MeasuredModel measured(model, flags.model, {flags.text.n_ctx + kSpeedTokens, 1}, policies);
   std::vector<ResolvedPolicy> resolved;
   for (size_t i = 0; i < named.size(); ++i)
     resolved.push_back(
         {named[i].name, measured.policy(i, Phase::Prefill), measured.policy(i, Phase::Decode)});
-  const SweepOptions speed{.n_kv_max = flags.n_ctx,
-                           .n_prefill = flags.n_ctx,
+  const SweepOptions speed{.n_kv_max = flags.text.n_ctx,
+                           .n_prefill = flags.text.n_ctx,
                            .n_decode = kSpeedTokens,
                            .cache_type = flags.model.kv_type()};
   const std::vector<PolicyRow> rows =
@@ -65,7 +65,7 @@ int compare(const RoutingFlags& flags, const Model& model, std::span<const int32
 int watch(const RoutingFlags& flags, const Model& model, std::span<const int32_t> tokens,
           const PerplexityOptions& wanted) {
   const RoutingPolicy policy = flags.model.policy();
-  MeasuredModel measured(model, flags.model, {flags.n_ctx, 1}, {&policy, 1});
+  MeasuredModel measured(model, flags.model, {flags.text.n_ctx, 1}, {&policy, 1});
   StatsProbe stats(model, measured.policies().experts_max());
   RoutingTrace trace(model.moe_layers());
   Watch probe(stats, flags.trace.empty() ? nullptr : &trace);
@@ -95,14 +95,14 @@ int watch(const RoutingFlags& flags, const Model& model, std::span<const int32_t
 }
 
 int run(const RoutingFlags& flags) {
-  const std::string text = read_file(flags.text_file);
+  const std::string text = read_file(flags.text.file);
   const std::unique_ptr<Model> model = load_model(flags.model);
   if (model->moe_layers().empty())
     throw Error({.what = "the model has no experts", .where = model_path(flags.model.model).string()});
   const Tokenizer tokenizer = Tokenizer::from_gguf(model->file());
   const std::vector<int32_t> tokens = tokenizer.encode(text, {.parse_special = true});
   PerplexityOptions options{
-      .n_ctx = flags.n_ctx, .n_chunk = flags.n_chunk, .cache_type = flags.model.kv_type()};
+      .n_ctx = flags.text.n_ctx, .n_chunk = flags.text.n_chunk, .cache_type = flags.model.kv_type()};
   if (tokenizer.add_bos()) options.bos = tokenizer.bos_id();
   return (flags.compare.empty() ? watch : compare)(flags, *model, tokens, options);
 }
@@ -113,12 +113,7 @@ void add_routing(CLI::App& program, Action& action) {
   auto flags = std::make_shared<RoutingFlags>();
   CLI::App* command =
       program.add_subcommand("routing", "which experts a text uses, and what other policies cost");
-  command->add_option("-f,--file", flags->text_file, "the text, its bytes unchanged")->required();
-  command->add_option("-c,--ctx-size", flags->n_ctx, "tokens of a chunk")
-      ->check(CLI::Range(int64_t{4}, int64_t{1} << 24))
-      ->capture_default_str();
-  command->add_option("--chunks", flags->n_chunk, "chunks at most (default: all)")
-      ->check(CLI::Range(int64_t{-1}, int64_t{1} << 40));
+  add_text_flags(*command, flags->text);
   CLI::Option* compared = command->add_option(
       "--compare", flags->compare,
       "policies side by side, the first is the base: default,standard,experts=2,threshold=1:0.3,...");

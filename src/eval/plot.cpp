@@ -5,7 +5,7 @@
 #include <cmath>
 #include <fmt/format.h>
 
-#include "base/xml.h"
+#include "base/escape_html.h"
 
 namespace sw {
 namespace {
@@ -66,7 +66,7 @@ class Drawing {
 
   void text(double x, double y, const char* anchor, const std::string& what, int size) {
     out_ += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\" font-size=\"{}\">{}</text>\n", x,
-                        y, anchor, size, xml_escaped(what));
+                        y, anchor, size, escape_html(what));
   }
   void segment(double x1, double y1, double x2, double y2, const char* color) {
     out_ += fmt::format("<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" stroke=\"{}\"/>\n", x1,

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <fmt/format.h>
 
-#include "base/xml.h"
+#include "base/escape_html.h"
 #include "router/stats.h"
 
 namespace sw {
@@ -40,7 +40,7 @@ std::string heat_map_svg(const RoutingStats& stats) {
       "fill=\"#ffffff\"/>\n"
       "<text x=\"8\" y=\"18\" font-size=\"13\">{2}</text>\n<text x=\"8\" y=\"36\">layer</text>\n",
       width, height,
-      xml_escaped(
+      escape_html(
           fmt::format("expert load, {} tokens: white a quarter of the layer's mean, dark four times it{}",
                       n_tokens, any_zero ? "; behind the gap: zero-computation experts" : "")));
   double y = kTop;

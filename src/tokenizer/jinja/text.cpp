@@ -173,32 +173,6 @@ std::string replace(std::string_view text, std::string_view from, std::string_vi
   return out.append(text.substr(at));
 }
 
-std::string escape_html(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&#34;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
-
 void append_hex(std::string_view mark, uint32_t number, int n_digits, std::string& out) {
   out += mark;
   for (int i = n_digits - 1; i >= 0; --i) out += "0123456789abcdef"[number >> (4 * i) & 15];

@@ -51,9 +51,6 @@ std::vector<std::string_view> split_lines(std::string_view text, bool keep_ends)
 std::string replace(std::string_view text, std::string_view from, std::string_view to, long n_max);
 size_t count_replaced(std::string_view text, std::string_view from, long n_max);
 
-/// With & < > " ' as HTML wants them, as markupsafe writes them.
-std::string escape_html(std::string_view text);
-
 /// `mark` ("\\u") and the number's last `n_digits` hexadecimal digits.
 void append_hex(std::string_view mark, uint32_t number, int n_digits, std::string& out);
 

@@ -2,28 +2,19 @@
 #pragma once
 #include <gtest/gtest.h>
 #include <map>
-#include <memory>
 #include <numeric>
 #include <utility>
 #include <vector>
 
 #include "base/error.h"
-#include "convert/convert_hf.h"
 #include "engine/engine.h"
-#include "support/test_data.h"
+#include "support/tiny_model.h"
 
 namespace sw {
 
 /// Engines over a tiny BailingMoeV2.
-class EngineTest : public ::testing::Test {
+class EngineTest : public testing::TinyLing {
  protected:
-  void SetUp() override {
-    const auto folder = testing::find_data("golden/bailing_moe_v2");
-    if (!folder) GTEST_SKIP() << "no golden/bailing_moe_v2 on this machine";
-    convert_hf(*folder, temp_.path() / "model.gguf", {.out_type = Type::F32});
-    model_ = std::make_unique<Model>(temp_.path() / "model.gguf");
-  }
-
   static SequenceRequest greedy(std::vector<int32_t> prompt, int64_t n) {
     SequenceRequest request{.prompt = std::move(prompt), .n_predict = n};
     request.sampler.temperature = 0;
@@ -43,9 +34,6 @@ class EngineTest : public ::testing::Test {
     const SequenceId id = engine.submit(request);
     return run(engine)[id];
   }
-
-  testing::TempDir temp_;
-  std::unique_ptr<Model> model_;
 };
 
 /// What a request computes in all, to its end.

@@ -11,16 +11,13 @@
 namespace sw {
 namespace {
 
-TEST(EngineWindow, PagesThatNoTokenSeesAreUsedAgain) {
-  const auto folder = testing::find_data("golden/gpt_oss");
-  if (!folder) GTEST_SKIP() << "no golden/gpt_oss on this machine";
-  testing::TempDir temp;
-  convert_hf(*folder, temp.path() / "model.gguf", {.out_type = Type::F32});
-  const Model model(temp.path() / "model.gguf");
+using EngineWindow = testing::TinyGptOss;
+
+TEST_F(EngineWindow, PagesThatNoTokenSeesAreUsedAgain) {
   std::vector<std::vector<int32_t>> answers;
   std::vector<size_t> cache_bytes;
   for (const int n_ubatch : {512, 4}) {  // the first has room for every token in every layer
-    Engine engine(model, {.forward = {.n_ubatch = n_ubatch}, .n_ctx = 512});
+    Engine engine(*model_, {.forward = {.n_ubatch = n_ubatch}, .n_ctx = 512});
     cache_bytes.push_back(engine.cache().spec().size_bytes());
     SequenceRequest request{.prompt = {1, 2, 3, 4, 5, 6, 7, 8, 9}, .n_predict = 200};
     request.sampler.temperature = 0;

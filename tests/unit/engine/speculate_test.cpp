@@ -146,15 +146,12 @@ TEST_F(SpeculateTest, RefusesWhatItCannotKeepExact) {
   EXPECT_TRUE(engine.idle());
 }
 
-TEST(SpeculateWindow, ACheckSeesWhatItsFirstTokenSees) {
-  const auto folder = testing::find_data("golden/gpt_oss");
-  if (!folder) GTEST_SKIP() << "no golden/gpt_oss on this machine";
-  testing::TempDir temp;
-  convert_hf(*folder, temp.path() / "model.gguf", {.out_type = Type::F32});
-  const Model model(temp.path() / "model.gguf");
+using SpeculateWindow = testing::TinyGptOss;
+
+TEST_F(SpeculateWindow, ACheckSeesWhatItsFirstTokenSees) {
   std::vector<std::vector<int32_t>> answers;
   for (const bool drafts : {false, true}) {
-    Engine engine(model, {.forward = {.n_ubatch = 64}, .n_ctx = 512});
+    Engine engine(*model_, {.forward = {.n_ubatch = 64}, .n_ctx = 512});
     SequenceRequest request{.prompt = text(9), .n_predict = 400};
     request.sampler.temperature = 0;
     if (drafts) request.draft = {.n_expert = 1, .n_token = 40};  // far enough for a page to leave the window

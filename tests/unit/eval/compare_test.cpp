@@ -3,22 +3,19 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "convert/convert_hf.h"
 #include "eval/plot.h"
 #include "eval/routing_report.h"
 #include "eval/stats_probe.h"
-#include "support/test_data.h"
+#include "support/tiny_model.h"
 
 namespace sw {
 namespace {
 
-class CompareTest : public ::testing::Test {
+class CompareTest : public testing::TinyLing {
  protected:
   void SetUp() override {
-    const auto folder = testing::find_data("golden/bailing_moe_v2");
-    if (!folder) GTEST_SKIP() << "no golden/bailing_moe_v2 on this machine";
-    convert_hf(*folder, temp_.path() / "model.gguf", {.out_type = Type::F32});
-    model_ = std::make_unique<Model>(temp_.path() / "model.gguf");
+    TinyLing::SetUp();
+    if (!model_) return;  // skipped
     policies_ = std::make_unique<PolicyTable>(model_->moe_layers(), model_->hparams().n_layer, 4, 8);
     forward_ = std::make_unique<Forward>(*model_, *policies_, ForwardOptions{.n_ubatch = 32, .n_ctx = 64});
     for (int i = 0; i < 100; ++i) tokens_.push_back((i * 37 + i * i) % 500);
@@ -29,8 +26,6 @@ class CompareTest : public ::testing::Test {
             policies_->resolve(named.policy, Phase::Decode)};
   }
 
-  testing::TempDir temp_;
-  std::unique_ptr<Model> model_;
   std::unique_ptr<PolicyTable> policies_;
   std::unique_ptr<Forward> forward_;
   std::vector<int32_t> tokens_;

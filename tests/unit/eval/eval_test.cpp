@@ -3,10 +3,9 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "convert/convert_hf.h"
 #include "eval/perplexity.h"
 #include "eval/stats_probe.h"
-#include "support/test_data.h"
+#include "support/tiny_model.h"
 
 namespace sw {
 namespace {
@@ -19,13 +18,11 @@ TEST(NegativeLogLikelihood, IsMinusLogSoftmax) {
   EXPECT_NEAR(negative_log_likelihood(huge, 1), 2000, 1e-9) << "no overflow";
 }
 
-class PerplexityTest : public ::testing::Test {
+class PerplexityTest : public testing::TinyLing {
  protected:
   void SetUp() override {
-    const auto folder = testing::find_data("golden/bailing_moe_v2");
-    if (!folder) GTEST_SKIP() << "no golden/bailing_moe_v2 on this machine";
-    convert_hf(*folder, temp_.path() / "model.gguf", {.out_type = Type::F32});
-    model_ = std::make_unique<Model>(temp_.path() / "model.gguf");
+    TinyLing::SetUp();
+    if (!model_) return;  // skipped
     policies_ = std::make_unique<PolicyTable>(model_->moe_layers(), model_->hparams().n_layer, 4, 1);
     for (int i = 0; i < 100; ++i) tokens_.push_back((i * 37 + i * i) % 500);
   }
@@ -34,8 +31,6 @@ class PerplexityTest : public ::testing::Test {
     return measure_perplexity(forward, *model_, tokens_, options);
   }
 
-  testing::TempDir temp_;
-  std::unique_ptr<Model> model_;
   std::unique_ptr<PolicyTable> policies_;
   std::vector<int32_t> tokens_;
 };

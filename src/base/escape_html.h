@@ -5,8 +5,8 @@
 
 namespace sw {
 
-/// Text as it stands in XML and HTML, between tags or in an attribute.
-inline std::string xml_escaped(std::string_view text) {
+/// Text as it stands in XML and HTML, between tags or in an attribute; quotes as markupsafe writes them.
+inline std::string escape_html(std::string_view text) {
   std::string out;
   for (const char c : text) {
     switch (c) {
@@ -20,7 +20,10 @@ inline std::string xml_escaped(std::string_view text) {
         out += "&gt;";
         break;
       case '"':
-        out += "&quot;";
+        out += "&#34;";
+        break;
+      case '\'':
+        out += "&#39;";
         break;
       default:
         out += c;
