@@ -122,6 +122,8 @@ struct EngineOptions {
   int n_parallel = 1;  ///< requests at one time
   int n_thread = 0;    ///< 0: one a core
   int n_ubatch = 512;  ///< most tokens of one step
+  /// The same bits for a token whatever is beside it in a step: docs/invariant.md says what that costs.
+  bool invariant = false;
   /// "" for the processor and every GPU, filled as far as the model fits; "none" for the processor alone;
   /// "CUDA0,CUDA1" for these.
   std::string device = {};

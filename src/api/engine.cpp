@@ -30,7 +30,8 @@ class CountRouting : public sw::ForwardProbe {
 
 sw::EngineOptions to_engine(const EngineOptions& options) {
   return {.forward = {.n_thread = options.n_thread > 0 ? options.n_thread : sw::topology().n_core,
-                      .n_ubatch = options.n_ubatch},
+                      .n_ubatch = options.n_ubatch,
+                      .invariant = options.invariant},
           .n_ctx = options.n_ctx,
           .n_parallel = options.n_parallel,
           .experts_max = options.experts_max,

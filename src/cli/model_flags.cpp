@@ -31,6 +31,8 @@ void add_model_flags(CLI::App& command, ModelFlags& f, const char* cache_default
   command.add_option("--override-kv", f.overrides, "KEY=TYPE:VALUE (int, float, bool, str); repeatable")
       ->allow_extra_args(false);
   command.add_flag("--no-fused", f.no_fused, "use the scalar references");
+  command.add_flag("--invariant", f.invariant,
+                   "the same bits for a token in any batch, whatever is beside it");
   command.add_flag("--explain", f.explain, "print which kernel was chosen for what, and why");
   command.add_option("--flash-attn,--fa", f.flash, "-fa: always on here")
       ->expected(0, 1)
@@ -78,6 +80,7 @@ ForwardOptions ModelFlags::forward_options() const {
   return {.n_thread = n_thread > 0 ? n_thread : topology().n_core,
           .n_ubatch = n_ubatch,
           .references = no_fused,
+          .invariant = invariant,
           .explain = explain};
 }
 

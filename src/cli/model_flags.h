@@ -21,7 +21,7 @@ struct ModelFlags {
   int n_thread = 0;  ///< 0: one a processor
   int n_ubatch = 512;
   std::string cache_type = "f16";
-  bool no_fused = false, explain = false;
+  bool no_fused = false, invariant = false, explain = false;
   std::string flash = "on";
   bool fused_moe = true;  ///< always on; the flag is llama.cpp's users' habit
 

@@ -104,6 +104,7 @@ BoundOp<Desc, Args> bind_first(const char* op, Desc desc,
 }
 
 void bind_linear(const char* role, Linear& linear, const BindOptions& options, std::string* why) {
+  linear.row_invariant = options.row_invariant;
   if (linear.empty() || options.device != DeviceKind::Cpu) return;  // a GPU's operations bring their own
   std::string choice;
   const Isa limit = options.references ? Isa::Scalar : options.limit;

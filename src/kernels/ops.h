@@ -17,6 +17,9 @@ namespace sw {
 struct Linear {
   WeightView weight = {};
   const MatmulKernel* matmul = nullptr;
+  /// Bound so that a row's bits do not depend on how many rows there are; so is the operation around it. The
+  /// processor's products are so in any case.
+  bool row_invariant = false;
 
   bool empty() const { return weight.empty(); }
   int64_t n_in() const { return weight.shape.n_cols(); }
@@ -217,6 +220,7 @@ using HeadKernel = OpKernel<HeadDesc, HeadArgs>;
 struct BindOptions {
   Isa limit = Isa::Scalar;
   bool references = false;
+  bool row_invariant = false;           ///< one way for any number of tokens (--invariant)
   DeviceKind device = DeviceKind::Cpu;  ///< a GPU has no references of its own
 };
 

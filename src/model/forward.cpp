@@ -71,8 +71,10 @@ Forward::Placed<Desc, Args> Forward::bind(Desc desc, int slot, std::string* why)
   State& on = state(slot);
   on.needs.used = true;
   if (why && devices().size() > 1) *why += "on " + on.backend().name() + ": ";
-  const BindOptions options{
-      .limit = isa_limit(), .references = options_.references, .device = on.backend().kind()};
+  const BindOptions options{.limit = isa_limit(),
+                            .references = options_.references,
+                            .row_invariant = options_.invariant,
+                            .device = on.backend().kind()};
   return {slot, bind_op(std::move(desc), options, why)};
 }
 

@@ -25,6 +25,7 @@ struct ForwardOptions {
   int64_t n_seq = 64;        ///< most sequences of one run() on a device other than the processor
   int64_t n_ctx = 0;         ///< and most tokens of one sequence there; 0: the model's training context
   bool references = false;   ///< the scalar references instead of the fast kernels, on the processor
+  bool invariant = false;    ///< the same bits for a token in any batch: docs/adr/0010
   bool explain = false;      ///< keep the reasons of each kernel choice
   bool plan_only = false;    ///< bind and count bytes, take no memory; run() must not be called
   /// Where the weights are; null: all on the processor. Must outlive the Forward.

@@ -108,15 +108,22 @@ TEST(FablePerplexity, BothFormsOfLatentAttentionAgree) {
   }
 }
 
-TEST(FablePerplexity, TheSameForEveryUbatch) {
+class FableUbatch : public ::testing::TestWithParam<bool> {};
+
+/// From 1024 on a batch holds several chunks, each a sequence of its own.
+TEST_P(FableUbatch, ChangesNoBitOfThePerplexity) {
   SW_DATA_OR_SKIP(text, "text/stories-heldout.txt");
   if (!fable_f32()) GTEST_SKIP() << "no ../shared/data/models/fable-ling on this machine";
-  const double expected = perplexity(*fable_f32(), text, {.n_chunk = 4});
-  for (const int64_t n_ubatch : {1, 7, 64, 1300}) {
-    EXPECT_NEAR(perplexity(*fable_f32(), text, {.n_chunk = 4, .n_ubatch = n_ubatch}) / expected, 1, 5e-6)
-        << n_ubatch;
+  Measure measure{.policy = {.grouped = GetParam()}, .n_chunk = 4};
+  const double expected = perplexity(*fable_f32(), text, measure);
+  for (const int64_t n_ubatch : {1, 7, 128, 256, 1024, 2048, 4096}) {
+    measure.n_ubatch = n_ubatch;
+    EXPECT_EQ(perplexity(*fable_f32(), text, measure), expected) << n_ubatch;
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Routing, FableUbatch, ::testing::Values(true, false),
+                         [](const auto& info) { return info.param ? "grouped" : "standard"; });
 
 TEST(FablePerplexity, QuantisedModels) {
   SW_DATA_OR_SKIP(text, "text/stories-heldout.txt");

@@ -96,7 +96,7 @@ void add_output(const MlaDesc& d, const MlaArgs& args, const MlaBuffers& b, OpCo
 }  // namespace
 
 MlaForm cheaper_form(const MlaDesc& d, const TokenBatch& batch) {
-  if (batch.n_token < kLeastExpanded) return MlaForm::Absorbed;
+  if (d.out.row_invariant || batch.n_token < kLeastExpanded) return MlaForm::Absorbed;
   int64_t n_pair = 0;  // of a query and a token that it sees
   for (int64_t t = 0; t < batch.n_token; ++t) n_pair += batch.pos[t] + 1;
   const int64_t fold = int64_t{d.nope_dim + d.value_dim} * d.kv_rank;  // k_b and v_b of one head, one token

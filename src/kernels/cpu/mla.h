@@ -16,7 +16,8 @@ enum class MlaForm : uint8_t {
 /// is cut: they may where the form changes.
 inline constexpr int64_t kLeastExpanded = 64;
 
-/// The form with fewer multiply-adds: absorbed for a few tokens, expanded for a long prompt.
+/// The form with fewer multiply-adds: absorbed for a few tokens, expanded for a long prompt. Where the number
+/// of tokens must not matter, absorbed.
 MlaForm cheaper_form(const MlaDesc& d, const TokenBatch& batch);
 
 /// Tokens of one absorbed pass; bounds its scratch.

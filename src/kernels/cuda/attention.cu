@@ -17,6 +17,9 @@ constexpr int kMaxGroup = 32;
 /// Up to so many tokens the keys of each are split over blocks; with more, tiles of tokens fill the GPU.
 constexpr int64_t kMostSplitTokens = 128;
 constexpr int64_t kSplitBlocks = 512, kMaxSplits = 64;
+/// Where the number of tokens must not matter, as many splits as keep a long context fast, and some tokens
+/// are still taken at once.
+constexpr int64_t kFixedSplits = 16;
 /// Heads that one warp's registers hold.
 constexpr int kChunkHeads = 4;
 
@@ -25,12 +28,22 @@ int n_chunk(const AttentionDesc& d) {
   return (group + kChunkHeads - 1) / kChunkHeads;
 }
 
-int n_split(const AttentionDesc& d, int64_t n_token) {
-  return static_cast<int>(
-      std::clamp<int64_t>(kSplitBlocks / (n_token * d.n_head_kv * n_chunk(d)), 1, kMaxSplits));
-}
+/// How the keys of a batch are split, and how many of its tokens are taken at once. With more than one split
+/// there are at most kSplitBlocks blocks.
+struct SplitPlan {
+  SplitPlan(const AttentionDesc& d, int64_t n_batch) {
+    const int64_t n_block = int64_t{d.n_head_kv} * n_chunk(d);  // of a token and a split
+    const bool fixed = d.out.row_invariant;
+    n_split =
+        static_cast<int>(fixed ? std::clamp<int64_t>(kSplitBlocks / n_block, 1, kFixedSplits)
+                               : std::clamp<int64_t>(kSplitBlocks / (n_batch * n_block), 1, kMaxSplits));
+    if (fixed && n_split > 1) n_token = kSplitBlocks / (n_block * n_split);
+  }
+  int n_split = 1;
+  int64_t n_token = kMostSplitTokens;
+};
 
-/// Floats of partial results: with more than one split there are at most kSplitBlocks blocks.
+/// Floats of partial results.
 int64_t n_part(const AttentionDesc& d) { return kSplitBlocks * kChunkHeads * (d.head_dim + 2); }
 
 const char* refuses(const AttentionDesc& d) {
@@ -144,8 +157,15 @@ void attend(const AttentionDesc& d, const AttentionArgs& args, TensorView<float>
                         .scale = attention_scale(d) * kLog2E,
                         .out = out};
   const int64_t n_token = args.batch.n_token;
-  if (n_token <= kMostSplitTokens) {
-    attend_split<Element>({task, n_split(d, n_token), n_chunk(d), parts}, stream);
+  if (n_token <= kMostSplitTokens || d.out.row_invariant) {
+    const SplitPlan plan(d, n_token);
+    for (int64_t begin = 0; begin < n_token; begin += plan.n_token) {
+      AttendTask part = task;
+      part.queries += begin * task.query_stride;
+      part.batch = tokens_of(task.batch, begin, std::min(plan.n_token, n_token - begin));
+      part.out += begin * task.n_head * task.head_dim;
+      attend_split<Element>({part, plan.n_split, n_chunk(d), parts}, stream);
+    }
   } else if (d.head_dim <= 64) {
     attend_tiles<Element, 64>(task, stream);
   } else if (d.head_dim <= 128) {

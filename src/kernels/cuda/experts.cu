@@ -17,8 +17,9 @@ constexpr int64_t kMostFewTokens = 16;
 constexpr int64_t kMostSortedTokens = 4096;
 constexpr int kMostSlots = 1024;
 
+/// Whether a batch goes the way for few tokens; where their number must not matter, any batch does.
 bool few(const ExpertsDesc& d, int64_t n_token) {
-  return n_token <= kMostFewTokens && d.gate.weight.type == d.up.weight.type;
+  return (n_token <= kMostFewTokens || d.gate.row_invariant) && d.gate.weight.type == d.up.weight.type;
 }
 
 /// hidden[t, s] = gated(gate x, up x): blocks of 8 rows, all rows of a pair, all slots of a token.

@@ -13,7 +13,7 @@ inline constexpr const char* kNoDecoder = "no GPU decoder for this weight format
 /// out[t, r] = sum_i W[r, i] x[t, i] + bias[r], added to out where `add`; for any number of tokens.
 /// x [n_token, n_in] f32, out [n_token, n_out] f32, bias [n_out] or null. Needs linear_scratch_bytes() of
 /// scratch. A row's bits are the same for 1 to 8 tokens, and the same for any larger number (see
-/// docs/cuda.md).
+/// docs/cuda.md); with Linear::row_invariant they are always those of a single token.
 void linear(const Linear& linear, TensorView<const float> x, TensorView<float> out, bool add,
             OpContext& context, const float* bias = nullptr);
 size_t linear_scratch_bytes(const Linear& linear, int64_t n_token);

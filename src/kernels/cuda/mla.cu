@@ -16,12 +16,18 @@ namespace {
 /// n_head * kv_rank floats.
 constexpr int64_t kMostLatentTokens = 256;
 constexpr int64_t kMlaBlocks = 512, kMaxMlaSplits = 64;
+/// Where the number of tokens must not matter.
+constexpr int64_t kFixedMlaSplits = 16;
 
-int n_split(int64_t n_token, int n_chunk) {
-  return static_cast<int>(std::clamp<int64_t>(kMlaBlocks / (n_token * n_chunk), 1, kMaxMlaSplits));
+/// Splits of the keys of `n_token` tokens that are attended at once. With more than one there are at most
+/// kMlaBlocks blocks.
+int n_split(const MlaDesc& d, int64_t n_token, int n_chunk) {
+  return static_cast<int>(d.out.row_invariant
+                              ? std::clamp<int64_t>(kMlaBlocks / n_chunk, 1, kFixedMlaSplits)
+                              : std::clamp<int64_t>(kMlaBlocks / (n_token * n_chunk), 1, kMaxMlaSplits));
 }
 
-/// Floats of partial results: with more than one split there are at most kMlaBlocks blocks.
+/// Floats of partial results.
 int64_t n_part(const MlaDesc& d) { return kMlaBlocks * kMlaHeads * (d.kv_rank + kPartTail); }
 
 const char* refuses(const MlaDesc& d) {
@@ -103,16 +109,20 @@ void attend(const MlaTask& task, OpContext& context) {
   SW_CUDA_LAUNCHED();
 }
 
+/// Tokens that are attended at once.
+int64_t most_at_once(const MlaDesc& d) {
+  if (!d.out.row_invariant) return kMostLatentTokens;
+  const int n_chunk = MlaTask{.n_head = d.n_head}.n_chunk(), n = n_split(d, 1, n_chunk);
+  return n == 1 ? kMostLatentTokens : kMlaBlocks / (int64_t{n} * n_chunk);
+}
+
 /// Tokens [begin, begin + n), whose keys are all cached, from their queries to their heads' values.
 template <class Element>
 void attend_part(const MlaDesc& d, const MlaArgs& args, const MlaMemory& m, int64_t begin, int64_t n,
                  OpContext& context) {
   MlaTask task{.latents = m.latents,
                .queries = m.queries.row(begin),
-               .batch = {.n_token = n,
-                         .pos = args.batch.pos + begin,
-                         .seq = args.batch.seq + begin,
-                         .block_tables = args.batch.block_tables},
+               .batch = tokens_of(args.batch, begin, n),
                .kv = args.kv,
                .n_head = d.n_head,
                .query_dim = d.nope_dim + d.n_rot,
@@ -120,7 +130,7 @@ void attend_part(const MlaDesc& d, const MlaArgs& args, const MlaMemory& m, int6
                .kv_rank = d.kv_rank,
                .scale = d.q_scale * d.softmax_scale * kLog2E,
                .parts = m.parts};
-  task.n_split = n_split(n, task.n_chunk());
+  task.n_split = n_split(d, n, task.n_chunk());
   const HeadRows latents{m.latents, int64_t{d.n_head} * d.kv_rank, d.kv_rank};
   linear_heads(d.k_b, n, {m.queries.row(begin), m.queries.stride(), task.query_dim}, latents, context);
   attend<Element>(task, context);
@@ -130,9 +140,9 @@ void attend_part(const MlaDesc& d, const MlaArgs& args, const MlaMemory& m, int6
 template <class Element>
 void attend_all(const MlaDesc& d, const MlaArgs& args, const MlaMemory& m, OpContext& context) {
   finish<Element>(d, args, m, context);
-  const int64_t n_token = args.batch.n_token;
-  for (int64_t begin = 0; begin < n_token; begin += kMostLatentTokens)
-    attend_part<Element>(d, args, m, begin, std::min(kMostLatentTokens, n_token - begin), context);
+  const int64_t n_token = args.batch.n_token, n_most = most_at_once(d);
+  for (int64_t begin = 0; begin < n_token; begin += n_most)
+    attend_part<Element>(d, args, m, begin, std::min(n_most, n_token - begin), context);
 }
 
 void run(const MlaDesc& d, const MlaArgs& args, OpContext& context) {

@@ -227,6 +227,69 @@ TEST_P(CudaOpsTest, ExpertsWithBiasesAndClampedActivations) {
   compare_experts(bench, gpu, desc, kZero);
 }
 
+/// `rows(begin, n)` gives an operation's results for those of 333 tokens: the same bits, however they are
+/// cut.
+template <class Rows>
+void expect_same_rows(const Rows& rows) {
+  std::vector<float> cut;
+  int64_t begin = 0;
+  for (const int64_t n : {1, 2, 7, 8, 9, 16, 17, 64, 209}) {
+    const std::vector<float> piece = rows(begin, n);
+    cut.insert(cut.end(), piece.begin(), piece.end());
+    begin += n;
+  }
+  EXPECT_TRUE(rows(0, begin) == cut);
+}
+
+TEST_P(CudaOpsTest, RowInvariantOnesGiveARowTheSameBitsInAnyBatch) {
+  Bench bench;
+  Gpu gpu;
+  constexpr int64_t kToken = 333;
+  constexpr BindOptions kInvariant{.limit = Isa::Scalar, .row_invariant = true, .device = DeviceKind::Cuda};
+  const auto [type, n_embd, n_ff] = case_;
+  const TensorView<float> x = gpu.put(bench.matrix(kToken, n_embd));
+  const TensorView<float> y(gpu.poisoned<float>(kToken * n_embd), kToken, n_embd);
+  const auto cleared = [&](int64_t n) {
+    gpu.backend().zero(reinterpret_cast<std::byte*>(y.data()),
+                       static_cast<size_t>(n * n_embd) * sizeof(float));
+    return y.rows(0, n);
+  };
+
+  const auto ffn = bind_op(on_gpu(gpu, FfnDesc{.gate = bench.linear(type, {n_ff, n_embd}),
+                                               .up = bench.linear(type, {n_ff, n_embd}),
+                                               .down = bench.linear(type, {n_embd, n_ff})}),
+                           kInvariant);
+  expect_same_rows([&](int64_t begin, int64_t n) {
+    gpu.run(ffn, {.x = x.rows(begin, n), .out = cleared(n)}, n);
+    return gpu.get(y.rows(0, n));
+  });
+
+  const auto all = bind_op(on_gpu(gpu, experts(bench, case_, type, kExperts)), kInvariant);
+  MixedRouting mixed(bench.rng, kToken, kSlots, kExperts, kZero);
+  const Routing routing = gpu.put(mixed.view());
+  expect_same_rows([&](int64_t begin, int64_t n) {
+    const Routing part{routing.ids.rows(begin, n), routing.weights.rows(begin, n),
+                       routing.n_active.subspan(static_cast<size_t>(begin), static_cast<size_t>(n))};
+    gpu.run(all, {.x = x.rows(begin, n), .routing = part, .out = cleared(n)}, n);
+    return gpu.get(y.rows(0, n));
+  });
+
+  constexpr int64_t kVocab = 131;
+  const auto head = bind_op(HeadDesc{.norm = gpu.put(bench.values(n_embd)),
+                                     .rms_eps = 1e-6f,
+                                     .output = gpu.put(bench.linear(type, {kVocab, n_embd}))},
+                            kInvariant);
+  std::vector<int32_t> order(kToken);
+  for (int32_t& row : order) row = static_cast<int32_t>(bench.rng.below(kToken));
+  const std::span<const int32_t> rows = gpu.put(std::span<const int32_t>(order));
+  const TensorView<float> logits(gpu.poisoned<float>(kToken * kVocab), kToken, kVocab);
+  expect_same_rows([&](int64_t begin, int64_t n) {
+    const auto part = rows.subspan(static_cast<size_t>(begin), static_cast<size_t>(n));
+    gpu.run(head, {.x = x, .rows = part, .normed = y.rows(0, n), .logits = logits.rows(0, n)}, n);
+    return gpu.get(logits.rows(0, n));
+  });
+}
+
 INSTANTIATE_TEST_SUITE_P(Types, CudaOpsTest, ::testing::ValuesIn(cases()), [](const auto& info) {
   return std::string(type_name(info.param.type)) + "_" + std::to_string(info.param.n_embd);
 });

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+// --invariant: a token's logits have the same bits whatever shares its batch, on every device. Sequences with
+// policies of their own go through the layers in random pieces, and each must get what it gets alone.
+#include <gtest/gtest.h>
+
+#include "base/rng.h"
+#include "golden/golden_models.h"
+
+namespace sw {
+namespace {
+
+constexpr int kTexts = 16;
+/// The first is long enough for the expanded form of latent attention, for tiles on a GPU, and for several
+/// pages.
+constexpr int64_t kLongest = 210;
+
+struct Text {
+  std::vector<int32_t> ids;
+  uint16_t policy = 0;
+};
+
+/// Wish `i` about routing that the model can do.
+RoutingPolicy policy(const Model& model, int i) {
+  RoutingPolicy p;
+  if (model.moe_layers().empty()) return p;
+  const MoeLayer& layer = model.moe_layers().front();
+  const int used = layer.router.n_expert_used;
+  p.experts_prefill = {{.k = 1 + i % used}};
+  if (i % 3 == 1) p.threshold = Threshold{.min_k = 1, .share = 0.5f};
+  if (i % 4 == 2) p.grouped = false;
+  if (i % 5 == 3) p.masks = {{.layer = layer.layer, .first = i % 2, .last = i % 2}};
+  return p;
+}
+
+/// A model with 16 texts, and their logits however they are cut.
+class Batches {
+ public:
+  Batches(const Model& model, const PlacedModel* placed, bool invariant)
+      : model_(model),
+        placed_(placed),
+        invariant_(invariant),
+        policies_(model.moe_layers(), model.hparams().n_layer, experts_needed(model, {}), 2 * kTexts) {
+    Rng rng(5);
+    for (int i = 0; i < kTexts; ++i) {
+      Text& text = texts_.emplace_back();
+      const int64_t n = i == 0 ? kLongest : 5 + 7 * i % 60;
+      for (int64_t t = 0; t < n; ++t) {
+        const auto n_vocab = static_cast<uint64_t>(model.hparams().n_vocab);
+        text.ids.push_back(static_cast<int32_t>(rng.below(n_vocab)));
+      }
+      text.policy = policies_.resolve(policy(model, i), Phase::Prefill);
+    }
+  }
+
+  /// [text][token * n_vocab] logits. Each pass takes pieces of random size of the texts `which`, `n_ubatch`
+  /// tokens at most.
+  std::vector<std::vector<float>> logits(std::span<const int> which, int64_t n_ubatch, int n_thread,
+                                         uint64_t seed) {
+    Forward forward(model_, policies_,
+                    {.n_thread = n_thread,
+                     .n_ubatch = n_ubatch,
+                     .n_logit_row = n_ubatch,
+                     .n_seq = kTexts,
+                     .n_ctx = kLongest,
+                     .invariant = invariant_,
+                     .placed = placed_});
+    PagedCache cache = forward.make_cache(Forward::cache_spec(model_, kLongest, Type::F16, kTexts, n_ubatch));
+    std::vector<BlockTable> tables;
+    tables.reserve(which.size());
+    for (size_t s = 0; s < which.size(); ++s)
+      EXPECT_TRUE(tables.emplace_back(cache, kLongest).resize(kLongest));
+    std::vector<BlockTable*> sequences;
+    for (BlockTable& table : tables) sequences.push_back(&table);
+
+    std::vector<std::vector<float>> all(which.size());
+    std::vector<size_t> done(which.size(), 0);
+    Rng rng(seed);
+    for (std::vector<BatchToken> batch; next_batch(which, n_ubatch, rng, done, batch); batch.clear()) {
+      std::vector<int32_t> rows(batch.size());
+      for (size_t r = 0; r < rows.size(); ++r) rows[r] = static_cast<int32_t>(r);
+      const TensorView<const float> got = forward.step(batch, sequences, cache, rows);
+      for (size_t r = 0; r < rows.size(); ++r) {
+        const float* row = got.row(static_cast<int64_t>(r));
+        std::vector<float>& text = all[static_cast<size_t>(batch[r].seq)];
+        text.insert(text.end(), row, row + got.n_cols());
+      }
+    }
+    return all;
+  }
+
+ private:
+  bool next_batch(std::span<const int> which, int64_t n_ubatch, Rng& rng, std::vector<size_t>& done,
+                  std::vector<BatchToken>& batch) const {
+    for (size_t s = 0; s < which.size(); ++s) {
+      const Text& text = texts_[static_cast<size_t>(which[s])];
+      const size_t left = text.ids.size() - done[s], room = static_cast<size_t>(n_ubatch) - batch.size();
+      // Alone, whole; among others, one token as in decoding, or a piece of a prompt.
+      const size_t wish = which.size() == 1 ? left : rng.below(3) == 0 ? 1 : rng.below(80);
+      for (size_t n = std::min({left, room, wish}); n > 0; --n, ++done[s]) {
+        batch.push_back({.id = text.ids[done[s]],
+                         .pos = static_cast<int32_t>(done[s]),
+                         .seq = static_cast<int32_t>(s),
+                         .policy = text.policy});
+      }
+    }
+    const auto finished = [&](size_t s) {
+      return done[s] == texts_[static_cast<size_t>(which[s])].ids.size();
+    };
+    bool any_left = false;
+    for (size_t s = 0; s < which.size(); ++s) any_left |= !finished(s);
+    if (batch.empty() && any_left) return next_batch(which, n_ubatch, rng, done, batch);
+    return !batch.empty();
+  }
+
+  const Model& model_;
+  const PlacedModel* placed_;
+  bool invariant_;
+  PolicyTable policies_;
+  std::vector<Text> texts_;
+};
+
+void expect_invariant(const Model& model, const PlacedModel* placed = nullptr) {
+  Batches batches(model, placed, true);
+  std::vector<int> everybody(kTexts);
+  std::vector<std::vector<float>> alone;
+  for (int i = 0; i < kTexts; ++i) {
+    everybody[static_cast<size_t>(i)] = i;
+    alone.push_back(batches.logits({{i}}, 256, 1, 0)[0]);
+  }
+  uint64_t seed = 1;
+  for (const int64_t n_ubatch : {1, 7, 16, 61, 150, 512}) {
+    const auto together = batches.logits(everybody, n_ubatch, static_cast<int>(1 + seed % 3), seed);
+    for (size_t i = 0; i < alone.size(); ++i)
+      EXPECT_TRUE(together[i] == alone[i]) << "text " << i << ", " << n_ubatch << " tokens a batch";
+    ++seed;
+  }
+}
+
+class InvariantGolden : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(InvariantGolden, SameBitsInAnyBatch) {
+  SW_GOLDEN_OR_SKIP(folder, GetParam());
+  expect_invariant(*Golden(folder).model);
+}
+
+TEST_P(InvariantGolden, SameBitsInAnyBatchOnGpus) {
+  SW_GOLDEN_OR_SKIP(folder, GetParam());
+  std::string why;
+  const Devices devices = open_devices("", &why);
+  if (devices.size() == 1) GTEST_SKIP() << why;
+  const Golden golden(folder);
+  for (const bool cpu_moe : {false, true}) {
+    const PlacedModel placed(*golden.model, devices, place(*golden.model, devices, {.cpu_moe = cpu_moe}));
+    expect_invariant(*golden.model, &placed);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, InvariantGolden, ::testing::ValuesIn(kGoldenModels),
+                         [](const auto& info) { return std::string(info.param); });
+
+TEST(Invariant, SameBitsInAnyBatchOfTheQuantisedModel) {
+  const Model model(testing::source_dir() / "models" / "fable-ling-Q4_K_M.gguf");
+  expect_invariant(model);
+  const Devices devices = open_devices("");
+  if (devices.size() == 1) return;
+  const PlacedModel placed(model, devices, place(model, devices, {}));
+  expect_invariant(model, &placed);
+}
+
+/// What it is for: without it the form of latent attention follows the batch.
+TEST(Invariant, WithoutItBitsFollowTheBatch) {
+  SW_DATA_OR_SKIP(folder, "golden/longcat_flash_b");
+  const Golden golden(folder);
+  Batches batches(*golden.model, nullptr, false);
+  EXPECT_NE(batches.logits({{0}}, 256, 1, 0), batches.logits({{0}}, 7, 1, 0));
+}
+
+}  // namespace
+}  // namespace sw
