@@ -11,12 +11,39 @@
 namespace sw {
 namespace {
 
+/// Adds up the experts' matrices that tokens are sent to, one token a pass: the same on every device, where
+/// counters of what was read are the processor's alone.
+class ExpertReads : public ForwardProbe {
+ public:
+  explicit ExpertReads(const Model& model) : n_expert_(model.hparams().moe.n_expert) {
+    for (int b = 0; b < model.hparams().n_run_block(); ++b) {
+      if (!model.hparams().is_moe_block(b)) continue;
+      uint64_t& bytes = expert_bytes_.emplace_back(0);
+      for (const Role role : {Role::ExpertGate, Role::ExpertUp, Role::ExpertDown})
+        bytes += model.weight(role, b).expert(0).size_bytes();
+    }
+  }
+  void on_routing(int moe_layer, TensorView<const float>, const Routing& routing) override {
+    const auto used = routing.ids.row(0);
+    const auto n_real = std::count_if(used, used + routing.n_active[0],
+                                      [&](int32_t id) { return id >= 0 && id < n_expert_; });
+    bytes_ += static_cast<uint64_t>(n_real) * expert_bytes_[static_cast<size_t>(moe_layer)];
+  }
+  uint64_t bytes() const { return bytes_; }
+
+ private:
+  int n_expert_;
+  std::vector<uint64_t> expert_bytes_;  // of one expert, by MoE layer
+  uint64_t bytes_ = 0;
+};
+
 /// One sequence of random tokens on its way.
 class Sweep {
  public:
   Sweep(Forward& forward, const Model& model, const SweepOptions& options)
       : forward_(forward),
         options_(options),
+        model_(model),
         n_vocab_(static_cast<uint64_t>(model.hparams().n_vocab)),
         cache_(forward.make_cache(
             Forward::cache_spec(model, options.room(), options.cache_type, 1, forward.options().n_ubatch))),
@@ -26,18 +53,27 @@ class Sweep {
 
   SweepRow run(int64_t n_kv) {
     SweepRow row{.n_prefill = options_.n_prefill, .n_decode = options_.n_decode, .n_kv = n_kv};
-    const OpCounters before = forward_.counters();
     row.decode_s = pass(n_kv, options_.n_decode, 1, options_.decode_policy);
-    const OpCounters& after = forward_.counters();
-    const uint64_t bytes = after.expert_bytes + after.dense_bytes - before.expert_bytes - before.dense_bytes;
-    row.decode_weight_bytes = bytes / static_cast<uint64_t>(std::max<int64_t>(1, options_.n_decode));
     row.prefill_s = pass(n_kv, options_.n_prefill, forward_.options().n_ubatch, options_.prefill_policy);
     return row;
   }
 
+  /// Bytes of weights that a generated token takes: the mean of some.
+  uint64_t decode_weight_bytes() {
+    const int64_t n = std::min<int64_t>(options_.n_decode, kCountedTokens);
+    if (n == 0) return 0;
+    ExpertReads experts(model_);
+    const uint64_t dense_before = forward_.counters().dense_bytes;
+    pass(0, n, 1, options_.decode_policy, &experts);
+    const uint64_t dense = forward_.counters().dense_bytes - dense_before;
+    return (experts.bytes() + dense) / static_cast<uint64_t>(n);
+  }
+
  private:
+  static constexpr int64_t kCountedTokens = 64;
+
   /// Seconds for `n` tokens from position `begin` on, `n_batch` at a time, with the logits of the last.
-  double pass(int64_t begin, int64_t n, int64_t n_batch, uint16_t policy) {
+  double pass(int64_t begin, int64_t n, int64_t n_batch, uint16_t policy, ForwardProbe* probe = nullptr) {
     using Clock = std::chrono::steady_clock;
     BlockTable* const tables[] = {&table_};
     double seconds = 0;
@@ -51,7 +87,7 @@ class Sweep {
       }
       const auto last = static_cast<int32_t>(size) - 1;
       const Clock::time_point start = Clock::now();
-      forward_.step(batch_, tables, cache_, {&last, 1});
+      forward_.step(batch_, tables, cache_, {&last, 1}, probe);
       seconds += std::chrono::duration<double>(Clock::now() - start).count();
     }
     return seconds;
@@ -59,6 +95,7 @@ class Sweep {
 
   Forward& forward_;
   const SweepOptions& options_;
+  const Model& model_;
   uint64_t n_vocab_;
   PagedCache cache_;
   BlockTable table_;
@@ -79,8 +116,12 @@ void sweep_bench(Forward& forward, const Model& model, const SweepOptions& optio
   }
   Sweep sweep(forward, model, options);
   sweep.run(0);  // warm-up
-  for (int64_t n_kv = 0; n_kv + options.n_prefill <= options.n_kv_max; n_kv += options.n_prefill)
-    on_row(sweep.run(n_kv));
+  const uint64_t weight_bytes = sweep.decode_weight_bytes();
+  for (int64_t n_kv = 0; n_kv + options.n_prefill <= options.n_kv_max; n_kv += options.n_prefill) {
+    SweepRow row = sweep.run(n_kv);
+    row.decode_weight_bytes = weight_bytes;
+    on_row(row);
+  }
 }
 
 }  // namespace sw

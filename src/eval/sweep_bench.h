@@ -23,7 +23,7 @@ struct SweepOptions {
 struct SweepRow {
   int64_t n_prefill = 0, n_decode = 0, n_kv = 0;
   double prefill_s = 0, decode_s = 0;
-  uint64_t decode_weight_bytes = 0;  ///< of weights, a token; experts of a GPU are not counted
+  uint64_t decode_weight_bytes = 0;  ///< of weights, a generated token, the same in every row
 
   double prefill_rate() const { return prefill_s > 0 ? static_cast<double>(n_prefill) / prefill_s : 0; }
   double decode_rate() const { return decode_s > 0 ? static_cast<double>(n_decode) / decode_s : 0; }

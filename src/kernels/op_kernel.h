@@ -43,6 +43,22 @@ struct OpCounters {
   uint64_t expert_flops = 0;  ///< 2 * multiply-adds in expert matrices
   uint64_t dense_bytes = 0;   ///< every other weight
   uint64_t dense_flops = 0;
+
+  OpCounters& operator+=(const OpCounters& o) {
+    expert_bytes += o.expert_bytes;
+    expert_flops += o.expert_flops;
+    dense_bytes += o.dense_bytes;
+    dense_flops += o.dense_flops;
+    return *this;
+  }
+  /// What was spent since `before`.
+  friend OpCounters operator-(OpCounters after, const OpCounters& before) {
+    after.expert_bytes -= before.expert_bytes;
+    after.expert_flops -= before.expert_flops;
+    after.dense_bytes -= before.dense_bytes;
+    after.dense_flops -= before.dense_flops;
+    return after;
+  }
 };
 
 /// What runs an operation. A fake device is of the kind Cpu.

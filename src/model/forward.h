@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include <array>
 #include <bitset>
 #include <deque>
 #include <memory>
@@ -79,6 +80,8 @@ class Forward {
   const std::string& explanation() const { return explanation_; }
   /// Activations, routing and scratch of a device.
   size_t buffer_bytes(int slot = 0) const { return states_[static_cast<size_t>(slot)].buffer_bytes(); }
+  /// Steps that a GPU keeps whole: one for each number of sequences so far, whatever their policies.
+  int n_recorded() const { return static_cast<int>(recorded_.count()); }
   /// Times that something went from one device to another since the start.
   uint64_t n_hand_over() const { return n_hand_over_; }
 
@@ -180,6 +183,7 @@ class Forward {
   std::vector<int32_t> seen_ints_;
 
   std::bitset<Backend::kMaxRecordings> recorded_;  // by number of sequences
+  std::array<OpCounters, Backend::kMaxRecordings> recorded_cost_ = {};
   const std::byte* recorded_cache_ = nullptr;
 };
 

@@ -340,6 +340,7 @@ TensorView<const float> Forward::step(std::span<const BatchToken> tokens,
   on.stage_rows(rows);
   if (!recorded_[slot]) {
     // The same calls as in run() and logits(), kept instead of done; replayed, they read what was staged.
+    const OpCounters before = counters_;
     SW_ASSERT(on.backend().begin_recording());
     on.send();
     run_layers(cache, nullptr);
@@ -347,8 +348,11 @@ TensorView<const float> Forward::step(std::span<const BatchToken> tokens,
     on.backend().end_recording(static_cast<int>(slot));
     recorded_.set(slot);
     recorded_cache_ = cache.layer(0).k;
+    recorded_cost_[slot] = counters_ - before;
+    counters_ = before;
   }
   on.backend().replay(static_cast<int>(slot));
+  counters_ += recorded_cost_[slot];
   residual_ = head_.slot;
   n_logit_row_ = std::ssize(rows);
   model_.file().check_unchanged();

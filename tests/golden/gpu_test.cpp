@@ -2,6 +2,7 @@
 // Every family on GPUs against the outputs of its original Python. Skipped aloud where there is no GPU.
 #include <gtest/gtest.h>
 
+#include "eval/routing_report.h"
 #include "golden/golden_models.h"
 #include "support/allocations.h"
 
@@ -74,6 +75,71 @@ TEST_F(GpuTest, StepsAllocateNothing) {
     EXPECT_EQ(testing::n_allocation(), allocations) << "experts on the processor: " << cpu_moe;
     EXPECT_EQ(devices_[1]->memory().free_bytes, free_before);
     EXPECT_TRUE(std::isfinite(sum));
+  }
+}
+
+/// Decoding while each token brings another policy: one recording, and what the same calls give one by one.
+TEST_F(GpuTest, OneRecordingServesEveryPolicy) {
+  const Model model(testing::source_dir() / "models" / "fable-ling-Q4_K_M.gguf");
+  const PlacedModel placed(model, devices_, place(model, devices_, {.split_layers = false}));
+  PolicyTable policies(model.moe_layers(), model.hparams().n_layer, 8, 16);
+  std::vector<uint16_t> ids;
+  for (const char* name :
+       {"default", "standard", "experts=1", "experts=8", "threshold=1:0.4", "standard+experts=2"})
+    ids.push_back(policies.resolve(parse_policy_list(name)[0].policy, Phase::Decode));
+  constexpr int kSteps = 60;
+  // Of each step's logits; with a probe nothing is recorded.
+  const auto decode = [&](ForwardProbe* probe) {
+    Forward forward(model, policies, {.n_ubatch = 8, .n_seq = 1, .n_ctx = kSteps, .placed = &placed});
+    PagedCache cache = forward.make_cache(Forward::cache_spec(model, kSteps, Type::F16));
+    BlockTable table(cache, kSteps);
+    EXPECT_TRUE(table.resize(kSteps));
+    BlockTable* const tables[] = {&table};
+    const int32_t row = 0;
+    std::vector<float> all;
+    for (int32_t i = 0; i < kSteps; ++i) {
+      const BatchToken token{
+          .id = 7 * i % 1000, .pos = i, .policy = ids[static_cast<size_t>(i) % ids.size()]};
+      const TensorView<const float> logits = forward.step({&token, 1}, tables, cache, {&row, 1}, probe);
+      all.insert(all.end(), logits.row(0), logits.row(0) + logits.n_cols());
+    }
+    EXPECT_EQ(forward.n_recorded(), probe ? 0 : 1);
+    EXPECT_GT(forward.counters().dense_bytes, kSteps * model.weight_bytes() / 10)
+        << "replayed steps count too";
+    return all;
+  };
+  ForwardProbe looks_on;
+  EXPECT_TRUE(decode(nullptr) == decode(&looks_on));
+}
+
+/// The table of `routing --compare`: what the processor says, within 0.1 %.
+TEST_F(GpuTest, PoliciesCompareAsOnTheProcessor) {
+  const Model model(testing::source_dir() / "models" / "fable-ling-Q4_K_M.gguf");
+  PolicyTable policies(model.moe_layers(), model.hparams().n_layer, 8, 32);
+  std::vector<ResolvedPolicy> compared;
+  for (const char* name : {"default", "standard", "experts=8", "experts=3", "experts=2", "experts=1",
+                           "threshold=1:0.3", "standard+threshold=2:0.5"}) {
+    const RoutingPolicy policy = parse_policy_list(name)[0].policy;
+    compared.push_back(
+        {name, policies.resolve(policy, Phase::Prefill), policies.resolve(policy, Phase::Decode)});
+  }
+  std::vector<int32_t> tokens;
+  for (int i = 0; i < 512; ++i) tokens.push_back((i * 37 + i * i) % 4000);
+  const PlacedModel placed(model, devices_, place(model, devices_, {}));
+  const auto table = [&](const PlacedModel* where) {
+    Forward forward(model, policies,
+                    {.n_thread = 2, .n_ubatch = 128, .n_seq = 1, .n_ctx = 256, .placed = where});
+    const SweepOptions speed{.n_kv_max = 128, .n_prefill = 128, .n_decode = 16};
+    return compare_policies(forward, model, tokens, {.n_ctx = 128}, compared, speed);
+  };
+  const std::vector<PolicyRow> cpu = table(nullptr), gpu = table(&placed);
+  ASSERT_EQ(cpu.size(), gpu.size());
+  for (size_t i = 0; i < cpu.size(); ++i) {
+    EXPECT_NEAR(gpu[i].perplexity.value / cpu[i].perplexity.value, 1, 1e-3) << cpu[i].name;
+    EXPECT_NEAR(static_cast<double>(gpu[i].speed.decode_weight_bytes),
+                static_cast<double>(cpu[i].speed.decode_weight_bytes),
+                2e-2 * static_cast<double>(cpu[i].speed.decode_weight_bytes))
+        << cpu[i].name;
   }
 }
 

@@ -49,6 +49,26 @@ TEST_F(CompareTest, EachPolicyHasThePerplexityThatItHasAlone) {
   EXPECT_NE(comparison_table(rows).find("| experts=1 |"), std::string::npos);
 }
 
+/// Weights are added up from the choices of experts; the processor's own count must say the same.
+TEST_F(CompareTest, WeightsATokenAreThoseThatAreRead) {
+  for (const char* name : {"default", "experts=1", "standard+experts=2"}) {
+    const uint16_t policy = resolve(name).decode;
+    uint64_t told = 0;
+    sweep_bench(*forward_, *model_, {.n_kv_max = 16, .n_prefill = 16, .n_decode = 5, .decode_policy = policy},
+                [&](const SweepRow& row) { told = row.decode_weight_bytes; });
+    PagedCache cache = forward_->make_cache(Forward::cache_spec(*model_, 16, Type::F16));
+    BlockTable table(cache, 16);
+    ASSERT_TRUE(table.resize(16));
+    BlockTable* const tables[] = {&table};
+    const BatchToken token{.id = 3, .policy = policy};
+    const int32_t row = 0;
+    const OpCounters before = forward_->counters();
+    forward_->step({&token, 1}, tables, cache, {&row, 1});
+    const OpCounters spent = forward_->counters() - before;
+    EXPECT_EQ(told, spent.dense_bytes + spent.expert_bytes) << name;
+  }
+}
+
 TEST_F(CompareTest, SweepRowsBeginWhereTheCacheEnds) {
   std::vector<int64_t> n_kv;
   sweep_bench(*forward_, *model_, {.n_kv_max = 50, .n_prefill = 16, .n_decode = 20},
