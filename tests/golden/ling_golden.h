@@ -34,13 +34,20 @@ struct Golden {
   std::unique_ptr<Model> model;
 };
 
-inline Safetensors trace(const Golden& golden, const std::string& sequence, const ForwardOptions& options) {
-  PolicyTable policies(golden.model->moe_layers(), golden.model->hparams().n_layer,
-                       experts_needed(*golden.model, {}), 1);
-  Forward forward(*golden.model, policies, options);
+/// What the model makes of `ids` with a policy.
+inline Safetensors trace_ids(const Golden& golden, const std::vector<int32_t>& ids,
+                             const ForwardOptions& options, const RoutingPolicy& policy = {}) {
+  const Model& model = *golden.model;
+  PolicyTable policies(model.moe_layers(), model.hparams().n_layer, experts_needed(model, policy), 2);
+  const uint16_t id = policies.resolve(policy, Phase::Prefill);
+  Forward forward(model, policies, options);
   const std::filesystem::path out = golden.temp.path() / "trace.safetensors";
-  write_trace(forward, *golden.model, golden.ints(sequence + ".ids"), {.hidden = true}, out);
+  write_trace(forward, model, ids, {.hidden = true, .policy = id}, out);
   return Safetensors(out);
+}
+
+inline Safetensors trace(const Golden& golden, const std::string& sequence, const ForwardOptions& options) {
+  return trace_ids(golden, golden.ints(sequence + ".ids"), options);
 }
 
 inline void expect_near(const std::vector<float>& got, const std::vector<float>& expected, float absolute,
