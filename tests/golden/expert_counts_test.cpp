@@ -71,6 +71,22 @@ TEST_P(ExpertCountsGolden, EveryNumberEqualsThePython) {
   }
 }
 
+TEST_P(ExpertCountsGolden, EveryNumberEqualsThePythonOnGpus) {
+  SW_GOLDEN_OR_SKIP(folder, GetParam());
+  std::string why;
+  const Devices devices = open_devices("", &why);
+  if (devices.size() == 1) GTEST_SKIP() << why;
+  const Golden golden(folder);
+  const Counts counts(GetParam());
+  const PlacedModel placed(*golden.model, devices, place(*golden.model, devices, {}));
+  for (int n_used = 1; n_used <= most_experts(*golden.model); ++n_used) {
+    const Safetensors got =
+        trace_ids(golden, counts.ints("ids"), {.n_ubatch = kAll, .placed = &placed}, with_experts(n_used));
+    expect_near(counts.pick(got), counts.expected(n_used), kGpuTolerance.logits, 0,
+                std::to_string(n_used) + " experts");
+  }
+}
+
 TEST_P(ExpertCountsGolden, OverridingTheFilesNumberIsTheSame) {
   SW_GOLDEN_OR_SKIP(folder, GetParam());
   const Golden plain(folder);

@@ -9,8 +9,6 @@
 namespace sw {
 namespace {
 
-constexpr Tolerance kGpu{.logits = 1e-3f, .weights = 1e-4f, .states = 1e-3f};
-
 class GpuTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -34,7 +32,7 @@ TEST_P(GpuModelTest, TraceEqualsThePythonInEveryPlaceThatUsersChoose) {
   for (const PlacementOptions& options : places) {
     const PlacedModel placed(*golden.model, devices_, place(*golden.model, devices_, options));
     for (const int64_t n_ubatch : {int64_t{1}, int64_t{7}, kAll})
-      expect_golden(golden, "seq0", {.n_ubatch = n_ubatch, .placed = &placed}, kGpu);
+      expect_golden(golden, "seq0", {.n_ubatch = n_ubatch, .placed = &placed}, kGpuTolerance);
   }
 }
 

@@ -77,6 +77,8 @@ struct Tolerance {
   float states = 2e-4f;   ///< hidden states and router logits, beside 1e-5 of the value
 };
 
+inline constexpr Tolerance kGpuTolerance{.logits = 1e-3f, .weights = 1e-4f, .states = 1e-3f};
+
 /// Every key of the golden sequence against the trace.
 inline void expect_golden(const Golden& golden, const std::string& sequence, const ForwardOptions& options,
                           const Tolerance& tolerance = {}) {

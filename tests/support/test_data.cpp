@@ -7,7 +7,10 @@
 namespace sw::testing {
 namespace fs = std::filesystem;
 
-fs::path source_dir() { return SW_SOURCE_DIR; }
+fs::path source_dir() {
+  const char* env = std::getenv("SWITCHYARD_SOURCE");
+  return env ? env : SW_SOURCE_DIR;
+}
 
 std::optional<fs::path> find_data(const std::string& below_data) {
   const char* env = std::getenv("SWITCHYARD_SHARED");
