@@ -156,20 +156,21 @@ TensorView<const float> Engine::run(ForwardProbe* probe) {
                        std::span(batch_.rows).first(std::min(slice, batch_.rows.size())), probe);
 }
 
-void Engine::sample_all(TensorView<const float> logits) {
+void Engine::sample_all(TensorView<const float> logits, const OnToken& on_token) {
   const auto slice = static_cast<size_t>(forward_.options().n_logit_row);
   for (size_t begin = 0; begin < batch_.rows.size(); begin += slice) {
     const std::span rows = std::span(batch_.rows).subspan(begin, std::min(slice, batch_.rows.size() - begin));
     if (begin > 0) logits = forward_.logits(rows);
     for (size_t i = 0; i < rows.size(); ++i) {
       choose(batch_.sampled[begin + i], batch_.tokens[static_cast<size_t>(rows[i])],
-             {logits.row(static_cast<int64_t>(i)), static_cast<size_t>(logits.n_cols())});
+             {logits.row(static_cast<int64_t>(i)), static_cast<size_t>(logits.n_cols())}, on_token);
     }
   }
 }
 
 /// What the logits behind a token of the batch are for: a draft, or the text's next token.
-void Engine::choose(const StepBatch::Sampled& what, const BatchToken& after, std::span<const float> logits) {
+void Engine::choose(const StepBatch::Sampled& what, const BatchToken& after, std::span<const float> logits,
+                    const OnToken& on_token) {
   Sequence& s = *what.sequence;
   // Behind a draft that did not stay, and behind the end, the pass computed what nobody asks for.
   const bool is_last = after.pos + 1 == s.n_token() && after.id == s.tokens.back();
@@ -187,10 +188,12 @@ void Engine::choose(const StepBatch::Sampled& what, const BatchToken& after, std
     s.finish = Finish::Error;
     s.pages.forget();  // what led to the error may stand there: nothing goes on from it
     events_.push_back({s.id, -1, s.finish, e.what()});
+    return;
   }
+  if (on_token) on_token(events_.back(), logits);
 }
 
-std::span<const StepEvent> Engine::step(ForwardProbe* probe) {
+std::span<const StepEvent> Engine::step(ForwardProbe* probe, const OnToken& on_token) {
   events_.clear();
   scheduler_.for_each([](Sequence& s) {
     const bool nothing_wanted = s.n_token() >= s.max_token;  // asked for 0 tokens
@@ -209,7 +212,7 @@ std::span<const StepEvent> Engine::step(ForwardProbe* probe) {
   if (batch_.tokens.empty()) return events_;
   const TensorView<const float> logits = run(probe);
   scheduler_.computed(batch_);
-  sample_all(logits);
+  sample_all(logits, on_token);
   scheduler_.publish(batch_);
   scheduler_.sweep(count_drafts);  // their events were their last tokens
   return events_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -33,6 +34,10 @@ struct StepEvent {
   std::string error = {};  ///< the line that tells why, where finish is Error
 };
 
+/// Sees a token of a text and what it was chosen from: logits [n_vocab] as the model gave them, before any
+/// sampler changed them; both valid during the call.
+using OnToken = std::function<void(const StepEvent& event, std::span<const float> logits)>;
+
 /// Many sequences through one model: schedule() -> forward() -> sample(). A request that begins like one
 /// before under the same routing, running or ended, takes the whole pages of their common beginning from the
 /// cache.
@@ -55,8 +60,9 @@ class Engine {
   /// Ends a sequence before the next step, running or waiting.
   void cancel(SequenceId id);
   /// One forward pass over what all sequences need next; the events of this step, valid until the next.
-  /// A sequence for which no token can be chosen ends with Finish::Error, the others go on.
-  std::span<const StepEvent> step(ForwardProbe* probe = nullptr);
+  /// A sequence for which no token can be chosen ends with Finish::Error, the others go on. `on_token` is
+  /// called for every event that has a token, in their order.
+  std::span<const StepEvent> step(ForwardProbe* probe = nullptr, const OnToken& on_token = nullptr);
   /// Tokens that the last step computed; those of a prompt that were in the cache are not among them.
   int64_t n_computed() const { return std::ssize(batch_.tokens); }
   bool idle() const { return scheduler_.idle(); }
@@ -73,8 +79,9 @@ class Engine {
   void warm_up();
   void check_prompt(std::span<const int32_t> prompt) const;
   TensorView<const float> run(ForwardProbe* probe);
-  void sample_all(TensorView<const float> logits);
-  void choose(const StepBatch::Sampled& what, const BatchToken& after, std::span<const float> logits);
+  void sample_all(TensorView<const float> logits, const OnToken& on_token);
+  void choose(const StepBatch::Sampled& what, const BatchToken& after, std::span<const float> logits,
+              const OnToken& on_token);
 
   const Model& model_;
   int64_t n_ctx_;

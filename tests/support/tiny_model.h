@@ -10,13 +10,14 @@
 
 namespace sw::testing {
 
-/// Tests over a tiny golden model in f32; skipped aloud where it is absent.
+/// Tests over a tiny golden model, in f32 unless told; skipped aloud where it is absent.
 class TinyModel : public ::testing::Test {
  protected:
-  void load(const std::string& golden) {
+  void load(const std::string& golden, Type type = Type::F32) {
     const auto folder = find_data("golden/" + golden);
     if (!folder) GTEST_SKIP() << "no golden/" << golden << " on this machine";
-    convert_hf(*folder, temp_.path() / "model.gguf", {.out_type = Type::F32});
+    model_.reset();  // the file of an earlier one is written over
+    convert_hf(*folder, temp_.path() / "model.gguf", {.out_type = type});
     model_ = std::make_unique<Model>(temp_.path() / "model.gguf");
   }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include <cstring>
 #include <gtest/gtest.h>
 #include <map>
 #include <numeric>
@@ -35,6 +36,46 @@ class EngineTest : public testing::TinyLing {
     return run(engine)[id];
   }
 };
+
+/// The tokens of a text and what each was chosen from.
+struct Answer {
+  std::vector<int32_t> tokens = {};
+  std::vector<std::vector<float>> logits = {};
+
+  /// Its tokens are the first of `whole`, and their logits equal to the bit.
+  void expect_begins(const Answer& whole) const {
+    ASSERT_LE(tokens.size(), whole.tokens.size());
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      ASSERT_EQ(tokens[i], whole.tokens[i]) << "token " << i;
+      ASSERT_EQ(std::memcmp(logits[i].data(), whole.logits[i].data(), logits[i].size() * sizeof(float)), 0)
+          << "logits of token " << i;
+    }
+  }
+  void expect_is(const Answer& whole) const {
+    expect_begins(whole);
+    EXPECT_EQ(tokens.size(), whole.tokens.size());
+  }
+};
+using Answers = std::map<SequenceId, Answer>;
+
+/// One step, what it gave added to `answers`.
+inline std::span<const StepEvent> step_into(Engine& engine, Answers& answers) {
+  return engine.step(nullptr, [&](const StepEvent& event, std::span<const float> logits) {
+    Answer& answer = answers[event.sequence];
+    answer.tokens.push_back(event.token);
+    answer.logits.emplace_back(logits.begin(), logits.end());
+  });
+}
+
+/// What a request gives with a model for itself, and without drafts.
+inline Answer answer_alone(const Model& model, SequenceRequest request, int64_t n_ctx) {
+  request.draft.reset();
+  Engine engine(model, {.n_ctx = n_ctx});
+  const SequenceId id = engine.submit(std::move(request));
+  Answers answers;
+  while (!engine.idle()) step_into(engine, answers);
+  return std::move(answers[id]);
+}
 
 /// What a request computes in all, to its end.
 inline int64_t n_computed(Engine& engine, const SequenceRequest& request,
