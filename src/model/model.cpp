@@ -271,6 +271,7 @@ void Model::read_in(const Progress& progress) const {
       sink = view.data[at];
       if (progress && done + at - reported >= kReportBytes) progress(reported = done + at, weight_bytes_);
     }
+    if (size > 0) sink = view.data[size - 1];  // one page more where it does not begin with a page
     done += size;
   }
   static_cast<void>(sink);
