@@ -32,13 +32,11 @@ SequenceRequest request_of(int i, int n_prompt, int64_t n_predict) {
 
 /// Sixteen requests with as many policies: some are cancelled, some give their pages back and begin again,
 /// some draft. What came of each is what it gives alone, to the last bit of every logit.
-void expect_each_as_alone(const Model& model, int64_t n_predict) {
+void expect_each_as_alone(const Model& model, int64_t n_predict, ForwardOptions forward = {.n_thread = 2}) {
   // Room for the beginnings of nine, the whole of four: others wait, and some give their pages back.
-  Engine engine(model, {.forward = {.n_thread = 2, .n_ubatch = 48},
-                        .n_ctx = 256,
-                        .n_parallel = 12,
-                        .n_waiting = 4,
-                        .n_cache_token = 9 * 64});
+  forward.n_ubatch = 48;
+  Engine engine(
+      model, {.forward = forward, .n_ctx = 256, .n_parallel = 12, .n_waiting = 4, .n_cache_token = 9 * 64});
   std::vector<SequenceRequest> requests;
   std::map<SequenceId, int> number;
   for (int i = 0; i < 16; ++i) {
@@ -62,7 +60,7 @@ void expect_each_as_alone(const Model& model, int64_t n_predict) {
   EXPECT_EQ(finish.size(), 16u);
   for (const auto& [id, i] : number) {
     SCOPED_TRACE(i);
-    const Answer alone = answer_alone(model, requests[static_cast<size_t>(i)], 256);
+    const Answer alone = answer_alone(model, requests[static_cast<size_t>(i)], 256, forward);
     if (i % 5 == 2) {
       EXPECT_EQ(finish[id], Finish::Cancelled);
       EXPECT_LT(got[id].tokens.size(), alone.tokens.size());
@@ -84,6 +82,17 @@ TEST_F(BatchTest, SixteenPoliciesInQ8_0) {
 TEST(BatchOfKQuants, SixteenPolicies) {
   const Model model(testing::source_dir() / "models" / "fable-ling-Q4_K_M.gguf");
   expect_each_as_alone(model, 110);
+}
+
+TEST(BatchOnGpus, SixteenPoliciesAreInvariant) {
+  std::string why;
+  const Devices devices = open_devices("", &why);
+  if (devices.size() == 1) GTEST_SKIP() << why;
+  const Model model(testing::source_dir() / "models" / "fable-ling-Q4_K_M.gguf");
+  for (const bool cpu_moe : {false, true}) {
+    const PlacedModel placed(model, devices, place(model, devices, {.cpu_moe = cpu_moe}));
+    expect_each_as_alone(model, 110, {.n_thread = 2, .invariant = true, .placed = &placed});
+  }
 }
 
 /// A sequence beside an older one that grows, until no page is free: with small passes that is in the middle

@@ -68,9 +68,10 @@ inline std::span<const StepEvent> step_into(Engine& engine, Answers& answers) {
 }
 
 /// What a request gives with a model for itself, and without drafts.
-inline Answer answer_alone(const Model& model, SequenceRequest request, int64_t n_ctx) {
+inline Answer answer_alone(const Model& model, SequenceRequest request, int64_t n_ctx,
+                           const ForwardOptions& forward = {}) {
   request.draft.reset();
-  Engine engine(model, {.n_ctx = n_ctx});
+  Engine engine(model, {.forward = forward, .n_ctx = n_ctx});
   const SequenceId id = engine.submit(std::move(request));
   Answers answers;
   while (!engine.idle()) step_into(engine, answers);
