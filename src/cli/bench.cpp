@@ -5,8 +5,10 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "cli/command.h"
 #include "cli/measured_model.h"
+#include "cli/model_report.h"
 #include "eval/plot.h"
 #include "eval/sweep_bench.h"
 
@@ -57,6 +59,7 @@ int run(const BenchFlags& flags) {
     options.decode_policy = measured.policy(i, Phase::Decode);
     prefill.lines.push_back({named[i].name});
     decode.lines.push_back({named[i].name});
+    log::info("{}", describe_routing(*model, named[i].policy));
     if (flags.format == "md") print_head(named[i].name, named.size() > 1);
     sweep_bench(measured.forward(), *model, options, [&](const SweepRow& row) {
       if (flags.format == "md") {

@@ -10,6 +10,7 @@
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/line_editor.h"
+#include "cli/model_report.h"
 #include "cli/run_flags.h"
 #include "engine/chat_session.h"
 #include "formats/json.h"
@@ -100,6 +101,7 @@ int run_chat(RunState& state) {
   if (editor.on_terminal()) {
     log::info("Chat with {}. /help shows what else you can do; Ctrl-C ends an answer, Ctrl-D the chat.",
               state.model.file().get_string("general.name").value_or("the model"));
+    log::info("{}", describe_routing(state.model, state.policy));
   }
   catch_interrupt();
   for (;;) {

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/topology.h"
+#include "cli/model_report.h"
 #include "cli/progress_bar.h"
 
 namespace sw::cli {
@@ -117,6 +118,8 @@ Tokenizer load_tokenizer(const std::string& flag) {
 std::unique_ptr<Model> load_model(const ModelFlags& flags) {
   LoadOptions options;
   for (const std::string& text : flags.overrides) options.overrides.push_back(parse_key_override(text));
+  // A policy that the model cannot do is refused before the minutes that a large one takes to read.
+  options.check = [policy = flags.policy()](const Model& model) { resolve_policy(model, policy); };
   ProgressBar bar("loading");
   options.progress = bar.callback();
   auto model = std::make_unique<Model>(model_path(flags.model), options);

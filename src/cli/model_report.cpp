@@ -2,6 +2,7 @@
 #include "cli/model_report.h"
 
 #include <algorithm>
+#include <bit>
 #include <fmt/core.h>
 #include <iterator>
 #include <map>
@@ -114,6 +115,16 @@ void describe_plan(const Model& model, int64_t n_ctx, std::string& out) {
   line(out, "  all               {:>10.2f} MiB", mib(model.weight_bytes() + cache + forward.buffer_bytes()));
 }
 
+/// "4", or "2 to 8" where layers differ.
+std::string show_experts(const PhasePolicies& policies, uint16_t id) {
+  int least = policies.table.at(id, 0).k, most = least;
+  for (int layer = 1; layer < policies.table.n_moe_layer(); ++layer) {
+    least = std::min(least, policies.table.at(id, layer).k);
+    most = std::max(most, policies.table.at(id, layer).k);
+  }
+  return least == most ? std::to_string(most) : fmt::format("{} to {}", least, most);
+}
+
 }  // namespace
 
 std::string describe_file(const GgufFile& file, const std::vector<std::string>& overridden) {
@@ -137,6 +148,39 @@ std::string describe_model(const std::filesystem::path& path, const std::vector<
   } catch (const Error& e) {
     line(out, "\nmodel\n  cannot be run: {}", e.what());
   }
+  return out;
+}
+
+PhasePolicies resolve_policy(const Model& model, const RoutingPolicy& policy) {
+  PhasePolicies result{
+      .table = PolicyTable(model.moe_layers(), model.hparams().n_layer, experts_needed(model, policy), 3)};
+  result.prefill = result.table.resolve(policy, Phase::Prefill);
+  result.decode = result.table.resolve(policy, Phase::Decode);
+  return result;
+}
+
+std::string describe_routing(const Model& model, const RoutingPolicy& policy) {
+  if (model.moe_layers().empty()) return "routing: none, the model has no experts";
+  const PhasePolicies policies = resolve_policy(model, policy);
+  const RouterSpec& router = model.moe_layers().front().router;
+  const std::string prefill = show_experts(policies, policies.prefill),
+                    decode = show_experts(policies, policies.decode);
+  std::string out =
+      fmt::format("routing: {}, {} of {} experts a token",
+                  policy == RoutingPolicy{} ? "the model's own" : "as asked for", prefill, router.n_logits());
+  if (decode != prefill) out += fmt::format(" of the prompt and {} generated", decode);
+  if (policies.table.at(policies.prefill, 0).grouped()) {
+    out += fmt::format(", grouped ({} of {} groups)", router.n_group_used, router.n_group);
+  } else {
+    out += fmt::format(", standard ({})", router.has_groups() ? "all groups" : "no groups");
+  }
+  if (policy.threshold)
+    out += fmt::format(", threshold {}:{}", policy.threshold->min_k, policy.threshold->share);
+  int n_masked = 0;
+  for (int layer = 0; layer < policies.table.n_moe_layer(); ++layer) {
+    for (const uint32_t word : policies.table.mask(policies.prefill, layer)) n_masked += std::popcount(word);
+  }
+  if (n_masked > 0) out += fmt::format(", {} masked", n_masked);
   return out;
 }
 

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/measured_model.h"
+#include "cli/model_report.h"
 #include "eval/divergence.h"
 #include "eval/saved_logits.h"
 #include "tokenizer/tokenizer.h"
@@ -88,6 +89,7 @@ int run(const PerplexityFlags& flags) {
   const int64_t n_seq = std::max<int64_t>(1, flags.model.n_ubatch / flags.text.n_ctx);
   MeasuredModel measured(*model, flags.model, {flags.text.n_ctx, n_seq}, {&policy, 1});
   options.policy = measured.policy(0, Phase::Prefill);
+  log::info("{}", describe_routing(*model, policy));
   log::info("{}: {} tokens, n_ctx {}, BOS {}", flags.text.file, tokens.size(), flags.text.n_ctx,
             options.bos ? "on" : "off");
   const Clock::time_point start = Clock::now();

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/measured_model.h"
+#include "cli/model_report.h"
 #include "cli/run_flags.h"
 #include "eval/routing_report.h"
 
@@ -52,6 +53,7 @@ int compare(const RoutingFlags& flags, const Model& model, std::span<const int32
   const std::vector<PolicyRow> rows =
       compare_policies(measured.forward(), model, tokens, options, resolved, speed,
                        [](int64_t done, int64_t all) { log::info("[{}/{}]", done, all); });
+  for (const RoutingPolicy& policy : policies) log::info("{}", describe_routing(model, policy));
   fmt::print("{}", comparison_table(rows));
   for (const PolicyRow& grouped : rows) {
     for (const PolicyRow& standard : rows) {
@@ -90,6 +92,7 @@ int watch(const RoutingFlags& flags, const Model& model, std::span<const int32_t
   }
   if (!flags.trace.empty()) trace.write(flags.trace);
   fmt::print("{}\n{}", stats_table(all), draw_heat_map(all));
+  log::info("{}", describe_routing(model, policy));
   log::info("perplexity of the text: {:.4f}", perplexity.value);
   return kExitOk;
 }

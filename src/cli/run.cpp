@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
+#include "cli/model_report.h"
 #include "cli/run_flags.h"
 
 namespace sw::cli {
@@ -103,6 +104,7 @@ int run(const RunFlags& flags) {
     code = run_chat(state);
   }
   std::fflush(stdout);
+  log::info("{}", describe_routing(*model, state.policy));
   log::info("{}", describe_sampler(state.sampler));
   log::info("{}", state.speeds.to_string());
   if (state.draft) log::info("{}", describe(engine.draft_counts()));

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/measured_model.h"
+#include "cli/model_report.h"
 #include "tokenizer/tokenizer.h"
 
 namespace sw::cli {
@@ -57,6 +58,7 @@ int run(const TraceFlags& flags) {
                .policy = measured.policy(0, Phase::Prefill),
                .cache_type = flags.model.kv_type()},
               flags.out);
+  log::info("{}", describe_routing(*model, policy));
   log::info("wrote {}: {} tokens", flags.out, ids.size());
   return kExitOk;
 }

@@ -126,6 +126,7 @@ Model::Model(const std::filesystem::path& path, const LoadOptions& options)
         "experts are separate tensors, as in old files: copied to stand together, {:.2f} MiB more memory",
         static_cast<double>(copied_bytes_) / (1 << 20)));
   }
+  if (options.check) options.check(*this);
   if (options.read_in) read_in(options.progress);
 }
 

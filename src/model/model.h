@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -24,8 +25,12 @@ struct KeyOverride {
 /// "general.name=str:Fox"; types int, float, bool, str. Throws sw::Error.
 KeyOverride parse_key_override(const std::string& text);
 
+class Model;
+
 struct LoadOptions {
   std::vector<KeyOverride> overrides = {};
+  /// Sees the figures before the weights are read in, and may throw what the model cannot do.
+  std::function<void(const Model&)> check = {};
   /// Read every weight once, so that the first step finds them in memory. Without it the model is good for
   /// reports alone: nothing is copied, and what would have to be is not there.
   bool read_in = true;

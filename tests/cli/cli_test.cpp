@@ -89,20 +89,37 @@ TEST(Cli, BadPromptsAreOneLineAndExit1) {
   expect_refused({"run", "-p", long_prompt}, 1, "does not fit in the context");
 }
 
+/// What no model can do, or not the default one, which has 32 experts in 8 groups, of which 4 are used.
+const std::pair<Arguments, const char*> kBadRoutings[] = {
+    {{"--experts", "0"}, "below 1"},
+    {{"--experts", "17"}, "at most 16 (4 groups of 4)"},
+    {{"--experts-decode", "17"}, "at most 16 (4 groups of 4)"},
+    {{"-no-ger", "--experts", "33"}, "at most 32"},
+    {{"--experts", "-3"}, "below 1"},
+    {{"--experts", "x"}, "no number"},
+    {{"--experts", "0-99=2"}, "names a layer that the model lacks"},
+    {{"-ser", "1,nan"}, "from 0 to 1"},
+    {{"-ser", "1,-0.5"}, "from 0 to 1"},
+    {{"-ser", "-1,0.5"}, "below 1"},
+    {{"-ser", "1"}, "no comma"},
+    {{"--expert-mask", "1:0-31"}, "forbids every expert"},
+    {{"--expert-mask", "1:0-15", "--expert-mask", "1:16-31"}, "forbids every expert"},
+    {{"--expert-mask", "1:32"}, "names an expert that the layer lacks"},
+    {{"--expert-mask", "1:-3"}, "below 0"},
+    {{"--expert-mask", "40:1"}, "names a layer that the model lacks"},
+    {{"--expert-mask", "0:1"}, "names a layer without experts"},
+    {{"-ger", "-no-ger"}, "contradict"}};
+
 TEST(Cli, BadRoutingIsOneLineAndExit1) {
-  for (const Arguments& flags : {Arguments{"--experts", "0"},
-                                 {"--experts", "17"},
-                                 {"--experts", "-3"},
-                                 {"--experts", "x"},
-                                 {"--experts", "0-99=2"},
-                                 {"-ser", "1,nan"},
-                                 {"-ser", "1"},
-                                 {"--expert-mask", "1:0-31"},
-                                 {"--expert-mask", "40:1"},
-                                 {"-ger", "-no-ger"}}) {
-    Arguments arguments{"run", "-p", "x"};
-    arguments.insert(arguments.end(), flags.begin(), flags.end());
-    expect_refused(arguments, 1, "");
+  const testing::TempDir temp;
+  const std::string text = write(temp, "story.txt", "Once upon a time there was a fox.\n");
+  for (const Arguments& command :
+       {Arguments{"run", "-p", "x"}, {"perplexity", "-f", text}, {"bench"}, {"routing", "-f", text}}) {
+    for (const auto& [flags, says] : kBadRoutings) {
+      Arguments arguments = command;
+      arguments.insert(arguments.end(), flags.begin(), flags.end());
+      expect_refused(arguments, 1, says);
+    }
   }
   expect_refused({"run", "-p", "x", "--override-kv", "nonsense"}, 1, "KEY=TYPE:VALUE");
   expect_refused({"run", "-p", "x", "--override-kv", "bailingmoe2.expert_used_count=int:400"}, 1,
@@ -144,6 +161,39 @@ TEST(Cli, RunGoesOnWithThePrompt) {
       run_switchyard({"run", "-p", "The fox", "-n", "5", "--routing", "--ignore-eos"});
   EXPECT_NE(routed.out.find("layer"), std::string::npos) << "a heat map";
   EXPECT_EQ(run_switchyard({"run", "-p", "The fox", "-n", "0", "--no-display-prompt"}).out, "\n");
+}
+
+TEST(Cli, TheRoutingInForceIsSaid) {
+  const testing::TempDir temp;
+  std::string words;
+  for (int i = 0; i < 60; ++i) words += "Once upon a time there was a fox. ";
+  const std::string text = write(temp, "story.txt", words);
+  const std::pair<Arguments, const char*> kinds[] = {
+      {{}, "the model's own, 4 of 32 experts a token, grouped (4 of 8 groups)"},
+      {{"--override-kv", "bailingmoe2.expert_used_count=int:3"},
+       "the model's own, 3 of 32 experts a token, grouped (4 of 8 groups)"},
+      {{"-no-ger"}, "as asked for, 4 of 32 experts a token, standard (all groups)"},
+      {{"--grouped-expert-routing", "--experts-decode", "1-2=8,3-5=2"},
+       "as asked for, 4 of 32 experts a token of the prompt and 2 to 8 generated, grouped (4 of 8 groups)"},
+      {{"--experts", "2", "-ser", "1,0.25", "--expert-mask", "3:0-7"},
+       "as asked for, 2 of 32 experts a token, grouped (4 of 8 groups), threshold 1:0.25, 8 masked"}};
+  for (const Arguments& command : {Arguments{"run", "-p", "Once", "-n", "2"},
+                                   {"run", "-p", "Once", "-n", "2", "--chat"},
+                                   {"perplexity", "-f", text, "-c", "64"},
+                                   {"bench", "-c", "64", "-ub", "32"},
+                                   {"routing", "-f", text, "-c", "64"},
+                                   {"trace", "-f", text, "-o", temp.path() / "trace.safetensors"}}) {
+    for (const auto& [flags, says] : kinds) {
+      Arguments arguments = command;
+      arguments.insert(arguments.end(), flags.begin(), flags.end());
+      const ProcessResult r = run_switchyard(arguments);
+      EXPECT_EQ(r.exit_code, 0) << r.err;
+      EXPECT_NE(r.err.find(std::string("routing: ") + says + "\n"), std::string::npos)
+          << ::testing::PrintToString(arguments) << " does not say: " << says << "\n"
+          << r.err;
+      EXPECT_EQ(r.out.find("routing: "), std::string::npos) << "that is for people";
+    }
+  }
 }
 
 TEST(Cli, FlagsComeFromTheEnvironmentToo) {

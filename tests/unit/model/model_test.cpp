@@ -245,6 +245,24 @@ TEST(Forward, PlanCountsWhatIsTaken) {
 }
 
 /// Bytes and operations of experts fall with their number: they are skipped, not multiplied by zero.
+TEST(Model, IsCheckedBeforeItsWeightsAreRead) {
+  SW_DATA_OR_SKIP(folder, kGolden);
+  const testing::TempDir temp;
+  const std::filesystem::path file = write_edited(temp, {});
+  bool read = false;
+  LoadOptions options{.check =
+                          [](const Model& model) {
+                            EXPECT_EQ(model.moe_layers().size(), 2u);
+                            throw Error({.what = "not this one"});
+                          },
+                      .progress = [&](uint64_t, uint64_t) { read = true; }};
+  EXPECT_THROW(Model(file, options), Error);
+  EXPECT_FALSE(read);
+  options.check = nullptr;
+  const Model model(file, options);
+  EXPECT_TRUE(read);
+}
+
 TEST(Forward, FewerExpertsCostLess) {
   SW_DATA_OR_SKIP(folder, kGolden);
   const testing::TempDir temp;
