@@ -2,6 +2,7 @@
 // fable-ling's perplexity under several routings against its original Python (reference-perplexity.json).
 #include "eval/perplexity.h"
 
+#include <bit>
 #include <cmath>
 #include <fstream>
 #include <gtest/gtest.h>
@@ -136,15 +137,39 @@ TEST(FablePerplexity, QuantisedModels) {
   EXPECT_NEAR(perplexity(Model(theirs), text, {}) / kMainlines, 1, 2e-3);
 }
 
-TEST(FablePerplexity, ExpertsFlagAndOverrideAgree) {
-  SW_DATA_OR_SKIP(text, "text/stories-heldout.txt");
+/// The bits of the logits behind a prompt and behind each token that follows it.
+std::vector<uint32_t> logit_bits(const Model& model, const RoutingPolicy& policy) {
+  const Tokenizer tokenizer = Tokenizer::from_gguf(model.file());
+  Engine engine(model, {.n_ctx = 64, .default_policy = policy});
+  SequenceRequest request{.prompt = tokenizer.encode("Once upon a time there was a fox who"),
+                          .n_predict = 20};
+  request.sampler.temperature = 0;
+  engine.submit(std::move(request));
+  std::vector<uint32_t> bits;
+  while (!engine.idle()) {
+    engine.step(nullptr, [&](const StepEvent&, std::span<const float> logits) {
+      for (const float x : logits) bits.push_back(std::bit_cast<uint32_t>(x));
+    });
+  }
+  return bits;
+}
+
+TEST(FableLogits, ExpertsFlagAndOverrideAgree) {
   const std::filesystem::path file = testing::source_dir() / "models" / "fable-ling-Q4_K_M.gguf";
   const Model plain(file);
-  const Model overridden(file, {.overrides = {parse_key_override("bailingmoe2.expert_used_count=int:2")}});
-  RoutingPolicy two;
-  two.experts_prefill = two.experts_decode = {{.k = 2}};
-  EXPECT_EQ(perplexity(plain, text, {.policy = two, .n_chunk = 1}),
-            perplexity(overridden, text, {.n_chunk = 1}));
+  for (const bool grouped : {true, false}) {
+    const std::vector<uint32_t> own = logit_bits(plain, {.grouped = grouped});
+    for (const int n : {1, 2, 3, 4, 5, 8, 16}) {
+      const Model overridden(
+          file,
+          {.overrides = {parse_key_override("bailingmoe2.expert_used_count=int:" + std::to_string(n))}});
+      const std::vector<uint32_t> got = logit_bits(
+          plain, {.experts_prefill = {{.k = n}}, .experts_decode = {{.k = n}}, .grouped = grouped});
+      EXPECT_EQ(got.size(), 20u * 4096u);
+      EXPECT_TRUE(got == logit_bits(overridden, {.grouped = grouped})) << n << " experts";
+      EXPECT_EQ(got == own, n == 4) << n << " experts, the model has 4";
+    }
+  }
 }
 
 }  // namespace
