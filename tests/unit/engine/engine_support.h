@@ -67,9 +67,9 @@ inline std::span<const StepEvent> step_into(Engine& engine, Answers& answers) {
   });
 }
 
-/// What a request gives with a model for itself, and without drafts.
+/// What a request gives with a model for itself and without drafts.
 inline Answer answer_alone(const Model& model, SequenceRequest request, int64_t n_ctx,
-                           const ForwardOptions& forward = {}) {
+                           const ForwardOptions& forward = {.invariant = true}) {
   request.draft.reset();
   Engine engine(model, {.forward = forward, .n_ctx = n_ctx});
   const SequenceId id = engine.submit(std::move(request));

@@ -62,7 +62,7 @@ TEST_F(SpeculateTest, AtTemperatureZeroTheTextIsTheSame) {
   for (const int n_expert : {1, 2, 4}) {
     for (const int n_token : {1, 3, 8}) {
       SCOPED_TRACE(::testing::Message() << n_expert << " experts, " << n_token << " tokens");
-      Engine engine(*model_, {});
+      Engine engine(*model_, {.forward = {.invariant = true}});
       request.draft = {.n_expert = n_expert, .n_token = n_token};
       const SequenceId id = engine.submit(request);
       Answers got;
@@ -80,9 +80,10 @@ TEST_F(SpeculateTest, AtTemperatureZeroTheTextIsTheSame) {
 }
 
 TEST_F(SpeculateTest, DraftsBesideOthersAndPreemptionSpoilNothing) {
-  Engine engine(
-      *model_,
-      {.forward = {.n_ubatch = 9, .n_logit_row = 2}, .n_ctx = 256, .n_parallel = 6, .n_cache_token = 5 * 64});
+  Engine engine(*model_, {.forward = {.n_ubatch = 9, .n_logit_row = 2, .invariant = true},
+                          .n_ctx = 256,
+                          .n_parallel = 6,
+                          .n_cache_token = 5 * 64});
   std::map<SequenceId, SequenceRequest> requests;
   for (int i = 0; i < 6; ++i) {
     SequenceRequest request = greedy(text(8 + 5 * i), 180 + i);
