@@ -112,17 +112,19 @@ TEST_F(GpuTest, OneRecordingServesEveryPolicy) {
 
 /// The table of `routing --compare`: what the processor says, within 0.1 %.
 TEST_F(GpuTest, PoliciesCompareAsOnTheProcessor) {
-  const Model model(testing::source_dir() / "models" / "fable-ling-Q4_K_M.gguf");
+  SW_DATA_OR_SKIP(folder, "golden/bailing_moe_v2");
+  const Golden golden(folder);
+  const Model& model = *golden.model;
   PolicyTable policies(model.moe_layers(), model.hparams().n_layer, 8, 32);
   std::vector<ResolvedPolicy> compared;
-  for (const char* name : {"default", "standard", "experts=8", "experts=3", "experts=2", "experts=1",
+  for (const char* name : {"default", "standard", "standard+experts=8", "experts=3", "experts=2", "experts=1",
                            "threshold=1:0.3", "standard+threshold=2:0.5"}) {
     const RoutingPolicy policy = parse_policy_list(name)[0].policy;
     compared.push_back(
         {name, policies.resolve(policy, Phase::Prefill), policies.resolve(policy, Phase::Decode)});
   }
   std::vector<int32_t> tokens;
-  for (int i = 0; i < 512; ++i) tokens.push_back((i * 37 + i * i) % 4000);
+  for (int i = 0; i < 512; ++i) tokens.push_back((i * 37 + i * i) % 500);
   const PlacedModel placed(model, devices_, place(model, devices_, {}));
   const auto table = [&](const PlacedModel* where) {
     Forward forward(model, policies,

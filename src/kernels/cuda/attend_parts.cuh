@@ -35,10 +35,8 @@ struct AttendTask {
 
 /// What attention reads of the tokens [begin, begin + n) of a batch.
 inline TokenBatch tokens_of(const TokenBatch& batch, int64_t begin, int64_t n) {
-  return {.n_token = n,
-          .pos = batch.pos + begin,
-          .seq = batch.seq + begin,
-          .block_tables = batch.block_tables};
+  return {
+      .n_token = n, .pos = batch.pos + begin, .seq = batch.seq + begin, .block_tables = batch.block_tables};
 }
 
 /// Four elements of a cached row; rows are multiples of 8 elements, so that a load is aligned.

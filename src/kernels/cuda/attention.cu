@@ -17,9 +17,8 @@ constexpr int kMaxGroup = 32;
 /// Up to so many tokens the keys of each are split over blocks; with more, tiles of tokens fill the GPU.
 constexpr int64_t kMostSplitTokens = 128;
 constexpr int64_t kSplitBlocks = 512, kMaxSplits = 64;
-/// Where the number of tokens must not matter, as many splits as keep a long context fast, and some tokens
-/// are still taken at once.
-constexpr int64_t kFixedSplits = 16;
+/// Blocks of tokens that are each split as if alone: some tokens at once, and scratch of a few MiB.
+constexpr int64_t kMostParts = 8192;
 /// Heads that one warp's registers hold.
 constexpr int kChunkHeads = 4;
 
@@ -28,23 +27,23 @@ int n_chunk(const AttentionDesc& d) {
   return (group + kChunkHeads - 1) / kChunkHeads;
 }
 
-/// How the keys of a batch are split, and how many of its tokens are taken at once. With more than one split
-/// there are at most kSplitBlocks blocks.
+/// How the keys of a batch are split, and how many of its tokens are taken at once. Where their number must
+/// not matter, the splits are those of a single token.
 struct SplitPlan {
   SplitPlan(const AttentionDesc& d, int64_t n_batch) {
     const int64_t n_block = int64_t{d.n_head_kv} * n_chunk(d);  // of a token and a split
-    const bool fixed = d.out.row_invariant;
-    n_split =
-        static_cast<int>(fixed ? std::clamp<int64_t>(kSplitBlocks / n_block, 1, kFixedSplits)
-                               : std::clamp<int64_t>(kSplitBlocks / (n_batch * n_block), 1, kMaxSplits));
-    if (fixed && n_split > 1) n_token = kSplitBlocks / (n_block * n_split);
+    const int64_t n_sharing = d.out.row_invariant ? 1 : n_batch;
+    n_split = static_cast<int>(std::clamp<int64_t>(kSplitBlocks / (n_sharing * n_block), 1, kMaxSplits));
+    n_token = d.out.row_invariant && n_split > 1 ? kMostParts / (n_block * n_split) : n_batch;
   }
-  int n_split = 1;
-  int64_t n_token = kMostSplitTokens;
+  int n_split;
+  int64_t n_token;
 };
 
-/// Floats of partial results.
-int64_t n_part(const AttentionDesc& d) { return kSplitBlocks * kChunkHeads * (d.head_dim + 2); }
+/// Floats of partial results, which there are with more than one split.
+int64_t n_part(const AttentionDesc& d) {
+  return (d.out.row_invariant ? kMostParts : kSplitBlocks) * kChunkHeads * (d.head_dim + 2);
+}
 
 const char* refuses(const AttentionDesc& d) {
   if (d.value_dim != d.head_dim) return "value heads differ in width from key heads";

@@ -16,19 +16,28 @@ namespace {
 /// n_head * kv_rank floats.
 constexpr int64_t kMostLatentTokens = 256;
 constexpr int64_t kMlaBlocks = 512, kMaxMlaSplits = 64;
-/// Where the number of tokens must not matter.
-constexpr int64_t kFixedMlaSplits = 16;
+/// Blocks of tokens that are each split as if alone.
+constexpr int64_t kMostMlaParts = 1024;
 
-/// Splits of the keys of `n_token` tokens that are attended at once. With more than one there are at most
-/// kMlaBlocks blocks.
-int n_split(const MlaDesc& d, int64_t n_token, int n_chunk) {
-  return static_cast<int>(d.out.row_invariant
-                              ? std::clamp<int64_t>(kMlaBlocks / n_chunk, 1, kFixedMlaSplits)
-                              : std::clamp<int64_t>(kMlaBlocks / (n_token * n_chunk), 1, kMaxMlaSplits));
+/// Splits of the keys of `n_token` tokens that are attended at once. Where their number must not matter,
+/// those of a single token.
+int n_split(const MlaDesc& d, int64_t n_token) {
+  const int64_t n_sharing = d.out.row_invariant ? 1 : n_token,
+                n_chunk = MlaTask{.n_head = d.n_head}.n_chunk();
+  return static_cast<int>(std::clamp<int64_t>(kMlaBlocks / (n_sharing * n_chunk), 1, kMaxMlaSplits));
 }
 
-/// Floats of partial results.
-int64_t n_part(const MlaDesc& d) { return kMlaBlocks * kMlaHeads * (d.kv_rank + kPartTail); }
+/// Tokens that are attended at once.
+int64_t most_at_once(const MlaDesc& d) {
+  const int n = n_split(d, 1);
+  if (!d.out.row_invariant || n == 1) return kMostLatentTokens;
+  return kMostMlaParts / (int64_t{n} * MlaTask{.n_head = d.n_head}.n_chunk());
+}
+
+/// Floats of partial results, which there are with more than one split.
+int64_t n_part(const MlaDesc& d) {
+  return (d.out.row_invariant ? kMostMlaParts : kMlaBlocks) * kMlaHeads * (d.kv_rank + kPartTail);
+}
 
 const char* refuses(const MlaDesc& d) {
   if (d.kv_rank > kMaxLatent || d.n_rot > kMaxMlaRot) return "latents of more than 512 + 64";
@@ -109,13 +118,6 @@ void attend(const MlaTask& task, OpContext& context) {
   SW_CUDA_LAUNCHED();
 }
 
-/// Tokens that are attended at once.
-int64_t most_at_once(const MlaDesc& d) {
-  if (!d.out.row_invariant) return kMostLatentTokens;
-  const int n_chunk = MlaTask{.n_head = d.n_head}.n_chunk(), n = n_split(d, 1, n_chunk);
-  return n == 1 ? kMostLatentTokens : kMlaBlocks / (int64_t{n} * n_chunk);
-}
-
 /// Tokens [begin, begin + n), whose keys are all cached, from their queries to their heads' values.
 template <class Element>
 void attend_part(const MlaDesc& d, const MlaArgs& args, const MlaMemory& m, int64_t begin, int64_t n,
@@ -130,7 +132,7 @@ void attend_part(const MlaDesc& d, const MlaArgs& args, const MlaMemory& m, int6
                .kv_rank = d.kv_rank,
                .scale = d.q_scale * d.softmax_scale * kLog2E,
                .parts = m.parts};
-  task.n_split = n_split(d, n, task.n_chunk());
+  task.n_split = n_split(d, n);
   const HeadRows latents{m.latents, int64_t{d.n_head} * d.kv_rank, d.kv_rank};
   linear_heads(d.k_b, n, {m.queries.row(begin), m.queries.stride(), task.query_dim}, latents, context);
   attend<Element>(task, context);
