@@ -17,9 +17,8 @@ constexpr int64_t kMostFewTokens = 16;
 constexpr int64_t kMostSortedTokens = 4096;
 constexpr int kMostSlots = 1024;
 
-/// Whether a batch goes the way for few tokens; where their number must not matter, any batch does.
 bool few(const ExpertsDesc& d, int64_t n_token) {
-  return (n_token <= kMostFewTokens || d.gate.row_invariant) && d.gate.weight.type == d.up.weight.type;
+  return n_token <= kMostFewTokens && d.gate.weight.type == d.up.weight.type;
 }
 
 /// hidden[t, s] = gated(gate x, up x): blocks of 8 rows, all rows of a pair, all slots of a token.
@@ -149,7 +148,11 @@ void run_sorted(const ExpertsDesc& d, const ExpertsArgs& args, OpContext& contex
   const SortedRows& rows = sorted.rows;
   const ExpertSlots slots(d, args.routing);
   sort_by_expert(slots, rows, d.gate.weight.shape[0], context);
-  TiledProduct product{.x = args.x, .x_rows = rows.token, .tiles = rows.tiles, .n_tile = rows.n_tile};
+  TiledProduct product{.x = args.x,
+                       .row_invariant = d.gate.row_invariant,
+                       .x_rows = rows.token,
+                       .tiles = rows.tiles,
+                       .n_tile = rows.n_tile};
   product.weight = d.gate.weight;
   product.bias = d.gate_bias;
   product.out = {sorted.gate, rows.n_pair, n_ff};

@@ -47,7 +47,7 @@ void run(const FfnDesc& d, const FfnArgs& args, OpContext& context) {
     x = normed;
   }
   const TensorView<float> hidden(scratch.take<float>(n_token * n_ff), n_token, n_ff);
-  if (n_token == 1 && !d.gate.row_invariant && d.gate.weight.type == d.up.weight.type) {
+  if (n_token == 1 && d.gate.weight.type == d.up.weight.type) {
     check_input(d.gate, x);
     multiply_gated(d, x.data(), hidden.data(), context);
   } else {

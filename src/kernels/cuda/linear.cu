@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include <algorithm>
-
 #include "kernels/cuda/linear.h"
 #include "kernels/cuda/matvec.cuh"
 #include "kernels/cuda/queue.h"
@@ -9,7 +7,7 @@
 namespace sw::cuda {
 namespace {
 
-constexpr int64_t kMostMatvecTokens = 8;
+constexpr int kMostMatvecTokens = 8;
 
 struct MatvecArgs {
   const uint8_t* weights;
@@ -48,7 +46,6 @@ void launch_matvec(const MatvecArgs& args, OpContext& context) {
 
 void multiply_few(const Linear& linear, TensorView<const float> x, TensorView<float> out, bool add,
                   const float* bias, OpContext& context) {
-  SW_ASSERT(x.n_rows() <= kMostMatvecTokens);
   const MatvecArgs args{.weights = reinterpret_cast<const uint8_t*>(linear.weight.data),
                         .row_bytes = static_cast<int64_t>(linear.weight.row_size_bytes()),
                         .n_out = linear.n_out(),
@@ -114,15 +111,17 @@ void linear(const Linear& linear, TensorView<const float> x, TensorView<float> o
             OpContext& context, const float* bias) {
   check_input(linear, x);
   count_dense(context.counters, linear, x.n_rows());
-  const int64_t n_token = x.n_rows();
-  if (n_token > kMostMatvecTokens && !linear.row_invariant) {
-    multiply_tiles({.weight = linear.weight, .x = x, .out = out.rows(0, n_token), .add = add, .bias = bias},
+  if (x.n_rows() == 0) return;
+  if (x.n_rows() <= kMostMatvecTokens) {
+    multiply_few(linear, x, out, add, bias, context);
+  } else {
+    multiply_tiles({.weight = linear.weight,
+                    .x = x,
+                    .out = out.rows(0, x.n_rows()),
+                    .add = add,
+                    .bias = bias,
+                    .row_invariant = linear.row_invariant},
                    context);
-    return;
-  }
-  for (int64_t begin = 0; begin < n_token; begin += kMostMatvecTokens) {
-    const int64_t n = std::min(kMostMatvecTokens, n_token - begin);
-    multiply_few(linear, x.rows(begin, n), out.rows(begin, n), add, bias, context);
   }
 }
 
@@ -132,24 +131,22 @@ void linear_heads(const Linear& stack, int64_t n_token, const HeadRows& x, const
   check_input(stack, x_rows);
   SW_ASSERT(stack.weight.shape.n_dims() == 3 && x.head_stride % 4 == 0);
   count_dense(context.counters, stack, n_token);
-  if (n_token > kMostMatvecTokens && !stack.row_invariant) {
+  if (n_token == 0) return;
+  if (n_token > kMostMatvecTokens) {
     multiply_tiles({.weight = stack.weight,
                     .x = x_rows,
                     .out = {out.data, n_token, stack.weight.shape[1], out.token_stride},
+                    .row_invariant = stack.row_invariant,
                     .x_step = x.head_stride,
                     .out_step = out.head_stride},
                    context);
     return;
   }
-  const auto from = [](const HeadRows& rows, int64_t token) {
-    return HeadRows{rows.data + token * rows.token_stride, rows.token_stride, rows.head_stride};
-  };
   with_decoder(stack.weight.type, [&]<class Format>() {
-    for (int64_t begin = 0; begin < n_token; begin += kMostMatvecTokens) {
-      const int64_t n = std::min(kMostMatvecTokens, n_token - begin);
-      const auto launch =
-          n == 1 ? launch_heads_matvec<Format, 1> : launch_heads_matvec<Format, kMostMatvecTokens>;
-      launch(stack, n, from(x, begin), from(out, begin), context);
+    if (n_token == 1) {
+      launch_heads_matvec<Format, 1>(stack, n_token, x, out, context);
+    } else {
+      launch_heads_matvec<Format, kMostMatvecTokens>(stack, n_token, x, out, context);
     }
   });
 }

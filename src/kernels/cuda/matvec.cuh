@@ -28,7 +28,7 @@ template <class Format, bool kAligned, int kRows, int kTokens>
 __device__ __forceinline__ void add_products(const uint8_t* const (&rows)[kRows], int n_in,
                                              const float* const (&inputs)[kTokens],
                                              float (&sum)[kRows][kTokens]) {
-#pragma unroll 4
+#pragma unroll(kRows* kTokens > 8 ? 1 : 4)
   for (int k = 4 * static_cast<int>(threadIdx.x % kWarp); k < n_in; k += 4 * kWarp) {
     float4 w[kRows];
 #pragma unroll
@@ -42,14 +42,12 @@ __device__ __forceinline__ void add_products(const uint8_t* const (&rows)[kRows]
   }
 }
 
-/// sum[r][t] = rows[r] . x[t] for n_token (1 .. kTokens) inputs `x_stride` apart, in all lanes of the warp;
-/// those beyond n_token repeat the last.
+/// sum[r][t] = rows[r] . inputs[t], in all lanes of the warp. Inputs are any number of x_stride apart. A
+/// sum's bits depend on its row and input alone, not on kRows and kTokens.
 template <class Format, int kRows, int kTokens>
-__device__ __forceinline__ void row_products(const uint8_t* const (&rows)[kRows], int n_in, const float* x,
-                                             int64_t x_stride, int n_token, float (&sum)[kRows][kTokens]) {
-  const float* inputs[kTokens];
-#pragma unroll
-  for (int t = 0; t < kTokens; ++t) inputs[t] = x + min(t, n_token - 1) * x_stride;
+__device__ __forceinline__ void input_products(const uint8_t* const (&rows)[kRows], int n_in,
+                                               const float* const (&inputs)[kTokens], int64_t x_stride,
+                                               float (&sum)[kRows][kTokens]) {
 #pragma unroll
   for (int r = 0; r < kRows; ++r) {
 #pragma unroll
@@ -57,7 +55,7 @@ __device__ __forceinline__ void row_products(const uint8_t* const (&rows)[kRows]
   }
   bool aligned = true;  // where weights are quantised: see check_input
   if constexpr (Format::kBlockElems == 1) {
-    aligned = n_in % 4 == 0 && x_stride % 4 == 0 && is_aligned(x, sizeof(float4));
+    aligned = n_in % 4 == 0 && x_stride % 4 == 0 && is_aligned(inputs[0], sizeof(float4));
     for (const uint8_t* row : rows) aligned = aligned && is_aligned(row, 4 * sizeof(typename Format::Block));
   }
   if (aligned) {
@@ -70,6 +68,16 @@ __device__ __forceinline__ void row_products(const uint8_t* const (&rows)[kRows]
 #pragma unroll
     for (int t = 0; t < kTokens; ++t) sum[r][t] = lane_sum(sum[r][t]);
   }
+}
+
+/// The same for n_token (1 .. kTokens) inputs `x_stride` apart; those beyond n_token repeat the last.
+template <class Format, int kRows, int kTokens>
+__device__ __forceinline__ void row_products(const uint8_t* const (&rows)[kRows], int n_in, const float* x,
+                                             int64_t x_stride, int n_token, float (&sum)[kRows][kTokens]) {
+  const float* inputs[kTokens];
+#pragma unroll
+  for (int t = 0; t < kTokens; ++t) inputs[t] = x + min(t, n_token - 1) * x_stride;
+  input_products<Format>(rows, n_in, inputs, x_stride, sum);
 }
 
 /// row . x in all lanes of the warp.

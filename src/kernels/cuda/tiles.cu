@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/cuda/matvec.cuh"
+#include "kernels/cuda/lane_tiles.cuh"
 #include "kernels/cuda/queue.h"
-#include "kernels/cuda/tiles.h"
 
 namespace sw::cuda {
 namespace {
@@ -18,20 +17,6 @@ constexpr int kLoads = kTileRows / kLoadRows;
 constexpr int kSide = kTileRows / 4;  ///< threads along a side of the tile
 static_assert(kTileRows == kCols && kSide * kSide == kThreads && kLoads * kLoadRows == kTileRows);
 
-struct KernelArgs {
-  const uint8_t* weights;
-  int64_t row_bytes, n_out;
-  int n_in;
-  const float* x;
-  int64_t x_stride, x_step;
-  float* out;
-  int64_t out_stride, out_step, n_row;
-  bool add;
-  const float* bias;
-  const int32_t* x_rows;
-  const Tile* tiles;
-};
-
 /// What one thread carries from global to shared memory: kLoads quads of weights and of inputs.
 template <class Format>
 struct Loader {
@@ -40,15 +25,14 @@ struct Loader {
   float4 w[kLoads], x[kLoads];
   int quad, row;
 
-  __device__ Loader(const KernelArgs& a, const Tile& tile, int64_t col_begin)
+  __device__ Loader(const TileArgs& a, const Tile& tile, int64_t col_begin)
       : quad(threadIdx.x % kDepthQuads), row(threadIdx.x / kDepthQuads) {
     const uint8_t* matrix = a.weights + tile.matrix * a.n_out * a.row_bytes;
-    const float* x = a.x + tile.matrix * a.x_step;
 #pragma unroll
     for (int i = 0; i < kLoads; ++i) {
       const int64_t r = col_begin + row + i * kLoadRows, m = tile.begin + row + i * kLoadRows;
       w_rows[i] = r < a.n_out ? matrix + r * a.row_bytes : nullptr;
-      x_rows[i] = m < tile.end ? x + (a.x_rows ? a.x_rows[m] : m) * a.x_stride : nullptr;
+      x_rows[i] = m < tile.end ? a.input(tile, m) : nullptr;
     }
   }
   /// Elements k .. k + kDepth of the rows into registers; 0 where there are none.
@@ -92,36 +76,25 @@ struct Sums {
       }
     }
   }
-  __device__ __forceinline__ void write(const KernelArgs& a, const Tile& tile, int64_t col_begin) const {
+  __device__ __forceinline__ void write(const TileArgs& a, const Tile& tile, int64_t col_begin) const {
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
       const int64_t m = tile.begin + 4 * y + j;
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         const int64_t r = col_begin + x + kSide * i;
-        if (m >= tile.end || r >= a.n_out) continue;
-        float& out = a.out[tile.matrix * a.out_step + m * a.out_stride + r];
-        const float y = a.bias ? sum[j][i] + a.bias[tile.matrix * a.n_out + r] : sum[j][i];
-        out = a.add ? out + y : y;
+        if (m < tile.end && r < a.n_out) a.write(tile, m, r, sum[j][i]);
       }
     }
   }
 };
 
-/// The index-th tile where all rows meet each matrix: those of the first matrix come first.
-__device__ inline Tile plain_tile(const KernelArgs& a, int64_t index) {
-  const int64_t n_row_tile = (a.n_row + kTileRows - 1) / kTileRows;
-  const int64_t begin = index % n_row_tile * kTileRows;
-  return {static_cast<int32_t>(index / n_row_tile), static_cast<int32_t>(begin),
-          static_cast<int32_t>(min(begin + kTileRows, a.n_row))};
-}
-
 template <class Format>
-__global__ void __launch_bounds__(kThreads) tiles_kernel(KernelArgs a) {
+__global__ void __launch_bounds__(kThreads) tiles_kernel(TileArgs a) {
   __shared__ float4 w_tile[kCols][kPitch], x_tile[kTileRows][kPitch];
   const int64_t n_col_tile = (a.n_out + kCols - 1) / kCols;
   const int64_t index = blockIdx.x / n_col_tile, col_begin = blockIdx.x % n_col_tile * kCols;
-  const Tile tile = a.tiles ? a.tiles[index] : plain_tile(a, index);
+  const Tile tile = a.tile(index);
   if (tile.matrix < 0) return;  // the whole block: before any barrier
 
   Loader<Format> loader(a, tile, col_begin);
@@ -147,24 +120,27 @@ void multiply_tiles(const TiledProduct& p, OpContext& context) {
   const int64_t n_tile = p.tiles ? p.n_tile : n_matrix * ((n_row + kTileRows - 1) / kTileRows);
   if (n_tile == 0) return;
   SW_ASSERT(n_row <= INT32_MAX);
-  const KernelArgs args{.weights = reinterpret_cast<const uint8_t*>(p.weight.data),
-                        .row_bytes = static_cast<int64_t>(p.weight.row_size_bytes()),
-                        .n_out = n_out,
-                        .n_in = static_cast<int>(shape.n_cols()),
-                        .x = p.x.data(),
-                        .x_stride = p.x.stride(),
-                        .x_step = p.x_step,
-                        .out = p.out.data(),
-                        .out_stride = p.out.stride(),
-                        .out_step = p.out_step,
-                        .n_row = n_row,
-                        .add = p.add,
-                        .bias = p.bias,
-                        .x_rows = p.x_rows,
-                        .tiles = p.tiles};
-  const unsigned blocks = n_blocks(n_tile * ((n_out + kCols - 1) / kCols), 1);
+  const TileArgs args{.weights = reinterpret_cast<const uint8_t*>(p.weight.data),
+                      .row_bytes = static_cast<int64_t>(p.weight.row_size_bytes()),
+                      .n_out = n_out,
+                      .n_in = static_cast<int>(shape.n_cols()),
+                      .x = p.x.data(),
+                      .x_stride = p.x.stride(),
+                      .x_step = p.x_step,
+                      .out = p.out.data(),
+                      .out_stride = p.out.stride(),
+                      .out_step = p.out_step,
+                      .n_row = n_row,
+                      .add = p.add,
+                      .bias = p.bias,
+                      .x_rows = p.x_rows,
+                      .tiles = p.tiles};
+  const int n_col = p.row_invariant ? kLaneCols : kCols,
+            n_thread = p.row_invariant ? kMatvecThreads : kThreads;
+  const unsigned blocks = n_blocks(n_tile * ((n_out + n_col - 1) / n_col), 1);
   with_decoder(p.weight.type, [&]<class Format>() {
-    tiles_kernel<Format><<<blocks, kThreads, 0, context.cuda->stream()>>>(args);
+    const auto kernel = p.row_invariant ? lane_tiles_kernel<Format> : tiles_kernel<Format>;
+    kernel<<<blocks, n_thread, 0, context.cuda->stream()>>>(args);
     SW_CUDA_LAUNCHED();
   });
 }

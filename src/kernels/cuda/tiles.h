@@ -15,13 +15,15 @@ struct Tile {
 };
 
 /// out[i] = W x[x_rows ? x_rows[i] : i] + bias, added where `add`. f32, sums from the first element to the
-/// last, so that a row's bits depend on nothing but the matrix and its input.
+/// last, so that a row's bits depend on nothing but the matrix and its input; or, row-invariant, in the order
+/// of the products for few tokens.
 struct TiledProduct {
   WeightView weight = {};  ///< [n_out, n_in], or stacked [n_matrix, n_out, n_in]
   TensorView<const float> x = {};
   TensorView<float> out = {};
   bool add = false;
   const float* bias = nullptr;      ///< [n_out] or [n_matrix, n_out], or null
+  bool row_invariant = false;       ///< the bits of a single row
   const int32_t* x_rows = nullptr;  ///< [out.n_rows()]
   const Tile* tiles = nullptr;      ///< null: all rows of `out` by the one matrix
   int64_t n_tile = 0;               ///< of `tiles`
