@@ -185,12 +185,13 @@ struct Statistics {
   int64_t n_step = 0;
   int64_t n_token_computed = 0;  ///< of prompts and answers; what a cache held is not among them
   int64_t n_token_generated = 0;
-  double seconds = 0;              ///< spent in step()
-  uint64_t expert_bytes_read = 0;  ///< stored bytes of routed experts' weights
-  uint64_t dense_bytes_read = 0;   ///< of all other weights
-  uint64_t expert_flops = 0, dense_flops = 0;
-  uint64_t cache_bytes = 0;                ///< taken for keys and values
-  std::vector<LayerRouting> routing = {};  ///< empty without EngineOptions::count_routing
+  double seconds = 0;  ///< spent in step()
+  /// Stored bytes of routed experts' weights, and their arithmetic; not those of GPUs, which keep them to
+  /// themselves.
+  uint64_t expert_bytes_read = 0, expert_flops = 0;
+  uint64_t dense_bytes_read = 0, dense_flops = 0;  ///< of all other weights, everywhere
+  uint64_t cache_bytes = 0;                        ///< taken for keys and values
+  std::vector<LayerRouting> routing = {};          ///< empty without EngineOptions::count_routing
 };
 
 /// Runs requests through a model, many at a time. For one thread at a time; several engines may share a

@@ -58,20 +58,19 @@ class Sweep {
     return row;
   }
 
-  /// Bytes of weights that a generated token takes: the mean of some.
-  uint64_t decode_weight_bytes() {
-    const int64_t n = std::min<int64_t>(options_.n_decode, kCountedTokens);
-    if (n == 0) return 0;
+  /// A row that is not shown, after which all is in memory. Returns the bytes of weights that a generated
+  /// token took in it, on average.
+  uint64_t warm_up() {
     ExpertReads experts(model_);
     const uint64_t dense_before = forward_.counters().dense_bytes;
-    pass(0, n, 1, options_.decode_policy, &experts);
-    const uint64_t dense = forward_.counters().dense_bytes - dense_before;
-    return (experts.bytes() + dense) / static_cast<uint64_t>(n);
+    pass(0, options_.n_decode, 1, options_.decode_policy, &experts);
+    const uint64_t bytes = experts.bytes() + forward_.counters().dense_bytes - dense_before;
+    pass(0, std::min<int64_t>(1, options_.n_decode), 1, options_.decode_policy);  // a GPU records it
+    pass(0, options_.n_prefill, forward_.options().n_ubatch, options_.prefill_policy);
+    return bytes / static_cast<uint64_t>(std::max<int64_t>(1, options_.n_decode));
   }
 
  private:
-  static constexpr int64_t kCountedTokens = 64;
-
   /// Seconds for `n` tokens from position `begin` on, `n_batch` at a time, with the logits of the last.
   double pass(int64_t begin, int64_t n, int64_t n_batch, uint16_t policy, ForwardProbe* probe = nullptr) {
     using Clock = std::chrono::steady_clock;
@@ -115,8 +114,7 @@ void sweep_bench(Forward& forward, const Model& model, const SweepOptions& optio
                  .hint = "a smaller prompt: -ub"});
   }
   Sweep sweep(forward, model, options);
-  sweep.run(0);  // warm-up
-  const uint64_t weight_bytes = sweep.decode_weight_bytes();
+  const uint64_t weight_bytes = sweep.warm_up();
   for (int64_t n_kv = 0; n_kv + options.n_prefill <= options.n_kv_max; n_kv += options.n_prefill) {
     SweepRow row = sweep.run(n_kv);
     row.decode_weight_bytes = weight_bytes;
