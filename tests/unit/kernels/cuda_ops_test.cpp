@@ -246,7 +246,8 @@ TEST_P(CudaOpsTest, RowInvariantOnesGiveARowTheSameBitsInAnyBatch) {
   Gpu gpu;
   constexpr int64_t kToken = 333;
   constexpr BindOptions kInvariant{.limit = Isa::Scalar, .row_invariant = true, .device = DeviceKind::Cuda};
-  const auto [type, n_embd, n_ff] = case_;
+  const Type type = case_.type;
+  const int64_t n_embd = case_.n_embd, n_ff = case_.n_ff;
   const TensorView<float> x = gpu.put(bench.matrix(kToken, n_embd));
   const TensorView<float> y(gpu.poisoned<float>(kToken * n_embd), kToken, n_embd);
   const auto cleared = [&](int64_t n) {

@@ -144,7 +144,7 @@ BruteRow brute_route(const Case& c, std::span<const float> logits) {
 }
 
 int pick(Rng& rng, int least, int most) {
-  return least + static_cast<int>(rng.below(static_cast<uint64_t>(most - least + 1)));
+  return least + static_cast<int>(rng.below(static_cast<uint64_t>(most) - static_cast<uint64_t>(least) + 1));
 }
 
 Case random_case(Rng& rng) {
