@@ -16,6 +16,25 @@ namespace sw {
 namespace {
 
 constexpr size_t kPendingBytes = 1 << 20;
+constexpr int kMostLinks = 40;  // as the kernel follows
+
+/// Where a file written to `path` is to stand: behind a symbolic link, what it points to. Throws where
+/// something else than a file is there: a rename would put a file in the place of /dev/null.
+std::filesystem::path replaceable(const std::filesystem::path& path) {
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  const fs::file_status there = fs::status(path, ignored);
+  if (fs::exists(there) && !fs::is_regular_file(there)) {
+    throw Error({.what = "cannot write an output file here",
+                 .where = path.string(),
+                 .expected = "a regular file or nothing yet",
+                 .got = fs::is_directory(there) ? "a folder" : "a device, pipe or socket"});
+  }
+  fs::path target = path;
+  for (int i = 0; i < kMostLinks && fs::is_symlink(fs::symlink_status(target, ignored)); ++i)
+    target = target.parent_path() / fs::read_symlink(target, ignored);  // an absolute one takes all
+  return target;
+}
 
 int64_t modification_time_ns(const struct stat& info) {
   return int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
@@ -122,8 +141,8 @@ std::string read_file(const std::filesystem::path& path, uint64_t max_bytes) {
   return text;
 }
 
-AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(path) {
-  std::string pattern = path.string() + ".tmp-XXXXXX";
+AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(replaceable(path)) {
+  std::string pattern = path_.string() + ".tmp-XXXXXX";
   fd_ = mkostemp(pattern.data(), O_CLOEXEC);
   if (fd_ < 0) {
     throw Error(

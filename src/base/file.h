@@ -41,8 +41,9 @@ class MappedFile {
 std::string read_file(const std::filesystem::path& path, uint64_t max_bytes = uint64_t{1} << 32);
 
 /// Writes a file under a temporary name beside the final one; only commit() gives it its name, after
-/// fsync of file and folder. Destroyed without commit, nothing remains. Throws sw::SystemError (disk
-/// full, no permission).
+/// fsync of file and folder. Destroyed without commit, nothing remains. A symbolic link is followed. Throws
+/// sw::Error where no file can be created (no folder, no permission) or something else than a file is there,
+/// sw::SystemError where it cannot be written (disk full).
 class AtomicFile {
  public:
   explicit AtomicFile(const std::filesystem::path& path);
@@ -67,5 +68,8 @@ class AtomicFile {
   int fd_ = -1;
   uint64_t size_bytes_ = 0;
 };
+
+/// Throws what AtomicFile throws where no file can be made, to say so before the work. Leaves nothing behind.
+inline void check_writable(const std::filesystem::path& path) { const AtomicFile probe(path); }
 
 }  // namespace sw

@@ -182,6 +182,33 @@ TEST_F(FileTest, AtomicFileWhereNoneCanBe) {
   EXPECT_EQ(n_files(), 1u) << "no temporary file remains";
 }
 
+TEST_F(FileTest, AtomicFileReplacesNoDevice) {
+  for (const char* device : {"/dev/null", "/dev/full"}) {
+    if (!fs::is_character_file(device)) GTEST_SKIP() << "no devices here";
+    expect_refused([&] { AtomicFile{device}; }, "a device");
+    fs::create_symlink(device, path("link"));
+    expect_refused([&] { check_writable(path("link")); }, "a device");
+    EXPECT_TRUE(fs::is_character_file(device));
+    fs::remove(path("link"));
+  }
+}
+
+TEST_F(FileTest, AtomicFileFollowsALink) {
+  put("x", "old");
+  fs::create_directory(path("folder"));
+  fs::create_symlink("../x", path("folder") / "link");
+  fs::create_symlink("new", path("dangling"));
+  for (const fs::path& link : {path("folder") / "link", path("dangling")}) {
+    AtomicFile file(link);
+    file.write("text");
+    file.commit();
+    EXPECT_TRUE(fs::is_symlink(link));
+    EXPECT_EQ(read_file(link), "text");
+  }
+  EXPECT_EQ(read_file(path("x")), "text");
+  EXPECT_EQ(read_file(path("new")), "text");
+}
+
 /// Writes 4 MiB where a file may have 1 MiB: write() fails as on a full disk. Gives 0 where that is a
 /// SystemError and no temporary file remains.
 int write_beyond_the_limit(const fs::path& file_path) {
