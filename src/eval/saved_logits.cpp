@@ -77,18 +77,25 @@ SavedLogits::SavedLogits(const std::filesystem::path& path) : file_(path) {
 }
 
 void SavedLogits::check_same(const ScoredText& other) const {
-  if (text_ == other) return;
-  const auto fail = [&](const char* of, int64_t expected, int64_t got) {
-    throw Error({.what = std::string("the saved predictions are of another ") + of,
+  const auto refuse = [&](const std::string& what, int64_t expected, int64_t got) {
+    throw Error({.what = what,
                  .where = file_.path().string(),
                  .expected = std::to_string(expected),
                  .got = std::to_string(got)});
   };
+  const auto fail = [&](const char* of, int64_t expected, int64_t got) {
+    refuse(std::string("the saved predictions are of another ") + of, expected, got);
+  };
+  if (text_ == other) {
+    if (n_row_ != text_.n_row())
+      refuse("the saved predictions are cut short or damaged", text_.n_row(), n_row_);
+    return;
+  }
   if (text_.n_vocab != other.n_vocab) fail("vocabulary", text_.n_vocab, other.n_vocab);
   if (text_.n_ctx != other.n_ctx) fail("chunk length (-c)", text_.n_ctx, other.n_ctx);
   if (text_.stride != other.stride) fail("--stride", text_.stride, other.stride);
   if (text_.n_chunk != other.n_chunk) fail("number of chunks (--chunks)", text_.n_chunk, other.n_chunk);
-  if (text_.bos != other.bos) fail("BOS (--bos)", text_.bos, other.bos);
+  if (text_.bos != other.bos) fail("BOS (--bos; -1 is off)", text_.bos, other.bos);
   throw Error({.what = "the saved predictions are of another text", .where = file_.path().string()});
 }
 
@@ -98,6 +105,11 @@ void SavedLogits::read(int64_t row, std::span<float> log_probs) const {
       file_.bytes().data() + kHeaderBytes + static_cast<size_t>(row) * row_bytes(text_.n_vocab);
   float top;
   std::memcpy(&top, at, sizeof top);
+  if (!std::isfinite(top)) {
+    throw Error({.what = "the saved predictions are cut short or damaged",
+                 .where = file_.path().string() + ", row " + std::to_string(row),
+                 .expected = "a finite log probability"});
+  }
   at += sizeof top;
   for (float& p : log_probs) {
     uint16_t code;

@@ -14,6 +14,9 @@ struct ScoredText {
   int64_t n_vocab = 0, n_ctx = 0, stride = 0, n_chunk = 0;
   int32_t bos = -1;          ///< put in place of each chunk's first token; -1: none
   uint64_t tokens_hash = 0;  ///< of the text's tokens (hash_tokens)
+
+  /// Predictions in all, as measure_perplexity() scores them.
+  int64_t n_row() const { return n_chunk * (stride > 0 ? stride : n_ctx - 1 - n_ctx / 2); }
   friend bool operator==(const ScoredText&, const ScoredText&) = default;
 };
 uint64_t hash_tokens(std::span<const int32_t> tokens);
@@ -40,7 +43,7 @@ class SavedLogits {
   explicit SavedLogits(const std::filesystem::path& path);
   const ScoredText& text() const { return text_; }
   int64_t n_row() const { return n_row_; }
-  /// Throws sw::Error with what differs.
+  /// Throws sw::Error with what differs, or where rows are missing.
   void check_same(const ScoredText& other) const;
   /// The log probabilities of prediction `row`, normalised anew.
   void read(int64_t row, std::span<float> log_probs) const;

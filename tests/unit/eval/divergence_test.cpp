@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/rng.h"
 #include "eval/saved_logits.h"
+#include "support/refusal.h"
 #include "support/test_data.h"
 
 namespace sw {
@@ -70,19 +71,35 @@ TEST_F(SavedLogitsTest, KeepsPredictionsWithinAStep) {
   Rng rng(2);
   std::vector<Row> rows;
   SavedLogitsWriter writer(path_, text());
-  for (int i = 0; i < 20; ++i) writer.add(rows.emplace_back(log_probs(random_row(rng, kVocab, 15))));
+  for (int i = 0; i < text().n_row(); ++i)
+    writer.add(rows.emplace_back(log_probs(random_row(rng, kVocab, 15))));
   writer.finish();
   const SavedLogits saved(path_);
-  ASSERT_EQ(saved.n_row(), 20);
+  ASSERT_EQ(saved.n_row(), text().n_row());
   saved.check_same(text());
   DivergenceTally tally;
-  for (int i = 0; i < 20; ++i) {
+  for (int i = 0; i < text().n_row(); ++i) {
     Row read(kVocab);
     saved.read(i, read);
     for (size_t t = 0; t < read.size(); ++t) EXPECT_NEAR(read[t], rows[static_cast<size_t>(i)][t], 4e-4);
     tally.add(read, rows[static_cast<size_t>(i)], 0);
   }
   EXPECT_LT(tally.result().kl_max, 1e-6);
+}
+
+TEST_F(SavedLogitsTest, RefusesMissingRowsAndNaN) {
+  const Row row(kVocab, -std::log(static_cast<float>(kVocab)));
+  for (const int64_t n : {int64_t{0}, text().n_row() - 1, text().n_row() + 1}) {
+    SavedLogitsWriter writer(path_, text());
+    for (int64_t i = 0; i < n; ++i) writer.add(row);
+    writer.finish();
+    testing::expect_refused([&] { SavedLogits(path_).check_same(text()); }, "cut short");
+  }
+  SavedLogitsWriter writer(path_, text());
+  for (int64_t i = 0; i < text().n_row(); ++i) writer.add(Row(kVocab, std::nanf("")));
+  writer.finish();
+  Row read(kVocab);
+  testing::expect_refused([&] { SavedLogits(path_).read(1, read); }, "row 1");
 }
 
 TEST_F(SavedLogitsTest, RefusesWhatIsOfAnotherTextOrKind) {
