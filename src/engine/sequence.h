@@ -51,9 +51,10 @@ class Sequence {
   /// One token to compute, which gives the next.
   bool is_decoding() const { return n_token() - n_cached == 1; }
   int64_t n_draft() const { return draft ? std::ssize(draft->drafts()) : 0; }
-  /// Tokens that may be drafted behind the text as it is: the check gives one token more.
+  /// Tokens that may be drafted behind the text as it is: the check gives one token more. None behind a
+  /// prompt, however short: the pass that ends it is prefill, and gives one token.
   int64_t most_drafts() const {
-    if (!draft || !is_decoding()) return 0;
+    if (!draft || !is_decoding() || n_token() == n_prompt) return 0;
     return std::clamp<int64_t>(max_token - n_token() - 1, 0, draft->most_drafts());
   }
   /// Token i of the text and the drafts behind it.

@@ -25,6 +25,11 @@ float p_of(std::span<const Candidate> candidates, int32_t id) {
 
 void check_draft(const DraftParams& draft, const SamplerParams& sampler, int64_t n_ubatch) {
   const int64_t most = std::min(kMostDrafts, n_ubatch - 1);
+  if (most < 1)
+    throw Error({.what = "a check of drafts does not fit in one pass",
+                 .where = "-ub",
+                 .expected = "at least 2",
+                 .got = std::to_string(n_ubatch)});
   if (draft.n_token < 1 || draft.n_token > most) {
     throw Error({.what = "the number of drafted tokens is out of range",
                  .where = "--draft-tokens",
