@@ -66,6 +66,10 @@ int compare(const RoutingFlags& flags, const Model& model, std::span<const int32
 
 int watch(const RoutingFlags& flags, const Model& model, std::span<const int32_t> tokens,
           const PerplexityOptions& wanted) {
+  // What cannot be read or written is refused before the text is computed.
+  if (std::filesystem::exists(flags.out)) read_stats(flags.out, model.moe_layers());
+  for (const std::string& path : {flags.out, flags.svg, flags.trace})
+    if (!path.empty()) check_writable(path);
   const RoutingPolicy policy = flags.model.policy();
   MeasuredModel measured(model, flags.model, {flags.text.n_ctx, 1}, {&policy, 1});
   StatsProbe stats(model, measured.policies().experts_max());

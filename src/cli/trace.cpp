@@ -51,6 +51,7 @@ int run(const TraceFlags& flags) {
   const std::vector<int32_t> ids =
       flags.ids_file.empty() ? Tokenizer::from_gguf(model->file()).encode(read_file(flags.text_file))
                              : parse_ids(read_file(flags.ids_file), flags.ids_file);
+  check_writable(flags.out);
   const RoutingPolicy policy = flags.model.policy();
   MeasuredModel measured(*model, flags.model, {.n_ctx = std::ssize(ids)}, {&policy, 1});
   write_trace(measured.forward(), *model, ids,

@@ -100,6 +100,8 @@ int64_t count_chunks(int64_t n_token, const PerplexityOptions& options) {
                  .expected = "1 to " + std::to_string(c - 1),
                  .got = std::to_string(options.stride)});
   }
+  if (options.n_chunk == 0)
+    throw Error({.what = "no chunk was asked for", .where = "--chunks", .expected = "1 or more, or -1: all"});
   int64_t n_chunk = n_token < c ? 0 : (n_token - c) / options.step() + 1;
   if (options.n_chunk >= 0) n_chunk = std::min(n_chunk, options.n_chunk);
   if (n_chunk == 0) {

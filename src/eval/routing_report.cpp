@@ -82,7 +82,7 @@ RoutingStats read_stats(const std::filesystem::path& path, std::span<const MoeLa
                       .real_per_token = j.at("real_per_token"),
                       .entropy_bits = j.at("entropy_bits")});
     }
-    return RoutingStats(layers, std::move(read));
+    return naming_file(path.string(), [&] { return RoutingStats(layers, std::move(read)); });
   } catch (const nlohmann::json::exception& e) {
     throw refuse(printable(e.what(), 80));
   }

@@ -56,6 +56,7 @@ TEST(Cli, DraftsThatCannotBeExactAreRefused) {
                  "--xtc-probability");
   expect_refused({"run", "-p", "x", "--draft-experts", "99"}, 1, "99 experts");
   expect_refused({"run", "-p", "x", "--draft-experts", "2", "--draft-tokens", "65"}, 1, "1 to 64");
+  expect_refused({"run", "-p", "x", "--draft-experts", "2", "-ub", "1"}, 1, "at least 2");
 }
 
 TEST(Cli, DraftsChangeNoTextAtTemperatureZero) {
@@ -65,6 +66,8 @@ TEST(Cli, DraftsChangeNoTextAtTemperatureZero) {
   const ProcessResult with = run_switchyard(drafts);
   EXPECT_EQ(with.out, run_switchyard(plain).out);
   EXPECT_NE(with.err.find(" tokens stayed ("), std::string::npos) << with.err;
+  drafts[2] = "Once";  // one token: its pass is prefill all the same
+  EXPECT_NE(run_switchyard(drafts).err.find("prefill: 1 tokens"), std::string::npos);
 }
 
 TEST(Cli, BadModelPathsAreOneLineAndExit1) {
@@ -82,11 +85,32 @@ TEST(Cli, BadModelPathsAreOneLineAndExit1) {
   expect_refused({"run", "-p", "x", "-m", "/dev/null"}, 1, "not a regular file");
 }
 
+/// Before any line of progress: a long run must not end in a file that cannot be written.
+TEST(Cli, OutputsThatCannotBeWrittenAreRefusedBeforeTheWork) {
+  const testing::TempDir temp;
+  const std::string text =
+      write(temp, "story.txt", "Once upon a time there was a text file, and it was short.");
+  const std::string no_folder = temp.path() / "no" / "x", no_statistics = write(temp, "s.json", "{}");
+  for (const char* flag : {"--out", "--svg", "--trace"}) {
+    expect_refused({"routing", "-f", text, "-c", "4", flag, no_folder}, 1, "No such file");
+    expect_refused({"routing", "-f", text, "-c", "4", flag, temp.path()}, 1, "a folder");
+  }
+  expect_refused({"routing", "-f", text, "-c", "4", "-o", no_statistics}, 1, "holds no routing statistics");
+  expect_refused({"bench", "-c", "8", "-ub", "4", "--plot", no_folder}, 1, "No such file");
+  expect_refused({"bench", "-c", "8", "-ub", "4", "--plot", "/dev/full"}, 1, "a device");
+  expect_refused({"perplexity", "-f", text, "-c", "4", "--save-logits", "/dev/null"}, 1, "a device");
+  expect_refused({"trace", "-f", text, "--out", "/dev/null"}, 1, "a device");
+}
+
 TEST(Cli, BadPromptsAreOneLineAndExit1) {
   expect_refused({"run", "-p", ""}, 1, "the prompt is empty");
   std::string long_prompt;
   for (int i = 0; i < 2000; ++i) long_prompt += "fox ";
   expect_refused({"run", "-p", long_prompt}, 1, "does not fit in the context");
+  const testing::TempDir temp;
+  const std::string text = write(temp, "story.txt", "Once upon a time there was a text file.\n");
+  expect_refused({"perplexity", "-f", text}, 1, "too short");
+  expect_refused({"perplexity", "-f", text, "-c", "4", "--chunks", "0"}, 1, "--chunks: expected 1 or more");
 }
 
 /// What no model can do, or not the default one, which has 32 experts in 8 groups, of which 4 are used.
