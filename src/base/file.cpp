@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -22,8 +23,10 @@ constexpr int kMostLinks = 40;  // as the kernel follows
 /// something else than a file is there: a rename would put a file in the place of /dev/null.
 std::filesystem::path replaceable(const std::filesystem::path& path) {
   namespace fs = std::filesystem;
-  std::error_code ignored;
-  const fs::file_status there = fs::status(path, ignored);
+  std::error_code error, ignored;
+  const fs::file_status there = fs::status(path, error);
+  if (error == std::errc::filename_too_long)
+    throw Error({.what = "cannot create the output file", .where = path.string(), .got = error.message()});
   if (fs::exists(there) && !fs::is_regular_file(there)) {
     throw Error({.what = "cannot write an output file here",
                  .where = path.string(),
@@ -35,6 +38,8 @@ std::filesystem::path replaceable(const std::filesystem::path& path) {
     target = target.parent_path() / fs::read_symlink(target, ignored);  // an absolute one takes all
   return target;
 }
+
+std::string fd_name(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
 
 int64_t modification_time_ns(const struct stat& info) {
   return int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
@@ -141,15 +146,42 @@ std::string read_file(const std::filesystem::path& path, uint64_t max_bytes) {
   return text;
 }
 
-AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(replaceable(path)) {
+AtomicFile::AtomicFile(const std::filesystem::path& path)
+    : path_(replaceable(path)), folder_(path_.has_parent_path() ? path_.parent_path() : ".") {
+  // Without a name while it is written: whatever ends the program, nothing remains.
+  if (access(fd_name(0).c_str(), F_OK) == 0)
+    fd_ = open(folder_.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
+  if (fd_ < 0) fd_ = make_temporary();  // a file system that cannot do that
+  pending_.reserve(kPendingBytes);
+}
+
+/// A file with a name of its own, which temporary_ keeps.
+int AtomicFile::make_temporary() {
   std::string pattern = path_.string() + ".tmp-XXXXXX";
-  fd_ = mkostemp(pattern.data(), O_CLOEXEC);
-  if (fd_ < 0) {
+  const int fd = mkostemp(pattern.data(), O_CLOEXEC);
+  if (fd < 0) {
     throw Error(
-        {.what = "cannot create the output file", .where = path.string(), .got = std::strerror(errno)});
+        {.what = "cannot create the output file", .where = path_.string(), .got = std::strerror(errno)});
   }
   temporary_ = pattern;
-  pending_.reserve(kPendingBytes);
+  // Readable by its owner only so far: it gets the permissions of any new file.
+  const mode_t mask = umask(0);
+  umask(mask);
+  if (fchmod(fd, 0666 & ~mask) != 0) fail("cannot set the output file's permissions");
+  return fd;
+}
+
+/// Gives the nameless file a name beside the final one: a rename, which replaces, needs one.
+void AtomicFile::name_temporary() {
+  const std::string own = fd_name(fd_);
+  for (int i = 0;; ++i) {
+    std::string name = folder_ / fmt::format(".{}-{}.tmp", getpid(), i);
+    if (linkat(AT_FDCWD, own.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) == 0) {
+      temporary_ = std::move(name);
+      return;
+    }
+    if (errno != EEXIST) fail("cannot name the output file");
+  }
 }
 
 AtomicFile::~AtomicFile() {
@@ -188,11 +220,8 @@ void AtomicFile::seal() {
   if (fd_ < 0) return;
   flush();
   pending_ = std::string();
-  // mkostemp made it readable by its owner only; give it the permissions any new file gets.
-  const mode_t mask = umask(0);
-  umask(mask);
-  if (fchmod(fd_, 0666 & ~mask) != 0) fail("cannot set the output file's permissions");
   if (fsync(fd_) != 0) fail("cannot write the output file to disk");
+  if (temporary_.empty()) name_temporary();
   if (close(std::exchange(fd_, -1)) != 0) fail("cannot close the output file");
 }
 
@@ -200,8 +229,7 @@ void AtomicFile::commit() {
   seal();
   if (rename(temporary_.c_str(), path_.c_str()) != 0) fail("cannot give the output file its name");
   temporary_.clear();
-  const std::filesystem::path folder = path_.has_parent_path() ? path_.parent_path() : ".";
-  const int folder_fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int folder_fd = open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (folder_fd >= 0) {
     fsync(folder_fd);
     close(folder_fd);

@@ -40,10 +40,10 @@ class MappedFile {
 /// Reads a whole file as bytes, unchanged. `max_bytes` bounds the allocation.
 std::string read_file(const std::filesystem::path& path, uint64_t max_bytes = uint64_t{1} << 32);
 
-/// Writes a file under a temporary name beside the final one; only commit() gives it its name, after
-/// fsync of file and folder. Destroyed without commit, nothing remains. A symbolic link is followed. Throws
-/// sw::Error where no file can be created (no folder, no permission) or something else than a file is there,
-/// sw::SystemError where it cannot be written (disk full).
+/// Writes a file without a name, or under a temporary one where the file system needs that; only commit()
+/// gives it its name, after fsync of file and folder. Destroyed without commit, nothing remains. A symbolic
+/// link is followed. Throws sw::Error where no file can be created (no folder, no permission) or something
+/// else than a file is there, sw::SystemError where it cannot be written (disk full).
 class AtomicFile {
  public:
   explicit AtomicFile(const std::filesystem::path& path);
@@ -54,16 +54,18 @@ class AtomicFile {
   void write(std::span<const std::byte> bytes);
   void write(const std::string& text) { write(std::as_bytes(std::span(text))); }
   uint64_t size_bytes() const { return size_bytes_; }
-  /// Nothing more will be written: all is on disk and closed, still under the temporary name.
+  /// Nothing more will be written: all is on disk and closed, under a temporary name.
   void seal();
   /// Seals where that was not done, and gives the file its name.
   void commit();
 
  private:
+  int make_temporary();
+  void name_temporary();
   void flush();
   [[noreturn]] void fail(const char* what) const;
 
-  std::filesystem::path path_, temporary_;
+  std::filesystem::path path_, folder_, temporary_;
   std::string pending_;
   int fd_ = -1;
   uint64_t size_bytes_ = 0;

@@ -3,10 +3,12 @@
 
 #include <csignal>
 #include <cstring>
+#include <fcntl.h>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -172,6 +174,7 @@ TEST_F(FileTest, AbandonedAtomicFileKeepsTheOldOne) {
 
 TEST_F(FileTest, AtomicFileWhereNoneCanBe) {
   expect_refused([&] { AtomicFile{path("no") / "x"}; }, "No such file");
+  expect_refused([&] { AtomicFile{path(std::string(300, 'x'))}; }, "File name too long");
   fs::create_directory(path("folder"));
   const auto replace_folder = [&] {
     AtomicFile file(path("folder"));
@@ -180,6 +183,22 @@ TEST_F(FileTest, AtomicFileWhereNoneCanBe) {
   };
   expect_refused(replace_folder, path("folder").string());
   EXPECT_EQ(n_files(), 1u) << "no temporary file remains";
+}
+
+/// As when a program is killed while it writes.
+TEST_F(FileTest, AtomicFileOfAWriterThatDiesLeavesNothing) {
+  const int nameless = open(dir_.path().c_str(), O_TMPFILE | O_RDWR, 0600);
+  if (nameless < 0) GTEST_SKIP() << "this file system has no files without a name";
+  close(nameless);
+  const pid_t child = fork();
+  if (child == 0) {
+    AtomicFile file(path("x"));
+    file.write(std::string(3 << 20, 'x'));
+    _exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(n_files(), 0u);
 }
 
 TEST_F(FileTest, AtomicFileReplacesNoDevice) {
