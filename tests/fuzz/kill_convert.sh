@@ -44,7 +44,7 @@ declare -A seen=([absent]=0 [before]=0 [complete]=0 [temporaries]=0)
 RANDOM=1
 for ((i = 0; i < n_kill; ++i)); do
   step=${steps[i % 3]}
-  rm -f "$out"/*
+  rm -f "$out"/* "$out"/.*.tmp
   [ $((i % 4)) -ne 0 ] || echo before >"$out/m.gguf"
   (start "$step" "$out/m.gguf") >/dev/null 2>&1 &
   pid=$!
@@ -59,10 +59,10 @@ for ((i = 0; i < n_kill; ++i)); do
     cmp "$out/m.gguf" "$work/$step.gguf" || fail "kill $i: a file under the final name is not complete"
     seen[complete]=$((seen[complete] + 1))
   fi
-  for file in "$out"/*; do
+  for file in "$out"/* "$out"/.*.tmp; do
     case "$file" in
-      "$out/m.gguf" | "$out/*") ;;
-      "$out"/m.gguf.tmp-*) seen[temporaries]=$((seen[temporaries] + 1)) ;;
+      "$out/m.gguf" | "$out/*" | "$out/.*.tmp") ;;
+      "$out"/m.gguf.tmp-* | "$out"/.*.tmp) seen[temporaries]=$((seen[temporaries] + 1)) ;;
       *) fail "kill $i: an unknown file $file" ;;
     esac
   done
@@ -89,7 +89,7 @@ for kib in 4 64 1024 2048 3000; do
       umount "$full"
       n_full=$((n_full + 1))
     fi
-    rm -f "$out"/*
+    rm -f "$out"/* "$out"/.*.tmp
     (
       ulimit -f $kib
       check_refused "$out" $step
