@@ -44,7 +44,7 @@ void print_row(const SweepRow& row) {
 int run(const BenchFlags& flags) {
   const std::vector<NamedPolicy> named = parse_policy_list(flags.compare, flags.model.policy());
   if (!flags.plot.empty()) check_writable(flags.plot);  // before the minutes of a sweep
-  const std::unique_ptr<Model> model = load_model(flags.model);
+  const std::unique_ptr<Model> model = load_model(flags.model, named);
   std::vector<RoutingPolicy> policies;
   for (const NamedPolicy& n : named) policies.push_back(n.policy);
   const int64_t n_ctx = flags.n_kv_max > 0 ? flags.n_kv_max : std::max(1, model->hparams().n_ctx_train);

@@ -115,11 +115,14 @@ Tokenizer load_tokenizer(const std::string& flag) {
   return Tokenizer::from_gguf(GgufFile(path));
 }
 
-std::unique_ptr<Model> load_model(const ModelFlags& flags) {
+std::unique_ptr<Model> load_model(const ModelFlags& flags, std::span<const NamedPolicy> compared) {
   LoadOptions options;
   for (const std::string& text : flags.overrides) options.overrides.push_back(parse_key_override(text));
-  // A policy that the model cannot do is refused before the minutes that a large one takes to read.
-  options.check = [policy = flags.policy()](const Model& model) { resolve_policy(model, policy); };
+  // Reading a large model takes minutes.
+  options.check = [&compared, policy = flags.policy()](const Model& model) {
+    resolve_policy(model, policy);
+    for (const NamedPolicy& named : compared) resolve_policy(model, named.policy);
+  };
   ProgressBar bar("loading");
   options.progress = bar.callback();
   auto model = std::make_unique<Model>(model_path(flags.model), options);

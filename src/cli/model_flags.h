@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -49,7 +50,8 @@ std::filesystem::path model_path(const std::string& flag);
 /// Of the GGUF file, tokenizer.json or Hugging Face folder that -m names, or of the default model.
 Tokenizer load_tokenizer(const std::string& flag);
 
-/// Loads with a progress bar, prints the notes.
-std::unique_ptr<Model> load_model(const ModelFlags& flags);
+/// Loads with a progress bar, prints the notes. The flags' policy and `compared` are refused before the
+/// weights are read, where the model cannot do them.
+std::unique_ptr<Model> load_model(const ModelFlags& flags, std::span<const NamedPolicy> compared = {});
 
 }  // namespace sw::cli

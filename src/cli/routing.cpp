@@ -36,9 +36,8 @@ class Watch : public ForwardProbe {
   RoutingTrace* trace_;
 };
 
-int compare(const RoutingFlags& flags, const Model& model, std::span<const int32_t> tokens,
-            const PerplexityOptions& options) {
-  const std::vector<NamedPolicy> named = parse_policy_list(flags.compare, flags.model.policy());
+int compare(const RoutingFlags& flags, std::span<const NamedPolicy> named, const Model& model,
+            std::span<const int32_t> tokens, const PerplexityOptions& options) {
   std::vector<RoutingPolicy> policies;
   for (const NamedPolicy& n : named) policies.push_back(n.policy);
   MeasuredModel measured(model, flags.model, {flags.text.n_ctx + kSpeedTokens, 1}, policies);
@@ -103,7 +102,9 @@ int watch(const RoutingFlags& flags, const Model& model, std::span<const int32_t
 
 int run(const RoutingFlags& flags) {
   const std::string text = read_file(flags.text.file);
-  const std::unique_ptr<Model> model = load_model(flags.model);
+  std::vector<NamedPolicy> named;
+  if (!flags.compare.empty()) named = parse_policy_list(flags.compare, flags.model.policy());
+  const std::unique_ptr<Model> model = load_model(flags.model, named);
   if (model->moe_layers().empty())
     throw Error({.what = "the model has no experts", .where = model_path(flags.model.model).string()});
   const Tokenizer tokenizer = Tokenizer::from_gguf(model->file());
@@ -111,7 +112,8 @@ int run(const RoutingFlags& flags) {
   PerplexityOptions options{
       .n_ctx = flags.text.n_ctx, .n_chunk = flags.text.n_chunk, .cache_type = flags.model.kv_type()};
   if (tokenizer.add_bos()) options.bos = tokenizer.bos_id();
-  return (flags.compare.empty() ? watch : compare)(flags, *model, tokens, options);
+  return named.empty() ? watch(flags, *model, tokens, options)
+                       : compare(flags, named, *model, tokens, options);
 }
 
 }  // namespace

@@ -145,6 +145,8 @@ TEST(Cli, BadRoutingIsOneLineAndExit1) {
       expect_refused(arguments, 1, says);
     }
   }
+  expect_refused({"routing", "-f", text, "--compare", "default,experts=17"}, 1, "at most 16");
+  expect_refused({"bench", "--compare", "default,experts=17"}, 1, "at most 16");
   expect_refused({"run", "-p", "x", "--override-kv", "nonsense"}, 1, "KEY=TYPE:VALUE");
   expect_refused({"run", "-p", "x", "--override-kv", "bailingmoe2.expert_used_count=int:400"}, 1,
                  "expert_used_count");
