@@ -17,7 +17,8 @@ namespace sw {
 namespace {
 
 constexpr size_t kPendingBytes = 1 << 20;
-constexpr int kMostLinks = 40;  // as the kernel follows
+constexpr mode_t kNewFileMode = 0666;  // less what umask takes
+constexpr int kMostLinks = 40;         // as the kernel follows
 
 /// Where a file written to `path` is to stand: behind a symbolic link, what it points to. Throws where
 /// something else than a file is there: a rename would put a file in the place of /dev/null.
@@ -38,8 +39,6 @@ std::filesystem::path replaceable(const std::filesystem::path& path) {
     target = target.parent_path() / fs::read_symlink(target, ignored);  // an absolute one takes all
   return target;
 }
-
-std::string fd_name(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
 
 int64_t modification_time_ns(const struct stat& info) {
   return int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
@@ -148,39 +147,32 @@ std::string read_file(const std::filesystem::path& path, uint64_t max_bytes) {
 
 AtomicFile::AtomicFile(const std::filesystem::path& path)
     : path_(replaceable(path)), folder_(path_.has_parent_path() ? path_.parent_path() : ".") {
-  // Without a name while it is written: whatever ends the program, nothing remains.
-  if (access(fd_name(0).c_str(), F_OK) == 0)
-    fd_ = open(folder_.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
-  if (fd_ < 0) fd_ = make_temporary();  // a file system that cannot do that
+  // Without a name while it is written: whatever ends the program, nothing remains. The name comes through
+  // /proc.
+  if (access("/proc/self/fd", F_OK) == 0)
+    fd_ = open(folder_.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, kNewFileMode);
+  if (fd_ < 0) {
+    fd_ = under_free_name(
+        [](const char* name) { return open(name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, kNewFileMode); });
+  }
+  if (fd_ < 0) {
+    throw Error(
+        {.what = "cannot create the output file", .where = path.string(), .got = std::strerror(errno)});
+  }
   pending_.reserve(kPendingBytes);
 }
 
-/// A file with a name of its own, which temporary_ keeps.
-int AtomicFile::make_temporary() {
-  std::string pattern = path_.string() + ".tmp-XXXXXX";
-  const int fd = mkostemp(pattern.data(), O_CLOEXEC);
-  if (fd < 0) {
-    throw Error(
-        {.what = "cannot create the output file", .where = path_.string(), .got = std::strerror(errno)});
-  }
-  temporary_ = pattern;
-  // Readable by its owner only so far: it gets the permissions of any new file.
-  const mode_t mask = umask(0);
-  umask(mask);
-  if (fchmod(fd, 0666 & ~mask) != 0) fail("cannot set the output file's permissions");
-  return fd;
-}
-
-/// Gives the nameless file a name beside the final one: a rename, which replaces, needs one.
-void AtomicFile::name_temporary() {
-  const std::string own = fd_name(fd_);
+/// Calls `make` with a name beside the final one, another each time until none has it, and returns what it
+/// gave: temporary_ is the name then, or empty where that is -1.
+template <class Make>
+int AtomicFile::under_free_name(const Make& make) {
   for (int i = 0;; ++i) {
-    std::string name = folder_ / fmt::format(".{}-{}.tmp", getpid(), i);
-    if (linkat(AT_FDCWD, own.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) == 0) {
-      temporary_ = std::move(name);
-      return;
-    }
-    if (errno != EEXIST) fail("cannot name the output file");
+    temporary_ = folder_ / fmt::format(".{}-{}.tmp", getpid(), i);
+    const int result = make(temporary_.c_str());
+    if (result >= 0) return result;
+    if (errno == EEXIST) continue;
+    temporary_.clear();
+    return result;
   }
 }
 
@@ -221,7 +213,13 @@ void AtomicFile::seal() {
   flush();
   pending_ = std::string();
   if (fsync(fd_) != 0) fail("cannot write the output file to disk");
-  if (temporary_.empty()) name_temporary();
+  if (temporary_.empty()) {  // a rename, which replaces, needs a name
+    const std::string nameless = "/proc/self/fd/" + std::to_string(fd_);
+    const auto give_name = [&](const char* name) {
+      return linkat(AT_FDCWD, nameless.c_str(), AT_FDCWD, name, AT_SYMLINK_FOLLOW);
+    };
+    if (under_free_name(give_name) < 0) fail("cannot name the output file");
+  }
   if (close(std::exchange(fd_, -1)) != 0) fail("cannot close the output file");
 }
 

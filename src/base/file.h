@@ -60,8 +60,8 @@ class AtomicFile {
   void commit();
 
  private:
-  int make_temporary();
-  void name_temporary();
+  template <class Make>
+  int under_free_name(const Make& make);
   void flush();
   [[noreturn]] void fail(const char* what) const;
 

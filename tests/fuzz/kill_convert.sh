@@ -62,7 +62,7 @@ for ((i = 0; i < n_kill; ++i)); do
   for file in "$out"/* "$out"/.*.tmp; do
     case "$file" in
       "$out/m.gguf" | "$out/*" | "$out/.*.tmp") ;;
-      "$out"/m.gguf.tmp-* | "$out"/.*.tmp) seen[temporaries]=$((seen[temporaries] + 1)) ;;
+      "$out"/.*.tmp) seen[temporaries]=$((seen[temporaries] + 1)) ;;
       *) fail "kill $i: an unknown file $file" ;;
     esac
   done

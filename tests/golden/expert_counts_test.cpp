@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "golden/golden_models.h"
+#include "support/gpus.h"
 
 namespace sw {
 namespace {
@@ -73,9 +74,7 @@ TEST_P(ExpertCountsGolden, EveryNumberEqualsThePython) {
 
 TEST_P(ExpertCountsGolden, EveryNumberEqualsThePythonOnGpus) {
   SW_GOLDEN_OR_SKIP(folder, GetParam());
-  std::string why;
-  const Devices devices = open_devices("", &why);
-  if (devices.size() == 1) GTEST_SKIP() << why;
+  SW_GPUS_OR_SKIP(devices);
   const Golden golden(folder);
   const Counts counts(GetParam());
   const PlacedModel placed(*golden.model, devices, place(*golden.model, devices, {}));

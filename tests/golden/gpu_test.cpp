@@ -5,6 +5,7 @@
 #include "eval/routing_report.h"
 #include "golden/golden_models.h"
 #include "support/allocations.h"
+#include "support/gpus.h"
 
 namespace sw {
 namespace {
@@ -12,9 +13,8 @@ namespace {
 class GpuTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::string why;
-    devices_ = open_devices("", &why);
-    if (devices_.size() == 1) GTEST_SKIP() << why;
+    SW_GPUS_OR_SKIP(devices);
+    devices_ = std::move(devices);
   }
   Devices devices_;
 };

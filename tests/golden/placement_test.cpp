@@ -10,6 +10,7 @@
 #include "convert/convert_hf.h"
 #include "engine/engine.h"
 #include "model/placed_model.h"
+#include "support/gpus.h"
 #include "support/test_data.h"
 
 namespace sw {
@@ -99,9 +100,7 @@ TEST_F(PlacementTest, RandomPlacementsGiveTheSameLogits) {
 }
 
 TEST_F(PlacementTest, RandomPlacementsOnGpusGiveTheSameLogits) {
-  std::string why;
-  const Devices devices = open_devices("", &why);
-  if (devices.size() == 1) GTEST_SKIP() << why;
+  SW_GPUS_OR_SKIP(devices);
   check_random_placements(devices, kGpuTolerance);
 }
 

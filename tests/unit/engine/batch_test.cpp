@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "base/rng.h"
+#include "support/gpus.h"
 #include "unit/engine/engine_support.h"
 
 namespace sw {
@@ -95,9 +96,7 @@ TEST(BatchOfKQuants, SixteenPolicies) {
 }
 
 TEST(BatchOnGpus, SixteenPoliciesAreInvariant) {
-  std::string why;
-  const Devices devices = open_devices("", &why);
-  if (devices.size() == 1) GTEST_SKIP() << why;
+  SW_GPUS_OR_SKIP(devices);
   const Model model(testing::source_dir() / "models" / "fable-ling-Q4_K_M.gguf");
   for (const bool cpu_moe : {false, true}) {
     const PlacedModel placed(model, devices, place(model, devices, {.cpu_moe = cpu_moe}));
