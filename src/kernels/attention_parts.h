@@ -7,9 +7,6 @@
 /// The parts of attention that the reference and the fast variants share: they have one right answer.
 namespace sw {
 
-/// Tokens a cache page may hold at most; bounds the scratch of attention scores.
-inline constexpr int64_t kMaxPageTokens = 256;
-
 /// 1 / sqrt(head_dim)
 inline float attention_scale(const AttentionDesc& d) {
   return static_cast<float>(1.0 / std::sqrt(static_cast<double>(d.head_dim)));

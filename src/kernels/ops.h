@@ -5,6 +5,7 @@
 
 #include "kernels/matmul.h"
 #include "kernels/op_kernel.h"
+#include "kv/layer_view.h"
 #include "quant/weight.h"
 #include "router/routing.h"
 #include "tensor/view.h"
@@ -46,16 +47,6 @@ struct TokenBatch {
   const uint16_t* policy = nullptr;              ///< resolved routing policy
   const float* rope_cos = nullptr;               ///< [n_token, n_rot / 2]
   const float* rope_sin = nullptr;
-};
-
-/// Keys and values of one layer: page p of head h starts at k + p * page_stride + h * head_stride and
-/// holds [page_tokens, head_dim].
-struct KvLayerView {
-  std::byte* k = nullptr;
-  std::byte* v = nullptr;
-  Type type = Type::F32;
-  int64_t page_tokens = 0;
-  size_t page_stride_bytes = 0, head_stride_bytes = 0;
 };
 
 /// out[t] = table[ids[t]].

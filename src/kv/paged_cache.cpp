@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "kernels/attention_parts.h"
+#include "base/error.h"
 
 namespace sw {
 namespace {

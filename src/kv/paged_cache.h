@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "kernels/ops.h"
+#include "kv/layer_view.h"
 #include "kv/page_pool.h"
 #include "tensor/buffer.h"
 
