@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
-#include <regex>
 
 #include "base/error.h"
+#include "text/regex.h"
 
 namespace sw {
 namespace {
@@ -83,10 +83,10 @@ class Overrides {
       const std::string where = "-ot " + o.pattern + "=" + o.device;
       const int slot = find_device(devices, o.device, where);
       try {
-        rules_.push_back({std::regex(o.pattern, std::regex::optimize), slot, where,
-                          devices[static_cast<size_t>(slot)]->name(), 0});
-      } catch (const std::regex_error& e) {
-        throw Error({.what = "not a regular expression", .where = where, .got = e.what()});
+        rules_.push_back(
+            {Regex(o.pattern, where), slot, where, devices[static_cast<size_t>(slot)]->name(), 0});
+      } catch (const Error& e) {
+        throw Error({.what = "not a regular expression", .where = e.parts().where, .got = e.parts().what});
       }
     }
   }
@@ -94,7 +94,7 @@ class Overrides {
   /// Where the first pattern that is found in `name` sends it; a line if that is not `now`.
   std::optional<int> find(const std::string& name, std::optional<int> now = {}) {
     for (Rule& rule : rules_) {
-      if (!std::regex_search(name, rule.pattern)) continue;
+      if (!rule.pattern.finds(name)) continue;
       ++rule.n_hit;
       if (hits_ && rule.slot != now) hits_->push_back(rule.where + ": " + name + " -> " + rule.device);
       return rule.slot;
@@ -111,7 +111,7 @@ class Overrides {
 
  private:
   struct Rule {
-    std::regex pattern;
+    Regex pattern;
     int slot;
     std::string where, device;
     int n_hit;

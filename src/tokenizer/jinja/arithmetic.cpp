@@ -4,7 +4,7 @@
 #include <fmt/core.h>
 #include <limits>
 
-#include "base/escape_html.h"
+#include "text/escape_html.h"
 #include "tokenizer/jinja/operations.h"
 #include "tokenizer/jinja/text.h"
 

@@ -2,7 +2,7 @@
 // Filters that make text of what they get.
 #include <fmt/core.h>
 
-#include "base/escape_html.h"
+#include "text/escape_html.h"
 #include "tokenizer/jinja/format.h"
 #include "tokenizer/jinja/native_tables.h"
 #include "tokenizer/jinja/operations.h"

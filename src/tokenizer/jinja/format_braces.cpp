@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <fmt/core.h>
 
-#include "base/escape_html.h"
+#include "text/escape_html.h"
 #include "tokenizer/jinja/format.h"
 #include "tokenizer/jinja/format_reader.h"
 #include "tokenizer/jinja/operations.h"

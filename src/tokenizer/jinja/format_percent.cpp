@@ -4,7 +4,7 @@
 #include <fmt/core.h>
 #include <optional>
 
-#include "base/escape_html.h"
+#include "text/escape_html.h"
 #include "tokenizer/jinja/format.h"
 #include "tokenizer/jinja/format_reader.h"
 #include "tokenizer/jinja/operations.h"

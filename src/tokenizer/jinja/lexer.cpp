@@ -7,9 +7,9 @@
 #include <optional>
 
 #include "base/error.h"
+#include "text/utf8.h"
 #include "tokenizer/jinja/runtime.h"
 #include "tokenizer/jinja/text.h"
-#include "tokenizer/utf8.h"
 
 namespace sw::jinja {
 namespace {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <fmt/core.h>
 
-#include "base/escape_html.h"
+#include "text/escape_html.h"
 #include "tokenizer/jinja/format.h"
 #include "tokenizer/jinja/iterator.h"
 #include "tokenizer/jinja/native_tables.h"

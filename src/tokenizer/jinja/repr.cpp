@@ -4,11 +4,11 @@
 #include <fmt/format.h>
 #include <utf8proc.h>
 
+#include "text/utf8.h"
 #include "tokenizer/jinja/native.h"
 #include "tokenizer/jinja/objects.h"
 #include "tokenizer/jinja/operations.h"
 #include "tokenizer/jinja/text.h"
-#include "tokenizer/utf8.h"
 
 namespace sw::jinja {
 namespace {

@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <utf8proc.h>
 
+#include "text/utf8.h"
 #include "tokenizer/jinja/text.h"
-#include "tokenizer/utf8.h"
 
 namespace sw::jinja {
 namespace {

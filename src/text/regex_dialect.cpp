@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "tokenizer/regex.h"
+#include "text/regex.h"
 
 namespace sw {
 namespace {
@@ -11,7 +11,7 @@ namespace {
 /// Walks over a pattern once and writes it out, unit by unit.
 class Translator {
  public:
-  explicit Translator(std::string_view pattern) : in_(pattern) {}
+  Translator(std::string_view pattern, const std::string& where) : in_(pattern), where_(where) {}
 
   std::string run() {
     while (at_ < in_.size()) unit();
@@ -20,8 +20,7 @@ class Translator {
 
  private:
   [[noreturn]] void refuse(const std::string& what) const {
-    throw Error({.what = what,
-                 .where = "pre-tokenizer pattern '" + std::string(in_) + "', offset " + std::to_string(at_)});
+    throw Error({.what = what, .where = where_ + ", offset " + std::to_string(at_)});
   }
 
   char peek(size_t ahead = 0) const { return at_ + ahead < in_.size() ? in_[at_ + ahead] : '\0'; }
@@ -125,6 +124,7 @@ class Translator {
   }
 
   std::string_view in_;
+  const std::string& where_;
   size_t at_ = 0;
   std::string out_;
   size_t atom_ = 0;             // where in out_ the last thing that can be repeated begins
@@ -133,6 +133,8 @@ class Translator {
 
 }  // namespace
 
-std::string to_pcre2(std::string_view pattern) { return Translator(pattern).run(); }
+std::string to_pcre2(std::string_view pattern, const std::string& where) {
+  return Translator(pattern, where).run();
+}
 
 }  // namespace sw

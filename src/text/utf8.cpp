@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "tokenizer/utf8.h"
+#include "text/utf8.h"
 
 #include <cstring>
 

@@ -14,8 +14,12 @@ namespace sw {
 class Regex {
  public:
   /// Throws sw::Error with the position of the fault. A construct that the two dialects read
-  /// differently is translated or refused, never guessed.
-  explicit Regex(std::string_view pattern);
+  /// differently is translated or refused, never guessed. `where` names the pattern in errors
+  /// ("-ot exps=CPU"); empty: the pattern itself does.
+  explicit Regex(std::string_view pattern, std::string where = {});
+
+  /// Whether the pattern matches anywhere in `text`, which must be valid UTF-8.
+  bool finds(std::string_view text) const { return Scan(*this, text).next(0).has_value(); }
 
   /// Calls on_match(begin, end) for each match from left to right. `text` must be valid UTF-8: it is
   /// not checked again. Matches may be empty and never overlap. Throws sw::Error where the engine
@@ -51,13 +55,13 @@ class Regex {
     void* match_data_;
   };
 
-  std::string pattern_;  // as given, for messages
+  std::string where_;  // for messages
   std::shared_ptr<const void> code_;
   bool bytes_ = false, jit_ = false;
 };
 
-/// A pattern of Oniguruma's Ruby syntax in PCRE2's, meaning the same. Throws sw::Error where there is
-/// no such thing.
-std::string to_pcre2(std::string_view pattern);
+/// A pattern of Oniguruma's Ruby syntax in PCRE2's, meaning the same. Throws sw::Error at `where` where there
+/// is no such thing.
+std::string to_pcre2(std::string_view pattern, const std::string& where);
 
 }  // namespace sw

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-#include "tokenizer/regex.h"
+#include "text/regex.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <new>
 #include <pcre2.h>
 
 #include "base/error.h"
-#include "tokenizer/utf8.h"
+#include "text/utf8.h"
 
 namespace sw {
 namespace {
@@ -40,17 +40,17 @@ pcre2_match_context* match_context() {
 
 }  // namespace
 
-Regex::Regex(std::string_view pattern) : pattern_(pattern) {
-  const std::string where = "pre-tokenizer pattern '" + pattern_ + "'";
+Regex::Regex(std::string_view pattern, std::string where)
+    : where_(where.empty() ? "pattern '" + std::string(pattern) + "'" : std::move(where)) {
   if (pattern.size() > kMaxPatternBytes) {
     throw Error({.what = "the pattern is too long",
-                 .where = where,
+                 .where = where_,
                  .expected = "at most " + std::to_string(kMaxPatternBytes) + " bytes",
                  .got = std::to_string(pattern.size())});
   }
   constexpr std::string_view kBytesMark = "(?-u)";
   bytes_ = pattern.starts_with(kBytesMark);
-  const std::string translated = to_pcre2(bytes_ ? pattern.substr(kBytesMark.size()) : pattern);
+  const std::string translated = to_pcre2(bytes_ ? pattern.substr(kBytesMark.size()) : pattern, where_);
   const std::unique_ptr<pcre2_compile_context, decltype(&pcre2_compile_context_free)> context(
       pcre2_compile_context_create(nullptr), pcre2_compile_context_free);
   if (!context) throw std::bad_alloc();
@@ -63,7 +63,7 @@ Regex::Regex(std::string_view pattern) : pattern_(pattern) {
       pcre2_compile(units(translated), translated.size(), options, &error, &offset, context.get());
   if (!code) {
     throw Error({.what = "the pattern does not compile: " + message(error),
-                 .where = where + ", near offset " + std::to_string(offset)});
+                 .where = where_ + ", near offset " + std::to_string(offset)});
   }
   code_ = std::shared_ptr<const void>(
       code, [](const void* c) { pcre2_code_free(const_cast<pcre2_code*>(code_of(c))); });
@@ -92,8 +92,8 @@ std::optional<Regex::Match> Regex::Scan::next(size_t from) const {
   if (rc == PCRE2_ERROR_JIT_STACKLIMIT) rc = interpret();
   if (rc == PCRE2_ERROR_NOMATCH) return std::nullopt;
   if (rc < 0) {
-    throw Error({.what = "the text cannot be cut into pieces: " + message(rc),
-                 .where = "pre-tokenizer pattern '" + regex_.pattern_ + "', byte " + std::to_string(from)});
+    throw Error({.what = "the pattern cannot be matched: " + message(rc),
+                 .where = regex_.where_ + ", byte " + std::to_string(from)});
   }
   const PCRE2_SIZE* bounds = pcre2_get_ovector_pointer(data);
   return Match{bounds[0], bounds[1]};
