@@ -3,7 +3,7 @@
 
 #include "api/edge.h"
 #include "api/model_impl.h"
-#include "engine/chat_session.h"
+#include "chat/chat_session.h"
 
 namespace switchyard {
 

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "api/edge.h"
-#include "engine/policy_json.h"
+#include "router/policy_json.h"
 
 namespace sw::api {
 namespace {

@@ -6,13 +6,13 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "chat/chat_session.h"
 #include "cli/chat_commands.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/line_editor.h"
 #include "cli/model_report.h"
 #include "cli/run_flags.h"
-#include "engine/chat_session.h"
 #include "formats/json.h"
 
 namespace sw::cli {

@@ -5,9 +5,9 @@
 #include <fmt/core.h>
 #include <utility>
 
+#include "chat/reasoning.h"
+#include "chat/stop_strings.h"
 #include "cli/interrupt.h"
-#include "engine/reasoning.h"
-#include "engine/stop_strings.h"
 #include "tokenizer/stream_decoder.h"
 
 namespace sw::cli {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include "jinja/template.h"
+
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -8,13 +10,12 @@
 #include "cli/command.h"
 #include "cli/model_flags.h"
 #include "formats/json.h"
-#include "tokenizer/chat_template.h"
 #include "tokenizer/tokenizer.h"
 
 namespace sw::cli {
 namespace {
 
-using Json = ChatTemplate::Json;
+using Json = jinja::Template::Json;
 
 constexpr uint64_t kMaxInputBytes = 64 << 20, kMaxTemplateBytes = 1 << 20;
 
@@ -49,7 +50,7 @@ int run(const TemplateFlags& flags) {
   if (!flags.kwargs.empty()) input.update(parse_object(flags.kwargs, "--template-kwargs"));
   const std::string source = flags.template_file.empty() ? model_template(flags.model, input)
                                                          : read_file(flags.template_file, kMaxTemplateBytes);
-  const std::string prompt = ChatTemplate(source).render(input);
+  const std::string prompt = jinja::Template(source).render(input);
   std::fwrite(prompt.data(), 1, prompt.size(), stdout);
   return kExitOk;
 }
