@@ -21,7 +21,8 @@ MeasuredModel::MeasuredModel(const Model& model, const ModelFlags& flags, Measur
                              std::span<const RoutingPolicy> policies)
     : model_(model) {
   int most = 0;
-  for (const RoutingPolicy& policy : policies) most = std::max(most, experts_needed(model, policy));
+  for (const RoutingPolicy& policy : policies)
+    most = std::max(most, experts_needed(model.moe_layers(), policy));
   const auto capacity = 1 + 2 * static_cast<int>(policies.size());
   policies_.emplace(model.moe_layers(), model.hparams().n_layer, most, capacity);
   for (const RoutingPolicy& policy : policies) {

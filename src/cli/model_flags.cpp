@@ -6,8 +6,8 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/topology.h"
-#include "cli/model_report.h"
 #include "cli/progress_bar.h"
+#include "router/resolve.h"
 
 namespace sw::cli {
 namespace {
@@ -120,8 +120,9 @@ std::unique_ptr<Model> load_model(const ModelFlags& flags, std::span<const Named
   for (const std::string& text : flags.overrides) options.overrides.push_back(parse_key_override(text));
   // Reading a large model takes minutes.
   options.check = [&compared, policy = flags.policy()](const Model& model) {
-    resolve_policy(model, policy);
-    for (const NamedPolicy& named : compared) resolve_policy(model, named.policy);
+    check_policy(policy, model.moe_layers(), model.hparams().n_layer);
+    for (const NamedPolicy& named : compared)
+      check_policy(named.policy, model.moe_layers(), model.hparams().n_layer);
   };
   ProgressBar bar("loading");
   options.progress = bar.callback();

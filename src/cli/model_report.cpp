@@ -8,8 +8,8 @@
 #include <map>
 
 #include "base/error.h"
-#include "engine/engine.h"
 #include "model/forward.h"
+#include "router/resolve.h"
 
 namespace sw::cli {
 namespace {
@@ -101,7 +101,8 @@ void describe_plan(const Model& model, int64_t n_ctx, std::string& out) {
   describe_figures(model, out);
   for (const std::string& note : model.notes()) line(out, "  {}", note);
   if (n_ctx == 0) n_ctx = model.hparams().n_ctx_train;
-  PolicyTable policies(model.moe_layers(), model.hparams().n_layer, experts_needed(model, {}), 1);
+  PolicyTable policies(model.moe_layers(), model.hparams().n_layer, experts_needed(model.moe_layers(), {}),
+                       1);
   const Forward forward(model, policies, {.plan_only = true});
   const size_t cache =
       Forward::cache_spec(model, n_ctx, Type::F16, 1, ForwardOptions{}.n_ubatch).size_bytes();
@@ -116,13 +117,9 @@ void describe_plan(const Model& model, int64_t n_ctx, std::string& out) {
 }
 
 /// "4", or "2 to 8" where layers differ.
-std::string show_experts(const PhasePolicies& policies, uint16_t id) {
-  int least = policies.table.at(id, 0).k, most = least;
-  for (int layer = 1; layer < policies.table.n_moe_layer(); ++layer) {
-    least = std::min(least, policies.table.at(id, layer).k);
-    most = std::max(most, policies.table.at(id, layer).k);
-  }
-  return least == most ? std::to_string(most) : fmt::format("{} to {}", least, most);
+std::string show_experts(const ResolvedRows& resolved) {
+  const auto [least, most] = std::ranges::minmax(resolved.rows, {}, &LayerPolicy::k);
+  return least.k == most.k ? std::to_string(most.k) : fmt::format("{} to {}", least.k, most.k);
 }
 
 }  // namespace
@@ -151,25 +148,20 @@ std::string describe_model(const std::filesystem::path& path, const std::vector<
   return out;
 }
 
-PhasePolicies resolve_policy(const Model& model, const RoutingPolicy& policy) {
-  PhasePolicies result{
-      .table = PolicyTable(model.moe_layers(), model.hparams().n_layer, experts_needed(model, policy), 3)};
-  result.prefill = result.table.resolve(policy, Phase::Prefill);
-  result.decode = result.table.resolve(policy, Phase::Decode);
-  return result;
-}
-
 std::string describe_routing(const Model& model, const RoutingPolicy& policy) {
-  if (model.moe_layers().empty()) return "routing: none, the model has no experts";
-  const PhasePolicies policies = resolve_policy(model, policy);
-  const RouterSpec& router = model.moe_layers().front().router;
-  const std::string prefill = show_experts(policies, policies.prefill),
-                    decode = show_experts(policies, policies.decode);
+  const std::vector<MoeLayer>& layers = model.moe_layers();
+  if (layers.empty()) return "routing: none, the model has no experts";
+  const auto resolve = [&](Phase phase) {
+    return resolve_rows(policy, phase, layers, model.hparams().n_layer);
+  };
+  const ResolvedRows resolved = resolve(Phase::Prefill);
+  const RouterSpec& router = layers.front().router;
+  const std::string prefill = show_experts(resolved), decode = show_experts(resolve(Phase::Decode));
   std::string out =
-      fmt::format("routing: {}, {} of {} experts a token",
+      fmt::format("routing: {}, {} of {} experts per token",
                   policy == RoutingPolicy{} ? "the model's own" : "as asked for", prefill, router.n_logits());
   if (decode != prefill) out += fmt::format(" of the prompt and {} generated", decode);
-  if (policies.table.at(policies.prefill, 0).grouped()) {
+  if (resolved.rows.front().grouped()) {
     out += fmt::format(", grouped ({} of {} groups)", router.n_group_used, router.n_group);
   } else {
     out += fmt::format(", standard ({})", router.has_groups() ? "all groups" : "no groups");
@@ -177,9 +169,7 @@ std::string describe_routing(const Model& model, const RoutingPolicy& policy) {
   if (policy.threshold)
     out += fmt::format(", threshold {}:{}", policy.threshold->min_k, policy.threshold->share);
   int n_masked = 0;
-  for (int layer = 0; layer < policies.table.n_moe_layer(); ++layer) {
-    for (const uint32_t word : policies.table.mask(policies.prefill, layer)) n_masked += std::popcount(word);
-  }
+  for (const uint32_t word : resolved.masks) n_masked += std::popcount(word);
   if (n_masked > 0) out += fmt::format(", {} masked", n_masked);
   return out;
 }

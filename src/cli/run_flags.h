@@ -7,7 +7,7 @@
 #include "cli/generate.h"
 #include "cli/model_flags.h"
 #include "cli/sampler_flags.h"
-#include "eval/stats_probe.h"
+#include "engine/stats_probe.h"
 
 namespace sw::cli {
 

@@ -51,7 +51,8 @@ void check_all_kernels(Result& result) {
 
 double perplexity_with(const Model& model, const Tokenizer& tokenizer, const PlacementFlags& placement,
                        ForwardOptions options) {
-  PolicyTable policies(model.moe_layers(), model.hparams().n_layer, experts_needed(model, {}), 1);
+  PolicyTable policies(model.moe_layers(), model.hparams().n_layer, experts_needed(model.moe_layers(), {}),
+                       1);
   options.n_ubatch = options.n_ctx = kChunk;
   const Setup setup =
       set_up(model, placement, {options, &policies, Forward::cache_spec(model, kChunk, Type::F32)});

@@ -47,20 +47,10 @@ PageKey random_root() {
 }
 
 int experts_max(const Model& model, const EngineOptions& options) {
-  return std::max(options.experts_max, experts_needed(model, options.default_policy));
+  return std::max(options.experts_max, experts_needed(model.moe_layers(), options.default_policy));
 }
 
 }  // namespace
-
-int experts_needed(const Model& model, const RoutingPolicy& policy) {
-  if (model.moe_layers().empty()) return 0;
-  int most = 0;
-  for (const MoeLayer& layer : model.moe_layers()) most = std::max(most, layer.router.n_expert_used);
-  for (const Phase phase : {Phase::Prefill, Phase::Decode}) {
-    for (const ExpertCount& count : policy.experts(phase)) most = std::max(most, count.k);
-  }
-  return std::min(most, model.moe_layers().front().router.n_logits());
-}
 
 PolicyTable Engine::make_policies(const Model& model, const EngineOptions& options) {
   return PolicyTable(model.moe_layers(), model.hparams().n_layer, experts_max(model, options), kMaxPolicies);

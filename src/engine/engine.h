@@ -97,7 +97,4 @@ class Engine {
   DraftCounts draft_counts_;
 };
 
-/// The most experts a policy asks for in any layer and phase, at least the model's own k.
-int experts_needed(const Model& model, const RoutingPolicy& policy);
-
 }  // namespace sw

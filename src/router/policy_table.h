@@ -5,24 +5,10 @@
 #include <vector>
 
 #include "router/policy.h"
+#include "router/resolve.h"
 #include "router/spec.h"
 
 namespace sw {
-
-/// What a policy means in one layer: all that a kernel needs to know of it, 16 bytes.
-struct LayerPolicy {
-  static constexpr uint32_t kGrouped = 1;  ///< only experts of the best groups are selected
-  static constexpr uint32_t kMasked = 2;   ///< the mask row has a bit set
-
-  int32_t k = 0;
-  int32_t min_k = 0;       ///< the least number that the threshold leaves; k where there is none
-  float threshold = 0.0f;  ///< share of the row's largest weight; 0: none
-  uint32_t flags = 0;
-
-  constexpr bool grouped() const { return (flags & kGrouped) != 0; }
-  constexpr bool masked() const { return (flags & kMasked) != 0; }
-  friend bool operator==(const LayerPolicy&, const LayerPolicy&) = default;
-};
 
 /// A policy table's memory on some device: [capacity, n_moe_layer] rows, n_mask_words words of mask a row.
 struct PolicyRows {
@@ -72,10 +58,7 @@ class PolicyTable {
   size_t row_index(uint16_t id, int moe_layer) const {
     return static_cast<size_t>(id) * layers_.size() + static_cast<size_t>(moe_layer);
   }
-  void check_layers_named(const RoutingPolicy& policy, Phase phase) const;
-  LayerPolicy resolve_layer(const RoutingPolicy& policy, Phase phase, const MoeLayer& layer,
-                            std::span<uint32_t> mask) const;
-  bool holds(uint16_t id, std::span<const LayerPolicy> rows, std::span<const uint32_t> masks) const;
+  bool holds(uint16_t id, const ResolvedRows& resolved) const;
   uint16_t free_id() const;
 
   std::vector<MoeLayer> layers_;

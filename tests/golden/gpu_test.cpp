@@ -52,7 +52,8 @@ TEST_F(GpuTest, StepsAllocateNothing) {
   const Golden golden(folder);
   const Model& model = *golden.model;
   constexpr int kSteps = 10'000;
-  PolicyTable policies(model.moe_layers(), model.hparams().n_layer, experts_needed(model, {}), 1);
+  PolicyTable policies(model.moe_layers(), model.hparams().n_layer, experts_needed(model.moe_layers(), {}),
+                       1);
   for (const bool cpu_moe : {false, true}) {
     const PlacedModel placed(model, devices_,
                              place(model, devices_, {.cpu_moe = cpu_moe, .split_layers = false}));

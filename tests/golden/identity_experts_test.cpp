@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 #include <set>
 
-#include "eval/stats_probe.h"
+#include "engine/stats_probe.h"
 #include "golden/ling_golden.h"
 
 namespace sw {
@@ -48,7 +48,8 @@ class IdentityExperts : public ::testing::Test {
   std::vector<float> run(const RoutingPolicy& policy, const ForwardOptions& options, ForwardProbe* probe,
                          OpCounters* counters = nullptr) {
     const Model& model = *golden_->model;
-    PolicyTable policies(model.moe_layers(), model.hparams().n_layer, experts_needed(model, policy), 2);
+    PolicyTable policies(model.moe_layers(), model.hparams().n_layer,
+                         experts_needed(model.moe_layers(), policy), 2);
     const uint16_t id = policies.resolve(policy, Phase::Prefill);
     Forward forward(model, policies, options);
     const std::vector<int32_t> ids = golden_->ints("seq0.ids");

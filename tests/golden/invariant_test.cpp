@@ -40,7 +40,8 @@ class Batches {
       : model_(model),
         placed_(placed),
         invariant_(invariant),
-        policies_(model.moe_layers(), model.hparams().n_layer, experts_needed(model, {}), 2 * kTexts) {
+        policies_(model.moe_layers(), model.hparams().n_layer, experts_needed(model.moe_layers(), {}),
+                  2 * kTexts) {
     Rng rng(5);
     for (int i = 0; i < kTexts; ++i) {
       Text& text = texts_.emplace_back();

@@ -41,7 +41,8 @@ class PlacementTest : public ::testing::Test {
     SW_DATA_OR_SKIP(folder, "golden/" + name);
     convert_hf(folder, temp_.path() / "model.gguf", {.out_type = Type::F32});
     model_.emplace(temp_.path() / "model.gguf");
-    policies_.emplace(model_->moe_layers(), model_->hparams().n_layer, experts_needed(*model_, {}), 1);
+    policies_.emplace(model_->moe_layers(), model_->hparams().n_layer,
+                      experts_needed(model_->moe_layers(), {}), 1);
   }
 
   /// Two sequences, a prompt in two parts and then single tokens: all logits, one after the other.
