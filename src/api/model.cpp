@@ -57,7 +57,7 @@ std::vector<int32_t> Model::chat_prompt(std::span<const Message> messages) const
             {.what = "unknown role", .expected = "system, user or assistant", .got = message.role});
       }
     }
-    return session.prompt(std::numeric_limits<int64_t>::max()).ids;
+    return session.fit_prompt(std::numeric_limits<int64_t>::max()).prompt.ids;
   });
 }
 

@@ -6,24 +6,9 @@
 #include "base/error.h"
 
 namespace sw {
-namespace {
 
-jinja::Template template_of(const Tokenizer& tokenizer) {
-  if (tokenizer.chat_template().empty()) {
-    throw Error({.what = "the model has no chat template", .hint = "run -p PROMPT goes on with a text"});
-  }
-  return jinja::Template(tokenizer.chat_template());
-}
-
-bool ends_with_open_think(std::string_view prompt) {
-  const size_t end = prompt.find_last_not_of(" \t\r\n");
-  return end != std::string_view::npos && prompt.substr(0, end + 1).ends_with("<think>");
-}
-
-}  // namespace
-
-ChatSession::ChatSession(const Tokenizer& tokenizer, Json variables)
-    : tokenizer_(tokenizer), template_(template_of(tokenizer)), variables_(std::move(variables)) {}
+ChatSession::ChatSession(const Tokenizer& tokenizer, Json kwargs)
+    : template_(tokenizer), kwargs_(std::move(kwargs)) {}
 
 void ChatSession::add_answer(const std::string& text, const std::string& reasoning) {
   Json message{{"role", "assistant"}, {"content", text}};
@@ -48,37 +33,26 @@ ChatSession::Json ChatSession::messages() const {
   return all;
 }
 
-std::string ChatSession::render() const {
-  Json input = variables_;
-  const auto text_of = [&](std::optional<int32_t> id) {
-    return id ? std::string(tokenizer_.piece(*id)) : std::string();
-  };
-  input["messages"] = messages();
-  input["add_generation_prompt"] = true;
-  input["bos_token"] = text_of(tokenizer_.bos_id());
-  input["eos_token"] = text_of(tokenizer_.eos_id());
-  return template_.render(input);
-}
-
-ChatSession::Prompt ChatSession::prompt(int64_t max_token) {
-  Prompt result;
-  for (;;) {
-    const std::string text = render();
-    result.ids = tokenizer_.encode(text);  // the template writes BOS itself where the model wants it
-    result.begins_reasoning = ends_with_open_think(text);
-    const auto n = static_cast<int64_t>(result.ids.size());
+ChatSession::Fitted ChatSession::fit_prompt(int64_t max_token) {
+  for (Fitted result;; ++result.n_dropped) {
+    result.prompt = template_.prompt(messages(), nullptr, kwargs_);
+    const auto n = static_cast<int64_t>(result.prompt.ids.size());
     if (n <= max_token) return result;
-    if (messages_.size() < 2) {
+    if (!drop_oldest_exchange(messages_)) {
       throw Error({.what = "the message does not fit in the context",
                    .expected = "at most " + std::to_string(max_token) + " tokens with its template",
                    .got = std::to_string(n),
                    .hint = "a larger context: -c"});
     }
-    // An exchange is a question and its answer; a question alone where the answer failed.
-    messages_.erase(messages_.begin());
-    if (messages_.front()["role"] == "assistant") messages_.erase(messages_.begin());
-    ++result.n_dropped;
   }
+}
+
+bool drop_oldest_exchange(std::vector<ChatTemplate::Json>& messages) {
+  const bool answered = messages.size() > 1 && messages[1]["role"] == "assistant";
+  const size_t n = answered ? 2 : 1;
+  if (messages.size() <= n) return false;
+  messages.erase(messages.begin(), messages.begin() + static_cast<std::ptrdiff_t>(n));
+  return true;
 }
 
 }  // namespace sw

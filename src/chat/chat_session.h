@@ -1,21 +1,19 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
-#include "jinja/template.h"
-#include "tokenizer/tokenizer.h"
+#include "chat/chat_template.h"
 
 namespace sw {
 
-/// A conversation and the prompt that it makes through the model's chat template.
+/// A conversation with one person, and the prompt that it makes. Borrows the tokenizer.
 class ChatSession {
  public:
-  using Json = nlohmann::ordered_json;
-  /// `variables`: further template variables, an object. Throws sw::Error where the model has no template.
-  ChatSession(const Tokenizer& tokenizer, Json variables = Json::object());
+  using Json = ChatTemplate::Json;
+  /// `kwargs`: further template variables, an object. Throws sw::Error where the model has no template.
+  ChatSession(const Tokenizer& tokenizer, Json kwargs = Json::object());
 
   /// Empty: no system message.
   void set_system(std::string text) { system_ = std::move(text); }
@@ -29,25 +27,26 @@ class ChatSession {
   void reset() { messages_.clear(); }
   bool empty() const { return messages_.empty(); }
 
-  struct Prompt {
-    std::vector<int32_t> ids = {};
-    bool begins_reasoning = false;  ///< the template itself opened <think>
-    int n_dropped = 0;              ///< exchanges left out, oldest first, to make room
+  struct Fitted {
+    ChatPrompt prompt = {};
+    int n_dropped = 0;  ///< exchanges left out, oldest first, to make room
   };
-  /// The prompt for the next answer, of at most `max_token` tokens. Throws sw::Error where even the last
-  /// message alone does not fit.
-  Prompt prompt(int64_t max_token);
+  /// The prompt for the next answer, of at most `max_token` tokens; forgets the oldest exchanges for that.
+  /// Throws sw::Error where even the last message alone does not fit. Cost: one rendering for each exchange
+  /// that goes, and one.
+  Fitted fit_prompt(int64_t max_token);
   /// The conversation as JSON messages, the system message first.
   Json messages() const;
 
  private:
-  std::string render() const;
-
-  const Tokenizer& tokenizer_;
-  jinja::Template template_;
-  Json variables_;
+  ChatTemplate template_;
+  Json kwargs_;
   std::string system_;
   std::vector<Json> messages_;
 };
+
+/// Takes the oldest exchange away: a question and its answer, or a question alone where the answer failed.
+/// False, and nothing changed, where no other message would be left.
+bool drop_oldest_exchange(std::vector<ChatTemplate::Json>& messages);
 
 }  // namespace sw

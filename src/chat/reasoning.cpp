@@ -7,9 +7,7 @@
 namespace sw {
 namespace {
 
-constexpr std::string_view kOpen = "<think>", kClose = "</think>";
-
-StopStrings tag_after(bool inside) { return StopStrings({std::string(inside ? kClose : kOpen)}); }
+StopStrings tag_after(bool inside) { return StopStrings({std::string(inside ? kCloseThink : kOpenThink)}); }
 
 }  // namespace
 

@@ -8,6 +8,9 @@
 
 namespace sw {
 
+/// The tags around a model's reasoning.
+inline constexpr std::string_view kOpenThink = "<think>", kCloseThink = "</think>";
+
 /// Tells a model's reasoning, between <think> and </think>, from its answer, as the text comes. The tags
 /// themselves and the white space right after them are left out.
 class ReasoningSplitter {

@@ -10,7 +10,7 @@ namespace sw {
 
 StopStrings::StopStrings(std::vector<std::string> stops) : stops_(std::move(stops)) {
   for (const std::string& stop : stops_) {
-    if (stop.empty()) throw Error({.what = "a stop string is empty", .where = "--stop"});
+    if (stop.empty()) throw Error({.what = "a stop string is empty", .expected = "at least one character"});
   }
 }
 

@@ -55,9 +55,8 @@ class Printer {
 /// One answer to what the session holds; printed, and added to the session.
 void answer(RunState& state, ChatSession& session, StatsProbe& probe) {
   const int64_t room = state.engine.n_ctx() - std::min(kLeastAnswerTokens, state.engine.n_ctx() / 2);
-  ChatSession::Prompt prompt = session.prompt(room);
-  if (prompt.n_dropped > 0)
-    log::info("(the oldest {} exchange(s) were dropped to make room)", prompt.n_dropped);
+  auto [prompt, n_dropped] = session.fit_prompt(room);
+  if (n_dropped > 0) log::info("(the oldest {} exchange(s) were dropped to make room)", n_dropped);
   Printer printer;
   const Generated result =
       generate(state.engine, state.tokenizer,
