@@ -66,11 +66,12 @@ void answer(RunState& state, ChatSession& session, StatsProbe& probe) {
                 .sampler = state.sampler,
                 .routing = state.policy,
                 .draft = state.draft},
-               {.stops = state.flags.stops,
-                .special = state.flags.special,
-                .begins_reasoning = prompt.begins_reasoning,
+               {.text = {.stops = state.flags.stops,
+                         .special = state.flags.special,
+                         .begins_reasoning = prompt.begins_reasoning},
                 .probe = &probe,
-                .sink = [&](std::string_view text, bool reasoning) { printer.show(text, reasoning); }},
+                .sink = [&](std::string_view text, bool reasoning) { printer.show(text, reasoning); },
+                .interrupted = interrupted},
                state.speeds);
   printer.end();
   if (result.finish == Finish::Error) throw SystemError({.what = result.error});

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "base/error.h"
+#include "cli/arguments.h"
 #include "cli/command.h"
 #include "cli/model_flags.h"
 #include "cli/model_report.h"
@@ -60,7 +61,7 @@ void add_info(CLI::App& program, Action& action) {
   command
       ->add_option("-c,--ctx-size", flags->n_ctx,
                    "context for the memory plan (default: the training context)")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 24));
+      ->check(range(limits::kContextTokens));
   command->add_option("--override-kv", flags->overrides, "KEY=TYPE:VALUE (int, float, bool, str); repeatable")
       ->allow_extra_args(false);
   command->add_option("--dump", flags->dump, "write this tensor's decoded values ...");

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include <cstdint>
 #include <functional>
 #include <string>
-#include <string_view>
-#include <vector>
 
+#include "chat/text_stream.h"
 #include "engine/engine.h"
 #include "tokenizer/tokenizer.h"
 
-namespace sw::cli {
+namespace sw {
 
 /// Tokens and seconds of the two phases, summed over generations.
 struct Speeds {
@@ -20,12 +20,10 @@ struct Speeds {
 };
 
 struct GenerateOptions {
-  std::vector<std::string> stops = {};  ///< strings that end the text
-  bool special = false;                 ///< hand out special tokens too
-  bool begins_reasoning = false;        ///< the prompt ended with <think>
+  TextStreamOptions text = {};
   ForwardProbe* probe = nullptr;
-  /// Gets the text as it comes, always whole UTF-8 characters.
-  std::function<void(std::string_view text, bool reasoning)> sink = {};
+  TextStream::Sink sink = {};              ///< gets the text as it comes; may be null
+  std::function<bool()> interrupted = {};  ///< asked before each step: true ends the text; may be null
 };
 
 struct Generated {
@@ -34,9 +32,9 @@ struct Generated {
   std::string error = {};  ///< why, where finish is Error
 };
 
-/// Runs one request to its end, or until Ctrl-C. Adds to `speeds`. An error in the middle is in the result,
-/// so that the text before it can be finished first.
+/// Runs one request to its end, or until it is interrupted, on an engine that has no other. Adds to `speeds`.
+/// An error in the middle is in the result, so that the text before it can be finished first.
 Generated generate(Engine& engine, const Tokenizer& tokenizer, SequenceRequest request,
                    const GenerateOptions& options, Speeds& speeds);
 
-}  // namespace sw::cli
+}  // namespace sw

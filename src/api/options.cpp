@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-#include "api/wishes.h"
+#include "api/options.h"
 
 #include <nlohmann/json.hpp>
 
 #include "api/edge.h"
 #include "router/policy_json.h"
+#include "runtime/limits.h"
 
 namespace sw::api {
 namespace {
@@ -30,6 +31,20 @@ switchyard::RoutingPolicy to_public(const RoutingPolicy& policy) {
   return out;
 }
 
+PlacementOptions to_placement(const switchyard::Placement& placement) {
+  if (placement.n_gpu_layers) limits::kLayers.check("n_gpu_layers", *placement.n_gpu_layers);
+  limits::kLayers.check("n_cpu_moe", placement.n_cpu_moe);
+  limits::kGpu.check("main_gpu", placement.main_gpu);
+  PlacementOptions out{.n_gpu_layers = placement.n_gpu_layers,
+                       .cpu_moe = placement.cpu_moe,
+                       .n_cpu_moe = placement.n_cpu_moe,
+                       .split_layers = placement.split_layers,
+                       .tensor_split = placement.tensor_split,
+                       .main_gpu = placement.main_gpu};
+  for (const std::string& text : placement.overrides) out.overrides.push_back(parse_placement_override(text));
+  return out;
+}
+
 }  // namespace
 
 RoutingPolicy to_engine(const switchyard::RoutingPolicy& policy) {
@@ -51,6 +66,28 @@ SamplerParams to_engine(const switchyard::Sampler& sampler) {
           .presence_penalty = sampler.presence_penalty,
           .frequency_penalty = sampler.frequency_penalty,
           .seed = sampler.seed};
+}
+
+RuntimeOptions to_runtime(const switchyard::EngineOptions& options) {
+  limits::kContextTokens.check("n_ctx", options.n_ctx);
+  limits::kParallel.check("n_parallel", options.n_parallel);
+  if (options.n_thread != 0) limits::kThreads.check("n_thread", options.n_thread);
+  limits::kUbatchTokens.check("n_ubatch", options.n_ubatch);
+  limits::kExpertsMax.check("experts_max", options.experts_max);
+  return {.devices = {.devices = options.device, .placement = to_placement(options.placement)},
+          .engine = {.forward = {.n_thread = options.n_thread,
+                                 .n_ubatch = options.n_ubatch,
+                                 .invariant = options.invariant},
+                     .n_ctx = options.n_ctx,
+                     .n_parallel = options.n_parallel,
+                     .experts_max = options.experts_max,
+                     .default_policy = to_engine(options.default_policy)}};
+}
+
+Notes to_notes(const switchyard::OnNote& on_note) {
+  if (!on_note) return {};
+  return {.on_info = [on_note](std::string_view line) { on_note(line, false); },
+          .on_warning = [on_note](std::string_view line) { on_note(line, true); }};
 }
 
 }  // namespace sw::api
