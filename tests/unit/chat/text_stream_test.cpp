@@ -2,6 +2,7 @@
 #include "chat/text_stream.h"
 
 #include <gtest/gtest.h>
+#include <optional>
 
 #include "base/error.h"
 #include "support/test_data.h"
@@ -47,7 +48,7 @@ TEST_F(TextStreamTest, CharactersOfSeveralTokensComeWhole) {
   EXPECT_EQ(stream(text).answer, text);
   const std::vector<int32_t> ids = tokenizer_->encode("\xF0\x9F\xA6\x8A");
   ASSERT_GT(ids.size(), 1u) << "else nothing is tested";
-  EXPECT_EQ(stream({ids.begin(), ids.end() - 1}).answer, "\xEF\xBF\xBD") << "half a fox";
+  EXPECT_EQ(stream(std::vector(ids.begin(), ids.end() - 1)).answer, "\xEF\xBF\xBD") << "half a fox";
 }
 
 TEST_F(TextStreamTest, ReasoningAndStopStringsAreNotTheAnswer) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "runtime/runtime.h"
 
+#include <algorithm>
 #include <gtest/gtest.h>
 
 #include "runtime/generate.h"
