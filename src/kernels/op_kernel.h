@@ -79,9 +79,15 @@ struct OpContext {
   cuda::Queue* cuda = nullptr;
 };
 
+/// What belongs to the description of an operation: its Args, its name and its kernels. Made from ops.inc.
+template <class Desc>
+struct OpTraits;
+
 /// One implementation of a coarse operation. Desc holds shapes and bound weights, Args one call's data.
-template <class Desc, class Args>
+template <class Desc>
 struct OpKernel {
+  using Args = typename OpTraits<Desc>::Args;
+
   const char* name = nullptr;
   Isa isa = Isa::Scalar;
   const char* (*refuses)(const Desc&) = nullptr;  ///< null where it can, else why not
@@ -91,10 +97,12 @@ struct OpKernel {
 };
 
 /// An operation with its implementation, chosen when the model was loaded.
-template <class Desc, class Args>
+template <class Desc>
 struct BoundOp {
+  using Args = typename OpTraits<Desc>::Args;
+
   Desc desc = {};
-  const OpKernel<Desc, Args>* kernel = nullptr;
+  const OpKernel<Desc>* kernel = nullptr;
 
   size_t scratch_bytes(int64_t n_token, int n_thread) const {
     return kernel->scratch_bytes(desc, n_token, n_thread);

@@ -92,11 +92,10 @@ void DeviceState::take(const BatchLimits& limits, const PolicyTable& policies, b
     base_ = buffer_.data();
   }
   carve_all();
+  policy_rows_ = policies.view();
   if (backend_.host_visible()) return;
-  policy_rows_ = {.rows = policy_memory_,
-                  .masks = mask_memory_,
-                  .n_moe_layer = policies.n_moe_layer(),
-                  .n_mask_words = static_cast<int>(policies.n_mask_words())};
+  policy_rows_.rows = policy_memory_;
+  policy_rows_.masks = mask_memory_;
   staging_ = PinnedBuffer(batch_bytes(limits.n_token, limits.n_table), backend_);
   row_staging_ = PinnedBuffer(static_cast<size_t>(limits.n_logit_row) * sizeof(int32_t), backend_);
 }

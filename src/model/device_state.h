@@ -63,10 +63,11 @@ class DeviceState {
     return batch;
   }
   std::span<const int32_t> rows() const { return rows_; }
+  /// As this device's operations read the policy table; never moves.
   PolicyRows policy_rows() const { return policy_rows_; }
 
-  template <class Desc, class Args>
-  void run(const BoundOp<Desc, Args>& op, const Args& args, const OpContext& shared) {
+  template <class Desc>
+  void run(const BoundOp<Desc>& op, const typename BoundOp<Desc>::Args& args, const OpContext& shared) {
     const Backend::Access access(backend_);
     OpContext context{shared.pool,          scratch_,        shared.counters, shared.vector,
                       shared.route_scratch, backend_.queue()};

@@ -61,13 +61,13 @@ Forward::Forward(const Model& model, const PolicyTable& policies, const ForwardO
   for (size_t slot = 0; slot < devices().size(); ++slot) {
     states_.emplace_back(*devices()[slot], static_cast<int>(slot));
   }
-  bind_blocks(policies, options.explain ? &explanation_ : nullptr);
+  bind_blocks(options.explain ? &explanation_ : nullptr);
   plan_scratch();
   take_buffers(policies);
 }
 
-template <class Desc, class Args>
-Forward::Placed<Desc, Args> Forward::bind(Desc desc, int slot, std::string* why) {
+template <class Desc>
+Forward::Placed<Desc> Forward::bind(Desc desc, int slot, std::string* why) {
   State& on = state(slot);
   on.needs.used = true;
   if (why && devices().size() > 1) *why += "on " + on.backend().name() + ": ";
@@ -81,26 +81,24 @@ Forward::Placed<Desc, Args> Forward::bind(Desc desc, int slot, std::string* why)
 void Forward::bind_attention(Block& block, int b, std::string* why) {
   block.attention_slot = placed_->placement().layers[static_cast<size_t>(b)].attention;
   if (model_.hparams().mla.any()) {
-    block.mla = bind<MlaDesc, MlaArgs>(mla_desc(*placed_, b), block.attention_slot, why);
+    block.mla = bind(mla_desc(*placed_, b), block.attention_slot, why);
   } else {
-    block.attention =
-        bind<AttentionDesc, AttentionArgs>(attention_desc(*placed_, b), block.attention_slot, why);
+    block.attention = bind(attention_desc(*placed_, b), block.attention_slot, why);
   }
 }
 
-void Forward::bind_moe(Block& block, int b, int moe_layer, const PolicyTable& policies, std::string* why) {
+void Forward::bind_moe(Block& block, int b, int moe_layer, std::string* why) {
   const LayerPlacement& at = placed_->placement().layers[static_cast<size_t>(b)];
   std::set<int> slots;
-  block.route = bind<RouteDesc, RouteArgs>(route_desc(*placed_, b, moe_layer, policies), at.ffn, why);
+  block.route = bind(route_desc(*placed_, b, moe_layer), at.ffn, why);
   for (const ExpertsPart& part : placed_->experts(b)) {
     const bool first = block.experts.empty();
-    block.experts.push_back(
-        bind<ExpertsDesc, ExpertsArgs>(experts_desc(part, first, n_slot_, model_.hparams().moe.swiglu_limit),
-                                       part.slot, first ? why : nullptr));
+    block.experts.push_back(bind(experts_desc(part, first, n_slot_, model_.hparams().moe.swiglu_limit),
+                                 part.slot, first ? why : nullptr));
     slots.insert(part.slot);
   }
   if (auto shared = shared_desc(*placed_, b)) {
-    block.shared = bind<FfnDesc, FfnArgs>(*shared, at.shared, why);
+    block.shared = bind(*shared, at.shared, why);
     slots.insert(at.shared);
   }
   for (const int slot : slots) state(slot).needs.moe = true;
@@ -110,9 +108,9 @@ void Forward::bind_moe(Block& block, int b, int moe_layer, const PolicyTable& po
   for (const int slot : slots) state(slot).needs.part = state(at.ffn).needs.part = true;
 }
 
-void Forward::bind_blocks(const PolicyTable& policies, std::string* why) {
+void Forward::bind_blocks(std::string* why) {
   const Placement& placement = placed_->placement();
-  embed_ = bind<EmbedDesc, EmbedArgs>(embed_desc(*placed_), placement.embed, why);
+  embed_ = bind(embed_desc(*placed_), placement.embed, why);
   int b = -1, moe_layer = 0, residual = placement.embed;
   for (int layer = 0; layer < model_.hparams().n_layer; ++layer) {
     for (const Step step : model_.arch().layer) {
@@ -129,20 +127,19 @@ void Forward::bind_blocks(const PolicyTable& policies, std::string* why) {
       if (step == Step::Attn) {
         bind_attention(block, b, reasons);
       } else if (step == Step::Ffn || (step == Step::Moe && !is_moe)) {
-        block.dense =
-            bind<FfnDesc, FfnArgs>(dense_desc(*placed_, b, block.route.has_value()), at.ffn, reasons);
+        block.dense = bind(dense_desc(*placed_, b, block.route.has_value()), at.ffn, reasons);
       } else {
-        bind_moe(block, b, moe_layer++, policies, reasons);
+        bind_moe(block, b, moe_layer++, reasons);
         if (step == Step::MoeBegin) state(at.ffn).needs.part = true;
       }
     }
   }
-  head_ = bind<HeadDesc, HeadArgs>(head_desc(*placed_), placement.head, why);
+  head_ = bind(head_desc(*placed_), placement.head, why);
   state(placement.head).needs.head = true;
 }
 
-template <class Desc, class Args>
-void Forward::count_scratch(const Placed<Desc, Args>& placed, int64_t n_row) {
+template <class Desc>
+void Forward::count_scratch(const Placed<Desc>& placed, int64_t n_row) {
   size_t& most = state(placed.slot).needs.scratch_bytes;
   most = std::max(most, placed.op.scratch_bytes(n_row, options_.n_thread));
 }
@@ -180,7 +177,7 @@ void Forward::take_buffers(const PolicyTable& policies) {
   }
   if (options_.plan_only) return;
   for (Block& block : blocks_) {
-    if (block.route) block.route->op.desc.rows = state(block.route->slot).policy_rows();
+    if (block.route) block.route->op.desc.policies = state(block.route->slot).policy_rows();
   }
   const auto n = static_cast<size_t>(limits.n_token);
   for (auto* array : {&ids_, &pos_, &seq_}) array->resize(n);

@@ -93,32 +93,32 @@ class Forward {
   PagedCache make_cache(const CacheSpec& spec) const;
 
  private:
-  template <class Desc, class Args>
+  template <class Desc>
   struct Placed {
     int slot = 0;
-    BoundOp<Desc, Args> op = {};
+    BoundOp<Desc> op = {};
   };
   struct Block {
     int attention_slot = 0;
-    std::optional<Placed<AttentionDesc, AttentionArgs>> attention;
-    std::optional<Placed<MlaDesc, MlaArgs>> mla;  // instead of attention
-    std::optional<Placed<RouteDesc, RouteArgs>> route;
-    std::vector<Placed<ExpertsDesc, ExpertsArgs>> experts;  // the residual's owner first, if it has any
-    std::optional<Placed<FfnDesc, FfnArgs>> shared;
-    std::optional<Placed<FfnDesc, FfnArgs>> dense;
+    std::optional<Placed<AttentionDesc>> attention;
+    std::optional<Placed<MlaDesc>> mla;  // instead of attention
+    std::optional<Placed<RouteDesc>> route;
+    std::vector<Placed<ExpertsDesc>> experts;  // the residual's owner first, if it has any
+    std::optional<Placed<FfnDesc>> shared;
+    std::optional<Placed<FfnDesc>> dense;
     std::vector<int> away;  // devices other than the router's that have a part of the experts
   };
   using State = DeviceState;
 
   const Devices& devices() const { return placed_->devices(); }
   State& state(int slot) { return states_[static_cast<size_t>(slot)]; }
-  template <class Desc, class Args>
-  Placed<Desc, Args> bind(Desc desc, int slot, std::string* why);
-  void bind_blocks(const PolicyTable& policies, std::string* why);
+  template <class Desc>
+  Placed<Desc> bind(Desc desc, int slot, std::string* why);
+  void bind_blocks(std::string* why);
   void bind_attention(Block& block, int b, std::string* why);
-  void bind_moe(Block& block, int b, int moe_layer, const PolicyTable& policies, std::string* why);
-  template <class Desc, class Args>
-  void count_scratch(const Placed<Desc, Args>& placed, int64_t n_row);
+  void bind_moe(Block& block, int b, int moe_layer, std::string* why);
+  template <class Desc>
+  void count_scratch(const Placed<Desc>& placed, int64_t n_row);
   void plan_scratch();
   void take_buffers(const PolicyTable& policies);
   void fill_batch(std::span<const BatchToken> tokens, std::span<BlockTable* const> sequences,
@@ -159,9 +159,9 @@ class Forward {
   std::string explanation_;
   RopeTable rope_;
 
-  Placed<EmbedDesc, EmbedArgs> embed_;
+  Placed<EmbedDesc> embed_;
   std::vector<Block> blocks_;
-  Placed<HeadDesc, HeadArgs> head_;
+  Placed<HeadDesc> head_;
   std::deque<State> states_;  // by slot
 
   // The batch under way, on the processor.

@@ -12,6 +12,29 @@ Linear linear(const PlacedModel& placed, Role role, int layer = -1) {
   return {.weight = placed.weight(role, layer)};
 }
 
+/// Norms and biases with their length.
+Values values(const PlacedModel& placed, Role role, int layer = -1) {
+  const float* data = placed.vector(role, layer);
+  return {data, data ? placed.model().weight(role, layer).shape.n_elements() : 0};
+}
+
+/// Biases of a stack of experts, one per row of its matrices.
+Values stacked(const float* data, const WeightView& matrices) {
+  return {data, data ? matrices.shape[0] * matrices.shape[1] : 0};
+}
+
+Rope rope(const PlacedModel& placed) {
+  return {.n_rot = placed.model().hparams().rope.n_rot,
+          .neighbours = placed.model().arch().rope_pairs == RopePairs::Neighbours};
+}
+
+QkNorm qk_norm(const PlacedModel& placed, int layer) {
+  const Values q = values(placed, Role::AttnQNorm, layer), k = values(placed, Role::AttnKNorm, layer);
+  if (!q) return {};
+  const bool one_head = q.n == placed.model().hparams().attention.head_dim;
+  return {.over = one_head ? QkNorm::Over::Head : QkNorm::Over::AllHeads, .q = q, .k = k};
+}
+
 }  // namespace
 
 EmbedDesc embed_desc(const PlacedModel& placed) { return {.table = placed.weight(Role::TokenEmbd)}; }
@@ -19,28 +42,24 @@ EmbedDesc embed_desc(const PlacedModel& placed) { return {.table = placed.weight
 AttentionDesc attention_desc(const PlacedModel& placed, int layer) {
   const HParams& h = placed.model().hparams();
   const bool fused = !placed.weight(Role::AttnQkv, layer).empty();
-  return {
-      .n_head = h.attention.n_head,
-      .n_head_kv = h.attention.n_head_kv,
-      .head_dim = h.attention.head_dim,
-      .value_dim = h.attention.value_dim,
-      .n_rot = h.rope.n_rot,
-      .rope_neighbours = placed.model().arch().rope_pairs == RopePairs::Neighbours,
-      .rms_eps = h.rms_eps,
-      .norm = placed.vector(Role::AttnNorm, layer),
-      .qkv = linear(placed, fused ? Role::AttnQkv : Role::AttnQ, layer),
-      .qkv_bias = placed.vector(fused ? Role::AttnQkvBias : Role::AttnQBias, layer),
-      .k = linear(placed, Role::AttnK, layer),
-      .v = linear(placed, Role::AttnV, layer),
-      .k_bias = placed.vector(Role::AttnKBias, layer),
-      .v_bias = placed.vector(Role::AttnVBias, layer),
-      .q_norm = placed.vector(Role::AttnQNorm, layer),
-      .k_norm = placed.vector(Role::AttnKNorm, layer),
-      .norm_all_heads = placed.model().weight(Role::AttnQNorm, layer).shape.n_cols() > h.attention.head_dim,
-      .window = h.window_of(layer),
-      .sinks = placed.vector(Role::AttnSinks, layer),
-      .out = linear(placed, Role::AttnOut, layer),
-      .out_bias = placed.vector(Role::AttnOutBias, layer)};
+  return {.n_head = h.attention.n_head,
+          .n_head_kv = h.attention.n_head_kv,
+          .head_dim = h.attention.head_dim,
+          .value_dim = h.attention.value_dim,
+          .rms_eps = h.rms_eps,
+          .norm = values(placed, Role::AttnNorm, layer),
+          .qkv = linear(placed, fused ? Role::AttnQkv : Role::AttnQ, layer),
+          .qkv_bias = values(placed, fused ? Role::AttnQkvBias : Role::AttnQBias, layer),
+          .k = linear(placed, Role::AttnK, layer),
+          .v = linear(placed, Role::AttnV, layer),
+          .k_bias = values(placed, Role::AttnKBias, layer),
+          .v_bias = values(placed, Role::AttnVBias, layer),
+          .qk_norm = qk_norm(placed, layer),
+          .rope = rope(placed),
+          .mask = {.window = h.window_of(layer)},
+          .sinks = values(placed, Role::AttnSinks, layer),
+          .out = linear(placed, Role::AttnOut, layer),
+          .out_bias = values(placed, Role::AttnOutBias, layer)};
 }
 
 MlaDesc mla_desc(const PlacedModel& placed, int layer) {
@@ -49,46 +68,43 @@ MlaDesc mla_desc(const PlacedModel& placed, int layer) {
       static_cast<double>(yarn_score_scale(h.rope)) / std::sqrt(static_cast<double>(h.mla.key_dim));
   return {.n_head = h.attention.n_head,
           .nope_dim = h.mla.nope_dim,
-          .n_rot = h.rope.n_rot,
           .value_dim = h.mla.value_dim,
           .kv_rank = h.mla.kv_rank,
-          .rope_neighbours = placed.model().arch().rope_pairs == RopePairs::Neighbours,
+          .rope = rope(placed),
           .rms_eps = h.rms_eps,
           .latent_eps = h.mla.latent_eps,
           .q_scale = h.mla.q_scale,
           .latent_scale = h.mla.latent_scale,
           .softmax_scale = static_cast<float>(scale),
-          .norm = placed.vector(Role::AttnNorm, layer),
+          .norm = values(placed, Role::AttnNorm, layer),
           .q_a = linear(placed, Role::AttnQA, layer),
-          .q_a_norm = placed.vector(Role::AttnQANorm, layer),
+          .q_a_norm = values(placed, Role::AttnQANorm, layer),
           .q = linear(placed, h.mla.q_rank > 0 ? Role::AttnQB : Role::AttnQ, layer),
           .kv_a = linear(placed, Role::AttnKvA, layer),
-          .kv_a_norm = placed.vector(Role::AttnKvANorm, layer),
+          .kv_a_norm = values(placed, Role::AttnKvANorm, layer),
           .k_b = linear(placed, Role::AttnKB, layer),
           .v_b = linear(placed, Role::AttnVB, layer),
           .out = linear(placed, Role::AttnOut, layer)};
 }
 
-RouteDesc route_desc(const PlacedModel& placed, int layer, int moe_layer, const PolicyTable& policies) {
+RouteDesc route_desc(const PlacedModel& placed, int layer, int moe_layer) {
   const RouterSpec& spec = placed.model().moe_layers()[static_cast<size_t>(moe_layer)].router;
-  const float* bias = spec.select_bias ? placed.vector(Role::RouterBias, layer) : nullptr;
-  return {.norm = placed.vector(Role::FfnNorm, layer),
+  return {.norm = values(placed, Role::FfnNorm, layer),
           .rms_eps = placed.model().hparams().rms_eps,
           .router = linear(placed, Role::Router, layer),
-          .logit_bias = placed.vector(Role::RouterLogitBias, layer),
-          .bias = bias ? std::span(bias, static_cast<size_t>(spec.n_logits())) : std::span<const float>{},
+          .logit_bias = values(placed, Role::RouterLogitBias, layer),
+          .bias = spec.select_bias ? values(placed, Role::RouterBias, layer) : Values{},
           .spec = spec,
-          .moe_layer = moe_layer,
-          .policies = &policies};
+          .moe_layer = moe_layer};
 }
 
 ExpertsDesc experts_desc(const ExpertsPart& part, bool identity, int n_slot, float swiglu_limit) {
   return {.gate = {.weight = part.gate},
           .up = {.weight = part.up},
           .down = {.weight = part.down},
-          .gate_bias = part.gate_bias,
-          .up_bias = part.up_bias,
-          .down_bias = part.down_bias,
+          .gate_bias = stacked(part.gate_bias, part.gate),
+          .up_bias = stacked(part.up_bias, part.up),
+          .down_bias = stacked(part.down_bias, part.down),
           .swiglu_limit = swiglu_limit,
           .n_slot = n_slot,
           .local = part.local,
@@ -103,7 +119,7 @@ std::optional<FfnDesc> shared_desc(const PlacedModel& placed, int layer) {
 }
 
 FfnDesc dense_desc(const PlacedModel& placed, int layer, bool normed) {
-  return {.norm = normed ? nullptr : placed.vector(Role::FfnNorm, layer),
+  return {.norm = normed ? Values{} : values(placed, Role::FfnNorm, layer),
           .rms_eps = placed.model().hparams().rms_eps,
           .gate = linear(placed, Role::FfnGate, layer),
           .up = linear(placed, Role::FfnUp, layer),
@@ -111,7 +127,7 @@ FfnDesc dense_desc(const PlacedModel& placed, int layer, bool normed) {
 }
 
 HeadDesc head_desc(const PlacedModel& placed) {
-  return {.norm = placed.vector(Role::OutputNorm),
+  return {.norm = values(placed, Role::OutputNorm),
           .rms_eps = placed.model().hparams().rms_eps,
           .output = linear(placed, Role::Output)};
 }

@@ -9,7 +9,8 @@ namespace sw {
 EmbedDesc embed_desc(const PlacedModel& placed);
 AttentionDesc attention_desc(const PlacedModel& placed, int layer);
 MlaDesc mla_desc(const PlacedModel& placed, int layer);
-RouteDesc route_desc(const PlacedModel& placed, int layer, int moe_layer, const PolicyTable& policies);
+/// Without the policies, which a device's buffers hold.
+RouteDesc route_desc(const PlacedModel& placed, int layer, int moe_layer);
 /// `identity`: this part adds the identity experts' share.
 ExpertsDesc experts_desc(const ExpertsPart& part, bool identity, int n_slot, float swiglu_limit);
 /// The shared experts of an MoE layer; nothing where it has none. Reads the router's normed activations.

@@ -24,12 +24,21 @@ struct LayerPolicy {
   friend bool operator==(const LayerPolicy&, const LayerPolicy&) = default;
 };
 
-/// A policy table's memory on some device: [capacity, n_moe_layer] rows, n_mask_words words of mask a row.
+/// A policy table's memory on some device, as routing reads it.
 struct PolicyRows {
-  const LayerPolicy* rows = nullptr;
-  const uint32_t* masks = nullptr;
+  const LayerPolicy* rows = nullptr;  ///< [capacity, n_moe_layer]
+  const uint32_t* masks = nullptr;    ///< [capacity, n_moe_layer, n_mask_words]
   int n_moe_layer = 0;
   int n_mask_words = 0;
+
+  constexpr const LayerPolicy& at(uint16_t id, int moe_layer) const { return rows[index(id, moe_layer)]; }
+  /// The forbidden experts of a policy's layer as bits: expert e is bit e % 32 of word e / 32.
+  constexpr const uint32_t* mask(uint16_t id, int moe_layer) const {
+    return masks + index(id, moe_layer) * n_mask_words;
+  }
+
+ private:
+  constexpr int64_t index(uint16_t id, int moe_layer) const { return int64_t{id} * n_moe_layer + moe_layer; }
 };
 
 /// Policies resolved against a model: a table [capacity, n_moe_layer] that never moves, so that kernels
@@ -55,7 +64,7 @@ class PolicyTable {
   const MoeLayer& layer(int moe_layer) const { return layers_[static_cast<size_t>(moe_layer)]; }
 
   const LayerPolicy& at(uint16_t id, int moe_layer) const { return rows_[row_index(id, moe_layer)]; }
-  /// The forbidden experts of a policy's layer as bits: expert e is bit e % 32 of word e / 32.
+  /// As PolicyRows::mask.
   std::span<const uint32_t> mask(uint16_t id, int moe_layer) const {
     return std::span(masks_).subspan(row_index(id, moe_layer) * n_mask_words_, n_mask_words_);
   }
@@ -65,6 +74,10 @@ class PolicyTable {
   std::span<const LayerPolicy> rows() const { return rows_; }
   std::span<const uint32_t> masks() const { return masks_; }
   size_t n_mask_words() const { return n_mask_words_; }
+  /// The table itself, for routing on the CPU. Valid as long as the table: its memory never moves.
+  PolicyRows view() const {
+    return {rows_.data(), masks_.data(), n_moe_layer(), static_cast<int>(n_mask_words_)};
+  }
   /// Grows whenever rows() or masks() change: when a device's copy has another, it is old.
   uint64_t version() const { return version_; }
 

@@ -49,27 +49,24 @@ struct QkvParts {
 };
 
 /// QK-norm and rotation of queries or keys that have their biases, in place.
-void finish_heads(const AttentionDesc& d, int64_t n_head, const float* norm, const float* cos,
-                  const float* sin, float* heads, const VectorKernel& vector) {
-  const int64_t width = d.norm_all_heads ? n_head * d.head_dim : d.head_dim;
-  for (int64_t at = 0; norm && at < n_head * d.head_dim; at += width)
-    vector.rms_norm(heads + at, norm, d.rms_eps, width, heads + at);
-  for (int64_t h = 0; h < n_head; ++h) rotate(heads + h * d.head_dim, cos, sin, d.n_rot, d.rope_neighbours);
+void finish_heads(const AttentionDesc& d, const TokenBatch& batch, int64_t t, int64_t n_head,
+                  const Values& norm, float* heads, const VectorKernel& vector) {
+  for (int64_t at = 0; d.qk_norm.any() && at < n_head * d.head_dim; at += norm.n)
+    vector.rms_norm(heads + at, norm, d.rms_eps, norm.n, heads + at);
+  for (int64_t h = 0; h < n_head; ++h) rotate(d.rope, batch, t, heads + h * d.head_dim);
 }
 
 /// All heads of token t: queries rotated in place, keys and values appended to the cache.
 void finish_token(const AttentionDesc& d, const AttentionArgs& args, int64_t t, float* qkv,
                   const VectorKernel& vector) {
   const TokenBatch& batch = args.batch;
-  const float* cos = batch.rope_cos + t * (d.n_rot / 2);
-  const float* sin = batch.rope_sin + t * (d.n_rot / 2);
   const auto at = [&](int64_t head) { return qkv + head * d.head_dim; };
   for (int64_t h = 0; h < d.n_head + 2 * d.n_head_kv; ++h) {
     const float* bias = d.bias_of(h);
     if (bias) vector.add_scaled(at(h), 1.0f, bias, d.head_dim);
   }
-  finish_heads(d, d.n_head, d.q_norm, cos, sin, at(0), vector);
-  finish_heads(d, d.n_head_kv, d.k_norm, cos, sin, at(d.n_head), vector);
+  finish_heads(d, batch, t, d.n_head, d.qk_norm.q, at(0), vector);
+  finish_heads(d, batch, t, d.n_head_kv, d.qk_norm.k, at(d.n_head), vector);
   for (int64_t h = 0; h < d.n_head_kv; ++h)
     store_kv(args.kv, batch, t, h, d.head_dim, at(d.n_head + h), at(d.n_head + d.n_head_kv + h));
 }
@@ -90,7 +87,7 @@ void attend_one(const AttentionDesc& d, const AttentionArgs& args, int64_t t, in
                  .page_stride_bytes = args.kv.page_stride_bytes,
                  .block_table = args.batch.block_tables[args.batch.seq[t]],
                  .page_tokens = args.kv.page_tokens,
-                 .first_kv = d.first_seen(args.batch.pos[t]),
+                 .first_kv = d.mask.first_seen(args.batch.pos[t]),
                  .n_kv = args.batch.pos[t] + 1,
                  .sinks = d.sinks ? d.sinks + kv_head * heads_per_kv : nullptr,
                  .scale = attention_scale(d),
@@ -145,8 +142,7 @@ void run(const AttentionDesc& d, const AttentionArgs& args, OpContext& context) 
       if (d.out_bias) context.vector.add_scaled(args.x.row(t), 1.0f, d.out_bias, n_embd);
     }
   });
-  for (const auto& part : parts.all()) count_dense(context.counters, *part.linear, n_token);
-  count_dense(context.counters, d.out, n_token);
+  count_dense(context.counters, d, n_token);
 }
 
 }  // namespace

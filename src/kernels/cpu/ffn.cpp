@@ -52,7 +52,7 @@ void run(const FfnDesc& d, const FfnArgs& args, OpContext& context) {
     for (int64_t t = mine.begin; t < mine.end; ++t)
       context.vector.add_scaled(args.out.row(t), 1.0f, y.row(t), n_embd);
   });
-  for (const Linear* linear : {&d.gate, &d.up, &d.down}) count_dense(context.counters, *linear, n_token);
+  count_dense(context.counters, d, n_token);
 }
 
 }  // namespace

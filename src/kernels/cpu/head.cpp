@@ -23,7 +23,7 @@ void run(const HeadDesc& d, const HeadArgs& args, OpContext& context) {
     team.barrier();
     multiply_all(d.output, queue, team.size(), packed, args.logits.rows(0, n_row));
   });
-  count_dense(context.counters, d.output, n_row);
+  count_dense(context.counters, d, n_row);
 }
 
 }  // namespace

@@ -31,10 +31,12 @@ void run(const RouteDesc& d, const RouteArgs& args, OpContext& context) {
       context.vector.add_scaled(args.logits.row(t), 1.0f, d.logit_bias, d.router.n_out());
     Routing rows = routing_rows(args.routing, mine);
     const std::span policy(args.batch.policy + mine.begin, static_cast<size_t>(mine.size()));
-    route(d.spec, *d.policies, d.moe_layer, policy, args.logits.rows(mine.begin, mine.size()), d.bias,
+    route(d.spec, d.policies, d.moe_layer, policy, args.logits.rows(mine.begin, mine.size()), d.bias.span(),
           context.route_scratch[static_cast<size_t>(team.index())], rows);
   });
-  count_dense(context.counters, d.router, n_token);
+  if (args.counts.wanted())
+    add_rows(args.counts, args.routing);  // on one thread: the entropy's bits are fixed
+  count_dense(context.counters, d, n_token);
 }
 
 }  // namespace

@@ -12,8 +12,8 @@ struct FinishTask {
   float* qkv = nullptr;  ///< [n_token, n_head + 2 * n_head_kv, head_dim]
   TokenBatch batch = {};
   KvLayerView kv = {};
-  int n_head = 0, n_head_kv = 0, head_dim = 0, n_rot = 0;
-  bool rope_neighbours = false;
+  int n_head = 0, n_head_kv = 0, head_dim = 0;
+  Rope rope = {};
   float rms_eps = 0;
   const float* q_norm = nullptr;
   const float* k_norm = nullptr;
@@ -38,11 +38,11 @@ __device__ inline void finish_head(const FinishTask& task, const float* from, co
   }
   __syncwarp();
   if (!rotated) return;
-  const int half = task.n_rot / 2;
+  const int half = task.rope.n_pair();
   const float* cos = task.batch.rope_cos + token * half;
   const float* sin = task.batch.rope_sin + token * half;
   for (int i = lane; i < half; i += kWarp) {
-    const int2 at = rotary_pair(i, half, task.rope_neighbours);
+    const int2 at = rotary_pair(i, task.rope);
     const float x = head[at.x], y = head[at.y];
     head[at.x] = x * cos[i] - y * sin[i];
     head[at.y] = y * cos[i] + x * sin[i];

@@ -56,9 +56,9 @@ __device__ inline void add_scaled4(float4& acc, float weight, const float4& x) {
 }
 __device__ inline float4 scaled4(const float4& x, float s) { return {x.x * s, x.y * s, x.z * s, x.w * s}; }
 
-/// The two dims of rotary pair i; `half` is n_rot / 2.
-__device__ inline int2 rotary_pair(int i, int half, bool neighbours) {
-  return neighbours ? make_int2(2 * i, 2 * i + 1) : make_int2(i, i + half);
+/// The two dims of rotary pair i.
+__device__ inline int2 rotary_pair(int i, const Rope& rope) {
+  return rope.neighbours ? make_int2(2 * i, 2 * i + 1) : make_int2(i, i + rope.n_pair());
 }
 
 /// One head's keys or values of one sequence, in pages.

@@ -32,9 +32,9 @@ int n_chunk(const AttentionDesc& d) {
 struct SplitPlan {
   SplitPlan(const AttentionDesc& d, int64_t n_batch) {
     const int64_t n_block = int64_t{d.n_head_kv} * n_chunk(d);  // of a token and a split
-    const int64_t n_sharing = d.out.row_invariant ? 1 : n_batch;
+    const int64_t n_sharing = d.bound.row_invariant ? 1 : n_batch;
     n_split = static_cast<int>(std::clamp<int64_t>(kSplitBlocks / (n_sharing * n_block), 1, kMaxSplits));
-    n_token = d.out.row_invariant && n_split > 1 ? kMostParts / (n_block * n_split) : n_batch;
+    n_token = d.bound.row_invariant && n_split > 1 ? kMostParts / (n_block * n_split) : n_batch;
   }
   int n_split;
   int64_t n_token;
@@ -42,7 +42,7 @@ struct SplitPlan {
 
 /// Floats of partial results, which there are with more than one split.
 int64_t n_part(const AttentionDesc& d) {
-  return (d.out.row_invariant ? kMostParts : kSplitBlocks) * kChunkHeads * (d.head_dim + 2);
+  return (d.bound.row_invariant ? kMostParts : kSplitBlocks) * kChunkHeads * (d.head_dim + 2);
 }
 
 const char* refuses(const AttentionDesc& d) {
@@ -51,19 +51,13 @@ const char* refuses(const AttentionDesc& d) {
     return "the head width is no multiple of 8 from 16 to 256";
   if (d.n_head % d.n_head_kv != 0 || d.n_head / d.n_head_kv > kMaxGroup)
     return "more than 32 query heads a key head";
-  for (const Linear* linear : {&d.qkv, &d.k, &d.v, &d.out}) {
-    if (!linear->empty() && !reads(linear->weight.type)) return kNoDecoder;
-  }
-  return nullptr;
+  return refuses_format(d);
 }
 
 size_t scratch_bytes(const AttentionDesc& d, int64_t n_token, int) {
   const auto f32 = [](int64_t n) { return Scratch::padded_bytes(static_cast<size_t>(n) * sizeof(float)); };
-  size_t products = 0;
-  for (const Linear* linear : {&d.qkv, &d.k, &d.v, &d.out})
-    products += linear->empty() ? 0 : linear_scratch_bytes(*linear, n_token);
   return f32(n_token * d.qkv.n_in()) + f32(n_token * d.n_qkv()) + f32(n_token * d.out.n_in()) +
-         f32(n_part(d)) + products;
+         f32(n_part(d));
 }
 
 /// Queries, keys and values with their biases, next to each other, wherever their matrices are.
@@ -77,8 +71,8 @@ void multiply_qkv(const AttentionDesc& d, TensorView<const float> normed, Tensor
   for (const Part& part : {Part{d.qkv, d.qkv_bias}, Part{d.k, d.k_bias}, Part{d.v, d.v_bias}}) {
     if (part.linear.empty()) continue;
     const int64_t n_out = part.linear.n_out();
-    linear(part.linear, normed, {qkv.data() + first, qkv.n_rows(), n_out, qkv.stride()}, false, context,
-           part.bias);
+    linear(part.linear, normed, {qkv.data() + first, qkv.n_rows(), n_out, qkv.stride()},
+           {.row_invariant = d.bound.row_invariant, .bias = part.bias}, context);
     first += n_out;
   }
   SW_ASSERT(first == d.n_qkv());
@@ -89,23 +83,23 @@ void norm_all_heads(const AttentionDesc& d, TensorView<float> qkv, OpContext& co
   const int64_t n_query = int64_t{d.n_head} * d.head_dim, n_key = int64_t{d.n_head_kv} * d.head_dim;
   const TensorView<float> queries(qkv.data(), qkv.n_rows(), n_query, qkv.stride());
   const TensorView<float> keys(qkv.data() + n_query, qkv.n_rows(), n_key, qkv.stride());
-  if (d.q_norm) rms_norm(queries, nullptr, d.q_norm, d.rms_eps, queries, context);
-  if (d.k_norm) rms_norm(keys, nullptr, d.k_norm, d.rms_eps, keys, context);
+  rms_norm(queries, nullptr, d.qk_norm.q, d.rms_eps, queries, context);
+  rms_norm(keys, nullptr, d.qk_norm.k, d.rms_eps, keys, context);
 }
 
 template <class Element>
 void finish(const AttentionDesc& d, const AttentionArgs& args, float* qkv, cudaStream_t stream) {
+  const bool per_head = d.qk_norm.over == QkNorm::Over::Head;
   const FinishTask task{.qkv = qkv,
                         .batch = args.batch,
                         .kv = args.kv,
                         .n_head = d.n_head,
                         .n_head_kv = d.n_head_kv,
                         .head_dim = d.head_dim,
-                        .n_rot = d.n_rot,
-                        .rope_neighbours = d.rope_neighbours,
+                        .rope = d.rope,
                         .rms_eps = d.rms_eps,
-                        .q_norm = d.norm_all_heads ? nullptr : d.q_norm,
-                        .k_norm = d.norm_all_heads ? nullptr : d.k_norm};
+                        .q_norm = per_head ? d.qk_norm.q.data : nullptr,
+                        .k_norm = per_head ? d.qk_norm.k.data : nullptr};
   const unsigned blocks = n_blocks(args.batch.n_token * n_blocks(task.n_all_heads(), kFinishWarps), 1);
   finish_kernel<Element><<<blocks, kFinishWarps * kWarp, 0, stream>>>(task);
   SW_CUDA_LAUNCHED();
@@ -151,12 +145,12 @@ void attend(const AttentionDesc& d, const AttentionArgs& args, TensorView<float>
                         .n_head = d.n_head,
                         .n_head_kv = d.n_head_kv,
                         .head_dim = d.head_dim,
-                        .window = d.window > 0 ? d.window : INT_MAX,
+                        .window = d.mask.window > 0 ? d.mask.window : INT_MAX,
                         .sinks = d.sinks,
                         .scale = attention_scale(d) * kLog2E,
                         .out = out};
   const int64_t n_token = args.batch.n_token;
-  if (n_token <= kMostSplitTokens || d.out.row_invariant) {
+  if (n_token <= kMostSplitTokens || d.bound.row_invariant) {
     const SplitPlan plan(d, n_token);
     for (int64_t begin = 0; begin < n_token; begin += plan.n_token) {
       AttendTask part = task;
@@ -187,10 +181,11 @@ void run(const AttentionDesc& d, const AttentionArgs& args, OpContext& context) 
 
   rms_norm(args.x, nullptr, d.norm, d.rms_eps, normed, context);
   multiply_qkv(d, normed, qkv, context);
-  if (d.norm_all_heads) norm_all_heads(d, qkv, context);
+  if (d.qk_norm.over == QkNorm::Over::AllHeads) norm_all_heads(d, qkv, context);
   const auto attend_in = args.kv.type == Type::F16 ? attend<__half> : attend<float>;
   attend_in(d, args, qkv, parts, attended.data(), context.cuda->stream());
-  linear(d.out, attended, args.x, true, context, d.out_bias);
+  linear(d.out, attended, args.x, {.row_invariant = d.bound.row_invariant, .add = true, .bias = d.out_bias},
+         context);
 }
 
 }  // namespace

@@ -149,7 +149,7 @@ void run_sorted(const ExpertsDesc& d, const ExpertsArgs& args, OpContext& contex
   const ExpertSlots slots(d, args.routing);
   sort_by_expert(slots, rows, d.gate.weight.shape[0], context);
   TiledProduct product{.x = args.x,
-                       .row_invariant = d.gate.row_invariant,
+                       .row_invariant = d.bound.row_invariant,
                        .x_rows = rows.token,
                        .tiles = rows.tiles,
                        .n_tile = rows.n_tile};

@@ -24,17 +24,11 @@ void multiply_gated(const FfnDesc& d, const float* x, float* hidden, OpContext& 
   for (const Linear* linear : {&d.gate, &d.up}) count_dense(context.counters, *linear, 1);
 }
 
-const char* refuses(const FfnDesc& d) {
-  return reads(d.gate.weight.type) && reads(d.up.weight.type) && reads(d.down.weight.type) ? nullptr
-                                                                                           : kNoDecoder;
-}
-
 size_t scratch_bytes(const FfnDesc& d, int64_t n_token, int) {
   const auto f32 = [&](int64_t n_col) {
     return Scratch::padded_bytes(static_cast<size_t>(n_token * n_col) * sizeof(float));
   };
-  return (d.norm ? f32(d.gate.n_in()) : 0) + 2 * f32(d.gate.n_out()) + linear_scratch_bytes(d.gate, n_token) +
-         linear_scratch_bytes(d.up, n_token) + linear_scratch_bytes(d.down, n_token);
+  return (d.norm ? f32(d.gate.n_in()) : 0) + 2 * f32(d.gate.n_out());
 }
 
 void run(const FfnDesc& d, const FfnArgs& args, OpContext& context) {
@@ -52,18 +46,19 @@ void run(const FfnDesc& d, const FfnArgs& args, OpContext& context) {
     multiply_gated(d, x.data(), hidden.data(), context);
   } else {
     const TensorView<float> up(scratch.take<float>(n_token * n_ff), n_token, n_ff);
-    linear(d.gate, x, hidden, false, context);
-    linear(d.up, x, up, false, context);
+    const LinearOptions options{.row_invariant = d.bound.row_invariant};
+    linear(d.gate, x, hidden, options, context);
+    linear(d.up, x, up, options, context);
     gate_mul(hidden.data(), up.data(), 0, n_token * n_ff, hidden.data(), context);
   }
-  linear(d.down, hidden, args.out, true, context);
+  linear(d.down, hidden, args.out, {.row_invariant = d.bound.row_invariant, .add = true}, context);
 }
 
 }  // namespace
 }  // namespace cuda
 
 extern const FfnKernel cuda_ffn;
-const FfnKernel cuda_ffn{"cuda_ffn",          Isa::Scalar, cuda::refuses,
+const FfnKernel cuda_ffn{"cuda_ffn",          Isa::Scalar, cuda::refuses_format<FfnDesc>,
                          cuda::scratch_bytes, cuda::run,   DeviceKind::Cuda};
 
 }  // namespace sw

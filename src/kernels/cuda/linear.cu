@@ -44,8 +44,8 @@ void launch_matvec(const MatvecArgs& args, OpContext& context) {
   SW_CUDA_LAUNCHED();
 }
 
-void multiply_few(const Linear& linear, TensorView<const float> x, TensorView<float> out, bool add,
-                  const float* bias, OpContext& context) {
+void multiply_few(const Linear& linear, TensorView<const float> x, TensorView<float> out,
+                  const LinearOptions& options, OpContext& context) {
   const MatvecArgs args{.weights = reinterpret_cast<const uint8_t*>(linear.weight.data),
                         .row_bytes = static_cast<int64_t>(linear.weight.row_size_bytes()),
                         .n_out = linear.n_out(),
@@ -55,8 +55,8 @@ void multiply_few(const Linear& linear, TensorView<const float> x, TensorView<fl
                         .x_stride = x.stride(),
                         .out = out.data(),
                         .out_stride = out.stride(),
-                        .add = add,
-                        .bias = bias};
+                        .add = options.add,
+                        .bias = options.bias};
   with_decoder(linear.weight.type, [&]<class Format>() {
     if (args.n_token == 1) {
       launch_matvec<Format, 1>(args, context);
@@ -105,28 +105,26 @@ bool reads(Type type) {
   return with_type(type, [&]<class Format>() { return HasDecoder<Format>; });
 }
 
-size_t linear_scratch_bytes(const Linear&, int64_t) { return 0; }
-
-void linear(const Linear& linear, TensorView<const float> x, TensorView<float> out, bool add,
-            OpContext& context, const float* bias) {
+void linear(const Linear& linear, TensorView<const float> x, TensorView<float> out,
+            const LinearOptions& options, OpContext& context) {
   check_input(linear, x);
   count_dense(context.counters, linear, x.n_rows());
   if (x.n_rows() == 0) return;
   if (x.n_rows() <= kMostMatvecTokens) {
-    multiply_few(linear, x, out, add, bias, context);
+    multiply_few(linear, x, out, options, context);
   } else {
     multiply_tiles({.weight = linear.weight,
                     .x = x,
                     .out = out.rows(0, x.n_rows()),
-                    .add = add,
-                    .bias = bias,
-                    .row_invariant = linear.row_invariant},
+                    .add = options.add,
+                    .bias = options.bias,
+                    .row_invariant = options.row_invariant},
                    context);
   }
 }
 
 void linear_heads(const Linear& stack, int64_t n_token, const HeadRows& x, const HeadRows& out,
-                  OpContext& context) {
+                  bool row_invariant, OpContext& context) {
   const TensorView<const float> x_rows(x.data, n_token, stack.n_in(), x.token_stride);
   check_input(stack, x_rows);
   SW_ASSERT(stack.weight.shape.n_dims() == 3 && x.head_stride % 4 == 0);
@@ -136,7 +134,7 @@ void linear_heads(const Linear& stack, int64_t n_token, const HeadRows& x, const
     multiply_tiles({.weight = stack.weight,
                     .x = x_rows,
                     .out = {out.data, n_token, stack.weight.shape[1], out.token_stride},
-                    .row_invariant = stack.row_invariant,
+                    .row_invariant = row_invariant,
                     .x_step = x.head_stride,
                     .out_step = out.head_stride},
                    context);

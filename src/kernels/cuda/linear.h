@@ -9,14 +9,26 @@ namespace sw::cuda {
 bool reads(Type type);
 /// Why an operation refuses the others.
 inline constexpr const char* kNoDecoder = "no GPU decoder for this weight format";
+/// Null where linear() reads all matrices of a description, else why not.
+template <class Desc>
+const char* refuses_format(const Desc& desc) {
+  bool all = true;
+  for_each_linear(desc, [&](const Linear& linear) { all = all && reads(linear.weight.type); });
+  return all ? nullptr : kNoDecoder;
+}
 
-/// out[t, r] = sum_i W[r, i] x[t, i] + bias[r], added to out where `add`; for any number of tokens.
-/// x [n_token, n_in] f32, out [n_token, n_out] f32, bias [n_out] or null. Needs linear_scratch_bytes() of
-/// scratch. A row's bits are the same for 1 to 8 tokens, and the same for any larger number (see
-/// docs/cuda.md); with Linear::row_invariant they are always those of a single token.
-void linear(const Linear& linear, TensorView<const float> x, TensorView<float> out, bool add,
-            OpContext& context, const float* bias = nullptr);
-size_t linear_scratch_bytes(const Linear& linear, int64_t n_token);
+/// What linear() does beside the product.
+struct LinearOptions {
+  bool row_invariant = false;   ///< Bound::row_invariant of the operation
+  bool add = false;             ///< adds to what is there
+  const float* bias = nullptr;  ///< [n_out], added to the product
+};
+
+/// out[t, r] = sum_i W[r, i] x[t, i]; for any number of tokens. x [n_token, n_in] f32, out [n_token, n_out]
+/// f32. Takes no scratch. A row's bits are the same for 1 to 8 tokens, and the same for any larger number
+/// (see docs/cuda.md); row-invariant they are always those of a single token.
+void linear(const Linear& linear, TensorView<const float> x, TensorView<float> out,
+            const LinearOptions& options, OpContext& context);
 
 /// Vectors of n_token tokens with n_head of them each: token t's of head h at data + t * token_stride + h *
 /// head_stride.
@@ -28,7 +40,7 @@ struct HeadRows {
 /// out[t, h] = W[h] x[t, h]: each head has a matrix of its own in the stack [n_head, n_out, n_in]. For
 /// quantised weights the strides of x must be multiples of 4. Takes no scratch.
 void linear_heads(const Linear& stack, int64_t n_token, const HeadRows& x, const HeadRows& out,
-                  OpContext& context);
+                  bool row_invariant, OpContext& context);
 
 /// out[t] = x[row(t)] / sqrt(mean(x^2) + eps) * weight, row(t) = rows ? rows[t] : t.
 void rms_norm(TensorView<const float> x, const int32_t* rows, const float* weight, float eps,

@@ -22,7 +22,7 @@ constexpr int64_t kMostMlaParts = 1024;
 /// Splits of the keys of `n_token` tokens that are attended at once. Where their number must not matter,
 /// those of a single token.
 int n_split(const MlaDesc& d, int64_t n_token) {
-  const int64_t n_sharing = d.out.row_invariant ? 1 : n_token,
+  const int64_t n_sharing = d.bound.row_invariant ? 1 : n_token,
                 n_chunk = MlaTask{.n_head = d.n_head}.n_chunk();
   return static_cast<int>(std::clamp<int64_t>(kMlaBlocks / (n_sharing * n_chunk), 1, kMaxMlaSplits));
 }
@@ -30,24 +30,21 @@ int n_split(const MlaDesc& d, int64_t n_token) {
 /// Tokens that are attended at once.
 int64_t most_at_once(const MlaDesc& d) {
   const int n = n_split(d, 1);
-  if (!d.out.row_invariant || n == 1) return kMostLatentTokens;
+  if (!d.bound.row_invariant || n == 1) return kMostLatentTokens;
   return kMostMlaParts / (int64_t{n} * MlaTask{.n_head = d.n_head}.n_chunk());
 }
 
 /// Floats of partial results, which there are with more than one split.
 int64_t n_part(const MlaDesc& d) {
-  return (d.out.row_invariant ? kMostMlaParts : kMlaBlocks) * kMlaHeads * (d.kv_rank + kPartTail);
+  return (d.bound.row_invariant ? kMostMlaParts : kMlaBlocks) * kMlaHeads * (d.kv_rank + kPartTail);
 }
 
 const char* refuses(const MlaDesc& d) {
-  if (d.kv_rank > kMaxLatent || d.n_rot > kMaxMlaRot) return "latents of more than 512 + 64";
-  for (const int width : {d.kv_rank, d.n_rot, d.nope_dim, d.value_dim}) {
+  if (d.kv_rank > kMaxLatent || d.rope.n_rot > kMaxMlaRot) return "latents of more than 512 + 64";
+  for (const int width : {d.kv_rank, d.rope.n_rot, d.nope_dim, d.value_dim}) {
     if (width <= 0 || width % 8 != 0) return "a width of the heads or of the latent is no multiple of 8";
   }
-  for (const Linear* linear : {&d.q_a, &d.q, &d.kv_a, &d.k_b, &d.v_b, &d.out}) {
-    if (!linear->empty() && !reads(linear->weight.type)) return kNoDecoder;
-  }
-  return nullptr;
+  return refuses_format(d);
 }
 
 /// Scratch of one run.
@@ -79,8 +76,6 @@ size_t scratch_bytes(const MlaDesc& d, int64_t n_token, int) {
   size_t bytes = f32(n_token * d.kv_a.n_in()) + (d.q_a.empty() ? 0 : f32(n_token * d.q.n_in())) +
                  f32(n_token * d.q.n_out()) + f32(n_token * d.kv_a.n_out()) + f32(n_token * d.out.n_in()) +
                  f32(MlaMemory::n_latent(d, n_token)) + f32(n_part(d));
-  for (const Linear* linear : {&d.q_a, &d.q, &d.kv_a, &d.out})
-    bytes += linear->empty() ? 0 : linear_scratch_bytes(*linear, n_token);
   return bytes;
 }
 
@@ -91,10 +86,9 @@ void finish(const MlaDesc& d, const MlaArgs& args, const MlaMemory& m, OpContext
                            .batch = args.batch,
                            .cache = args.kv,
                            .n_head = d.n_head,
-                           .query_dim = d.nope_dim + d.n_rot,
-                           .n_rot = d.n_rot,
+                           .query_dim = static_cast<int>(d.query_dim()),
                            .kv_rank = d.kv_rank,
-                           .rope_neighbours = d.rope_neighbours,
+                           .rope = d.rope,
                            .eps = d.latent_eps,
                            .latent_scale = d.latent_scale,
                            .kv_norm = d.kv_a_norm};
@@ -127,16 +121,18 @@ void attend_part(const MlaDesc& d, const MlaArgs& args, const MlaMemory& m, int6
                .batch = tokens_of(args.batch, begin, n),
                .kv = args.kv,
                .n_head = d.n_head,
-               .query_dim = d.nope_dim + d.n_rot,
-               .n_rot = d.n_rot,
+               .query_dim = static_cast<int>(d.query_dim()),
+               .n_rot = d.rope.n_rot,
                .kv_rank = d.kv_rank,
                .scale = d.q_scale * d.softmax_scale * kLog2E,
                .parts = m.parts};
   task.n_split = n_split(d, n);
   const HeadRows latents{m.latents, int64_t{d.n_head} * d.kv_rank, d.kv_rank};
-  linear_heads(d.k_b, n, {m.queries.row(begin), m.queries.stride(), task.query_dim}, latents, context);
+  linear_heads(d.k_b, n, {m.queries.row(begin), m.queries.stride(), task.query_dim}, latents,
+               d.bound.row_invariant, context);
   attend<Element>(task, context);
-  linear_heads(d.v_b, n, latents, {m.heads.row(begin), m.heads.stride(), d.value_dim}, context);
+  linear_heads(d.v_b, n, latents, {m.heads.row(begin), m.heads.stride(), d.value_dim}, d.bound.row_invariant,
+               context);
 }
 
 template <class Element>
@@ -153,16 +149,17 @@ void run(const MlaDesc& d, const MlaArgs& args, OpContext& context) {
   SW_ASSERT(args.batch.n_token == n_token);
   SW_ASSERT(args.kv.type == Type::F16 || args.kv.type == Type::F32);
   const MlaMemory m(d, n_token, context.scratch);
+  const LinearOptions options{.row_invariant = d.bound.row_invariant};
   rms_norm(args.x, nullptr, d.norm, d.rms_eps, m.normed, context);
   if (!d.q_a.empty()) {
-    linear(d.q_a, m.normed, m.q_a, false, context);
+    linear(d.q_a, m.normed, m.q_a, options, context);
     rms_norm(m.q_a, nullptr, d.q_a_norm, d.latent_eps, m.q_a, context);
   }
-  linear(d.q, d.q_a.empty() ? m.normed : m.q_a, m.queries, false, context);
-  linear(d.kv_a, m.normed, m.kv, false, context);
+  linear(d.q, d.q_a.empty() ? m.normed : m.q_a, m.queries, options, context);
+  linear(d.kv_a, m.normed, m.kv, options, context);
   const auto attend_in = args.kv.type == Type::F16 ? attend_all<__half> : attend_all<float>;
   attend_in(d, args, m, context);
-  linear(d.out, m.heads, args.x, true, context);
+  linear(d.out, m.heads, args.x, {.row_invariant = d.bound.row_invariant, .add = true}, context);
 }
 
 }  // namespace

@@ -12,8 +12,8 @@ struct MlaFinishTask {
   const float* kv = nullptr;  ///< [n_token, kv_rank + n_rot]
   TokenBatch batch = {};
   KvLayerView cache = {};
-  int n_head = 0, query_dim = 0, n_rot = 0, kv_rank = 0;
-  bool rope_neighbours = false;
+  int n_head = 0, query_dim = 0, kv_rank = 0;
+  Rope rope = {};
   float eps = 0, latent_scale = 0;
   const float* kv_norm = nullptr;
 };
@@ -23,7 +23,7 @@ template <class Element>
 __global__ void __launch_bounds__(kMlaFinishThreads) mla_finish_kernel(const MlaFinishTask task) {
   __shared__ float of_warp[kMlaFinishThreads / kWarp];
   const int64_t token = blockIdx.x;
-  const int thread = threadIdx.x, width = task.kv_rank + task.n_rot, half = task.n_rot / 2;
+  const int thread = threadIdx.x, width = task.kv_rank + task.rope.n_rot, half = task.rope.n_pair();
   const float* kv = task.kv + token * width;
   const int32_t* pages = task.batch.block_tables[task.batch.seq[token]];
   Element* cached = CachedRows<Element>(task.cache.k, task.cache, pages, 0, width).row(task.batch.pos[token]);
@@ -42,13 +42,13 @@ __global__ void __launch_bounds__(kMlaFinishThreads) mla_finish_kernel(const Mla
   const float* sin = task.batch.rope_sin + token * half;
   for (int i = thread; i < (task.n_head + 1) * half; i += kMlaFinishThreads) {
     const int head = i / half, pair = i % half;
-    const int2 at = rotary_pair(pair, half, task.rope_neighbours);
+    const int2 at = rotary_pair(pair, task.rope);
     if (head == task.n_head) {  // the part that all heads share
       const float x = kv[task.kv_rank + at.x], y = kv[task.kv_rank + at.y];
       cached[task.kv_rank + at.x] = Element(x * cos[pair] - y * sin[pair]);
       cached[task.kv_rank + at.y] = Element(y * cos[pair] + x * sin[pair]);
     } else {
-      float* query = task.queries + (token * task.n_head + head + 1) * task.query_dim - task.n_rot;
+      float* query = task.queries + (token * task.n_head + head + 1) * task.query_dim - task.rope.n_rot;
       const float x = query[at.x], y = query[at.y];
       query[at.x] = x * cos[pair] - y * sin[pair];
       query[at.y] = y * cos[pair] + x * sin[pair];

@@ -17,6 +17,12 @@ struct WarpTeam {
   __device__ void sync() const { __syncwarp(); }
   __device__ uint32_t max(uint32_t x) const { return __reduce_max_sync(kAllLanes, x); }
   __device__ uint32_t min(uint32_t x) const { return __reduce_min_sync(kAllLanes, x); }
+  __device__ uint32_t sum(uint32_t x) const { return __reduce_add_sync(kAllLanes, x); }
+  __device__ double sum(double x) const { return lane_sum(x); }
+  __device__ void count(uint64_t& counter) const {
+    atomicAdd(reinterpret_cast<unsigned long long*>(&counter), 1ull);
+  }
+  __device__ void add(double& total, double x) const { atomicAdd(&total, x); }
 };
 
 struct RouteTask {
@@ -29,6 +35,7 @@ struct RouteTask {
   TensorView<int32_t> ids;
   TensorView<float> weights;
   int32_t* n_active;
+  RouteCounts counts;
 };
 
 /// Slots that a row can need: a token has no more experts than there are.
@@ -41,25 +48,26 @@ __global__ void __launch_bounds__(kWarp) route_kernel(const RouteTask task, int 
   extern __shared__ std::byte memory[];
   const RouteMemory m = route_memory(memory, task.spec, n_slot_used);
   const int64_t token = blockIdx.x;
-  const PolicyRows& policies = task.policies;
-  const int64_t row = int64_t{task.policy_id[token]} * policies.n_moe_layer + task.moe_layer;
-  route_row(WarpTeam(), task.spec, policies.rows[row], policies.masks + row * policies.n_mask_words,
-            task.logits.row(token), task.bias, m,
+  const uint16_t policy = task.policy_id[token];
+  route_row(WarpTeam(), task.spec, task.policies.at(policy, task.moe_layer),
+            task.policies.mask(policy, task.moe_layer), task.logits.row(token), task.bias, m,
             {task.ids.row(token), task.weights.row(token), task.n_active + token,
-             static_cast<int>(task.ids.n_cols())});
+             static_cast<int>(task.ids.n_cols())},
+            task.counts);
 }
 
 }  // namespace
 
 void route_rows(const RouterSpec& spec, const PolicyRows& policies, int moe_layer, const uint16_t* policy_id,
-                TensorView<const float> logits, const float* bias, Routing& out, Queue& queue) {
+                TensorView<const float> logits, const float* bias, Routing& out, const RouteCounts& counts,
+                Queue& queue) {
   SW_ASSERT(logits.n_cols() == spec.n_logits() && spec.n_logits() <= kMaxRouterLogits);
   SW_ASSERT(out.n_tokens() == logits.n_rows());
   if (logits.n_rows() == 0) return;
   const int64_t n_slot = n_slot_used(spec, out.ids.n_cols());
   const auto shared_bytes = static_cast<size_t>(route_memory_bytes(spec, n_slot));
-  const RouteTask task{spec, policies, moe_layer,   policy_id,          logits,
-                       bias, out.ids,  out.weights, out.n_active.data()};
+  const RouteTask task{spec, policies, moe_layer,   policy_id,           logits,
+                       bias, out.ids,  out.weights, out.n_active.data(), counts};
   route_kernel<<<n_blocks(logits.n_rows(), 1), kWarp, shared_bytes, queue.stream()>>>(
       task, static_cast<int>(n_slot));
   SW_CUDA_LAUNCHED();
@@ -69,25 +77,24 @@ namespace {
 
 const char* refuses(const RouteDesc& d) {
   if (d.spec.n_logits() > kMaxRouterLogits) return "more experts than a GPU's block has room for";
-  return reads(d.router.weight.type) ? nullptr : kNoDecoder;
+  return refuses_format(d);
 }
 
-size_t scratch_bytes(const RouteDesc& d, int64_t n_token, int) {
-  return linear_scratch_bytes(d.router, n_token);
-}
+size_t no_scratch(const RouteDesc&, int64_t, int) { return 0; }
 
 void run(const RouteDesc& d, const RouteArgs& args, OpContext& context) {
   rms_norm(args.x, nullptr, d.norm, d.rms_eps, args.normed, context);
-  linear(d.router, args.normed, args.logits, false, context, d.logit_bias);
-  route_rows(d.spec, d.rows, d.moe_layer, args.batch.policy, args.logits, d.bias.data(), args.routing,
-             *context.cuda);
+  linear(d.router, args.normed, args.logits, {.row_invariant = d.bound.row_invariant, .bias = d.logit_bias},
+         context);
+  route_rows(d.spec, d.policies, d.moe_layer, args.batch.policy, args.logits, d.bias, args.routing,
+             args.counts, *context.cuda);
 }
 
 }  // namespace
 }  // namespace cuda
 
 extern const RouteKernel cuda_route;
-const RouteKernel cuda_route{"cuda_route",        Isa::Scalar, cuda::refuses,
-                             cuda::scratch_bytes, cuda::run,   DeviceKind::Cuda};
+const RouteKernel cuda_route{"cuda_route",     Isa::Scalar, cuda::refuses,
+                             cuda::no_scratch, cuda::run,   DeviceKind::Cuda};
 
 }  // namespace sw

@@ -2,12 +2,14 @@
 #pragma once
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 
 #include "base/math.h"
 #include "router/policy_table.h"
+#include "router/route_counts.h"
 #include "router/spec.h"
 
 #ifdef __CUDACC__
@@ -21,8 +23,9 @@
 /// sw::route.
 ///
 /// A Team is the lanes that work on one row: lane() and size(), sync() (after it all see what any wrote), and
-/// max(x) and min(x) over what the lanes hand in. Item i of an array is lane i % size()'s, so what a lane
-/// wrote for an item it may read for that item without a sync.
+/// max(x), min(x) and sum(x) over what the lanes hand in; count(counter) and add(total, x) are atomic. Item i
+/// of an array is lane i % size()'s, so what a lane wrote for an item it may read for that item without a
+/// sync.
 namespace sw::cuda {
 
 /// A row in the making: memory that a team shares.
@@ -246,13 +249,42 @@ SW_ROUTE_FUNCTION int route_weigh(const Team& team, const RouterSpec& spec, cons
   return n;
 }
 
+/// Counts a row's n experts, as sw::add_rows does but for the order of the entropy's sums.
+template <class Team>
+SW_ROUTE_FUNCTION void route_count(const Team& team, int n, const RouteMemory& m, const RouteCounts& counts) {
+  uint32_t n_group = 0, n_real = 0;
+  double sum = 0.0, sum_w_log = 0.0;
+  for (int i = team.lane(); i < n; i += team.size()) {
+    const int32_t id = m.ids[i], group = id / counts.group_size;
+    team.count(counts.chosen[id]);
+    n_real += id < counts.n_expert;
+    bool first = true;  // of its group
+    for (int j = 0; j < i; ++j) first = first && m.ids[j] / counts.group_size != group;
+    n_group += first;
+    const float w = m.weights[i];
+    if (!(w > 0.0f)) continue;
+    sum += w;
+    sum_w_log += w * std::log2(w);
+  }
+  n_group = team.sum(n_group);
+  n_real = team.sum(n_real);
+  sum = team.sum(sum);
+  sum_w_log = team.sum(sum_w_log);
+  if (team.lane() != 0) return;
+  team.count(counts.groups_per_token[n_group]);
+  team.count(counts.real_per_token[n_real]);
+  team.count(*counts.n_tokens);
+  if (sum > 0.0) team.add(*counts.entropy_bits, std::log2(sum) - sum_w_log / sum);
+}
+
 /// One token's row: what sw::route writes, to the bit.
 /// policy, mask  of the token, in this layer; policy.k at most out.n_slot
 /// bias          [n_logits] or null
+/// counts        what was chosen is added to these, if wanted
 template <class Team>
 SW_ROUTE_FUNCTION void route_row(const Team& team, const RouterSpec& spec, const LayerPolicy& policy,
                                  const uint32_t* mask, const float* logits, const float* bias,
-                                 const RouteMemory& m, const RouteRow& out) {
+                                 const RouteMemory& m, const RouteRow& out, const RouteCounts& counts) {
   route_score(team, spec, logits, m.scores);
   route_bias_and_mask(team, spec, policy, mask, bias, m);
   if (policy.grouped()) route_select_groups(team, spec, m);
@@ -268,6 +300,7 @@ SW_ROUTE_FUNCTION void route_row(const Team& team, const RouterSpec& spec, const
     out.weights[i] = 0.0f;
   }
   if (team.lane() == 0) *out.n_active = n;
+  if (counts.wanted()) route_count(team, n, m, counts);
 }
 
 }  // namespace sw::cuda

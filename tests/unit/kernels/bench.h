@@ -30,6 +30,7 @@ class Bench {
     for (float& x : v) x = static_cast<float>(rng.uniform() * 2 - 1);
     return v;
   }
+  Values vector(int64_t n) { return {values(n).data(), n}; }
   TensorView<float> matrix(int64_t n_rows, int64_t n_cols) {
     return {values(n_rows * n_cols).data(), n_rows, n_cols};
   }

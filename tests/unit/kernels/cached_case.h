@@ -71,7 +71,8 @@ class CachedCase {
   std::vector<std::byte> cache;  ///< keys, then values; 0xFF (NaN) where nothing was written
 
  protected:
-  const float* values(int64_t n) { return kept_.emplace_back(random_floats(rng_, n)).data(); }
+  Values values(int64_t n) { return {kept_.emplace_back(random_floats(rng_, n)).data(), n}; }
+  Values values_if(bool wanted, int64_t n) { return wanted ? values(n) : Values{}; }
   Linear linear(Type type, const Shape& shape) {
     const std::vector<std::byte>& bytes =
         bytes_.emplace_back(encoded_weights(rng_, type, shape.n_rows(), shape.n_cols()));
@@ -168,7 +169,6 @@ Result run_reference(const Case& c) {
   return r;
 }
 
-/// `put_desc(gpu, desc)` copies the description to the GPU.
 template <class Case>
 Result run_on_gpu(Gpu& gpu, const Case& c) {
   std::vector<const int32_t*> tables;
@@ -181,7 +181,7 @@ Result run_on_gpu(Gpu& gpu, const Case& c) {
                          .rope_sin = gpu.put(c.rope_sin)};
   std::byte* cache = gpu.put(c.cache);
   float* x = gpu.put(c.x);
-  gpu.run(bind_op(put_desc(gpu, c.desc), kOnGpu),
+  gpu.run(bind_op(gpu.put_weights(c.desc), kOnGpu),
           {.batch = batch, .kv = c.kv_at(cache), .x = {x, c.n_token(), CachedCase::kEmbd}}, c.n_token());
   Result r{gpu.get(x, std::ssize(c.x)), gpu.get(cache, std::ssize(c.cache))};
   gpu.clear();

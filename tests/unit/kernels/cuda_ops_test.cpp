@@ -98,8 +98,7 @@ TEST_P(CudaOpsTest, Head) {
   const auto [type, n_embd, n_ff] = case_;
   const HeadDesc desc{
       .norm = bench.values(n_embd).data(), .rms_eps = 1e-6f, .output = bench.linear(type, {kVocab, n_embd})};
-  const HeadDesc gpu_desc{
-      .norm = gpu.put(desc.norm, n_embd), .rms_eps = desc.rms_eps, .output = gpu.put(desc.output)};
+  const HeadDesc gpu_desc = gpu.put_weights(desc);
   const TensorView<float> x = strided(bench, kToken, n_embd, 8), gpu_x = gpu.put(x);
   for (const int64_t n_row : kTokens) {
     std::vector<int32_t> rows(static_cast<size_t>(n_row));
@@ -120,25 +119,17 @@ TEST_P(CudaOpsTest, Head) {
   }
 }
 
-FfnDesc on_gpu(Gpu& gpu, const FfnDesc& d) {
-  return {.norm = gpu.put(d.norm, d.gate.n_in()),
-          .rms_eps = d.rms_eps,
-          .gate = gpu.put(d.gate),
-          .up = gpu.put(d.up),
-          .down = gpu.put(d.down)};
-}
-
 TEST_P(CudaOpsTest, Ffn) {
   Bench bench;
   Gpu gpu;
   const auto [type, n_embd, n_ff] = case_;
   for (const bool normed : {false, true}) {
-    const FfnDesc desc{.norm = normed ? bench.values(n_embd).data() : nullptr,
+    const FfnDesc desc{.norm = normed ? bench.vector(n_embd) : Values{},
                        .rms_eps = 1e-6f,
                        .gate = bench.linear(type, {n_ff, n_embd}),
                        .up = bench.linear(normed ? Type::F32 : type, {n_ff, n_embd}),
                        .down = bench.linear(type, {n_embd, n_ff})};
-    const FfnDesc gpu_desc = on_gpu(gpu, desc);
+    const FfnDesc gpu_desc = gpu.put_weights(desc);
     for (const int64_t n_token : kTokens) {
       const TensorView<float> x = strided(bench, n_token, n_embd, 8);
       // In place, as in a model, and apart.
@@ -162,17 +153,10 @@ ExpertsDesc experts(Bench& bench, const Case& c, Type up_type, int64_t n_expert)
           .n_slot = kSlots};
 }
 
-ExpertsDesc on_gpu(Gpu& gpu, const ExpertsDesc& d) {
-  return {.gate = gpu.put(d.gate),
-          .up = gpu.put(d.up),
-          .down = gpu.put(d.down),
-          .gate_bias = gpu.put(d.gate_bias, d.gate.weight.shape[0] * d.gate.n_out()),
-          .up_bias = gpu.put(d.up_bias, d.up.weight.shape[0] * d.up.n_out()),
-          .down_bias = gpu.put(d.down_bias, d.down.weight.shape[0] * d.down.n_out()),
-          .swiglu_limit = d.swiglu_limit,
-          .n_slot = d.n_slot,
-          .local = gpu.put(d.local),
-          .identity = d.identity};
+ExpertsDesc on_gpu(Gpu& gpu, const ExpertsDesc& host) {
+  ExpertsDesc desc = gpu.put_weights(host);
+  desc.local = gpu.put(host.local);
+  return desc;
 }
 
 void compare_experts(Bench& bench, Gpu& gpu, const ExpertsDesc& desc, int64_t n_zero) {
@@ -220,9 +204,9 @@ TEST_P(CudaOpsTest, ExpertsWithBiasesAndClampedActivations) {
   constexpr int64_t kHere = 4;
   ExpertsDesc desc = experts(bench, case_, case_.type, kHere);
   desc.local = local;
-  desc.gate_bias = bench.values(kHere * case_.n_ff).data();
-  desc.up_bias = bench.values(kHere * case_.n_ff).data();
-  desc.down_bias = bench.values(kHere * case_.n_embd).data();
+  desc.gate_bias = bench.vector(kHere * case_.n_ff);
+  desc.up_bias = bench.vector(kHere * case_.n_ff);
+  desc.down_bias = bench.vector(kHere * case_.n_embd);
   desc.swiglu_limit = 0.5f;
   compare_experts(bench, gpu, desc, kZero);
 }
@@ -256,9 +240,9 @@ TEST_P(CudaOpsTest, RowInvariantOnesGiveARowTheSameBitsInAnyBatch) {
     return y.rows(0, n);
   };
 
-  const auto ffn = bind_op(on_gpu(gpu, FfnDesc{.gate = bench.linear(type, {n_ff, n_embd}),
-                                               .up = bench.linear(type, {n_ff, n_embd}),
-                                               .down = bench.linear(type, {n_embd, n_ff})}),
+  const auto ffn = bind_op(gpu.put_weights(FfnDesc{.gate = bench.linear(type, {n_ff, n_embd}),
+                                                   .up = bench.linear(type, {n_ff, n_embd}),
+                                                   .down = bench.linear(type, {n_embd, n_ff})}),
                            kInvariant);
   expect_same_rows([&](int64_t begin, int64_t n) {
     gpu.run(ffn, {.x = x.rows(begin, n), .out = cleared(n)}, n);
@@ -276,10 +260,10 @@ TEST_P(CudaOpsTest, RowInvariantOnesGiveARowTheSameBitsInAnyBatch) {
   });
 
   constexpr int64_t kVocab = 131;
-  const auto head = bind_op(HeadDesc{.norm = gpu.put(bench.values(n_embd)),
-                                     .rms_eps = 1e-6f,
-                                     .output = gpu.put(bench.linear(type, {kVocab, n_embd}))},
-                            kInvariant);
+  const auto head = bind_op(
+      gpu.put_weights(HeadDesc{
+          .norm = bench.vector(n_embd), .rms_eps = 1e-6f, .output = bench.linear(type, {kVocab, n_embd})}),
+      kInvariant);
   std::vector<int32_t> order(kToken);
   for (int32_t& row : order) row = static_cast<int32_t>(bench.rng.below(kToken));
   const std::span<const int32_t> rows = gpu.put(std::span<const int32_t>(order));
@@ -303,9 +287,9 @@ TEST(CudaExperts, SingleBiasesAndLimit) {
   const Case c{Type::F16, 300, 52};
   for (const int which : {0, 1, 2, 3}) {
     ExpertsDesc desc = experts(bench, c, c.type, kExperts);
-    if (which == 0) desc.gate_bias = bench.values(kExperts * c.n_ff).data();
-    if (which == 1) desc.up_bias = bench.values(kExperts * c.n_ff).data();
-    if (which == 2) desc.down_bias = bench.values(kExperts * c.n_embd).data();
+    if (which == 0) desc.gate_bias = bench.vector(kExperts * c.n_ff);
+    if (which == 1) desc.up_bias = bench.vector(kExperts * c.n_ff);
+    if (which == 2) desc.down_bias = bench.vector(kExperts * c.n_embd);
     if (which == 3) desc.swiglu_limit = 0.25f;
     SCOPED_TRACE(which);
     compare_experts(bench, gpu, desc, kZero);

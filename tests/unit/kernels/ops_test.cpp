@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "bench.h"
+#include "unit/kernels/route_cases.h"
 
 namespace sw {
 namespace {
@@ -60,7 +61,7 @@ TEST_P(OpsTest, Ffn) {
   const Type type = GetParam().type;
   const std::vector<float> start = bench.values(kToken * kEmbd);
   for (const bool normed : {false, true}) {
-    const FfnDesc desc{.norm = normed ? bench.values(kEmbd).data() : nullptr,
+    const FfnDesc desc{.norm = normed ? bench.vector(kEmbd) : Values{},
                        .rms_eps = 1e-6f,
                        .gate = bench.linear(type, {kFf, kEmbd}),
                        .up = bench.linear(type, {kFf, kEmbd}),
@@ -80,9 +81,9 @@ ExpertsDesc experts(Bench& bench, Type type) {
 TEST_P(OpsTest, ExpertsWithBiasesAndClampedActivations) {
   Bench bench;
   ExpertsDesc desc = experts(bench, GetParam().type);
-  desc.gate_bias = bench.values(kExperts * kFf).data();
-  desc.up_bias = bench.values(kExperts * kFf).data();
-  desc.down_bias = bench.values(kExperts * kEmbd).data();
+  desc.gate_bias = bench.vector(kExperts * kFf);
+  desc.up_bias = bench.vector(kExperts * kFf);
+  desc.down_bias = bench.vector(kExperts * kEmbd);
   desc.swiglu_limit = 0.5f;  // many are beyond it
   const TensorView<float> normed = bench.matrix(kToken, kEmbd);
   const std::vector<float> start = bench.values(kToken * kEmbd);
@@ -112,14 +113,13 @@ AttentionDesc apart(Bench& bench, AttentionDesc desc, bool all_heads) {
   desc.k = bench.linear(type, {kKvHeads * kHead, kEmbd});
   desc.v = bench.linear(type, {kKvHeads * kHead, kEmbd});
   if (!all_heads) return desc;
-  desc.k_bias = bench.values(kKvHeads * kHead).data();
-  desc.v_bias = bench.values(kKvHeads * kHead).data();
-  desc.norm_all_heads = true;
-  desc.window = 3;
-  desc.sinks = bench.values(kHeads).data();
-  desc.out_bias = bench.values(kEmbd).data();
-  desc.q_norm = bench.values(kHeads * kHead).data();
-  desc.k_norm = bench.values(kKvHeads * kHead).data();
+  desc.k_bias = bench.vector(kKvHeads * kHead);
+  desc.v_bias = bench.vector(kKvHeads * kHead);
+  desc.mask.window = 3;
+  desc.sinks = bench.vector(kHeads);
+  desc.out_bias = bench.vector(kEmbd);
+  desc.qk_norm = {
+      .over = QkNorm::Over::AllHeads, .q = bench.vector(kHeads * kHead), .k = bench.vector(kKvHeads * kHead)};
   return desc;
 }
 
@@ -133,22 +133,20 @@ TEST_P(OpsTest, Attention) {
                        .n_head_kv = kKvHeads,
                        .head_dim = kHead,
                        .value_dim = kHead,
-                       .n_rot = extras ? 32 : 64,
-                       .rope_neighbours = extras,
                        .rms_eps = 1e-6f,
-                       .norm = bench.values(kEmbd).data(),
+                       .norm = bench.vector(kEmbd),
                        .qkv = bench.linear(type, {(kHeads + 2 * kKvHeads) * kHead, kEmbd}),
-                       .qkv_bias = extras ? bench.values((kHeads + 2 * kKvHeads) * kHead).data() : nullptr,
-                       .q_norm = extras ? bench.values(kHead).data() : nullptr,
-                       .k_norm = extras ? bench.values(kHead).data() : nullptr,
+                       .qkv_bias = extras ? bench.vector((kHeads + 2 * kKvHeads) * kHead) : Values{},
+                       .rope = {.n_rot = extras ? 32 : 64, .neighbours = extras},
                        .out = bench.linear(type, {kEmbd, kHeads * kHead})};
+    if (extras) desc.qk_norm = {QkNorm::Over::Head, bench.vector(kHead), bench.vector(kHead)};
     if (form >= 2) desc = apart(bench, desc, extras);
     // Two sequences with their pages in disorder; the second starts in the middle of its third page.
     const int32_t first[] = {5, 0}, second[] = {3, 7, 1, 2};
     const int32_t* tables[] = {first, second};
     std::vector<float> cache(2 * kPages * kPage * kKvHeads * kHead, 0.25f);
-    const std::vector<float>& cos = bench.values(kToken * desc.n_rot / 2);
-    const std::vector<float>& sin = bench.values(kToken * desc.n_rot / 2);
+    const std::vector<float>& cos = bench.values(kToken * desc.rope.n_pair());
+    const std::vector<float>& sin = bench.values(kToken * desc.rope.n_pair());
     const int32_t seq[kToken] = {0, 0, 0, 0, 0, 1, 1, 1, 1}, pos[kToken] = {0, 1, 2, 3, 4, 9, 10, 11, 12};
     const TokenBatch batch{.n_token = kToken,
                            .pos = pos,
@@ -172,9 +170,8 @@ TEST_P(OpsTest, Attention) {
 
 TEST_P(OpsTest, HeadAndEmbed) {
   Bench bench;
-  const HeadDesc head{.norm = bench.values(kEmbd).data(),
-                      .rms_eps = 1e-6f,
-                      .output = bench.linear(GetParam().type, {kFf, kEmbd})};
+  const HeadDesc head{
+      .norm = bench.vector(kEmbd), .rms_eps = 1e-6f, .output = bench.linear(GetParam().type, {kFf, kEmbd})};
   const TensorView<float> x = bench.matrix(kToken, kEmbd);
   const int32_t rows[] = {7, 0, 3}, ids[] = {4, 511, 0};
   std::vector<float> logits[2], embedded[2];
@@ -202,12 +199,12 @@ TEST_P(OpsTest, Route) {
                         .n_group_used = 2,
                         .renorm = true};
   const PolicyTable policies({{0, spec}}, 1, 2, 1);
-  const RouteDesc desc{.norm = bench.values(kEmbd).data(),
+  const RouteDesc desc{.norm = bench.vector(kEmbd),
                        .rms_eps = 1e-6f,
                        .router = bench.linear(Type::F32, {kExperts, kEmbd}),
-                       .logit_bias = bench.values(kExperts).data(),
+                       .logit_bias = bench.vector(kExperts),
                        .spec = spec,
-                       .policies = &policies};
+                       .policies = policies.view()};
   const TensorView<float> x = bench.matrix(kToken, kEmbd);
   const uint16_t policy[kToken] = {};
   std::vector<float> logits[2], weights[2];
@@ -220,12 +217,15 @@ TEST_P(OpsTest, Route) {
     Routing routing{{ids[reference].data(), kToken, 2}, {weights[reference].data(), kToken, 2}, n_active};
     OpContext context = bench.context();
     const auto op = bind_op(desc, reference ? kReference : BindOptions{.limit = isa_limit()});
+    const OwnedCounts counts(spec, 2);
     op({.batch = {.n_token = kToken, .policy = policy},
         .x = x,
         .normed = normed,
         .logits = out,
-        .routing = routing},
+        .routing = routing,
+        .counts = counts.view},
        context);
+    expect_same_counts(counts.read(), stats_of(spec, routing), 0);
     logits[reference] = copy(out);
   }
   expect_close(logits[false], logits[true], 2e-5);
