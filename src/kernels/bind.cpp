@@ -46,7 +46,7 @@ void bind_decoded(MlaDesc& desc, const BindOptions& options) {
     desc.bound.decoded = &choose_matmul({Type::F32, desc.kv_rank}, options.limit);
 }
 
-/// Null where `kernel` can run `desc` as wished, else why not.
+/// Null where `kernel` can run `desc` with these options, else why not.
 template <class Desc>
 const char* refusal(const OpKernel<Desc>& kernel, bool is_reference, const Desc& desc,
                     const BindOptions& options) {

@@ -47,6 +47,12 @@ inline std::byte* take_packed(const Linear& linear, int64_t n_row, Scratch& scra
   return scratch.take<std::byte>(static_cast<int64_t>(linear.matmul->act_bytes(linear.n_in())) * n_row);
 }
 
+/// Likewise for Buffers.
+template <class Take>
+void take_packed(Take& take, std::byte*& packed, const Linear& linear, int64_t n_row) {
+  take(packed, static_cast<int64_t>(linear.matmul->act_bytes(linear.n_in())) * n_row);
+}
+
 inline void pack_row(const Linear& linear, const float* x, int64_t row, std::byte* packed) {
   const size_t bytes = linear.matmul->act_bytes(linear.n_in());
   linear.matmul->pack(x, linear.n_in(), packed + bytes * static_cast<size_t>(row));

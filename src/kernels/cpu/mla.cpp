@@ -102,8 +102,7 @@ MlaForm cheaper_form(const MlaDesc& d, const TokenBatch& batch) {
 void run_mla(const MlaDesc& d, const MlaArgs& args, OpContext& context, MlaForm form) {
   SW_ASSERT(args.kv.page_tokens <= kMaxPageTokens);
   const int64_t n_token = args.x.n_rows();
-  const MlaBuffers buffers(d, n_token, context.pool.size(),
-                           [&]<class T>(T*& p, int64_t n) { p = context.scratch.take<T>(n); });
+  const MlaBuffers buffers(d, n_token, context.pool.size(), context.scratch);
   project(d, args, buffers, context);
   const bool absorbed = form == MlaForm::Absorbed;
   (absorbed ? attend_absorbed : attend_expanded)(d, args, buffers, context);
@@ -120,14 +119,6 @@ void run_mla(const MlaDesc& d, const MlaArgs& args, OpContext& context, MlaForm 
 
 namespace {
 
-size_t scratch_bytes(const MlaDesc& d, int64_t n_token, int n_thread) {
-  size_t bytes = 0;
-  cpu::MlaBuffers(d, n_token, n_thread, [&]<class T>(T*&, int64_t n) {
-    bytes += Scratch::padded_bytes(static_cast<size_t>(n) * sizeof(T));
-  });
-  return bytes;
-}
-
 void run(const MlaDesc& d, const MlaArgs& args, OpContext& context) {
   cpu::run_mla(d, args, context, cpu::cheaper_form(d, args.batch));
 }
@@ -135,6 +126,7 @@ void run(const MlaDesc& d, const MlaArgs& args, OpContext& context) {
 }  // namespace
 
 extern const MlaKernel cpu_mla;
-const MlaKernel cpu_mla{"cpu_mla", Isa::Scalar, refuses_mla, scratch_bytes, run};
+const MlaKernel cpu_mla{
+    .name = "cpu_mla", .refuses = refuses_mla, .scratch_bytes = scratch_of<cpu::MlaBuffers>, .run = run};
 
 }  // namespace sw

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/cuda/experts_sort.cuh"
-#include "kernels/cuda/linear.h"
-#include "kernels/cuda/matvec.cuh"
+#include "kernels/cuda/product/linear.h"
+#include "kernels/cuda/product/matvec.cuh"
 #include "kernels/cuda/queue.h"
 
 /// Few tokens: two launches, a warp a row of weights, each (token, slot) pair for itself. Many: pairs sorted

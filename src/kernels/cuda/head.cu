@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/cuda/linear.h"
+#include "kernels/cuda/product/linear.h"
 
 namespace sw {
 namespace cuda {
 namespace {
-
-size_t no_scratch(const HeadDesc&, int64_t, int) { return 0; }
 
 void run(const HeadDesc& d, const HeadArgs& args, OpContext& context) {
   const auto n_row = static_cast<int64_t>(args.rows.size());
@@ -19,7 +17,9 @@ void run(const HeadDesc& d, const HeadArgs& args, OpContext& context) {
 }  // namespace cuda
 
 extern const HeadKernel cuda_head;
-const HeadKernel cuda_head{"cuda_head",      Isa::Scalar, cuda::refuses_format<HeadDesc>,
-                           cuda::no_scratch, cuda::run,   DeviceKind::Cuda};
+const HeadKernel cuda_head{.name = "cuda_head",
+                           .refuses = cuda::refuses_format<HeadDesc>,
+                           .run = cuda::run,
+                           .device = DeviceKind::Cuda};
 
 }  // namespace sw

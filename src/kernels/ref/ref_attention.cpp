@@ -11,7 +11,6 @@ namespace {
 const char* refuses(const AttentionDesc& d) {
   return d.value_dim == d.head_dim ? nullptr : "value heads differ in width from key heads";
 }
-size_t no_scratch(const AttentionDesc&, int64_t, int) { return 0; }
 
 /// The cached row of a position as f32; `base` is the layer's keys or values.
 ref::Vector cached(const AttentionDesc& d, const AttentionArgs& args, const std::byte* base, int64_t t,
@@ -103,6 +102,6 @@ void run(const AttentionDesc& d, const AttentionArgs& args, OpContext&) {
 }  // namespace
 
 extern const AttentionKernel ref_attention;
-const AttentionKernel ref_attention{"ref_attention", Isa::Scalar, refuses, no_scratch, run};
+const AttentionKernel ref_attention{.name = "ref_attention", .refuses = refuses, .run = run};
 
 }  // namespace sw

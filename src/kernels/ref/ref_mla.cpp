@@ -7,8 +7,6 @@
 namespace sw {
 namespace {
 
-size_t no_scratch(const MlaDesc&, int64_t, int) { return 0; }
-
 /// All heads' queries of a row of normed input, scaled and rotated.
 ref::Vector queries(const MlaDesc& d, const TokenBatch& batch, int64_t t, const float* normed) {
   ref::Vector q;
@@ -84,6 +82,6 @@ void run(const MlaDesc& d, const MlaArgs& args, OpContext&) {
 }  // namespace
 
 extern const MlaKernel ref_mla;
-const MlaKernel ref_mla{"ref_mla", Isa::Scalar, refuses_mla, no_scratch, run};
+const MlaKernel ref_mla{.name = "ref_mla", .refuses = refuses_mla, .run = run};
 
 }  // namespace sw

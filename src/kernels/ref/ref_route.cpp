@@ -6,9 +6,6 @@
 namespace sw {
 namespace {
 
-const char* accepts_all(const RouteDesc&) { return nullptr; }
-size_t no_scratch(const RouteDesc&, int64_t, int) { return 0; }
-
 void run(const RouteDesc& d, const RouteArgs& args, OpContext& context) {
   const int64_t n_token = args.batch.n_token;
   for (int64_t t = 0; t < n_token; ++t) {
@@ -26,6 +23,6 @@ void run(const RouteDesc& d, const RouteArgs& args, OpContext& context) {
 }  // namespace
 
 extern const RouteKernel ref_route;
-const RouteKernel ref_route{"ref_route", Isa::Scalar, accepts_all, no_scratch, run};
+const RouteKernel ref_route{.name = "ref_route", .run = run};
 
 }  // namespace sw

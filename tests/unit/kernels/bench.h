@@ -17,11 +17,14 @@ namespace sw::testing {
 class Bench {
  public:
   explicit Bench(int n_thread = 2) : pool(n_thread), scratch_memory(size_t{4} << 20) {
-    // Stale scratch must never reach a result.
-    std::fill_n(reinterpret_cast<float*>(scratch_memory.data()), scratch_memory.size_bytes() / 4,
-                std::numeric_limits<float>::quiet_NaN());
-    scratch = Scratch(scratch_memory.data(), scratch_memory.size_bytes());
+    poison_scratch(scratch_memory.size_bytes());
     for (int i = 0; i < n_thread; ++i) route_scratch.emplace_back(kMostLogits, 4);
+  }
+  /// With just the scratch that the operation plans, poisoned.
+  template <class Desc>
+  OpContext context(const BoundOp<Desc>& op, int64_t n_token) {
+    poison_scratch(op.scratch_bytes(n_token, pool.size()));
+    return context();
   }
   OpContext context() { return {pool, scratch, counters, choose_vector(isa_limit()), route_scratch}; }
 
@@ -53,6 +56,14 @@ class Bench {
   std::vector<RouteScratch> route_scratch;
 
  private:
+  /// Stale scratch must never reach a result.
+  void poison_scratch(size_t size_bytes) {
+    SW_ASSERT(size_bytes <= scratch_memory.size_bytes());
+    std::fill_n(reinterpret_cast<float*>(scratch_memory.data()), scratch_memory.size_bytes() / sizeof(float),
+                std::numeric_limits<float>::quiet_NaN());
+    scratch = Scratch(scratch_memory.data(), size_bytes);
+  }
+
   std::list<std::vector<float>> kept_;
   std::list<std::vector<std::byte>> bytes_;
 };
@@ -62,6 +73,19 @@ inline std::vector<float> copy(TensorView<const float> x) {
 }
 
 inline constexpr BindOptions kReference{.limit = Isa::Scalar, .references = true};
+
+/// A description bound to each variant that this CPU can run and that accepts it, the reference first.
+template <class Desc>
+std::vector<BoundOp<Desc>> variants_of(const Desc& desc) {
+  const Desc bound = bind_op(desc, {.limit = isa_limit()}).desc;  // to the best products
+  std::vector<BoundOp<Desc>> all = {bind_op(desc, kReference)};
+  for (const OpKernel<Desc>* kernel : OpTraits<Desc>::kernels()) {
+    if (kernel->device == DeviceKind::Cpu && kernel->isa <= isa_limit() && kernel != all.front().kernel &&
+        !kernel->refuses(bound))
+      all.push_back({bound, kernel});
+  }
+  return all;
+}
 
 /// A routing with everything in it: real experts, identity experts (from n_expert on), unused slots, tokens
 /// without any, tokens with identity experts alone.

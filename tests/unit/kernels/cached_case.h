@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <algorithm>
-#include <cmath>
 #include <gtest/gtest.h>
 #include <limits>
 #include <list>
@@ -11,6 +10,7 @@
 #include "kernels/attention_parts.h"
 #include "unit/kernels/gpu.h"
 #include "unit/kernels/random_data.h"
+#include "unit/kernels/relative_error.h"
 
 /// What tests of attention on a GPU share, with keys and values or with latents.
 namespace sw::testing {
@@ -186,18 +186,6 @@ Result run_on_gpu(Gpu& gpu, const Case& c) {
   Result r{gpu.get(x, std::ssize(c.x)), gpu.get(cache, std::ssize(c.cache))};
   gpu.clear();
   return r;
-}
-
-/// The error's share of the power, as a root; NaN must meet NaN.
-inline double relative_error(const std::vector<float>& got, const std::vector<float>& want) {
-  double error = 0, power = 0;
-  for (size_t i = 0; i < got.size(); ++i) {
-    if (std::isnan(got[i]) && std::isnan(want[i])) continue;
-    const double difference = static_cast<double>(got[i]) - want[i];
-    error += difference * difference;
-    power += static_cast<double>(want[i]) * want[i];
-  }
-  return std::sqrt(error / power);
 }
 
 /// What attention added to the residual, so that the residual itself hides nothing.

@@ -7,8 +7,8 @@
 #include <numeric>
 #include <thread>
 
-#include "kernels/cuda/route.h"
-#include "kernels/cuda/route_row.h"
+#include "kernels/cuda/route/route.h"
+#include "kernels/cuda/route/route_row.h"
 #include "unit/kernels/gpu.h"
 #include "unit/kernels/random_data.h"
 #include "unit/kernels/route_cases.h"

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "bench.h"
+#include "relative_error.h"
 
 namespace sw {
 namespace {
@@ -110,19 +111,9 @@ class LatentBatch {
   std::vector<float> cos_ = {}, sin_ = {}, x_ = {};
 };
 
-double relative_error(const std::vector<float>& got, const std::vector<float>& expected) {
-  double error = 0, power = 0;
-  for (size_t i = 0; i < got.size(); ++i) {
-    const double d = static_cast<double>(got[i]) - expected[i];
-    error += d * d;
-    power += static_cast<double>(expected[i]) * expected[i];
-  }
-  return std::sqrt(error / power);
-}
-
 class MlaTest : public ::testing::TestWithParam<Type> {};
 
-TEST_P(MlaTest, BothFormsEqualTheReference) {
+TEST_P(MlaTest, BothFormsAndEveryVariantEqualTheReference) {
   const double bound = traits(GetParam()).quantized ? 0.02 : 2e-5;
   for (const bool low_rank : {false, true}) {
     for (const Type cache : {Type::F32, Type::F16}) {
@@ -142,8 +133,12 @@ TEST_P(MlaTest, BothFormsEqualTheReference) {
       const double of_cache = cache == Type::F16 ? 2e-4 : 0;
       EXPECT_LE(relative_error(in_form(MlaForm::Absorbed), expected), bound + of_cache);
       EXPECT_LE(relative_error(in_form(MlaForm::Expanded), expected), bound + of_cache);
-      EXPECT_LE(relative_error(tokens.run([&](const MlaArgs& args) { fast(args, context); }), expected),
-                bound + of_cache);
+      for (const auto& op : variants_of(desc)) {
+        SCOPED_TRACE(op.kernel->name);
+        OpContext poisoned = bench.context(op, tokens.n_token());
+        EXPECT_LE(relative_error(tokens.run([&](const MlaArgs& args) { op(args, poisoned); }), expected),
+                  bound + of_cache);
+      }
     }
   }
 }

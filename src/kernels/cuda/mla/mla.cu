@@ -3,9 +3,9 @@
 // side through k_b, attention runs over the cached latents themselves, and v_b makes heads of what it gives.
 #include <algorithm>
 
-#include "kernels/cuda/linear.h"
-#include "kernels/cuda/mla_attend.cuh"
-#include "kernels/cuda/mla_finish.cuh"
+#include "kernels/cuda/mla/mla_attend.cuh"
+#include "kernels/cuda/mla/mla_finish.cuh"
+#include "kernels/cuda/product/linear.h"
 #include "kernels/cuda/queue.h"
 
 namespace sw {
@@ -47,42 +47,26 @@ const char* refuses(const MlaDesc& d) {
   return refuses_format(d);
 }
 
-/// Scratch of one run.
-struct MlaMemory {
-  TensorView<float> normed, q_a, queries, kv, heads;
-  float* latents;  ///< [kMostLatentTokens at most, n_head, kv_rank]
-  float* parts;
-
-  MlaMemory(const MlaDesc& d, int64_t n_token, Scratch& scratch) {
-    const auto rows = [&](const Linear& linear, int64_t n_col) {
-      if (linear.empty()) return TensorView<float>();
-      return TensorView<float>(scratch.take<float>(n_token * n_col), n_token, n_col);
-    };
-    normed = rows(d.kv_a, d.kv_a.n_in());
-    q_a = rows(d.q_a, d.q.n_in());
-    queries = rows(d.q, d.q.n_out());
-    kv = rows(d.kv_a, d.kv_a.n_out());
-    heads = rows(d.out, d.out.n_in());
-    latents = scratch.take<float>(n_latent(d, n_token));
-    parts = scratch.take<float>(n_part(d));
+struct Buffers {
+  template <class Take>
+  Buffers(const MlaDesc& d, int64_t n_token, int, Take& take) {
+    normed = take_rows(take, n_token, d.kv_a.n_in());
+    if (!d.q_a.empty()) q_a = take_rows(take, n_token, d.q.n_in());
+    queries = take_rows(take, n_token, d.q.n_out());
+    kv = take_rows(take, n_token, d.kv_a.n_out());
+    heads = take_rows(take, n_token, d.out.n_in());
+    take(latents, std::min(n_token, kMostLatentTokens) * d.n_head * d.kv_rank);
+    take(parts, n_part(d));
   }
-  static int64_t n_latent(const MlaDesc& d, int64_t n_token) {
-    return std::min(n_token, kMostLatentTokens) * d.n_head * d.kv_rank;
-  }
+  TensorView<float> normed = {}, q_a = {}, queries = {}, kv = {}, heads = {};
+  float* latents = nullptr;  ///< [kMostLatentTokens at most, n_head, kv_rank]
+  float* parts = nullptr;
 };
 
-size_t scratch_bytes(const MlaDesc& d, int64_t n_token, int) {
-  const auto f32 = [](int64_t n) { return Scratch::padded_bytes(static_cast<size_t>(n) * sizeof(float)); };
-  size_t bytes = f32(n_token * d.kv_a.n_in()) + (d.q_a.empty() ? 0 : f32(n_token * d.q.n_in())) +
-                 f32(n_token * d.q.n_out()) + f32(n_token * d.kv_a.n_out()) + f32(n_token * d.out.n_in()) +
-                 f32(MlaMemory::n_latent(d, n_token)) + f32(n_part(d));
-  return bytes;
-}
-
 template <class Element>
-void finish(const MlaDesc& d, const MlaArgs& args, const MlaMemory& m, OpContext& context) {
-  const MlaFinishTask task{.queries = m.queries.data(),
-                           .kv = m.kv.data(),
+void finish(const MlaDesc& d, const MlaArgs& args, const Buffers& b, OpContext& context) {
+  const MlaFinishTask task{.queries = b.queries.data(),
+                           .kv = b.kv.data(),
                            .batch = args.batch,
                            .cache = args.kv,
                            .n_head = d.n_head,
@@ -114,10 +98,10 @@ void attend(const MlaTask& task, OpContext& context) {
 
 /// Tokens [begin, begin + n), whose keys are all cached, from their queries to their heads' values.
 template <class Element>
-void attend_part(const MlaDesc& d, const MlaArgs& args, const MlaMemory& m, int64_t begin, int64_t n,
+void attend_part(const MlaDesc& d, const MlaArgs& args, const Buffers& b, int64_t begin, int64_t n,
                  OpContext& context) {
-  MlaTask task{.latents = m.latents,
-               .queries = m.queries.row(begin),
+  MlaTask task{.latents = b.latents,
+               .queries = b.queries.row(begin),
                .batch = tokens_of(args.batch, begin, n),
                .kv = args.kv,
                .n_head = d.n_head,
@@ -125,22 +109,22 @@ void attend_part(const MlaDesc& d, const MlaArgs& args, const MlaMemory& m, int6
                .n_rot = d.rope.n_rot,
                .kv_rank = d.kv_rank,
                .scale = d.q_scale * d.softmax_scale * kLog2E,
-               .parts = m.parts};
+               .parts = b.parts};
   task.n_split = n_split(d, n);
-  const HeadRows latents{m.latents, int64_t{d.n_head} * d.kv_rank, d.kv_rank};
-  linear_heads(d.k_b, n, {m.queries.row(begin), m.queries.stride(), task.query_dim}, latents,
+  const HeadRows latents{b.latents, int64_t{d.n_head} * d.kv_rank, d.kv_rank};
+  linear_heads(d.k_b, n, {b.queries.row(begin), b.queries.stride(), task.query_dim}, latents,
                d.bound.row_invariant, context);
   attend<Element>(task, context);
-  linear_heads(d.v_b, n, latents, {m.heads.row(begin), m.heads.stride(), d.value_dim}, d.bound.row_invariant,
+  linear_heads(d.v_b, n, latents, {b.heads.row(begin), b.heads.stride(), d.value_dim}, d.bound.row_invariant,
                context);
 }
 
 template <class Element>
-void attend_all(const MlaDesc& d, const MlaArgs& args, const MlaMemory& m, OpContext& context) {
-  finish<Element>(d, args, m, context);
+void attend_all(const MlaDesc& d, const MlaArgs& args, const Buffers& b, OpContext& context) {
+  finish<Element>(d, args, b, context);
   const int64_t n_token = args.batch.n_token, n_most = most_at_once(d);
   for (int64_t begin = 0; begin < n_token; begin += n_most)
-    attend_part<Element>(d, args, m, begin, std::min(n_most, n_token - begin), context);
+    attend_part<Element>(d, args, b, begin, std::min(n_most, n_token - begin), context);
 }
 
 void run(const MlaDesc& d, const MlaArgs& args, OpContext& context) {
@@ -148,25 +132,28 @@ void run(const MlaDesc& d, const MlaArgs& args, OpContext& context) {
   if (n_token == 0) return;
   SW_ASSERT(args.batch.n_token == n_token);
   SW_ASSERT(args.kv.type == Type::F16 || args.kv.type == Type::F32);
-  const MlaMemory m(d, n_token, context.scratch);
+  const Buffers b(d, n_token, 1, context.scratch);
   const LinearOptions options{.row_invariant = d.bound.row_invariant};
-  rms_norm(args.x, nullptr, d.norm, d.rms_eps, m.normed, context);
+  rms_norm(args.x, nullptr, d.norm, d.rms_eps, b.normed, context);
   if (!d.q_a.empty()) {
-    linear(d.q_a, m.normed, m.q_a, options, context);
-    rms_norm(m.q_a, nullptr, d.q_a_norm, d.latent_eps, m.q_a, context);
+    linear(d.q_a, b.normed, b.q_a, options, context);
+    rms_norm(b.q_a, nullptr, d.q_a_norm, d.latent_eps, b.q_a, context);
   }
-  linear(d.q, d.q_a.empty() ? m.normed : m.q_a, m.queries, options, context);
-  linear(d.kv_a, m.normed, m.kv, options, context);
+  linear(d.q, d.q_a.empty() ? b.normed : b.q_a, b.queries, options, context);
+  linear(d.kv_a, b.normed, b.kv, options, context);
   const auto attend_in = args.kv.type == Type::F16 ? attend_all<__half> : attend_all<float>;
-  attend_in(d, args, m, context);
-  linear(d.out, m.heads, args.x, {.row_invariant = d.bound.row_invariant, .add = true}, context);
+  attend_in(d, args, b, context);
+  linear(d.out, b.heads, args.x, {.row_invariant = d.bound.row_invariant, .add = true}, context);
 }
 
 }  // namespace
 }  // namespace cuda
 
 extern const MlaKernel cuda_mla;
-const MlaKernel cuda_mla{"cuda_mla",          Isa::Scalar, cuda::refuses,
-                         cuda::scratch_bytes, cuda::run,   DeviceKind::Cuda};
+const MlaKernel cuda_mla{.name = "cuda_mla",
+                         .refuses = cuda::refuses,
+                         .scratch_bytes = scratch_of<cuda::Buffers>,
+                         .run = cuda::run,
+                         .device = DeviceKind::Cuda};
 
 }  // namespace sw

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Compiled without contraction of a * b + c: the router's bits are fixed.
-#include "kernels/cuda/linear.h"
+#include "kernels/cuda/product/linear.h"
 #include "kernels/cuda/queue.h"
-#include "kernels/cuda/route.h"
-#include "kernels/cuda/route_row.h"
+#include "kernels/cuda/route/route.h"
+#include "kernels/cuda/route/route_row.h"
 #include "kernels/cuda/warp.cuh"
 
 namespace sw {
@@ -80,8 +80,6 @@ const char* refuses(const RouteDesc& d) {
   return refuses_format(d);
 }
 
-size_t no_scratch(const RouteDesc&, int64_t, int) { return 0; }
-
 void run(const RouteDesc& d, const RouteArgs& args, OpContext& context) {
   rms_norm(args.x, nullptr, d.norm, d.rms_eps, args.normed, context);
   linear(d.router, args.normed, args.logits, {.row_invariant = d.bound.row_invariant, .bias = d.logit_bias},
@@ -94,7 +92,7 @@ void run(const RouteDesc& d, const RouteArgs& args, OpContext& context) {
 }  // namespace cuda
 
 extern const RouteKernel cuda_route;
-const RouteKernel cuda_route{"cuda_route",     Isa::Scalar, cuda::refuses,
-                             cuda::no_scratch, cuda::run,   DeviceKind::Cuda};
+const RouteKernel cuda_route{
+    .name = "cuda_route", .refuses = cuda::refuses, .run = cuda::run, .device = DeviceKind::Cuda};
 
 }  // namespace sw

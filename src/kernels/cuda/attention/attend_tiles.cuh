@@ -2,7 +2,7 @@
 #pragma once
 #include <cfloat>
 
-#include "kernels/cuda/attend_parts.cuh"
+#include "kernels/cuda/attention/attend_parts.cuh"
 
 /// Attention of many tokens: a block holds a tile of queries (several tokens, all heads that share a key
 /// head), walks over the keys in tiles and keeps a running softmax, so that keys are read once a tile of

@@ -3,10 +3,10 @@
 #include <climits>
 
 #include "kernels/attention_parts.h"
-#include "kernels/cuda/attend_finish.cuh"
-#include "kernels/cuda/attend_split.cuh"
-#include "kernels/cuda/attend_tiles.cuh"
-#include "kernels/cuda/linear.h"
+#include "kernels/cuda/attention/attend_finish.cuh"
+#include "kernels/cuda/attention/attend_split.cuh"
+#include "kernels/cuda/attention/attend_tiles.cuh"
+#include "kernels/cuda/product/linear.h"
 #include "kernels/cuda/queue.h"
 
 namespace sw {
@@ -54,11 +54,17 @@ const char* refuses(const AttentionDesc& d) {
   return refuses_format(d);
 }
 
-size_t scratch_bytes(const AttentionDesc& d, int64_t n_token, int) {
-  const auto f32 = [](int64_t n) { return Scratch::padded_bytes(static_cast<size_t>(n) * sizeof(float)); };
-  return f32(n_token * d.qkv.n_in()) + f32(n_token * d.n_qkv()) + f32(n_token * d.out.n_in()) +
-         f32(n_part(d));
-}
+struct Buffers {
+  template <class Take>
+  Buffers(const AttentionDesc& d, int64_t n_token, int, Take& take) {
+    normed = take_rows(take, n_token, d.qkv.n_in());
+    qkv = take_rows(take, n_token, d.n_qkv());
+    attended = take_rows(take, n_token, d.out.n_in());
+    take(parts, n_part(d));
+  }
+  TensorView<float> normed = {}, qkv = {}, attended = {};
+  float* parts = nullptr;
+};
 
 /// Queries, keys and values with their biases, next to each other, wherever their matrices are.
 void multiply_qkv(const AttentionDesc& d, TensorView<const float> normed, TensorView<float> qkv,
@@ -169,22 +175,17 @@ void attend(const AttentionDesc& d, const AttentionArgs& args, TensorView<float>
 }
 
 void run(const AttentionDesc& d, const AttentionArgs& args, OpContext& context) {
-  const int64_t n_token = args.x.n_rows(), n_embd = d.qkv.n_in();
+  const int64_t n_token = args.x.n_rows();
   if (n_token == 0) return;
   SW_ASSERT(args.batch.n_token == n_token);
   SW_ASSERT(args.kv.type == Type::F16 || args.kv.type == Type::F32);
-  Scratch& scratch = context.scratch;
-  const TensorView<float> normed(scratch.take<float>(n_token * n_embd), n_token, n_embd);
-  const TensorView<float> qkv(scratch.take<float>(n_token * d.n_qkv()), n_token, d.n_qkv());
-  const TensorView<float> attended(scratch.take<float>(n_token * d.out.n_in()), n_token, d.out.n_in());
-  float* parts = scratch.take<float>(n_part(d));
-
-  rms_norm(args.x, nullptr, d.norm, d.rms_eps, normed, context);
-  multiply_qkv(d, normed, qkv, context);
-  if (d.qk_norm.over == QkNorm::Over::AllHeads) norm_all_heads(d, qkv, context);
+  const Buffers b(d, n_token, 1, context.scratch);
+  rms_norm(args.x, nullptr, d.norm, d.rms_eps, b.normed, context);
+  multiply_qkv(d, b.normed, b.qkv, context);
+  if (d.qk_norm.over == QkNorm::Over::AllHeads) norm_all_heads(d, b.qkv, context);
   const auto attend_in = args.kv.type == Type::F16 ? attend<__half> : attend<float>;
-  attend_in(d, args, qkv, parts, attended.data(), context.cuda->stream());
-  linear(d.out, attended, args.x, {.row_invariant = d.bound.row_invariant, .add = true, .bias = d.out_bias},
+  attend_in(d, args, b.qkv, b.parts, b.attended.data(), context.cuda->stream());
+  linear(d.out, b.attended, args.x, {.row_invariant = d.bound.row_invariant, .add = true, .bias = d.out_bias},
          context);
 }
 
@@ -192,7 +193,10 @@ void run(const AttentionDesc& d, const AttentionArgs& args, OpContext& context) 
 }  // namespace cuda
 
 extern const AttentionKernel cuda_attention;
-const AttentionKernel cuda_attention{"cuda_attention",    Isa::Scalar, cuda::refuses,
-                                     cuda::scratch_bytes, cuda::run,   DeviceKind::Cuda};
+const AttentionKernel cuda_attention{.name = "cuda_attention",
+                                     .refuses = cuda::refuses,
+                                     .scratch_bytes = scratch_of<cuda::Buffers>,
+                                     .run = cuda::run,
+                                     .device = DeviceKind::Cuda};
 
 }  // namespace sw

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
-#include "kernels/cuda/attend_parts.cuh"
+#include "kernels/cuda/attention/attend_parts.cuh"
 
 /// Attention of few tokens over long contexts: the keys of a token are split over blocks. Key p belongs to
 /// unit p / kUnitKeys, and the units that a token sees go round the splits, whatever the position: the grid

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
-#include "kernels/cuda/matvec.cuh"
-#include "kernels/cuda/tiles.h"
+#include "kernels/cuda/product/matvec.cuh"
+#include "kernels/cuda/product/tiles.h"
 
 /// Products for many tokens with the bits of those for few: a warp has four rows of weights and eight inputs
 /// at a time, and each lane its share of all 32 sums, as it has in matvec.cuh.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/cuda/linear.h"
-#include "kernels/cuda/matvec.cuh"
+#include "kernels/cuda/product/linear.h"
+#include "kernels/cuda/product/matvec.cuh"
+#include "kernels/cuda/product/tiles.h"
 #include "kernels/cuda/queue.h"
-#include "kernels/cuda/tiles.h"
 
 namespace sw::cuda {
 namespace {

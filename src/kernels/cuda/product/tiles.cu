@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/cuda/lane_tiles.cuh"
+#include "kernels/cuda/product/lane_tiles.cuh"
 #include "kernels/cuda/queue.h"
 
 namespace sw::cuda {

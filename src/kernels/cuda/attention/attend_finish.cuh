@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
-#include "kernels/cuda/attend_parts.cuh"
+#include "kernels/cuda/attention/attend_parts.cuh"
 
 namespace sw::cuda {
 

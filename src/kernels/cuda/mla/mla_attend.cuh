@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
-#include "kernels/cuda/attend_parts.cuh"
+#include "kernels/cuda/attention/attend_parts.cuh"
 
 /// Attention over latents. All heads of a token read the same cached rows: a latent, which is key and value
 /// at once, and the rotated part, which is key alone. A block takes up to kMlaHeads heads of one token and
