@@ -24,7 +24,7 @@ void dump_tensor(const GgufFile& file, const std::string& name, const std::strin
   if (!tensor) throw Error({.what = "there is no such tensor", .where = file.name(), .got = name});
   const Type type = file.require_type(*tensor);
   std::vector<float> values(static_cast<size_t>(tensor->shape.n_elements()));
-  traits(type).decode(tensor->data, values.data(), tensor->shape.n_elements());
+  decode_rows(type, tensor->data, tensor->shape.n_rows(), tensor->shape.n_cols(), values.data());
   SafetensorsWriter writer;
   writer.add(name, tensor->shape, std::move(values));
   writer.write(out);

@@ -60,7 +60,7 @@ void check_matmul(const MatmulKernel& kernel, Type type, std::vector<KernelCheck
     Rng rng(1);
     const std::vector<float> values = random_values(rng, kIn * kOut), x = random_values(rng, kIn * kToken);
     std::vector<std::byte> weights(row_bytes(type, kIn) * kOut);
-    traits(type).encode(values.data(), weights.data(), kIn * kOut, nullptr);
+    encode_rows(type, values.data(), kOut, kIn, weights.data());
     check.error = relative_error(multiply(kernel, type, weights, x), multiply(ref_matmul, type, weights, x));
   }
   checks.push_back(std::move(check));

@@ -51,9 +51,6 @@ const char* refuses(const AttentionDesc& d) {
     return "the head width is no multiple of 8 from 16 to 256";
   if (d.n_head % d.n_head_kv != 0 || d.n_head / d.n_head_kv > kMaxGroup)
     return "more than 32 query heads a key head";
-  for (const Linear* linear : {&d.qkv, &d.k, &d.v, &d.out}) {
-    if (!linear->empty() && !reads(linear->weight.type)) return kNoDecoder;
-  }
   return nullptr;
 }
 

@@ -83,7 +83,7 @@ void run_few(const ExpertsDesc& d, const ExpertsArgs& args, OpContext& context) 
   pair.gate_bias = d.gate_bias;
   pair.up_bias = d.up_bias;
   pair.swiglu_limit = d.swiglu_limit;
-  with_decoder(d.gate.weight.type, [&]<class Format>() {
+  with_type(d.gate.weight.type, [&]<class Format>() {
     const unsigned blocks = n_blocks(n_pair * n_blocks(d.gate.n_out(), kMatvecWarps), 1);
     gate_pairs<Format><<<blocks, kMatvecThreads, 0, context.cuda->stream()>>>(pair, slots, args.x.data(),
                                                                               args.x.stride(), hidden);
@@ -99,7 +99,7 @@ void run_few(const ExpertsDesc& d, const ExpertsArgs& args, OpContext& context) 
                       .x_stride = args.x.stride(),
                       .out = args.out.data(),
                       .out_stride = args.out.stride()};
-  with_decoder(d.down.weight.type, [&]<class Format>() {
+  with_type(d.down.weight.type, [&]<class Format>() {
     const unsigned blocks = n_blocks(n_token * n_blocks(down.n_embd, kDownRows), 1);
     const size_t shared_bytes = static_cast<size_t>(d.n_slot) * kDownRows * sizeof(float);
     down_pairs<Format><<<blocks, kMatvecThreads, shared_bytes, context.cuda->stream()>>>(down, slots);
@@ -175,7 +175,6 @@ void run_sorted(const ExpertsDesc& d, const ExpertsArgs& args, OpContext& contex
 }
 
 const char* refuses(const ExpertsDesc& d) {
-  if (!reads(d.gate.weight.type) || !reads(d.up.weight.type) || !reads(d.down.weight.type)) return kNoDecoder;
   return d.n_slot <= kMostSlots ? nullptr : "more than 1024 experts a token";
 }
 

@@ -15,7 +15,7 @@ __global__ void __launch_bounds__(kMatvecThreads) gated_kernel(GatePair pair, co
 
 /// silu(gate x) * (up x) of one token in one launch.
 void multiply_gated(const FfnDesc& d, const float* x, float* hidden, OpContext& context) {
-  with_decoder(d.gate.weight.type, [&]<class Format>() {
+  with_type(d.gate.weight.type, [&]<class Format>() {
     gated_kernel<Format>
         <<<n_blocks(d.gate.n_out(), kMatvecWarps), kMatvecThreads, 0, context.cuda->stream()>>>(
             GatePair(d.gate, d.up), x, hidden);
@@ -24,10 +24,7 @@ void multiply_gated(const FfnDesc& d, const float* x, float* hidden, OpContext& 
   for (const Linear* linear : {&d.gate, &d.up}) count_dense(context.counters, *linear, 1);
 }
 
-const char* refuses(const FfnDesc& d) {
-  return reads(d.gate.weight.type) && reads(d.up.weight.type) && reads(d.down.weight.type) ? nullptr
-                                                                                           : kNoDecoder;
-}
+const char* refuses(const FfnDesc&) { return nullptr; }
 
 size_t scratch_bytes(const FfnDesc& d, int64_t n_token, int) {
   const auto f32 = [&](int64_t n_col) {

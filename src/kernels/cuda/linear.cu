@@ -57,7 +57,7 @@ void multiply_few(const Linear& linear, TensorView<const float> x, TensorView<fl
                         .out_stride = out.stride(),
                         .add = add,
                         .bias = bias};
-  with_decoder(linear.weight.type, [&]<class Format>() {
+  with_type(linear.weight.type, [&]<class Format>() {
     if (args.n_token == 1) {
       launch_matvec<Format, 1>(args, context);
     } else if (args.n_token == 2) {
@@ -101,10 +101,6 @@ void launch_heads_matvec(const Linear& stack, int64_t n_token, const HeadRows& x
 
 }  // namespace
 
-bool reads(Type type) {
-  return with_type(type, [&]<class Format>() { return HasDecoder<Format>; });
-}
-
 size_t linear_scratch_bytes(const Linear&, int64_t) { return 0; }
 
 void linear(const Linear& linear, TensorView<const float> x, TensorView<float> out, bool add,
@@ -142,7 +138,7 @@ void linear_heads(const Linear& stack, int64_t n_token, const HeadRows& x, const
                    context);
     return;
   }
-  with_decoder(stack.weight.type, [&]<class Format>() {
+  with_type(stack.weight.type, [&]<class Format>() {
     if (n_token == 1) {
       launch_heads_matvec<Format, 1>(stack, n_token, x, out, context);
     } else {

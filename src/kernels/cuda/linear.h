@@ -5,11 +5,6 @@
 /// Parts that CUDA operations share; every pointer is the GPU's. Work is queued on context.cuda.
 namespace sw::cuda {
 
-/// Whether linear() below reads this format: every format of quant/types.inc that the GPU has a decoder for.
-bool reads(Type type);
-/// Why an operation refuses the others.
-inline constexpr const char* kNoDecoder = "no GPU decoder for this weight format";
-
 /// out[t, r] = sum_i W[r, i] x[t, i] + bias[r], added to out where `add`; for any number of tokens.
 /// x [n_token, n_in] f32, out [n_token, n_out] f32, bias [n_out] or null. Needs linear_scratch_bytes() of
 /// scratch. A row's bits are the same for 1 to 8 tokens, and the same for any larger number (see

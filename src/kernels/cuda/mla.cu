@@ -44,9 +44,6 @@ const char* refuses(const MlaDesc& d) {
   for (const int width : {d.kv_rank, d.n_rot, d.nope_dim, d.value_dim}) {
     if (width <= 0 || width % 8 != 0) return "a width of the heads or of the latent is no multiple of 8";
   }
-  for (const Linear* linear : {&d.q_a, &d.q, &d.kv_a, &d.k_b, &d.v_b, &d.out}) {
-    if (!linear->empty() && !reads(linear->weight.type)) return kNoDecoder;
-  }
   return nullptr;
 }
 

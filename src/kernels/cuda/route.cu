@@ -68,8 +68,7 @@ void route_rows(const RouterSpec& spec, const PolicyRows& policies, int moe_laye
 namespace {
 
 const char* refuses(const RouteDesc& d) {
-  if (d.spec.n_logits() > kMaxRouterLogits) return "more experts than a GPU's block has room for";
-  return reads(d.router.weight.type) ? nullptr : kNoDecoder;
+  return d.spec.n_logits() > kMaxRouterLogits ? "more experts than a GPU's block has room for" : nullptr;
 }
 
 size_t scratch_bytes(const RouteDesc& d, int64_t n_token, int) {

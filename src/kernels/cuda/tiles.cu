@@ -138,7 +138,7 @@ void multiply_tiles(const TiledProduct& p, OpContext& context) {
   const int n_col = p.row_invariant ? kLaneCols : kCols,
             n_thread = p.row_invariant ? kMatvecThreads : kThreads;
   const unsigned blocks = n_blocks(n_tile * ((n_out + n_col - 1) / n_col), 1);
-  with_decoder(p.weight.type, [&]<class Format>() {
+  with_type(p.weight.type, [&]<class Format>() {
     const auto kernel = p.row_invariant ? lane_tiles_kernel<Format> : tiles_kernel<Format>;
     kernel<<<blocks, n_thread, 0, context.cuda->stream()>>>(args);
     SW_CUDA_LAUNCHED();

@@ -39,7 +39,7 @@ class Bench {
     for (float& x : v) x /= std::sqrt(static_cast<float>(shape.n_cols()));
     std::vector<std::byte>& bytes =
         bytes_.emplace_back(row_bytes(type, shape.n_cols()) * static_cast<size_t>(shape.n_rows()));
-    traits(type).encode(v.data(), bytes.data(), shape.n_elements(), nullptr);
+    encode_rows(type, v.data(), shape.n_rows(), shape.n_cols(), bytes.data());
     return {.weight = {type, shape, bytes.data(), {}}};
   }
 
