@@ -103,13 +103,26 @@ BoundOp<Desc, Args> bind_first(const char* op, Desc desc,
   throw Error({.what = "no kernel can run this operation", .where = op, .hint = refusals});
 }
 
+const MatmulKernel* bind_matmul(const char* role, const MatmulDesc& desc, const BindOptions& options,
+                                std::string* why) {
+  std::string choice;
+  const Isa limit = options.references ? Isa::Scalar : options.limit;
+  const MatmulKernel& matmul = choose_matmul(desc, limit, why ? &choice : nullptr);
+  if (why) *why += std::string(role) + ": " + choice + "\n";
+  return &matmul;
+}
+
 void bind_linear(const char* role, Linear& linear, const BindOptions& options, std::string* why) {
   linear.row_invariant = options.row_invariant;
   if (linear.empty() || options.device != DeviceKind::Cpu) return;  // a GPU's operations bring their own
-  std::string choice;
-  const Isa limit = options.references ? Isa::Scalar : options.limit;
-  linear.matmul = &choose_matmul({linear.weight.type, linear.n_in()}, limit, why ? &choice : nullptr);
-  if (why) *why += std::string(role) + ": " + choice + "\n";
+  linear.matmul = bind_matmul(role, {linear.weight.type, linear.n_in()}, options, why);
+}
+
+void bind_experts(const char* role, ExpertStack& stack, const BindOptions& options, std::string* why) {
+  if (options.device != DeviceKind::Cpu) return;
+  for (ExpertFormat& format : stack.formats) {
+    format.matmul = bind_matmul(role, {format.type, stack.n_in}, options, why);
+  }
 }
 
 }  // namespace
@@ -145,9 +158,10 @@ BoundOp<RouteDesc, RouteArgs> bind_op(RouteDesc desc, const BindOptions& options
 }
 
 BoundOp<ExpertsDesc, ExpertsArgs> bind_op(ExpertsDesc desc, const BindOptions& options, std::string* why) {
-  bind_linear("expert gate", desc.gate, options, why);
-  bind_linear("expert up", desc.up, options, why);
-  bind_linear("expert down", desc.down, options, why);
+  desc.row_invariant = options.row_invariant;
+  bind_experts("expert gate", desc.gate, options, why);
+  bind_experts("expert up", desc.up, options, why);
+  bind_experts("expert down", desc.down, options, why);
   return bind_first<ExpertsDesc, ExpertsArgs>("experts", desc, kExpertsKernels, options, why);
 }
 

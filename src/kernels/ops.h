@@ -3,6 +3,7 @@
 #include <iterator>
 #include <span>
 
+#include "kernels/expert_table.h"
 #include "kernels/matmul.h"
 #include "kernels/op_kernel.h"
 #include "kv/layer_view.h"
@@ -146,27 +147,18 @@ struct RouteArgs {
 
 /// out += sum over slots of weight * down(act(gate(x), up(x))), each with its bias; act is silu(gate) * up
 /// or, with a limit, clamped_swiglu (kernels/clamped_swiglu.h). An identity expert adds weight * x; a slot
-/// with id -1 adds nothing. Bytes of experts that no token chose are not read.
+/// with id -1, and an expert on another device, add nothing. Bytes of experts that no token chose are not
+/// read.
 struct ExpertsDesc {
-  Linear gate = {}, up = {};         ///< [n_expert, n_ff, n_embd]
-  Linear down = {};                  ///< [n_expert, n_embd, n_ff]
-  const float* gate_bias = nullptr;  ///< [n_expert, n_ff], or null
-  const float* up_bias = nullptr;
-  const float* down_bias = nullptr;  ///< [n_expert, n_embd], or null
-  float swiglu_limit = 0;            ///< 0: silu(gate) * up
-  int n_slot = 0;                    ///< most slots a token may use (the policy table's k at most)
-  /// [the model's n_expert] Where only some experts are on this device: an expert's place in the stacks
-  /// above, or -1 for one that lives elsewhere and adds nothing here. Empty: all are here, in order.
-  std::span<const int32_t> local = {};
-  bool identity = true;  ///< adds the identity experts' share; false on all devices but one
+  ExpertStack gate = {}, up = {};  ///< [n_expert, n_ff, n_embd]
+  ExpertStack down = {};           ///< [n_expert, n_embd, n_ff]
+  float swiglu_limit = 0;          ///< 0: silu(gate) * up
+  int n_slot = 0;                  ///< most slots a token may use (the policy table's k at most)
+  bool identity = true;            ///< adds the identity experts' share; false on all devices but one
+  bool row_invariant = false;      ///< bound as Linear::row_invariant says
 
   /// Ids from here on are identity experts.
-  int64_t n_expert() const { return local.empty() ? gate.weight.shape[0] : std::ssize(local); }
-  /// The place of an id in the stacks, or -1. Reads `local`: only on the device that it is on.
-  int32_t place(int32_t id) const {
-    if (id < 0 || id >= n_expert()) return -1;
-    return local.empty() ? id : local[static_cast<size_t>(id)];
-  }
+  int64_t n_expert() const { return gate.n_expert; }
 };
 struct ExpertsArgs {
   TensorView<const float> x;  ///< [n_token, n_embd], normed

@@ -83,15 +83,11 @@ RouteDesc route_desc(const PlacedModel& placed, int layer, int moe_layer, const 
 }
 
 ExpertsDesc experts_desc(const ExpertsPart& part, bool identity, int n_slot, float swiglu_limit) {
-  return {.gate = {.weight = part.gate},
-          .up = {.weight = part.up},
-          .down = {.weight = part.down},
-          .gate_bias = part.gate_bias,
-          .up_bias = part.up_bias,
-          .down_bias = part.down_bias,
+  return {.gate = part.gate,
+          .up = part.up,
+          .down = part.down,
           .swiglu_limit = swiglu_limit,
           .n_slot = n_slot,
-          .local = part.local,
           .identity = identity};
 }
 

@@ -29,7 +29,7 @@ PlacedModel::PlacedModel(const Model& model, const Devices& devices, Placement p
 
 void PlacedModel::place_all(Pass pass) {
   std::fill(bytes_.begin(), bytes_.end(), 0);
-  maps_.clear();
+  tables_.clear();
   const auto place_role = [&](const TensorSpec& t, int layer) {
     const int* slot = slot_of(placement_, t.role, layer);
     if (slot) place_weight(t.role, layer, model_.weight(t.role, layer), *slot, pass);
@@ -94,60 +94,35 @@ void PlacedModel::place_experts(int layer, Pass pass) {
 }
 
 ExpertsPart PlacedModel::place_part(int layer, int slot, Pass pass) {
+  return {.slot = slot,
+          .gate = place_stack(Role::ExpertGate, Role::ExpertGateBias, layer, slot, pass),
+          .up = place_stack(Role::ExpertUp, Role::ExpertUpBias, layer, slot, pass),
+          .down = place_stack(Role::ExpertDown, Role::ExpertDownBias, layer, slot, pass)};
+}
+
+/// One matrix of each expert that lives on a device, and what finds them there: the table and, small beside
+/// the matrices, the biases of all experts.
+ExpertStack PlacedModel::place_stack(Role role, Role bias, int layer, int slot, Pass pass) {
   const std::vector<int>& at = placement_.layers[static_cast<size_t>(layer)].experts;
-  std::vector<int32_t> ids, local(at.size(), -1);
+  const WeightView all = model_.weight(role, layer);
+  size_t& bytes = bytes_[static_cast<size_t>(slot)];
+  std::vector<WeightView> here(at.size());
   for (size_t e = 0; e < at.size(); ++e) {
     if (at[e] != slot) continue;
-    // The processor's experts stay in the file's stack, at their own places.
-    local[e] = static_cast<int32_t>(slot == 0 ? e : ids.size());
-    ids.push_back(static_cast<int32_t>(e));
+    here[e] = all.expert(static_cast<int64_t>(e));
+    bytes += here[e].size_bytes();
+    here[e].data = put(slot, here[e].data, here[e].size_bytes(), pass);
   }
-  ExpertsPart part{.slot = slot,
-                   .gate = put_experts(model_.weight(Role::ExpertGate, layer), ids, slot, pass),
-                   .up = put_experts(model_.weight(Role::ExpertUp, layer), ids, slot, pass),
-                   .down = put_experts(model_.weight(Role::ExpertDown, layer), ids, slot, pass),
-                   .gate_bias = put_expert_bias(Role::ExpertGateBias, layer, ids, slot, pass),
-                   .up_bias = put_expert_bias(Role::ExpertUpBias, layer, ids, slot, pass),
-                   .down_bias = put_expert_bias(Role::ExpertDownBias, layer, ids, slot, pass)};
-  if (ids.size() < at.size()) {
-    maps_.push_back(std::move(local));  // a vector's memory stays where it is when it is moved
-    const std::byte* map = put(slot, maps_.back().data(), at.size() * sizeof(int32_t), pass);
-    part.local = {reinterpret_cast<const int32_t*>(map), at.size()};
+  std::vector<ExpertMatrix>& table = tables_.emplace_back();  // its memory stays where it is when it is moved
+  ExpertStack stack = list_experts(here, table);
+  stack.table = reinterpret_cast<const ExpertMatrix*>(
+      put(slot, table.data(), table.size() * sizeof(ExpertMatrix), pass));
+  if (const float* values = model_.vector(bias, layer)) {
+    const size_t size = static_cast<size_t>(stack.n_expert * stack.n_out) * sizeof(float);
+    bytes += size;
+    stack.bias = reinterpret_cast<const float*>(put(slot, values, size, pass));
   }
-  return part;
-}
-
-/// Biases go as stacks of matrices of one row.
-const float* PlacedModel::put_expert_bias(Role role, int layer, const std::vector<int32_t>& ids, int slot,
-                                          Pass pass) {
-  const WeightView bias = model_.weight(role, layer);
-  if (bias.empty()) return nullptr;
-  const auto* values = reinterpret_cast<const std::byte*>(model_.vector(role, layer));
-  const WeightView rows{Type::F32, {bias.shape[0], 1, bias.shape[1]}, values, {}};
-  return reinterpret_cast<const float*>(put_experts(rows, ids, slot, pass).data);
-}
-
-WeightView PlacedModel::put_experts(const WeightView& all, const std::vector<int32_t>& ids, int slot,
-                                    Pass pass) {
-  const size_t one = all.expert(0).size_bytes(), n = ids.size();
-  bytes_[static_cast<size_t>(slot)] += one * n;
-  if (slot == 0 || n == static_cast<size_t>(all.shape[0])) {
-    WeightView view = all;
-    view.data = put(slot, all.data, all.size_bytes(), pass);
-    view.device = {slot};
-    return view;
-  }
-  // Neighbours in the stack, each put behind the one before: together one stack again.
-  WeightView view{all.type, {static_cast<int64_t>(n), all.shape[1], all.shape[2]}, all.data, {slot}};
-  Away& away = away_[static_cast<size_t>(slot)];
-  const size_t begin = away.used;
-  if (pass == Pass::Copy) view.data = away.buffer.data() + begin;
-  for (size_t i = 0; pass == Pass::Copy && i < n; ++i) {
-    devices_[static_cast<size_t>(slot)]->copy_in(away.buffer.data() + begin + i * one,
-                                                 all.expert(ids[i]).data, one);
-  }
-  away.used += (one * n + kAlignment - 1) / kAlignment * kAlignment;
-  return view;
+  return stack;
 }
 
 WeightView PlacedModel::weight(Role role, int layer) const {

@@ -14,11 +14,7 @@ namespace sw {
 /// The experts of one layer that live on one device.
 struct ExpertsPart {
   int slot = 0;
-  WeightView gate = {}, up = {}, down = {};  ///< [those here, ...]
-  const float* gate_bias = nullptr;          ///< [those here, n_ff], or null
-  const float* up_bias = nullptr;
-  const float* down_bias = nullptr;     ///< [those here, n_embd], or null
-  std::span<const int32_t> local = {};  ///< see ExpertsDesc::local; on the device
+  ExpertStack gate = {}, up = {}, down = {};
 };
 
 /// A model's weights where a placement wants them: the processor's stay in the file's mapping, the others
@@ -56,8 +52,7 @@ class PlacedModel {
   void place_experts(int layer, Pass pass);
   ExpertsPart place_part(int layer, int slot, Pass pass);
   const std::byte* put(int slot, const void* data, size_t size_bytes, Pass pass);
-  const float* put_expert_bias(Role role, int layer, const std::vector<int32_t>& ids, int slot, Pass pass);
-  WeightView put_experts(const WeightView& all, const std::vector<int32_t>& ids, int slot, Pass pass);
+  ExpertStack place_stack(Role role, Role bias, int layer, int slot, Pass pass);
 
   const Model& model_;
   const Devices& devices_;
@@ -67,7 +62,7 @@ class PlacedModel {
   std::map<std::pair<Role, int>, WeightView> weights_;
   std::map<std::pair<Role, int>, const float*> vectors_;
   std::vector<std::vector<ExpertsPart>> experts_;
-  std::vector<std::vector<int32_t>> maps_;  // ExpertsPart::local of the processor's parts
+  std::vector<std::vector<ExpertMatrix>> tables_;  // of the stacks; the processor reads these, others a copy
 };
 
 }  // namespace sw

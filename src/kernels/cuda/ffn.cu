@@ -10,7 +10,7 @@ namespace {
 template <class Format>
 __global__ void __launch_bounds__(kMatvecThreads) gated_kernel(GatePair pair, const float* x, float* hidden) {
   const int64_t r = matvec_row(blockIdx.x);
-  if (r < pair.n_ff) write_gated<Format>(pair, 0, r, x, hidden);
+  if (r < pair.n_ff) write_gated<Format>(pair, r, x, hidden);
 }
 
 /// silu(gate x) * (up x) of one token in one launch.

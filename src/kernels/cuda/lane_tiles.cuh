@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include "kernels/cuda/expert_slots.cuh"
 #include "kernels/cuda/matvec.cuh"
 #include "kernels/cuda/tiles.h"
 
@@ -10,6 +11,8 @@ namespace sw::cuda {
 /// A TiledProduct as its kernels read it.
 struct TileArgs {
   const uint8_t* weights;
+  const ExpertMatrix* table;
+  Type type;
   int64_t row_bytes, n_out;
   int n_in;
   const float* x;
@@ -28,6 +31,13 @@ struct TileArgs {
     const int64_t begin = index % n_row_tile * kTileRows;
     return {static_cast<int32_t>(index / n_row_tile), static_cast<int32_t>(begin),
             static_cast<int32_t>(min(begin + kTileRows, n_row))};
+  }
+  /// The first row of a tile's matrix; null: nothing to do.
+  __device__ const uint8_t* matrix(const Tile& tile) const {
+    if (tile.matrix < 0) return nullptr;
+    if (!table) return weights + tile.matrix * n_out * row_bytes;
+    const ExpertMatrix expert = load_expert(table, tile.matrix);
+    return expert.type == type ? reinterpret_cast<const uint8_t*>(expert.data) : nullptr;
   }
   /// The input of row `m` of a tile.
   __device__ const float* input(const Tile& tile, int64_t m) const {
@@ -49,11 +59,12 @@ __global__ void __launch_bounds__(kMatvecThreads) lane_tiles_kernel(TileArgs a) 
   const int64_t n_col_tile = (a.n_out + kLaneCols - 1) / kLaneCols;
   const Tile tile = a.tile(blockIdx.x / n_col_tile);
   const int64_t first = matvec_row(blockIdx.x % n_col_tile) * kLaneRows;
-  if (tile.matrix < 0 || first >= a.n_out) return;
+  const uint8_t* matrix = a.matrix(tile);
+  if (!matrix || first >= a.n_out) return;
   const uint8_t* rows[kLaneRows];
 #pragma unroll
   for (int r = 0; r < kLaneRows; ++r) {  // those beyond the last repeat it
-    rows[r] = a.weights + (tile.matrix * a.n_out + min(first + r, a.n_out - 1)) * a.row_bytes;
+    rows[r] = matrix + min(first + r, a.n_out - 1) * a.row_bytes;
   }
   for (int64_t begin = tile.begin; begin < tile.end; begin += kLaneTokens) {
     const float* inputs[kLaneTokens];

@@ -19,9 +19,12 @@ __device__ __forceinline__ int64_t matvec_row(int64_t block) {
 }
 
 /// Inputs of quantised weights are read by 16 bytes: their rows must begin at such addresses.
-inline void check_input(const Linear& linear, TensorView<const float> x) {
-  SW_ASSERT(!traits(linear.weight.type).quantized ||
+inline void check_input(Type weight, TensorView<const float> x) {
+  SW_ASSERT(!traits(weight).quantized ||
             (reinterpret_cast<uintptr_t>(x.data()) % 16 == 0 && x.stride() % 4 == 0));
+}
+inline void check_input(const Linear& linear, TensorView<const float> x) {
+  check_input(linear.weight.type, x);
 }
 
 template <class Format, bool kAligned, int kRows, int kTokens>
@@ -89,35 +92,37 @@ __device__ __forceinline__ float row_product(const uint8_t* row, int n_in, const
   return sum[0][0];
 }
 
-/// Gate and up, of one format and shape: [n_ff, n_embd], or stacks of such matrices.
+/// Gate and up, of one format and shape: [n_ff, n_embd].
 struct GatePair {
-  const uint8_t* gate;
-  const uint8_t* up;
+  const uint8_t* gate = nullptr;
+  const uint8_t* up = nullptr;
   int64_t row_bytes, n_ff;
   int n_embd;
-  const float* gate_bias = nullptr;  ///< [n_ff] a matrix, or null
+  const float* gate_bias = nullptr;  ///< [n_ff], or null
   const float* up_bias = nullptr;
   float swiglu_limit = 0;  ///< 0: silu(gate) * up
 
+  GatePair(Type type, int64_t n_ff, int64_t n_embd)
+      : row_bytes(static_cast<int64_t>(sw::row_bytes(type, n_embd))),
+        n_ff(n_ff),
+        n_embd(static_cast<int>(n_embd)) {}
   GatePair(const Linear& gate_linear, const Linear& up_linear)
-      : gate(reinterpret_cast<const uint8_t*>(gate_linear.weight.data)),
-        up(reinterpret_cast<const uint8_t*>(up_linear.weight.data)),
-        row_bytes(static_cast<int64_t>(gate_linear.weight.row_size_bytes())),
-        n_ff(gate_linear.n_out()),
-        n_embd(static_cast<int>(gate_linear.n_in())) {}
+      : GatePair(gate_linear.weight.type, gate_linear.n_out(), gate_linear.n_in()) {
+    gate = reinterpret_cast<const uint8_t*>(gate_linear.weight.data);
+    up = reinterpret_cast<const uint8_t*>(up_linear.weight.data);
+  }
 };
 
-/// hidden[r] = gated(gate x + bias, up x + bias) for row r of matrix `matrix`, by one warp.
+/// hidden[r] = gated(gate x + bias, up x + bias) for row r, by one warp.
 template <class Format>
-__device__ __forceinline__ void write_gated(const GatePair& pair, int64_t matrix, int64_t r, const float* x,
-                                            float* hidden) {
-  const int64_t stacked = matrix * pair.n_ff + r, at = stacked * pair.row_bytes;
+__device__ __forceinline__ void write_gated(const GatePair& pair, int64_t r, const float* x, float* hidden) {
+  const int64_t at = r * pair.row_bytes;
   const uint8_t* rows[] = {pair.gate + at, pair.up + at};
   float sum[2][1];
   row_products<Format>(rows, pair.n_embd, x, 0, 1, sum);
   if (threadIdx.x % kWarp != 0) return;
-  const float g = pair.gate_bias ? sum[0][0] + pair.gate_bias[stacked] : sum[0][0];
-  const float u = pair.up_bias ? sum[1][0] + pair.up_bias[stacked] : sum[1][0];
+  const float g = pair.gate_bias ? sum[0][0] + pair.gate_bias[r] : sum[0][0];
+  const float u = pair.up_bias ? sum[1][0] + pair.up_bias[r] : sum[1][0];
   hidden[r] = gated(g, u, pair.swiglu_limit);
 }
 

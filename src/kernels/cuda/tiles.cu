@@ -25,9 +25,8 @@ struct Loader {
   float4 w[kLoads], x[kLoads];
   int quad, row;
 
-  __device__ Loader(const TileArgs& a, const Tile& tile, int64_t col_begin)
+  __device__ Loader(const TileArgs& a, const uint8_t* matrix, const Tile& tile, int64_t col_begin)
       : quad(threadIdx.x % kDepthQuads), row(threadIdx.x / kDepthQuads) {
-    const uint8_t* matrix = a.weights + tile.matrix * a.n_out * a.row_bytes;
 #pragma unroll
     for (int i = 0; i < kLoads; ++i) {
       const int64_t r = col_begin + row + i * kLoadRows, m = tile.begin + row + i * kLoadRows;
@@ -95,9 +94,10 @@ __global__ void __launch_bounds__(kThreads) tiles_kernel(TileArgs a) {
   const int64_t n_col_tile = (a.n_out + kCols - 1) / kCols;
   const int64_t index = blockIdx.x / n_col_tile, col_begin = blockIdx.x % n_col_tile * kCols;
   const Tile tile = a.tile(index);
-  if (tile.matrix < 0) return;  // the whole block: before any barrier
+  const uint8_t* matrix = a.matrix(tile);
+  if (!matrix) return;  // the whole block: before any barrier
 
-  Loader<Format> loader(a, tile, col_begin);
+  Loader<Format> loader(a, matrix, tile, col_begin);
   Sums sums;
   const bool has_inputs = tile.begin + sums.y / 2 * 8 < tile.end;  // the same in all lanes of a warp
   loader.load(0, a.n_in);
@@ -121,6 +121,8 @@ void multiply_tiles(const TiledProduct& p, OpContext& context) {
   if (n_tile == 0) return;
   SW_ASSERT(n_row <= INT32_MAX);
   const TileArgs args{.weights = reinterpret_cast<const uint8_t*>(p.weight.data),
+                      .table = p.table,
+                      .type = p.weight.type,
                       .row_bytes = static_cast<int64_t>(p.weight.row_size_bytes()),
                       .n_out = n_out,
                       .n_in = static_cast<int>(shape.n_cols()),

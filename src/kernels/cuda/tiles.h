@@ -9,7 +9,7 @@ namespace sw::cuda {
 /// Rows of `out` in a tile at most.
 inline constexpr int kTileRows = 64;
 
-/// Rows [begin, end) of `out` are products of matrix `matrix` of a stack; -1: nothing to do.
+/// Rows [begin, end) of `out` are products of matrix `matrix` of a stack or of a table; -1: nothing to do.
 struct Tile {
   int32_t matrix, begin, end;
 };
@@ -19,6 +19,9 @@ struct Tile {
 /// of the products for few tokens.
 struct TiledProduct {
   WeightView weight = {};  ///< [n_out, n_in], or stacked [n_matrix, n_out, n_in]
+  /// Or, with tiles, where each matrix is; `weight` then says format and shape of those to multiply, and
+  /// tiles of all others are left out.
+  const ExpertMatrix* table = nullptr;
   TensorView<const float> x = {};
   TensorView<float> out = {};
   bool add = false;

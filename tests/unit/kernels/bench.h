@@ -42,6 +42,25 @@ class Bench {
     encode_rows(type, v.data(), shape.n_rows(), shape.n_cols(), bytes.data());
     return {.weight = {type, shape, bytes.data(), {}}};
   }
+  /// One matrix of each expert, by way of a table; an empty view for those that are not here.
+  ExpertStack stack(const std::vector<WeightView>& experts) {
+    return list_experts(experts, tables_.emplace_back());
+  }
+  /// Experts of one format, [n_expert, n_out, n_in].
+  ExpertStack experts(Type type, const Shape& shape) {
+    const WeightView all = linear(type, shape).weight;
+    std::vector<WeightView> each;
+    for (int64_t e = 0; e < shape[0]; ++e) each.push_back(all.expert(e));
+    return stack(each);
+  }
+  /// Of `all`, those with the ids `here`.
+  ExpertStack some(const ExpertStack& all, const std::vector<int32_t>& here) {
+    std::vector<WeightView> each(static_cast<size_t>(all.n_expert));
+    for (const int32_t e : here) each[static_cast<size_t>(e)] = all.matrix(e);
+    ExpertStack some = stack(each);
+    some.bias = all.bias;
+    return some;
+  }
 
   static constexpr int kMostLogits = 64;
   Rng rng{7};
@@ -54,6 +73,7 @@ class Bench {
  private:
   std::list<std::vector<float>> kept_;
   std::list<std::vector<std::byte>> bytes_;
+  std::list<std::vector<ExpertMatrix>> tables_;
 };
 
 inline std::vector<float> copy(TensorView<const float> x) {

@@ -156,9 +156,9 @@ TEST_P(CudaOpsTest, Ffn) {
 constexpr int kExperts = 11, kZero = 3, kSlots = 4;
 
 ExpertsDesc experts(Bench& bench, const Case& c, Type up_type, int64_t n_expert) {
-  return {.gate = bench.linear(c.type, {n_expert, c.n_ff, c.n_embd}),
-          .up = bench.linear(up_type, {n_expert, c.n_ff, c.n_embd}),
-          .down = bench.linear(c.type, {n_expert, c.n_embd, c.n_ff}),
+  return {.gate = bench.experts(c.type, {n_expert, c.n_ff, c.n_embd}),
+          .up = bench.experts(up_type, {n_expert, c.n_ff, c.n_embd}),
+          .down = bench.experts(c.type, {n_expert, c.n_embd, c.n_ff}),
           .n_slot = kSlots};
 }
 
@@ -166,18 +166,14 @@ ExpertsDesc on_gpu(Gpu& gpu, const ExpertsDesc& d) {
   return {.gate = gpu.put(d.gate),
           .up = gpu.put(d.up),
           .down = gpu.put(d.down),
-          .gate_bias = gpu.put(d.gate_bias, d.gate.weight.shape[0] * d.gate.n_out()),
-          .up_bias = gpu.put(d.up_bias, d.up.weight.shape[0] * d.up.n_out()),
-          .down_bias = gpu.put(d.down_bias, d.down.weight.shape[0] * d.down.n_out()),
           .swiglu_limit = d.swiglu_limit,
           .n_slot = d.n_slot,
-          .local = gpu.put(d.local),
           .identity = d.identity};
 }
 
 void compare_experts(Bench& bench, Gpu& gpu, const ExpertsDesc& desc, int64_t n_zero) {
   const ExpertsDesc gpu_desc = on_gpu(gpu, desc);
-  const int64_t n_embd = desc.down.n_out();
+  const int64_t n_embd = desc.down.n_out;
   for (const int64_t n_token : kTokens) {
     // One column of slots more than is ever used: rows of a routing may be wider than n_slot.
     MixedRouting mixed(bench.rng, n_token, kSlots + 1, desc.n_expert(), n_zero);
@@ -199,30 +195,32 @@ TEST_P(CudaOpsTest, Experts) {
   compare_experts(bench, gpu, experts(bench, case_, case_.type, kExperts), kZero);
 }
 
+const std::vector<int32_t> kHere = {1, 3, 6, 8};
+
+/// Only the experts of kHere.
+ExpertsDesc partly(Bench& bench, ExpertsDesc desc) {
+  for (ExpertStack* stack : {&desc.gate, &desc.up, &desc.down}) *stack = bench.some(*stack, kHere);
+  return desc;
+}
+
 TEST_P(CudaOpsTest, ExpertsOfWhichSomeLiveElsewhere) {
   Bench bench;
   Gpu gpu;
-  const int32_t local[kExperts] = {-1, 2, -1, 0, -1, -1, 3, -1, 1, -1, -1};
   for (const bool identity : {false, true}) {
-    ExpertsDesc desc = experts(bench, case_, case_.type, 4);
-    desc.local = local;
+    ExpertsDesc desc = partly(bench, experts(bench, case_, case_.type, kExperts));
     desc.identity = identity;
     compare_experts(bench, gpu, desc, kZero);
   }
 }
 
-/// Some of them elsewhere, so that a place in the stacks is not the expert's id; many values are beyond the
-/// limit.
+/// Some of them elsewhere; many values are beyond the limit.
 TEST_P(CudaOpsTest, ExpertsWithBiasesAndClampedActivations) {
   Bench bench;
   Gpu gpu;
-  const int32_t local[kExperts] = {-1, 2, -1, 0, -1, -1, 3, -1, 1, -1, -1};
-  constexpr int64_t kHere = 4;
-  ExpertsDesc desc = experts(bench, case_, case_.type, kHere);
-  desc.local = local;
-  desc.gate_bias = bench.values(kHere * case_.n_ff).data();
-  desc.up_bias = bench.values(kHere * case_.n_ff).data();
-  desc.down_bias = bench.values(kHere * case_.n_embd).data();
+  ExpertsDesc desc = partly(bench, experts(bench, case_, case_.type, kExperts));
+  desc.gate.bias = bench.values(kExperts * case_.n_ff).data();
+  desc.up.bias = bench.values(kExperts * case_.n_ff).data();
+  desc.down.bias = bench.values(kExperts * case_.n_embd).data();
   desc.swiglu_limit = 0.5f;
   compare_experts(bench, gpu, desc, kZero);
 }
@@ -303,9 +301,9 @@ TEST(CudaExperts, SingleBiasesAndLimit) {
   const Case c{Type::F16, 300, 52};
   for (const int which : {0, 1, 2, 3}) {
     ExpertsDesc desc = experts(bench, c, c.type, kExperts);
-    if (which == 0) desc.gate_bias = bench.values(kExperts * c.n_ff).data();
-    if (which == 1) desc.up_bias = bench.values(kExperts * c.n_ff).data();
-    if (which == 2) desc.down_bias = bench.values(kExperts * c.n_embd).data();
+    if (which == 0) desc.gate.bias = bench.values(kExperts * c.n_ff).data();
+    if (which == 1) desc.up.bias = bench.values(kExperts * c.n_ff).data();
+    if (which == 2) desc.down.bias = bench.values(kExperts * c.n_embd).data();
     if (which == 3) desc.swiglu_limit = 0.25f;
     SCOPED_TRACE(which);
     compare_experts(bench, gpu, desc, kZero);
@@ -319,6 +317,24 @@ TEST(CudaExperts, GateAndUpOfTwoFormats) {
   compare_experts(bench, gpu, experts(bench, {Type::Q4_K, 512, 256}, Type::Q6_K, kExperts), 0);
 }
 
+/// Experts of three formats, each matrix of an expert its own; all of them, then some.
+TEST(CudaExperts, AFormatOfTheirOwnEach) {
+  SW_GPU_OR_SKIP();
+  Bench bench;
+  Gpu gpu;
+  constexpr Type kTypes[] = {Type::F32, Type::Q8_0, Type::Q4_K};
+  const auto mixed = [&](int64_t n_out, int64_t n_in, size_t step) {
+    std::vector<WeightView> each;
+    for (size_t e = 0; e < kExperts; ++e)
+      each.push_back(bench.linear(kTypes[e * step / 2 % 3], {n_out, n_in}).weight);
+    return bench.stack(each);
+  };
+  ExpertsDesc desc{
+      .gate = mixed(256, 512, 1), .up = mixed(256, 512, 2), .down = mixed(512, 256, 3), .n_slot = kSlots};
+  compare_experts(bench, gpu, desc, kZero);
+  compare_experts(bench, gpu, partly(bench, desc), kZero);
+}
+
 /// All tokens at one expert, and nearly none: tiles full and empty.
 TEST(CudaExperts, CrowdedAndLonelyExperts) {
   SW_GPU_OR_SKIP();
@@ -327,7 +343,7 @@ TEST(CudaExperts, CrowdedAndLonelyExperts) {
   ExpertsDesc desc = experts(bench, {Type::Q8_0, 96, 160}, Type::Q8_0, kExperts);
   desc.n_slot = 1;
   const ExpertsDesc gpu_desc = on_gpu(gpu, desc);
-  const int64_t n_token = 333, n_embd = desc.down.n_out();
+  const int64_t n_token = 333, n_embd = desc.down.n_out;
   std::vector<int32_t> ids(n_token, 5), n_active(n_token, 1);
   ids[17] = 10;
   std::vector<float> weights(n_token, 0.7f);
@@ -346,9 +362,9 @@ TEST(CudaExperts, ManyTokens) {
   SW_GPU_OR_SKIP();
   Bench bench;
   Gpu gpu;
-  const ExpertsDesc desc{.gate = bench.linear(Type::F32, {kExperts, 12, 8}),
-                         .up = bench.linear(Type::F32, {kExperts, 12, 8}),
-                         .down = bench.linear(Type::F32, {kExperts, 8, 12}),
+  const ExpertsDesc desc{.gate = bench.experts(Type::F32, {kExperts, 12, 8}),
+                         .up = bench.experts(Type::F32, {kExperts, 12, 8}),
+                         .down = bench.experts(Type::F32, {kExperts, 8, 12}),
                          .n_slot = kSlots};
   const int64_t n_token = 70001;
   MixedRouting mixed(bench.rng, n_token, kSlots, kExperts, kZero);

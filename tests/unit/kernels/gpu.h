@@ -59,6 +59,15 @@ class Gpu {
     return host;
   }
   Linear put(const Linear& host) { return {.weight = put(host.weight)}; }
+  ExpertStack put(ExpertStack host) {
+    std::vector<ExpertMatrix> table(static_cast<size_t>(host.n_expert));
+    for (int32_t e = 0; e < host.n_expert; ++e) {
+      if (host.has(e)) table[static_cast<size_t>(e)] = {put(host.matrix(e)).data, host.table[e].type};
+    }
+    host.table = put(table);
+    host.bias = put(host.bias, host.n_expert * host.n_out);
+    return host;
+  }
   Routing put(const Routing& host) {
     return {.ids = put(host.ids), .weights = put(host.weights), .n_active = put(host.n_active)};
   }

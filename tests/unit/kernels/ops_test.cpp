@@ -71,18 +71,18 @@ TEST_P(OpsTest, Ffn) {
 }
 
 ExpertsDesc experts(Bench& bench, Type type) {
-  return {.gate = bench.linear(type, {kExperts, kFf, kEmbd}),
-          .up = bench.linear(type, {kExperts, kFf, kEmbd}),
-          .down = bench.linear(type, {kExperts, kEmbd, kFf}),
+  return {.gate = bench.experts(type, {kExperts, kFf, kEmbd}),
+          .up = bench.experts(type, {kExperts, kFf, kEmbd}),
+          .down = bench.experts(type, {kExperts, kEmbd, kFf}),
           .n_slot = kSlots};
 }
 
 TEST_P(OpsTest, ExpertsWithBiasesAndClampedActivations) {
   Bench bench;
   ExpertsDesc desc = experts(bench, GetParam().type);
-  desc.gate_bias = bench.values(kExperts * kFf).data();
-  desc.up_bias = bench.values(kExperts * kFf).data();
-  desc.down_bias = bench.values(kExperts * kEmbd).data();
+  desc.gate.bias = bench.values(kExperts * kFf).data();
+  desc.up.bias = bench.values(kExperts * kFf).data();
+  desc.down.bias = bench.values(kExperts * kEmbd).data();
   desc.swiglu_limit = 0.5f;  // many are beyond it
   const TensorView<float> normed = bench.matrix(kToken, kEmbd);
   const std::vector<float> start = bench.values(kToken * kEmbd);
