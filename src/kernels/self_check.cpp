@@ -38,9 +38,10 @@ std::vector<float> multiply(const MatmulKernel& kernel, Type type, const std::ve
   for (int64_t t = 0; t < kToken; ++t)
     kernel.pack(&x[static_cast<size_t>(t * kIn)], kIn, &acts[act_bytes * static_cast<size_t>(t)]);
   std::vector<float> out(kToken * kOut);
+  const std::vector<std::byte> matrix = laid_out(kernel, {type, {kOut, kIn}, weights.data()});
   kernel.run({.weight = type,
               .n_in = kIn,
-              .weights = weights.data(),
+              .weights = matrix.data(),
               .row_begin = 0,
               .row_end = kOut,
               .acts = acts.data(),

@@ -53,8 +53,10 @@ struct Problem {
   std::vector<std::byte> weights = {};
   std::vector<float> x = {};
   std::vector<std::byte> acts = {};
+  std::vector<std::byte> matrix = {};  ///< the weights in the kernel's layout
 
   void pack() {
+    matrix = laid_out(kernel, {type, {n_row, n_in}, weights.data()});
     acts.assign(kernel.act_bytes(n_in) * static_cast<size_t>(n_token), std::byte{0xff});
     for (int64_t t = 0; t < n_token; ++t) kernel.pack(x.data() + t * n_in, n_in, acts.data() + act_offset(t));
   }
@@ -63,7 +65,7 @@ struct Problem {
   MatmulArgs args(std::vector<float>& out) const {
     return {.weight = type,
             .n_in = n_in,
-            .weights = weights.data(),
+            .weights = matrix.data(),
             .row_begin = 0,
             .row_end = n_row,
             .acts = acts.data(),
@@ -137,7 +139,7 @@ std::vector<int64_t> widths(Type type) {
 class Matmul : public ::testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
-    if (!cpu_has(GetParam().kernel->isa)) GTEST_SKIP() << "this processor lacks the instruction set";
+    if (!cpu_has(GetParam().kernel->isa)) GTEST_SKIP() << "this CPU lacks the instruction set";
   }
 };
 

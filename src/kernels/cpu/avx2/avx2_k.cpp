@@ -134,14 +134,8 @@ struct FormatQ6K {
 };
 
 template <class Format>
-void run_format(const MatmulArgs& a) {
-  Int8Matmul<Format>(a, 256, Format::kRawBytes).run();
-}
-
-void run(const MatmulArgs& a) {
-  if (a.weight == Type::Q4_K) return run_format<FormatQ4K>(a);
-  if (a.weight == Type::Q5_K) return run_format<FormatQ5K>(a);
-  run_format<FormatQ6K>(a);
+void run_format(const MatmulArgs& a, size_t stored_row_bytes) {
+  Int8Matmul<Format>(a, stored_row_bytes).run();
 }
 
 }  // namespace
@@ -155,6 +149,13 @@ namespace {
 const char* refuses(const MatmulDesc& desc) {
   const bool mine = desc.weight == Type::Q4_K || desc.weight == Type::Q5_K || desc.weight == Type::Q6_K;
   return mine ? nullptr : "only Q4_K, Q5_K and Q6_K weights";
+}
+
+void run(const MatmulArgs& a) {
+  const size_t stored_row_bytes = row_bytes(a.weight, a.n_in);
+  if (a.weight == Type::Q4_K) return run_format<FormatQ4K>(a, stored_row_bytes);
+  if (a.weight == Type::Q5_K) return run_format<FormatQ5K>(a, stored_row_bytes);
+  run_format<FormatQ6K>(a, stored_row_bytes);
 }
 
 }  // namespace

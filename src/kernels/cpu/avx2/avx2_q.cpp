@@ -133,11 +133,11 @@ struct Format {
 };
 
 template <class T>
-void run_format(const MatmulArgs& a) {
-  Int8Matmul<Format<T>>(a, 32, Format<T>::kRawBytes / 8).run();
+void run_format(const MatmulArgs& a, size_t stored_row_bytes) {
+  Int8Matmul<Format<T>>(a, stored_row_bytes).run();
 }
 
-constexpr void (*run_of(Type type))(const MatmulArgs&) {
+constexpr void (*run_of(Type type))(const MatmulArgs&, size_t) {
   switch (type) {
     case Type::Q8_0:
       return run_format<Q8_0>;
@@ -156,8 +156,6 @@ constexpr void (*run_of(Type type))(const MatmulArgs&) {
   }
 }
 
-void run(const MatmulArgs& a) { run_of(a.weight)(a); }
-
 }  // namespace
 }  // namespace sw
 
@@ -169,6 +167,8 @@ namespace {
 const char* refuses(const MatmulDesc& desc) {
   return run_of(desc.weight) ? nullptr : "only Q8_0, Q4_0, Q4_1, Q5_0, Q5_1 and MXFP4 weights";
 }
+
+void run(const MatmulArgs& a) { run_of(a.weight)(a, row_bytes(a.weight, a.n_in)); }
 
 }  // namespace
 

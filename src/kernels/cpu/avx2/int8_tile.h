@@ -102,19 +102,23 @@ SW_AVX2_INLINE void add_block(const WeightBlock* const (&w)[R], const ActQ8* con
 template <class Format>
 struct Int8Matmul {
   const MatmulArgs& args;
+  int64_t row_bytes;
   size_t act_bytes;
   int64_t n_whole;     ///< whole blocks of 256 in a row
   int64_t tail_bytes;  ///< stored bytes of a row beyond them
   int64_t n_block;
-  int64_t row_bytes;
 
-  Int8Matmul(const MatmulArgs& a, int64_t elems_per_block, int64_t bytes_per_block)
+  /// `stored_row_bytes` is row_bytes() of quant/type.h: an inline function, so the caller asks it.
+  Int8Matmul(const MatmulArgs& a, size_t stored_row_bytes)
       : args(a),
-        act_bytes(static_cast<size_t>((a.n_in + 255) / 256) * sizeof(ActQ8)),
+        row_bytes(static_cast<int64_t>(stored_row_bytes)),
+        act_bytes(act_q8_bytes(a.n_in)),
         n_whole(a.n_in / 256),
-        tail_bytes(a.n_in % 256 / elems_per_block * bytes_per_block),
-        n_block(n_whole + (tail_bytes > 0)),
-        row_bytes(a.n_in / elems_per_block * bytes_per_block) {}
+        tail_bytes(row_bytes - n_whole * Format::kRawBytes),
+        n_block(n_whole + (tail_bytes > 0)) {}
+
+  /// The first block of row `r`. Formats whose rows begin with a header need their own kernel.
+  const std::byte* row(int64_t r) const { return args.weights + r * row_bytes; }
 
   /// Block `b` of a row; the last one may be short and is filled up with zeros.
   SW_AVX2_INLINE WeightBlock unpack(const std::byte* row, int64_t b) const {
@@ -187,11 +191,11 @@ struct Int8Matmul {
     }
   }
 
-  /// One row after the other: a pure stream, as the processor's prefetcher likes it.
+  /// One row after the other: a pure stream, as the CPU's prefetcher likes it.
   void run_stored() const {
     for (int64_t t = 0; t < args.n_token; t += kTokenTile) {
       for (int64_t r = args.row_begin; r < args.row_end; ++r) {
-        tokens<1>(r, t, Stored{*this, args.weights + r * row_bytes});
+        tokens<1>(r, t, Stored{*this, row(r)});
       }
     }
   }
@@ -199,7 +203,7 @@ struct Int8Matmul {
   void run_tile(WeightBlock* tile, int64_t begin, int64_t end) const {
     for (int64_t r = begin; r < end; ++r) {
       for (int64_t b = 0; b < n_block; ++b) {
-        tile[(r - begin) * n_block + b] = unpack(args.weights + r * row_bytes, b);
+        tile[(r - begin) * n_block + b] = unpack(row(r), b);
       }
     }
     for (int64_t t = 0; t < args.n_token; t += kTokenTile) {
