@@ -284,15 +284,33 @@ class EqualBits : public ::testing::TestWithParam<Twins> {
     EXPECT_EQ(std::memcmp(got.data(), want.data(), got.size() * sizeof(float)), 0);
   }
 };
+/// Every AVX-512 case with the AVX2 variant of its format.
+std::vector<Twins> avx512_twins() {
+  std::vector<Twins> twins;
 #if defined(__x86_64__)
-INSTANTIATE_TEST_SUITE_P(All, EqualBits,
-                         ::testing::Values(Twins{&avx512_rows4, &avx2_k, Type::Q4_K},
-                                           Twins{&avx512_rows4, &avx2_k, Type::Q6_K},
-                                           Twins{&avx512_rows4, &avx2_q, Type::Q8_0}),
-                         [](const auto& info) {
-                           return std::string(info.param.kernel->name) + "_" + type_name(info.param.type);
-                         });
+  for (const auto& [kernel, type] : all_cases()) {
+    if (kernel->isa != Isa::Avx512Vnni) continue;
+    twins.push_back({kernel, avx2_k.refuses({type, 256}) ? &avx2_q : &avx2_k, type});
+  }
 #endif
+  return twins;
+}
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(EqualBits);
+INSTANTIATE_TEST_SUITE_P(All, EqualBits, ::testing::ValuesIn(avx512_twins()), [](const auto& info) {
+  return std::string(info.param.kernel->name) + "_" + type_name(info.param.type);
+});
+
+/// Of those, the ones that pack.
+class PackedWeights : public EqualBits {};
+std::vector<Twins> packed_twins() {
+  std::vector<Twins> twins = avx512_twins();
+  std::erase_if(twins, [](const Twins& t) { return !t.kernel->layout; });
+  return twins;
+}
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(PackedWeights);
+INSTANTIATE_TEST_SUITE_P(All, PackedWeights, ::testing::ValuesIn(packed_twins()), [](const auto& info) {
+  return std::string(info.param.kernel->layout->name) + "_" + type_name(info.param.type);
+});
 
 TEST_P(EqualBits, ForAnyNumberOfTokensAndRows) {
   for (const int64_t n_in : widths(GetParam().type)) {
@@ -309,7 +327,7 @@ TEST_P(EqualBits, ForLongRows) {
 }
 
 // Cut anyhow, the packed bytes are the same, and none beyond size_bytes() is touched.
-TEST_P(EqualBits, PackedInPartsIsPackedAtOnce) {
+TEST_P(PackedWeights, CutAnyhowAreTheSame) {
   const PackedLayout& layout = *GetParam().kernel->layout;
   for (const int64_t n_in : widths(GetParam().type)) {
     const Problem p = random_problem({GetParam().kernel, GetParam().type}, 1, 22, n_in);
@@ -325,7 +343,7 @@ TEST_P(EqualBits, PackedInPartsIsPackedAtOnce) {
   }
 }
 
-TEST_P(EqualBits, PackedIsAboutAsLargeAsStored) {
+TEST_P(PackedWeights, AreAboutAsLargeAsStored) {
   const PackedLayout& layout = *GetParam().kernel->layout;
   for (const int64_t n_in : {1024, 1536, 2048, 7168}) {
     const auto stored = static_cast<double>(64 * row_bytes(GetParam().type, n_in));

@@ -2,6 +2,7 @@
 #include "kernels/variants/all.h"
 
 #if defined(__x86_64__)
+#include "kernels/cpu/avx512/rows4.h"
 #include "kernels/cpu/avx512/vnni_tile.h"
 
 #pragma GCC push_options
@@ -153,8 +154,26 @@ struct Rows4FormatQ8 {
 };
 
 template <class Format>
+struct Rows4Source {
+  static constexpr int kZero = Format::kZero;
+  const std::byte* data;
+  int64_t n_in;
+  size_t group_bytes;
+
+  SW_AVX512_INLINE GroupBlock unpack(int64_t r, int64_t b) const {
+    return Format::unpack(data + static_cast<size_t>(r / kRows4Group) * group_bytes, n_in, b);
+  }
+};
+
+/// Unpacks on the way for few tokens and for rows too long to keep, else once for all tokens.
+template <class Format>
 void run_format(const MatmulArgs& a) {
-  VnniMatmul<Format>(a).run();
+  using Matmul = VnniMatmul<Rows4Source<Format>>;
+  static_assert(Matmul::kRows == kRows4Group);
+  const Rows4Source<Format> source{a.weights, a.n_in, rows4_group_bytes(a.weight, a.n_in)};
+  const Matmul matmul(a, source);
+  if (a.n_token <= Matmul::kTokenTile || matmul.n_block > Matmul::kTileBlocks) return matmul.run_stream();
+  matmul.run_tiles();
 }
 
 }  // namespace

@@ -2,14 +2,12 @@
 #pragma once
 #include "kernels/cpu/act_q8.h"
 #include "kernels/cpu/avx2/simd.h"
-#include "kernels/cpu/avx512/rows4.h"
 #include "kernels/matmul.h"
 
-/// The integer matrix product of avx2/int8_tile.h with AVX-512 VNNI over the layout rows4, written once for
-/// every format. A format brings
-///   kZero                 what stands for 0 in its unsigned quants, or 0: then it has minimums
-///   unpack(group, n_in, b)  block b of four packed rows -> GroupBlock
-/// and VnniMatmul<Format>::run is its kernel.
+/// The integer matrix product of avx2/int8_tile.h with AVX-512 VNNI, written once for every format and
+/// layout. A source of weights brings
+///   kZero         what stands for 0 in its unsigned quants, or 0: then it has minimums
+///   unpack(r, b)  block b of the four rows from r on -> GroupBlock; rows past row_end may be anything
 ///
 /// A register holds two rows' vectors of 32 bytes, lanes 0-7 the first row's. Each lane does what
 /// int8_tile.h's does in the same order, and integer sums are exact: the bits are the same.
@@ -28,10 +26,6 @@ struct GroupBlock {
   __m512 min[2];       ///< in the lanes of ActQ8's sums; unset where kZero is not 0
 };
 
-/// Unpacked groups are kept on the stack for all tokens: at most 110 KiB, in an L2 cache. As many groups are
-/// taken at a time as fit an L1 cache.
-constexpr int64_t kTileBlocks = 80, kL1Blocks = 24, kMaxTileGroups = 4;
-
 /// 32 bytes for both rows.
 SW_AVX512_INLINE __m512i both_rows(const int8_t* q) {
   return _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(q)));
@@ -41,10 +35,10 @@ SW_AVX512_INLINE __m512i both_rows(const int8_t* q) {
 SW_AVX512_INLINE void pin(__m512i& v) { asm("" : "+v"(v)); }
 
 /// The products of four rows and T tokens over the even (odd = 0) or the odd groups of one block.
-template <class Format, int T>
+template <class Source, int T>
 SW_AVX512_INLINE void add_groups(const GroupBlock& w, const ActQ8* const (&x)[T], int odd,
                                  __m512 (&acc)[2][T]) {
-  const __m512i zero = _mm512_set1_epi8(static_cast<char>(Format::kZero));
+  const __m512i zero = _mm512_set1_epi8(static_cast<char>(Source::kZero));
   __m512i sum[2][T], offset[T];
 #pragma GCC unroll 4
   for (int k = 0; k < 4; ++k) {
@@ -57,7 +51,7 @@ SW_AVX512_INLINE void add_groups(const GroupBlock& w, const ActQ8* const (&x)[T]
         sum[p][t] = _mm512_dpbusd_epi32(k == 0 ? _mm512_setzero_si512() : sum[p][t], weight[p], act);
         pin(sum[p][t]);
       }
-      if constexpr (Format::kZero != 0)
+      if constexpr (Source::kZero != 0)
         offset[t] = _mm512_dpbusd_epi32(k == 0 ? _mm512_setzero_si512() : offset[t], zero, act);
     }
   }
@@ -67,18 +61,18 @@ SW_AVX512_INLINE void add_groups(const GroupBlock& w, const ActQ8* const (&x)[T]
 #pragma GCC unroll 2
     for (int p = 0; p < 2; ++p) {
       __m512i dot = sum[p][t];
-      if constexpr (Format::kZero != 0) dot = _mm512_sub_epi32(dot, offset[t]);
+      if constexpr (Source::kZero != 0) dot = _mm512_sub_epi32(dot, offset[t]);
       const __m512 scale = _mm512_mul_ps(w.scale[p][odd], act_scale);
       acc[p][t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), scale, acc[p][t]);
     }
   }
 }
 
-template <class Format, int T>
+template <class Source, int T>
 SW_AVX512_INLINE void add_block(const GroupBlock& w, const ActQ8* const (&x)[T], __m512 (&acc)[2][T]) {
-  add_groups<Format>(w, x, 0, acc);
-  add_groups<Format>(w, x, 1, acc);
-  if constexpr (Format::kZero != 0) return;
+  add_groups<Source>(w, x, 0, acc);
+  add_groups<Source>(w, x, 1, acc);
+  if constexpr (Source::kZero != 0) return;
 #pragma GCC unroll 8
   for (int t = 0; t < T; ++t) {
     const __m512 sum = _mm512_broadcast_f32x8(_mm256_loadu_ps(x[t]->sum));
@@ -97,24 +91,24 @@ SW_AVX512_INLINE __m128 sum_rows(__m512 rows01, __m512 rows23) {
   return _mm512_castps512_ps128(_mm512_maskz_compress_ps(0x1111, sum));
 }
 
-template <class Format>
+template <class Source>
 struct VnniMatmul {
-  /// Two rows of results and sums each, and (kZero) one of offsets, in 32 registers.
-  static constexpr int kTokenTile = Format::kZero != 0 ? 5 : 6;
+  static constexpr int64_t kRows = 4;
+  /// Two registers each of results and sums, and (kZero) one of offsets, in 32.
+  static constexpr int kTokenTile = Source::kZero != 0 ? 5 : 6;
+  /// Unpacked rows are kept on the stack for all tokens: at most 110 KiB, in an L2 cache. As many are taken
+  /// at a time as fit an L1 cache.
+  static constexpr int64_t kTileBlocks = 80, kL1Blocks = 24, kMaxTileGroups = 4;
 
   const MatmulArgs& args;
-  size_t act_bytes, group_bytes;
+  const Source& source;
+  size_t act_bytes;
   int64_t n_block;
 
-  explicit VnniMatmul(const MatmulArgs& a)
-      : args(a),
-        act_bytes(act_q8_bytes(a.n_in)),
-        group_bytes(rows4_group_bytes(a.weight, a.n_in)),
-        n_block((a.n_in + 255) / 256) {}
+  VnniMatmul(const MatmulArgs& a, const Source& weights)
+      : args(a), source(weights), act_bytes(act_q8_bytes(a.n_in)), n_block(blocks(a.n_in)) {}
 
-  const std::byte* group(int64_t r) const {
-    return args.weights + static_cast<size_t>(r / kRows4Group) * group_bytes;
-  }
+  static int64_t blocks(int64_t n_in) { return (n_in + 255) / 256; }
 
   /// Four rows from `r` on and T tokens from `t` on; weights.add(b, ...) adds their products with block b.
   template <int T, class Weights>
@@ -132,20 +126,20 @@ struct VnniMatmul {
       for (int j = 0; j < T; ++j) ++x[j];
     }
     const int64_t n_row = args.row_end - r;
-    const auto mask = static_cast<__mmask8>(n_row < kRows4Group ? (1 << n_row) - 1 : 0xf);
+    const auto mask = static_cast<__mmask8>(n_row < kRows ? (1 << n_row) - 1 : 0xf);
 #pragma GCC unroll 8
     for (int j = 0; j < T; ++j)
       _mm_mask_storeu_ps(args.out + (t + j) * args.out_stride + r, mask, sum_rows(acc[0][j], acc[1][j]));
   }
 
-  /// Packed weights, unpacked on the way.
-  struct Packed {
-    const std::byte* group;
-    int64_t n_in;
+  /// Weights that are unpacked on the way.
+  struct Stream {
+    const Source& source;
+    int64_t r;
 
     template <int T>
     SW_AVX512_INLINE void add(int64_t b, const ActQ8* const (&x)[T], __m512 (&acc)[2][T]) const {
-      add_block<Format>(Format::unpack(group, n_in, b), x, acc);
+      add_block<Source>(source.unpack(r, b), x, acc);
     }
   };
 
@@ -155,7 +149,7 @@ struct VnniMatmul {
 
     template <int T>
     SW_AVX512_INLINE void add(int64_t b, const ActQ8* const (&x)[T], __m512 (&acc)[2][T]) const {
-      add_block<Format>(blocks[b], x, acc);
+      add_block<Source>(blocks[b], x, acc);
     }
   };
 
@@ -168,32 +162,30 @@ struct VnniMatmul {
     micro_tile<T>(r, t, weights);
   }
 
-  /// One group after the other: a pure stream, as the CPU's prefetcher likes it.
-  void run_packed() const {
+  /// One group of rows after the other: a pure stream, as the CPU's prefetcher likes it.
+  void run_stream() const {
     for (int64_t t = 0; t < args.n_token; t += kTokenTile) {
-      for (int64_t r = args.row_begin; r < args.row_end; r += kRows4Group)
-        tokens<kTokenTile>(r, t, Packed{group(r), args.n_in});
+      for (int64_t r = args.row_begin; r < args.row_end; r += kRows)
+        tokens<kTokenTile>(r, t, Stream{source, r});
     }
   }
 
   void run_tile(GroupBlock* tile, int64_t begin, int64_t end) const {
     GroupBlock* to = tile;
-    for (int64_t r = begin; r < end; r += kRows4Group) {
-      for (int64_t b = 0; b < n_block; ++b) *to++ = Format::unpack(group(r), args.n_in, b);
+    for (int64_t r = begin; r < end; r += kRows) {
+      for (int64_t b = 0; b < n_block; ++b) *to++ = source.unpack(r, b);
     }
     for (int64_t t = 0; t < args.n_token; t += kTokenTile) {
       const GroupBlock* from = tile;
-      for (int64_t r = begin; r < end; r += kRows4Group, from += n_block)
-        tokens<kTokenTile>(r, t, Unpacked{from});
+      for (int64_t r = begin; r < end; r += kRows, from += n_block) tokens<kTokenTile>(r, t, Unpacked{from});
     }
   }
 
-  /// Unpacks weights on the way for few tokens and for rows too long to keep, else once for all tokens.
-  void run() const {
-    if (args.n_token <= kTokenTile || n_block > kTileBlocks) return run_packed();
+  /// Unpacks weights once for all tokens. Rows of at most kTileBlocks blocks.
+  void run_tiles() const {
     const int64_t fitting = kL1Blocks / n_block;
     const int64_t n_group = fitting < 1 ? 1 : fitting < kMaxTileGroups ? fitting : kMaxTileGroups;
-    const int64_t step = n_group * kRows4Group;
+    const int64_t step = n_group * kRows;
     GroupBlock tile[kTileBlocks];
     for (int64_t r = args.row_begin; r < args.row_end; r += step)
       run_tile(tile, r, r + step < args.row_end ? r + step : args.row_end);
