@@ -136,14 +136,24 @@ std::vector<std::byte> packed_acts(const MatmulKernel& kernel, int64_t n_token) 
   return acts;
 }
 
+/// Moves the bytes to an aligned place, where a model's packed weights lie.
+const std::byte* align(std::vector<std::byte>& bytes) {
+  const size_t n_bytes = bytes.size();
+  bytes.resize(n_bytes + kPackedAlignBytes);
+  const size_t beyond = reinterpret_cast<uintptr_t>(bytes.data()) % kPackedAlignBytes;
+  std::byte* aligned = bytes.data() + (kPackedAlignBytes - beyond) % kPackedAlignBytes;
+  std::memmove(aligned, bytes.data(), n_bytes);
+  return aligned;
+}
+
 void bench_matmul(benchmark::State& state, const MatmulKernel& kernel, Type type, int64_t n_row,
                   int64_t n_token) {
   const std::vector<std::byte> stored = random_weights(type, n_row), acts = packed_acts(kernel, n_token);
-  const std::vector<std::byte> weights = laid_out(kernel, {type, {n_row, kWidth}, stored.data()});
+  std::vector<std::byte> weights = laid_out(kernel, {type, {n_row, kWidth}, stored.data()});
   std::vector<float> out(static_cast<size_t>(n_row * n_token));
   const MatmulArgs args = {.weight = type,
                            .n_in = kWidth,
-                           .weights = weights.data(),
+                           .weights = align(weights),
                            .row_begin = 0,
                            .row_end = n_row,
                            .acts = acts.data(),
@@ -157,7 +167,7 @@ void bench_matmul(benchmark::State& state, const MatmulKernel& kernel, Type type
   const auto rate = [](double per_run) {
     return benchmark::Counter(per_run, benchmark::Counter::kIsIterationInvariantRate);
   };
-  const auto bytes = static_cast<double>(weights.size());
+  const auto bytes = static_cast<double>(stored.size());
   const double flops = 2.0 * static_cast<double>(kWidth * n_row * n_token);
   if (n_token == 1) {
     state.counters["GB/s"] = rate(bytes * 1e-9);
@@ -249,6 +259,7 @@ void register_matmul(const MatmulKernel& kernel, Type type) {
       bench_layout(state, *kernel.layout, type, 256);
     });
   }
+  add("few/4", reference ? 32 : 512, 4);
   add("prefill/64", reference ? 32 : 512, 64);
   add("prefill/512", reference ? 32 : 512, 512);
 }

@@ -315,8 +315,7 @@ INSTANTIATE_TEST_SUITE_P(All, PackedWeights, ::testing::ValuesIn(packed_twins())
 TEST_P(EqualBits, ForAnyNumberOfTokensAndRows) {
   for (const int64_t n_in : widths(GetParam().type)) {
     for (int64_t n_token = 1; n_token <= 33; ++n_token) {
-      for (const int64_t n_row : {1, 2, 3, 4, 5, 18, 67})
-        expect_equal(n_token, n_row, n_in, n_token % 2 == 0);
+      for (const int64_t n_row : {1, 3, 4, 22}) expect_equal(n_token, n_row, n_in, n_token % 8 != 0);
     }
   }
 }
