@@ -41,7 +41,7 @@ struct MatmulArgs {
 };
 
 /// A matrix-product kernel: one weight format (or a family) on one instruction set, for any number of tokens.
-/// Activations are packed once (quantised to 8 bits, or left as f32) and then read by every weight row. A
+/// Activations are packed once (quantized to 8 bits, or left as f32) and then read by every weight row. A
 /// matrix has one layout, so a kernel that wants other code for decode than for prefill branches on n_token
 /// itself.
 struct MatmulKernel {

@@ -6,7 +6,7 @@
 
 /// The integer matrix product, written once for every quantised format. A format brings
 ///   kRawBytes             stored bytes of 256 weights
-///   kSigned               weights are -128..127 and have no minimum; else 0..31 less a minimum a group
+///   kSigned               weights are -128..127 and have no minimum; else 0..31 less a minimum per group
 ///   kWide                 products of 8 weights do not fit the sum in 16 bits
 ///   unpack(src)           256 stored weights -> WeightBlock
 /// and Int8Matmul<Format>::run is its kernel.

@@ -182,7 +182,7 @@ void pack(const WeightView& from, int64_t row_begin, int64_t row_end, std::byte*
 
 size_t rows4_group_bytes(Type type, int64_t n_in) {
   size_t n_bytes = kRows4Group * row_bytes(type, n_in);
-  // A short last block of Q8_0 keeps room for 8 scales a row.
+  // A short last block of Q8_0 keeps room for 8 scales per row.
   if (type == Type::Q8_0 && n_in % 256 != 0) n_bytes += static_cast<size_t>(8 - n_in % 256 / 32) * 4 * 2;
   return (n_bytes + 63) / 64 * 64;
 }

@@ -24,7 +24,7 @@ struct Rows4Q4K {
 };
 static_assert(sizeof(Rows4Q4K) == 4 * 144);
 
-/// 256 weights of four rows but for the f16 factors, d[4] a block, which follow the group's last block.
+/// 256 weights of four rows but for the f16 factors, d[4] per block, which follow the group's last block.
 struct Rows4Q6K {
   uint8_t low[2][4][64];   ///< [pair][vector]: low bits, even groups in the low nibbles, odd ones in the high
   uint8_t high[2][2][64];  ///< [pair][odd]: bits 2 k and 2 k + 1 are the top two of vector k

@@ -85,7 +85,7 @@ SW_AVX512_INLINE void add_block(const GroupBlock& w, const ActQ8* const (&x)[T],
 SW_AVX512_INLINE __m128 sum_rows(__m512 rows01, __m512 rows23) {
   const __m512 low = _mm512_shuffle_f32x4(rows01, rows23, 0x88),
                high = _mm512_shuffle_f32x4(rows01, rows23, 0xdd);
-  __m512 sum = _mm512_add_ps(low, high);  // four lanes a row
+  __m512 sum = _mm512_add_ps(low, high);  // four lanes per row
   sum = _mm512_add_ps(sum, _mm512_permute_ps(sum, 0xb1));
   sum = _mm512_add_ps(sum, _mm512_permute_ps(sum, 0x4e));
   return _mm512_castps512_ps128(_mm512_maskz_compress_ps(0x1111, sum));
