@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <cmath>
 
-#include "arch/spec.h"
+#include "arch/common.h"
 
 /// Ling 2.0 and Ring 2.0 (BailingMoeV2): fused QKV with QK-norm and partial rotary, a dense first layer
 /// or more, sigmoid router with selection bias and expert groups, a shared expert.
@@ -54,61 +54,59 @@ constexpr Key kKeys[] = {
 
 // clang-format off
 constexpr TensorSpec kTensors[] = {
-    {Role::TokenEmbd, "token_embd.weight", "model.word_embeddings.weight", {Dim::Vocab, Dim::Embd}, On::Model},
-    {Role::OutputNorm, "output_norm.weight", "model.norm.weight", {Dim::Embd}, On::Model},
+    {Role::TokenEmbd, "token_embd.weight", "model.word_embeddings.weight", {Dim::Vocab, Dim::Embd}},
+    {Role::OutputNorm, "output_norm.weight", "model.norm.weight", {Dim::Embd}},
     {Role::Output, "output.weight",
-     "lm_head.weight", {Dim::Vocab, Dim::Embd}, On::Model, Transform::None, kOptional},
+     "lm_head.weight", {Dim::Vocab, Dim::Embd}, Transform::None, kOptional},
 
     {Role::AttnNorm, "blk.{l}.attn_norm.weight", "model.layers.{l}.input_layernorm.weight", {Dim::Embd}},
     {Role::AttnQkv, "blk.{l}.attn_qkv.weight",
      "model.layers.{l}.attention.query_key_value.weight", {Dim::QkvRows, Dim::Embd}},
     {Role::AttnQkvBias, "blk.{l}.attn_qkv.bias",
-     "model.layers.{l}.attention.query_key_value.bias", {Dim::QkvRows}, On::Every, Transform::None, kOptional},
+     "model.layers.{l}.attention.query_key_value.bias", {Dim::QkvRows}, Transform::None, kOptional},
     {Role::AttnQNorm, "blk.{l}.attn_q_norm.weight",
-     "model.layers.{l}.attention.query_layernorm.weight", {Dim::Head}, On::Every, Transform::None, kOptional},
+     "model.layers.{l}.attention.query_layernorm.weight", {Dim::Head}, Transform::None, kOptional},
     {Role::AttnKNorm, "blk.{l}.attn_k_norm.weight",
-     "model.layers.{l}.attention.key_layernorm.weight", {Dim::Head}, On::Every, Transform::None, kOptional},
+     "model.layers.{l}.attention.key_layernorm.weight", {Dim::Head}, Transform::None, kOptional},
     {Role::AttnOut, "blk.{l}.attn_output.weight",
      "model.layers.{l}.attention.dense.weight", {Dim::Embd, Dim::ValueRows}},
 
     {Role::FfnNorm, "blk.{l}.ffn_norm.weight",
      "model.layers.{l}.post_attention_layernorm.weight", {Dim::Embd}},
     {Role::FfnGate, "blk.{l}.ffn_gate.weight",
-     "model.layers.{l}.mlp.gate_proj.weight", {Dim::Ff, Dim::Embd}, On::Dense},
+     "model.layers.{l}.mlp.gate_proj.weight", {Dim::Ff, Dim::Embd}},
     {Role::FfnUp, "blk.{l}.ffn_up.weight",
-     "model.layers.{l}.mlp.up_proj.weight", {Dim::Ff, Dim::Embd}, On::Dense},
+     "model.layers.{l}.mlp.up_proj.weight", {Dim::Ff, Dim::Embd}},
     {Role::FfnDown, "blk.{l}.ffn_down.weight",
-     "model.layers.{l}.mlp.down_proj.weight", {Dim::Embd, Dim::Ff}, On::Dense},
+     "model.layers.{l}.mlp.down_proj.weight", {Dim::Embd, Dim::Ff}},
 
     {Role::Router, "blk.{l}.ffn_gate_inp.weight",
-     "model.layers.{l}.mlp.gate.weight", {Dim::Expert, Dim::Embd}, On::Moe},
+     "model.layers.{l}.mlp.gate.weight", {Dim::Expert, Dim::Embd}},
     {Role::RouterBias, "blk.{l}.exp_probs_b.bias",
-     "model.layers.{l}.mlp.gate.expert_bias", {Dim::Expert}, On::Moe, Transform::None, kOptional},
+     "model.layers.{l}.mlp.gate.expert_bias", {Dim::Expert}, Transform::None, kOptional},
     {Role::ExpertGate, "blk.{l}.ffn_gate_exps.weight",
-     "model.layers.{l}.mlp.experts.{e}.gate_proj.weight", {Dim::Expert, Dim::ExpertFf, Dim::Embd}, On::Moe, Transform::Stack},
+     "model.layers.{l}.mlp.experts.{e}.gate_proj.weight", {Dim::Expert, Dim::ExpertFf, Dim::Embd}, Transform::Stack},
     {Role::ExpertUp, "blk.{l}.ffn_up_exps.weight",
-     "model.layers.{l}.mlp.experts.{e}.up_proj.weight", {Dim::Expert, Dim::ExpertFf, Dim::Embd}, On::Moe, Transform::Stack},
+     "model.layers.{l}.mlp.experts.{e}.up_proj.weight", {Dim::Expert, Dim::ExpertFf, Dim::Embd}, Transform::Stack},
     {Role::ExpertDown, "blk.{l}.ffn_down_exps.weight",
-     "model.layers.{l}.mlp.experts.{e}.down_proj.weight", {Dim::Expert, Dim::Embd, Dim::ExpertFf}, On::Moe, Transform::Stack},
+     "model.layers.{l}.mlp.experts.{e}.down_proj.weight", {Dim::Expert, Dim::Embd, Dim::ExpertFf}, Transform::Stack},
     {Role::SharedGate, "blk.{l}.ffn_gate_shexp.weight",
-     "model.layers.{l}.mlp.shared_experts.gate_proj.weight", {Dim::SharedFf, Dim::Embd}, On::Moe, Transform::None, kOptional},
+     "model.layers.{l}.mlp.shared_experts.gate_proj.weight", {Dim::SharedFf, Dim::Embd}, Transform::None, kOptional},
     {Role::SharedUp, "blk.{l}.ffn_up_shexp.weight",
-     "model.layers.{l}.mlp.shared_experts.up_proj.weight", {Dim::SharedFf, Dim::Embd}, On::Moe, Transform::None, kOptional},
+     "model.layers.{l}.mlp.shared_experts.up_proj.weight", {Dim::SharedFf, Dim::Embd}, Transform::None, kOptional},
     {Role::SharedDown, "blk.{l}.ffn_down_shexp.weight",
-     "model.layers.{l}.mlp.shared_experts.down_proj.weight", {Dim::Embd, Dim::SharedFf}, On::Moe, Transform::None, kOptional},
+     "model.layers.{l}.mlp.shared_experts.down_proj.weight", {Dim::Embd, Dim::SharedFf}, Transform::None, kOptional},
 
     {Role::NextnProj, "blk.{l}.nextn.eh_proj.weight",
-     "model.layers.{l}.eh_proj.weight", {Dim::Embd, Dim::TwoEmbd}, On::Nextn},
+     "model.layers.{l}.eh_proj.weight", {Dim::Embd, Dim::TwoEmbd}},
     {Role::NextnEmbdNorm, "blk.{l}.nextn.enorm.weight",
-     "model.layers.{l}.enorm.weight", {Dim::Embd}, On::Nextn},
+     "model.layers.{l}.enorm.weight", {Dim::Embd}},
     {Role::NextnHiddenNorm, "blk.{l}.nextn.hnorm.weight",
-     "model.layers.{l}.hnorm.weight", {Dim::Embd}, On::Nextn},
+     "model.layers.{l}.hnorm.weight", {Dim::Embd}},
     {Role::NextnOutputNorm, "blk.{l}.layer_output_norm.weight",
-     "model.layers.{l}.final_layernorm.weight", {Dim::Embd}, On::Nextn},
+     "model.layers.{l}.final_layernorm.weight", {Dim::Embd}},
 };
 // clang-format on
-
-constexpr Step kLayer[] = {Step::Attn, Step::Moe};
 
 }  // namespace
 
@@ -116,7 +114,9 @@ constinit const ArchSpec kBailingMoe2{.name = "bailingmoe2",
                                       .hf_classes = {"BailingMoeV2ForCausalLM"},
                                       .keys = kKeys,
                                       .tensors = kTensors,
-                                      .layer = kLayer,
+                                      .kinds = common::kDenseAndMoe,
+                                      .kind_of = common::dense_or_moe,
+                                      .nextn = common::kNextnSteps,
                                       .router = {.score = Score::Sigmoid,
                                                  .select_bias = true,
                                                  .group_score = GroupScore::Top2Sum,

@@ -142,20 +142,6 @@ const ArchSpec& arch_by_hf_class(std::string_view hf_class) {
                    "unknown model class in config.json");
 }
 
-bool is_expert(Role role) {
-  switch (role) {
-    case Role::ExpertGate:
-    case Role::ExpertUp:
-    case Role::ExpertDown:
-    case Role::ExpertGateBias:
-    case Role::ExpertUpBias:
-    case Role::ExpertDownBias:
-      return true;
-    default:
-      return false;
-  }
-}
-
 int64_t dim_size(Dim dim, const HParams& h) {
   const auto& a = h.attention;
   switch (dim) {
@@ -220,7 +206,7 @@ std::string_view name_of_value(std::span<const NamedValue> names, int value) {
 HParams read_hparams(const ArchSpec& arch, KeyName name_of, const KeyLookup& lookup,
                      std::vector<ReadKey>* read) {
   HParams h;
-  h.blocks_per_layer = static_cast<int>(std::ranges::count(arch.layer, Step::Attn));
+  h.blocks_per_layer = count_blocks(arch.kinds.front().steps);
   std::vector<std::optional<double>> found(arch.keys.size());
   for (size_t i = 0; i < arch.keys.size(); ++i) {
     const Key& key = arch.keys[i];
@@ -295,22 +281,31 @@ RouterSpec make_router_spec(const ArchSpec& arch, const HParams& h) {
   return r;
 }
 
-bool has_tensor(const TensorSpec& t, const HParams& h, int block) {
-  if (t.presence == Presence::IfSized && std::ranges::count(tensor_shape(t, h), 0) > 0) return false;
-  const bool nextn = block >= h.n_run_block();
-  switch (t.on) {
-    case On::Model:
-      return false;
-    case On::Every:
-      return true;
-    case On::Dense:
-      return !nextn && !h.is_moe_block(block);
-    case On::Moe:
-      return nextn || h.is_moe_block(block);
-    case On::Nextn:
-      return nextn;
+const LayerKind& layer_kind(const ArchSpec& arch, const HParams& h, int layer) {
+  SW_ASSERT(layer >= 0 && layer < h.n_layer);
+  const int kind = arch.kind_of ? arch.kind_of(h, layer) : 0;
+  SW_ASSERT(kind >= 0 && kind < std::ssize(arch.kinds));
+  return arch.kinds[static_cast<size_t>(kind)];
+}
+
+const LayerKind& block_kind(const ArchSpec& arch, const HParams& h, int block) {
+  return layer_kind(arch, h, block / h.blocks_per_layer);
+}
+
+Operations block_operations(const ArchSpec& arch, const HParams& h, int block) {
+  if (block >= h.n_run_block()) return operations_of(arch.nextn);
+  Operations all;
+  int at = -1;
+  for (const Step step : block_kind(arch, h, block).steps) {
+    at += begins_block(step);
+    if (at == block % h.blocks_per_layer) all = all | operations_of(step);
   }
-  return false;
+  return all;
+}
+
+bool has_tensor(const ArchSpec& arch, const TensorSpec& t, const HParams& h, int block) {
+  if (t.presence == Presence::IfSized && std::ranges::count(tensor_shape(t, h), 0) > 0) return false;
+  return readers_of(t.role).meets(block_operations(arch, h, block));
 }
 
 std::vector<int64_t> tensor_shape(const TensorSpec& t, const HParams& h) {

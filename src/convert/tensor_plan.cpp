@@ -26,10 +26,7 @@ Shape inner_shape(const Shape& stacked) {
 }
 
 /// Vectors and biases are tiny, and routers decide: none loses precision.
-bool stays_f32(const TensorSpec& spec) {
-  return spec.dims.n == 1 || spec.gguf.ends_with(".bias") || spec.role == Role::Router ||
-         spec.role == Role::RouterBias;
-}
+bool stays_f32(const TensorSpec& spec) { return quant_class_of(spec.role) == QuantClass::Kept; }
 
 /// True where `name` begins with `pattern`, whose {nextn} stands for a layer's number from `n_layer` on.
 bool begins_with(std::string_view name, std::string_view pattern, int n_layer) {
@@ -50,11 +47,11 @@ class Planner {
 
   TensorPlan plan() {
     for (const TensorSpec& spec : arch_.tensors) {
-      if (spec.on == On::Model) add(spec, 0);
+      if (is_of_model(spec.role)) add(spec, 0);
     }
     for (int layer = 0; layer < h_.n_block; ++layer) {
       for (const TensorSpec& spec : arch_.tensors) {
-        if (has_tensor(spec, h_, layer)) add(spec, layer);
+        if (has_tensor(arch_, spec, h_, layer)) add(spec, layer);
       }
     }
     drop();

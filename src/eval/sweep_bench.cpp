@@ -17,7 +17,7 @@ class ExpertReads : public ForwardProbe {
  public:
   explicit ExpertReads(const Model& model) : n_expert_(model.hparams().moe.n_expert) {
     for (int b = 0; b < model.hparams().n_run_block(); ++b) {
-      if (!model.hparams().is_moe_block(b)) continue;
+      if (!model.has_experts(b)) continue;
       uint64_t& bytes = expert_bytes_.emplace_back(0);
       for (const Role role : {Role::ExpertGate, Role::ExpertUp, Role::ExpertDown})
         bytes += model.weight(role, b).expert(0).size_bytes();

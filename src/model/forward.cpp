@@ -27,7 +27,8 @@ CacheSpec Forward::cache_spec(const Model& model, int64_t n_token, Type type, in
                  .n_seq = n_seq,
                  .n_ahead = n_ubatch};
   if (h.attention.window > 0) {
-    for (int b = 0; b < h.n_run_block(); ++b) spec.windowed.push_back(h.window_of(b) > 0);
+    for (int b = 0; b < h.n_run_block(); ++b)
+      spec.windowed.push_back(model.block_kind(b).cache == CacheKind::Window);
   }
   spec.n_token = n_seq * spec.n_page() * spec.page_tokens;  // a page belongs to one sequence
   return spec;
@@ -80,7 +81,7 @@ Forward::Placed<Desc, Args> Forward::bind(Desc desc, int slot, std::string* why)
 
 void Forward::bind_attention(Block& block, int b, std::string* why) {
   block.attention_slot = placed_->placement().layers[static_cast<size_t>(b)].attention;
-  if (model_.hparams().mla.any()) {
+  if (model_.block_kind(b).cache == CacheKind::Latent) {
     block.mla = bind<MlaDesc, MlaArgs>(mla_desc(*placed_, b), block.attention_slot, why);
   } else {
     block.attention =
@@ -115,20 +116,20 @@ void Forward::bind_blocks(const PolicyTable& policies, std::string* why) {
   embed_ = bind<EmbedDesc, EmbedArgs>(embed_desc(*placed_), placement.embed, why);
   int b = -1, moe_layer = 0, residual = placement.embed;
   for (int layer = 0; layer < model_.hparams().n_layer; ++layer) {
-    for (const Step step : model_.arch().layer) {
-      b += step == Step::Attn;
-      Block& block = step == Step::Attn ? blocks_.emplace_back() : blocks_.back();
-      const bool is_moe = model_.hparams().is_moe_block(b);
-      std::string* reasons = b == 0 || (moe_layer == 0 && is_moe) ? why : nullptr;
+    for (const Step step : layer_kind(model_.arch(), model_.hparams(), layer).steps) {
+      const bool mixes = begins_block(step);
+      b += mixes;
+      Block& block = mixes ? blocks_.emplace_back() : blocks_.back();
+      std::string* reasons = b == 0 || (moe_layer == 0 && model_.has_experts(b)) ? why : nullptr;
       const LayerPlacement& at = placement.layers[static_cast<size_t>(b)];
       if (step == Step::MoeEnd) {
         state(residual).needs.part = true;  // what was kept arrives where the residual is
         continue;
       }
-      residual = step == Step::Attn ? at.attention : at.ffn;
-      if (step == Step::Attn) {
+      residual = mixes ? at.attention : at.ffn;
+      if (mixes) {
         bind_attention(block, b, reasons);
-      } else if (step == Step::Ffn || (step == Step::Moe && !is_moe)) {
+      } else if (step == Step::Ffn) {
         block.dense =
             bind<FfnDesc, FfnArgs>(dense_desc(*placed_, b, block.route.has_value()), at.ffn, reasons);
       } else {

@@ -238,18 +238,18 @@ void Forward::run_layer(int layer, int& moe_layer, const PagedCache& cache, Forw
   const int per_layer = model_.hparams().blocks_per_layer;
   int part = -1;
   const Block* begun = nullptr;  // whose experts' output is kept aside
-  for (const Step step : model_.arch().layer) {
-    if (step == Step::Attn && ++part > 0 && probe)
+  for (const Step step : layer_kind(model_.arch(), model_.hparams(), layer).steps) {
+    if (begins_block(step) && ++part > 0 && probe)
       show_hidden([&](TensorView<const float> x) { probe->on_part_hidden(layer, part - 1, x); });
     const int b = layer * per_layer + part;
     const Block& block = blocks_[static_cast<size_t>(b)];
-    if (step == Step::Attn) {
+    if (begins_block(step)) {
       run_attention(block, cache.spec().group_of(b), cache.layer(b));
     } else if (step == Step::MoeEnd) {
       end_moe(*begun, true);
     } else if (step == Step::MoeBegin) {
       begin_moe(*(begun = &block), moe_layer++, true, probe);
-    } else if (step == Step::Moe && block.route) {
+    } else if (step == Step::Moe) {
       begin_moe(block, moe_layer++, false, probe);
       end_moe(block, false);
     } else {

@@ -37,7 +37,7 @@ AttentionDesc attention_desc(const PlacedModel& placed, int layer) {
       .q_norm = placed.vector(Role::AttnQNorm, layer),
       .k_norm = placed.vector(Role::AttnKNorm, layer),
       .norm_all_heads = placed.model().weight(Role::AttnQNorm, layer).shape.n_cols() > h.attention.head_dim,
-      .window = h.window_of(layer),
+      .window = placed.model().block_kind(layer).cache == CacheKind::Window ? h.attention.window : 0,
       .sinks = placed.vector(Role::AttnSinks, layer),
       .out = linear(placed, Role::AttnOut, layer),
       .out_bias = placed.vector(Role::AttnOutBias, layer)};

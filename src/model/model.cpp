@@ -96,15 +96,15 @@ Model::Model(const std::filesystem::path& path, const LoadOptions& options)
       [&](const ListKey& key) { return file_.get_ints(prefix + std::string(key.gguf)); }, hparams_);
 
   for (const TensorSpec& t : arch_->tensors) {
-    if (t.on == On::Model) add_tensor(t, -1, options.read_in);
+    if (is_of_model(t.role)) add_tensor(t, -1, options.read_in);
   }
   // Blocks are bounded by what the file holds: a missing tensor of the first absent block ends the loop.
   for (int block = 0; block < hparams_.n_run_block(); ++block) {
     for (const TensorSpec& t : arch_->tensors) {
-      if (has_tensor(t, hparams_, block)) add_tensor(t, block, options.read_in);
+      if (has_tensor(*arch_, t, hparams_, block)) add_tensor(t, block, options.read_in);
     }
     refuse_partial_shared(block);
-    if (!hparams_.is_moe_block(block)) continue;
+    if (!has_experts(block)) continue;
     moe_layers_.push_back({block / hparams_.blocks_per_layer,
                            naming_file(file_.name(), [&] { return make_router_spec(*arch_, hparams_); })});
   }
@@ -148,8 +148,8 @@ WeightView Model::read_view(const GgufTensor& t, const std::vector<int64_t>& dim
 WeightView Model::find_weight(const TensorSpec& spec, int layer, bool copy) {
   const std::string name = fill_name(spec.gguf, layer);
   if (const GgufTensor* t = file_.find_tensor(name)) return read_view(*t, tensor_shape(spec, hparams_));
-  if (!spec.older_gguf.empty()) {
-    const GgufTensor* t = file_.find_tensor(fill_name(spec.older_gguf, layer));
+  if (!spec.older.gguf.empty()) {
+    const GgufTensor* t = file_.find_tensor(fill_name(spec.older.gguf, layer));
     if (t) return remake(spec, read_view(*t, stored_shape(spec, hparams_)));
   }
   const WeightView stack = stack_experts(spec, layer, copy);
@@ -202,7 +202,7 @@ void Model::add_tensor(const TensorSpec& spec, int layer, bool copy) {
   weight_bytes_ += view.size_bytes();
   n_parameters_ += view.shape.n_elements();
   weights_[{spec.role, layer}] = view;
-  const bool is_vector = view.shape.n_dims() == 1 || spec.gguf.ends_with(".bias");
+  const bool is_vector = form_of(spec.role) == RoleForm::Vector;
   if (is_vector && view.type != Type::F32) {
     std::vector<float>& values = decoded_[view.data];
     values.resize(static_cast<size_t>(view.shape.n_elements()));

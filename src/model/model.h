@@ -60,6 +60,12 @@ class Model {
   /// A vector's values as f32, null where an optional one is absent. Norms and biases.
   const float* vector(Role role, int layer = -1) const;
 
+  /// Of a block that is run (0 to n_run_block() - 1).
+  const LayerKind& block_kind(int block) const { return sw::block_kind(*arch_, hparams_, block); }
+  bool has_experts(int block) const {
+    return block_operations(*arch_, hparams_, block).has(Operation::Experts);
+  }
+
   /// The layers with a router, in order; empty for a dense model.
   const std::vector<MoeLayer>& moe_layers() const { return moe_layers_; }
   size_t weight_bytes() const { return weight_bytes_; }

@@ -35,12 +35,12 @@ void PlacedModel::place_all(Pass pass) {
     if (slot) place_weight(t.role, layer, model_.weight(t.role, layer), *slot, pass);
   };
   for (const TensorSpec& t : model_.arch().tensors) {
-    if (t.on == On::Model) place_role(t, -1);
+    if (is_of_model(t.role)) place_role(t, -1);
   }
   if (model_.weight(Role::Output).empty()) place_tied_head(pass);
   for (int layer = 0; layer < std::ssize(placement_.layers); ++layer) {
     for (const TensorSpec& t : model_.arch().tensors) {
-      if (t.on != On::Model && has_tensor(t, model_.hparams(), layer)) place_role(t, layer);
+      if (has_tensor(model_.arch(), t, model_.hparams(), layer)) place_role(t, layer);
     }
     if (!placement_.layers[static_cast<size_t>(layer)].experts.empty()) place_experts(layer, pass);
   }

@@ -65,7 +65,7 @@ Placement place_layers(const Model& model, const Devices& devices, const Placeme
   for (int l = 0; l < n_layer; ++l) {
     const int slot = slots[static_cast<size_t>(l)];
     LayerPlacement layer{.attention = slot, .ffn = slot, .shared = slot};
-    if (model.hparams().is_moe_block(l)) {
+    if (model.has_experts(l)) {
       const bool on_cpu = options.cpu_moe || l < options.n_cpu_moe;
       layer.experts.assign(static_cast<size_t>(model.hparams().moe.n_expert), on_cpu ? 0 : slot);
     }
@@ -134,7 +134,7 @@ void apply(const Model& model, Overrides& overrides, Placement& placement) {
   for (int layer = -1; layer < n_layer; ++layer) {
     for (const TensorSpec& t : model.arch().tensors) {
       const WeightView weight =
-          (t.on == On::Model) == (layer < 0) ? model.weight(t.role, layer) : WeightView{};
+          is_of_model(t.role) == (layer < 0) ? model.weight(t.role, layer) : WeightView{};
       if (weight.empty()) continue;
       const std::optional<int> wish = overrides.find(fill_name(t.gguf, layer));
       if (int* slot = slot_of(placement, t.role, layer)) {

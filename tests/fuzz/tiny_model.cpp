@@ -105,9 +105,9 @@ void write_weights(const fs::path& golden, const fs::path& folder) {
     writer.add(name, shape, repeated(*tensor, shape));
   };
   for (const TensorSpec& spec : arch.tensors) {
-    if (spec.on == On::Model) add(spec, 0, 0);
+    if (is_of_model(spec.role)) add(spec, 0, 0);
     for (int layer = 0; layer < kLayers; ++layer) {
-      if (!has_tensor(spec, h, layer)) continue;
+      if (!has_tensor(arch, spec, h, layer)) continue;
       const int n_part = spec.transform == Transform::Stack ? kExperts : 1;
       for (int expert = 0; expert < n_part; ++expert) add(spec, layer, expert);
     }

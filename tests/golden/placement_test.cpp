@@ -25,7 +25,7 @@ Placement random_placement(const Model& model, int n_device, Rng& rng) {
   Placement placement{.embed = slot(), .head = slot()};
   for (int l = 0; l < model.hparams().n_run_block(); ++l) {
     LayerPlacement layer{.attention = slot(), .ffn = slot(), .shared = slot()};
-    if (model.hparams().is_moe_block(l)) {
+    if (model.has_experts(l)) {
       for (int e = 0; e < model.hparams().moe.n_expert; ++e) layer.experts.push_back(slot());
     }
     placement.layers.push_back(layer);

@@ -56,8 +56,8 @@ TEST(ArchSpec, ReadsLing1T) {
   EXPECT_EQ(h.n_layer_nextn, 0);
   EXPECT_EQ(h.rope.n_rot, 64);
   EXPECT_EQ(h.moe.n_expert_group_used, 4);
-  EXPECT_FALSE(h.is_moe_layer(3));
-  EXPECT_TRUE(h.is_moe_layer(4));
+  EXPECT_EQ(layer_kind(arch, h, 3).name, "dense");
+  EXPECT_EQ(layer_kind(arch, h, 4).name, "moe");
   int n_from_file = 0;
   for (const ReadKey& key : read) n_from_file += key.from_file;
   EXPECT_EQ(n_from_file, static_cast<int>(values.size()));
@@ -140,10 +140,10 @@ TEST(ArchSpec, EveryDeclarationIsSound) {
     for (const TensorSpec& t : arch->tensors) {
       EXPECT_TRUE(tensors.insert(t.gguf).second) << arch->name << " " << t.gguf;
       EXPECT_GT(t.dims.n, 0) << t.gguf;
-      EXPECT_EQ(t.on == On::Model, t.gguf.find("{l}") == std::string_view::npos) << t.gguf;
+      EXPECT_EQ(is_of_model(t.role), t.gguf.find("{l}") == std::string_view::npos) << t.gguf;
       EXPECT_EQ(t.transform == Transform::Stack, t.hf.find("{e}") != std::string_view::npos) << t.gguf;
     }
-    EXPECT_FALSE(arch->layer.empty()) << arch->name;
+    EXPECT_FALSE(arch->kinds.empty()) << arch->name;
   }
 }
 
