@@ -38,18 +38,19 @@ void set_field(const Key& key, HParams& h, double value, std::string_view name) 
                  .expected = expected,
                  .got = std::to_string(value)});
   };
-  const Ref ref = key.field(h);
-  if (const auto* as_int = std::get_if<int*>(&ref)) {
-    if (value != std::floor(value) || value < 0 || value > std::numeric_limits<int>::max())
-      bad("a whole number >= 0");
-    **as_int = static_cast<int>(value);
-  } else if (const auto* as_bool = std::get_if<bool*>(&ref)) {
-    if (value != 0 && value != 1) bad("true or false");
-    **as_bool = value != 0;
-  } else {
-    if (!(std::abs(value) <= std::numeric_limits<float>::max())) bad("a finite number");
-    *std::get<float*>(ref) = static_cast<float>(value);
+  switch (key.field.type) {
+    case Field::Type::Int:
+      if (value != std::floor(value) || value < 0 || value > std::numeric_limits<int>::max())
+        bad("a whole number >= 0");
+      break;
+    case Field::Type::Bool:
+      if (value != 0 && value != 1) bad("true or false");
+      break;
+    case Field::Type::Float:
+      if (!(std::abs(value) <= std::numeric_limits<float>::max())) bad("a finite number");
+      break;
   }
+  key.field.set(h, value);
 }
 
 void replace(std::string& text, std::string_view what, int number) {
@@ -225,7 +226,7 @@ HParams read_hparams(const ArchSpec& arch, KeyName name_of, const KeyLookup& loo
       }
       set_field(key, h, *value, key.gguf.empty() ? key.hf : key.gguf);
     }
-    if (read) read->push_back({&key, field_value(key, h), found[i].has_value()});
+    if (read) read->push_back({&key, key.field.get(h), found[i].has_value()});
   }
   check_hparams(arch, h);
   return h;
@@ -244,12 +245,6 @@ void read_lists(const ArchSpec& arch, std::string_view ListKey::*name_of, const 
     }
     field.resize(std::max(field.size(), key.length));
   }
-}
-
-double field_value(const Key& key, const HParams& h) {
-  // The declaration's accessor wants a mutable HParams; a copy keeps callers const.
-  HParams copy = h;
-  return std::visit([](const auto* p) { return static_cast<double>(*p); }, key.field(copy));
 }
 
 RouterSpec make_router_spec(const ArchSpec& arch, const HParams& h) {

@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
-#include <variant>
+#include <utility>
 #include <vector>
 
 #include "arch/hparams.h"
@@ -21,17 +21,36 @@
 /// line in all.inc) drives loader, shape checks, converter, quantizer rules, `info` and the planner.
 namespace sw {
 
-using Ref = std::variant<int*, float*, bool*>;
+/// A number among the hyperparameters.
+struct Field {
+  enum class Type : uint8_t { Int, Float, Bool };
+  Type type = Type::Int;
+  double (*get)(const HParams&) = nullptr;        ///< exact for each type; booleans are 0 and 1
+  void (*set)(HParams&, double value) = nullptr;  ///< a value that the type holds
+};
 
-/// A field of HParams: at<&HParams::moe, &Moe::n_expert> or at<&HParams::n_embd>.
-template <auto Block, auto... Field>
-constexpr Ref at(HParams& h) {
-  if constexpr (sizeof...(Field) == 0) {
-    return &(h.*Block);
+/// The field at the end of a path of members.
+template <auto First, auto... Rest>
+constexpr auto& follow(auto& h) {
+  if constexpr (sizeof...(Rest) == 0) {
+    return h.*First;
   } else {
-    return (&((h.*Block).*Field), ...);
+    return follow<Rest...>(h.*First);
   }
 }
+
+template <class T>
+inline constexpr Field::Type kFieldType = std::is_same_v<T, bool>    ? Field::Type::Bool
+                                          : std::is_same_v<T, float> ? Field::Type::Float
+                                                                     : Field::Type::Int;
+
+/// A field of HParams: at<&HParams::moe, &Moe::n_expert> or at<&HParams::n_embd>.
+template <auto... Path>
+inline constexpr Field at = [] {
+  using T = std::remove_cvref_t<decltype(follow<Path...>(std::declval<HParams&>()))>;
+  return Field{kFieldType<T>, [](const HParams& h) { return static_cast<double>(follow<Path...>(h)); },
+               [](HParams& h, double value) { follow<Path...>(h) = static_cast<T>(value); }};
+}();
 
 /// A text that a source uses where a field is a number.
 struct NamedValue {
@@ -74,7 +93,7 @@ enum class Written : uint8_t {
 /// One figure of the model: where it goes, its GGUF key after "<arch>.", its Hugging Face name (with dots
 /// into objects). Either name may be empty: that source then never says it.
 struct Key {
-  Ref (*field)(HParams&) = nullptr;
+  Field field = {};
   std::string_view gguf = {}, hf = {};
   Default fallback = {};
   std::span<const NamedValue> names = {};       ///< the texts of a config; empty: it has numbers
@@ -235,9 +254,6 @@ HParams read_hparams(const ArchSpec& arch, KeyName name_of, const KeyLookup& loo
 /// Fills the lists of HParams, of which read_hparams() made the rest.
 void read_lists(const ArchSpec& arch, std::string_view ListKey::*name_of, const ListLookup& lookup,
                 HParams& h);
-
-/// A field's present value as a number.
-double field_value(const Key& key, const HParams& h);
 
 /// The router of a model's MoE layers.
 RouterSpec make_router_spec(const ArchSpec& arch, const HParams& h);

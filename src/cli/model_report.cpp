@@ -46,9 +46,7 @@ std::string show(const GgufValue& value) {
 
 std::string show_figure(const Key& key, double value) {
   if (!key.gguf_names.empty()) return std::string(name_of_value(key.gguf_names, static_cast<int>(value)));
-  HParams probe;
-  const bool is_bool = std::holds_alternative<bool*>(key.field(probe));
-  return is_bool ? show_item(value != 0) : show_item(value);
+  return key.field.type == Field::Type::Bool ? show_item(value != 0) : show_item(value);
 }
 
 void describe_tensors(const GgufFile& file, std::string& out) {

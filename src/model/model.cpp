@@ -35,10 +35,14 @@ std::optional<double> look_up(const GgufFile& file, const std::string& prefix, c
   if (!value) return std::nullopt;
   if (!key.gguf_names.empty())
     return value_of_name(key.gguf_names, *file.get_string(name), file.place_of(name));
-  HParams probe;
-  const Ref ref = key.field(probe);
-  if (std::holds_alternative<bool*>(ref)) return *file.get_bool(name) ? 1.0 : 0.0;
-  if (std::holds_alternative<float*>(ref)) return file.get_float(name);
+  switch (key.field.type) {
+    case Field::Type::Bool:
+      return *file.get_bool(name) ? 1.0 : 0.0;
+    case Field::Type::Float:
+      return file.get_float(name);
+    case Field::Type::Int:
+      break;
+  }
   return static_cast<double>(*file.get_int(name));
 }
 

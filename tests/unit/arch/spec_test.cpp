@@ -133,7 +133,7 @@ TEST(ArchSpec, EveryDeclarationIsSound) {
   for (const ArchSpec* arch : all_archs()) {
     std::set<std::string_view> keys, tensors;
     for (const Key& key : arch->keys) {
-      ASSERT_NE(key.field, nullptr);
+      ASSERT_NE(key.field.get, nullptr);
       EXPECT_TRUE(key.gguf.empty() || keys.insert(key.gguf).second) << arch->name << " " << key.gguf;
       EXPECT_FALSE(key.gguf.empty() && key.hf.empty()) << arch->name;
     }
