@@ -120,9 +120,7 @@ constexpr std::string_view role_name(Role role) {
 
 /// True for what a block has of each routed expert.
 constexpr bool is_expert(Role role) { return operation_of(role) == Operation::Experts; }
-/// True for what a model has once, not per block.
-constexpr bool is_of_model(Role role) {
-  return readers_of(role).meets(Operation::Embed | Operation::Rope | Operation::Head);
-}
+/// Those around the layers: what they read, a model has once.
+inline constexpr Operations kModelOperations = Operation::Embed | Operation::Rope | Operation::Head;
 
 }  // namespace sw

@@ -53,11 +53,6 @@ void set_field(const Key& key, HParams& h, double value, std::string_view name) 
   key.field.set(h, value);
 }
 
-void replace(std::string& text, std::string_view what, int number) {
-  const size_t at = text.find(what);
-  if (at != std::string::npos) text.replace(at, what.size(), std::to_string(number));
-}
-
 /// Far above any model; keeps products of two figures inside 64 bits and reservations sane.
 constexpr int kMaxFigure = 1 << 24;
 
@@ -296,33 +291,6 @@ Operations block_operations(const ArchSpec& arch, const HParams& h, int block) {
     if (at == block % h.blocks_per_layer) all = all | operations_of(step);
   }
   return all;
-}
-
-bool has_tensor(const ArchSpec& arch, const TensorSpec& t, const HParams& h, int block) {
-  if (t.presence == Presence::IfSized && std::ranges::count(tensor_shape(t, h), 0) > 0) return false;
-  return readers_of(t.role).meets(block_operations(arch, h, block));
-}
-
-std::vector<int64_t> tensor_shape(const TensorSpec& t, const HParams& h) {
-  std::vector<int64_t> shape;
-  for (int i = 0; i < t.dims.n; ++i) shape.push_back(dim_size(t.dims.dim[static_cast<size_t>(i)], h));
-  return shape;
-}
-
-std::string fill_name(std::string_view pattern, int block) {
-  std::string name(pattern);
-  replace(name, "{l}", block);
-  return name;
-}
-
-std::string hf_name(const ArchSpec& arch, const TensorSpec& t, const HParams& h, int block, int expert) {
-  constexpr std::string_view kRoot = "model.";
-  std::string name(t.hf);
-  if (name.starts_with(kRoot)) name.replace(0, kRoot.size(), arch.hf_root);
-  replace(name, "{l}", block / h.blocks_per_layer);
-  replace(name, "{part}", block % h.blocks_per_layer);
-  replace(name, "{e}", expert);
-  return name;
 }
 
 }  // namespace sw

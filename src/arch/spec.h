@@ -265,13 +265,4 @@ const LayerKind& block_kind(const ArchSpec& arch, const HParams& h, int block);
 /// What a block (0 to n_block - 1, so next-token-prediction layers too) performs.
 Operations block_operations(const ArchSpec& arch, const HParams& h, int block);
 
-/// True where tensor `t` belongs on a block (0 to n_block - 1).
-bool has_tensor(const ArchSpec& arch, const TensorSpec& t, const HParams& h, int block);
-/// The expected shape, outermost first.
-std::vector<int64_t> tensor_shape(const TensorSpec& t, const HParams& h);
-/// A name in GGUF: "blk.{l}.x" -> "blk.3.x".
-std::string fill_name(std::string_view pattern, int block);
-/// A tensor's name in a checkpoint.
-std::string hf_name(const ArchSpec& arch, const TensorSpec& t, const HParams& h, int block, int expert = 0);
-
 }  // namespace sw

@@ -30,18 +30,16 @@ PlacedModel::PlacedModel(const Model& model, const Devices& devices, Placement p
 void PlacedModel::place_all(Pass pass) {
   std::fill(bytes_.begin(), bytes_.end(), 0);
   maps_.clear();
-  const auto place_role = [&](const TensorSpec& t, int layer) {
-    const int* slot = slot_of(placement_, t.role, layer);
-    if (slot) place_weight(t.role, layer, model_.weight(t.role, layer), *slot, pass);
+  const auto place_block = [&](int block) {
+    for (const TensorItem& t : model_.tensors(block)) {
+      const int* slot = slot_of(placement_, t.role, block);
+      if (slot) place_weight(t.role, block, model_.weight(t.role, block), *slot, pass);
+    }
   };
-  for (const TensorSpec& t : model_.arch().tensors) {
-    if (is_of_model(t.role)) place_role(t, -1);
-  }
+  place_block(kOfModel);
   if (model_.weight(Role::Output).empty()) place_tied_head(pass);
   for (int layer = 0; layer < std::ssize(placement_.layers); ++layer) {
-    for (const TensorSpec& t : model_.arch().tensors) {
-      if (has_tensor(model_.arch(), t, model_.hparams(), layer)) place_role(t, layer);
-    }
+    place_block(layer);
     if (!placement_.layers[static_cast<size_t>(layer)].experts.empty()) place_experts(layer, pass);
   }
 }

@@ -132,11 +132,10 @@ void apply(const Model& model, Overrides& overrides, Placement& placement) {
   std::map<int, std::map<int, size_t>> expert_votes;  // by layer
   const int n_layer = model.hparams().n_run_block();
   for (int layer = -1; layer < n_layer; ++layer) {
-    for (const TensorSpec& t : model.arch().tensors) {
-      const WeightView weight =
-          is_of_model(t.role) == (layer < 0) ? model.weight(t.role, layer) : WeightView{};
+    for (const TensorItem& t : model.tensors(layer)) {
+      const WeightView weight = model.weight(t.role, layer);
       if (weight.empty()) continue;
-      const std::optional<int> wish = overrides.find(fill_name(t.gguf, layer));
+      const std::optional<int> wish = overrides.find(t.gguf);
       if (int* slot = slot_of(placement, t.role, layer)) {
         votes[slot][wish.value_or(*slot)] += weight.size_bytes();
       } else if (layer >= 0) {

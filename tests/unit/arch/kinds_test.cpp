@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "arch/common.h"
+#include "arch/tensors.h"
 
 namespace sw {
 namespace {
@@ -24,8 +25,8 @@ TEST(Roles, FollowFromTheirLine) {
   EXPECT_EQ(form_of(Role::ExpertUp), RoleForm::Matrix);
   EXPECT_TRUE(is_expert(Role::ExpertDownBias));
   EXPECT_FALSE(is_expert(Role::SharedDown));
-  EXPECT_TRUE(is_of_model(Role::RopeFreqs));
-  EXPECT_FALSE(is_of_model(Role::NextnOutput));
+  EXPECT_TRUE(readers_of(Role::RopeFreqs).meets(kModelOperations));
+  EXPECT_FALSE(readers_of(Role::NextnOutput).meets(kModelOperations));
 }
 
 /// operation_of() stands for all readers: they must share a device.
@@ -54,7 +55,7 @@ TEST(Roles, VectorsAreKeptInF32) {
 Operations all_operations(const ArchSpec& arch) {
   Operations all = operations_of(arch.nextn);
   for (const LayerKind& kind : arch.kinds) all = all | operations_of(kind.steps);
-  return all | (Operation::Embed | Operation::Rope) | Operation::Head;
+  return all | kModelOperations;
 }
 
 TEST(LayerKinds, EveryDeclaredRoleIsReadAndEveryRoleIsDeclared) {
@@ -160,9 +161,8 @@ TEST(LayerKinds, KindsMayMix) {
   const HParams h{.n_layer = 2, .n_block = 2};
   std::vector<std::vector<Role>> roles(2);
   for (int block = 0; block < 2; ++block) {
-    for (const TensorSpec& t : kTensors) {
-      if (has_tensor(arch, t, h, block)) roles[static_cast<size_t>(block)].push_back(t.role);
-    }
+    for (const TensorItem& t : tensors_of(arch, h, block))
+      roles[static_cast<size_t>(block)].push_back(t.role);
   }
   EXPECT_EQ(roles[0], (std::vector{Role::AttnNorm, Role::AttnQ, Role::AttnKvA, Role::FfnNorm, Role::FfnUp}));
   EXPECT_EQ(roles[1], (std::vector{Role::AttnNorm, Role::AttnQ, Role::AttnK, Role::FfnNorm, Role::Router,

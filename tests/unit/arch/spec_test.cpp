@@ -140,22 +140,12 @@ TEST(ArchSpec, EveryDeclarationIsSound) {
     for (const TensorSpec& t : arch->tensors) {
       EXPECT_TRUE(tensors.insert(t.gguf).second) << arch->name << " " << t.gguf;
       EXPECT_GT(t.dims.n, 0) << t.gguf;
-      EXPECT_EQ(is_of_model(t.role), t.gguf.find("{l}") == std::string_view::npos) << t.gguf;
+      EXPECT_EQ(readers_of(t.role).meets(kModelOperations), t.gguf.find("{l}") == std::string_view::npos)
+          << t.gguf;
       EXPECT_EQ(t.transform == Transform::Stack, t.hf.find("{e}") != std::string_view::npos) << t.gguf;
     }
     EXPECT_FALSE(arch->kinds.empty()) << arch->name;
   }
-}
-
-TEST(ArchSpec, NamesAreFilledIn) {
-  EXPECT_EQ(fill_name("blk.{l}.ffn.x", 12), "blk.12.ffn.x");
-  const TensorSpec spec{.hf = "layers.{l}.attn.{part}.{e}.x"};
-  HParams h;
-  h.blocks_per_layer = 2;
-  EXPECT_EQ(hf_name({}, spec, h, 13, 7), "layers.6.attn.1.7.x");
-  EXPECT_EQ(hf_name({.hf_root = "model.text."}, {.hf = "model.layers.{l}.x"}, h, 13),
-            "model.text.layers.6.x");
-  EXPECT_EQ(fill_name("output.weight", 3), "output.weight");
 }
 
 /// DeepSeek-V3's config, as far as it matters here.

@@ -181,8 +181,16 @@ TEST(Model, ExpertsInSeparateTensorsBecomeStacks) {
         const WeightView got = model.weight(role, layer), expected = stacked.weight(role, layer);
         ASSERT_EQ(got.shape, expected.shape);
         EXPECT_EQ(std::memcmp(got.data, expected.data, expected.size_bytes()), 0);
+        for (int e = 0; e < 16; ++e) {
+          const WeightView one = model.expert(role, layer, e), in_stack = stacked.expert(role, layer, e);
+          ASSERT_EQ(one.shape, in_stack.shape);
+          EXPECT_EQ(std::memcmp(one.data, in_stack.data, in_stack.size_bytes()), 0);
+        }
       }
     }
+    // One expert is used where the file has it, whatever becomes of the stack.
+    EXPECT_EQ(model.expert(Role::ExpertUp, 1, 3).data,
+              model.file().find_tensor("blk.1.ffn_up.3.weight")->data);
     EXPECT_EQ(model.weight_bytes(), stacked.weight_bytes());
     EXPECT_EQ(model.n_parameters(), stacked.n_parameters());
     // Stacks that lie in the file as they should are used where they are.
