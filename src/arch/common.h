@@ -21,6 +21,13 @@ constexpr auto join(const std::array<T, kSizes>&... lists) {
   return all;
 }
 
+/// The same keys for a family whose files hold all of them.
+template <size_t kSize>
+constexpr auto always(std::array<Key, kSize> keys) {
+  for (Key& key : keys) key.written = Written::Always;
+  return keys;
+}
+
 // Defaults are computed as doubles: a hostile file must not overflow an int before the range check.
 inline constexpr auto kLayerKeys = std::to_array<Key>({
     {at<&HParams::n_layer>, "", "num_hidden_layers",
@@ -37,10 +44,12 @@ inline constexpr auto kWidthKeys = std::to_array<Key>({
     {at<&HParams::n_ctx_train>, "context_length", "max_position_embeddings"},
     {at<&HParams::n_embd>, "embedding_length", "hidden_size"},
     {at<&HParams::n_ff>, "feed_forward_length", "intermediate_size"},
+});
+inline constexpr auto kNormKey = std::to_array<Key>({
     {at<&HParams::rms_eps>, "attention.layer_norm_rms_epsilon", "rms_norm_eps"},
 });
 
-inline constexpr auto kSizeKeys = join(kLayerKeys, kWidthKeys);
+inline constexpr auto kSizeKeys = join(kLayerKeys, kWidthKeys, kNormKey);
 
 /// The vocabulary's size, in a key of its own or not.
 inline constexpr auto kVocabKey = std::to_array<Key>({
