@@ -161,7 +161,7 @@ Statistics Engine::statistics() const {
   s.dense_bytes_read = counters.dense_bytes;
   s.expert_flops = counters.expert_flops;
   s.dense_flops = counters.dense_flops;
-  s.cache_bytes = impl_->engine->cache().spec().size_bytes();
+  s.cache_bytes = impl_->engine->cache().plan().size_bytes();
   if (!impl_->routing) return s;
   for (const sw::LayerStats& layer : impl_->routing->stats().layers()) {
     s.routing.push_back(

@@ -33,7 +33,7 @@ MeasuredModel::MeasuredModel(const Model& model, const ModelFlags& flags, Measur
   options.n_seq = room.n_seq;
   setup_ = set_up(model, flags.placement,
                   {options, &*policies_,
-                   Forward::cache_spec(model, room.n_ctx, flags.kv_type(), room.n_seq, options.n_ubatch)});
+                   Forward::cache_plan(model, room.n_ctx, flags.kv_type(), room.n_seq, options.n_ubatch)});
   options.placed = setup_.placed.get();
   forward_.emplace(model, *policies_, options);
   if (flags.explain) log::info("{}", forward_->explanation());

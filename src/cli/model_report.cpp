@@ -104,7 +104,7 @@ void describe_plan(const Model& model, int64_t n_ctx, std::string& out) {
   PolicyTable policies(model.moe_layers(), model.hparams().n_layer, experts_needed(model, {}), 1);
   const Forward forward(model, policies, {.plan_only = true});
   const size_t cache =
-      Forward::cache_spec(model, n_ctx, Type::F16, 1, ForwardOptions{}.n_ubatch).size_bytes();
+      Forward::cache_plan(model, n_ctx, Type::F16, 1, ForwardOptions{}.n_ubatch).size_bytes();
   line(out, "\nmemory");
   line(
       out, "  weights           {:>10.2f} MiB (mapped from the file{})", mib(model.weight_bytes()),

@@ -54,7 +54,7 @@ double perplexity_with(const Model& model, const Tokenizer& tokenizer, const Pla
   PolicyTable policies(model.moe_layers(), model.hparams().n_layer, experts_needed(model, {}), 1);
   options.n_ubatch = options.n_ctx = kChunk;
   const Setup setup =
-      set_up(model, placement, {options, &policies, Forward::cache_spec(model, kChunk, Type::F32)});
+      set_up(model, placement, {options, &policies, Forward::cache_plan(model, kChunk, Type::F32)});
   options.placed = setup.placed.get();
   Forward forward(model, policies, options);
   const std::vector<int32_t> tokens = tokenizer.encode(kText);

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "engine/scheduler.h"
-#include "kv/paged_cache.h"
+#include "kv/sequence_cache.h"
 #include "model/forward.h"
 #include "model/memory_plan.h"
 #include "router/policy.h"
@@ -22,6 +22,8 @@ struct EngineOptions {
   int64_t n_cache_token =
       0;  ///< room of all sequences together; 0: n_ctx for each, so that none ever waits for pages
   Type cache_type = Type::F16;
+  int n_draft = 0;      ///< most tokens that a request may draft before a check, in models that keep states
+  int n_snapshot = 4;   ///< states kept for requests that begin like one before, in such models
   int experts_max = 0;  ///< most experts a policy may ask for; 0: the model's k and `default_policy`
   RoutingPolicy default_policy = {};  ///< for requests that bring none
 };
@@ -39,8 +41,8 @@ struct StepEvent {
 using OnToken = std::function<void(const StepEvent& event, std::span<const float> logits)>;
 
 /// Many sequences through one model: schedule() -> forward() -> sample(). A request that begins like one
-/// before under the same routing, running or ended, takes the whole pages of their common beginning from the
-/// cache.
+/// before under the same routing, running or ended, takes the whole pages (and the last state kept) of their
+/// common beginning from the cache.
 class Engine {
  public:
   Engine(const Model& model, const EngineOptions& options);
@@ -62,6 +64,8 @@ class Engine {
   /// One forward pass over what all sequences need next; the events of this step, valid until the next.
   /// A sequence for which no token can be chosen ends with Finish::Error, the others go on. `on_token` is
   /// called for every event that has a token, in their order.
+  /// Where it throws (a file that was changed under way, `on_token`), the sequences compute their tokens
+  /// again with the next step.
   std::span<const StepEvent> step(ForwardProbe* probe = nullptr, const OnToken& on_token = nullptr);
   /// Tokens that the last step computed; those of a prompt that were in the cache are not among them.
   int64_t n_computed() const { return std::ssize(batch_.tokens); }
@@ -70,13 +74,14 @@ class Engine {
   int64_t n_ctx() const { return n_ctx_; }
   const Forward& forward() const { return forward_; }
   const PolicyTable& policies() const { return policies_; }
-  const PagedCache& cache() const { return cache_; }
+  const Cache& cache() const { return cache_; }
   const Scheduler& scheduler() const { return scheduler_; }
   /// Of the sequences that ended.
   const DraftCounts& draft_counts() const { return draft_counts_; }
 
  private:
   void warm_up();
+  void check_drafts(const DraftParams& draft, const SamplerParams& sampler) const;
   void check_prompt(std::span<const int32_t> prompt) const;
   TensorView<const float> run(ForwardProbe* probe);
   void sample_all(TensorView<const float> logits, const OnToken& on_token);
@@ -88,7 +93,7 @@ class Engine {
   RoutingPolicy default_policy_;
   PolicyTable policies_;
   Forward forward_;
-  PagedCache cache_;
+  Cache cache_;
   PageKey page_root_;
   SequenceId next_id_ = 1;
   Scheduler scheduler_;

@@ -2,6 +2,7 @@
 #include "engine/speculate.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.h"
 
@@ -59,14 +60,17 @@ void Speculation::add(Sampler& sampler, std::span<const float> logits) {
   const std::vector<Candidate>& q = sampler.weigh(logits).items();
   weights_[drafts_.size()].assign(q.begin(), q.end());
   drafts_.push_back(sampler.draw());
+  ++n_sampled_;
 }
 
 void Speculation::begin_check(Sampler& sampler, size_t n) {
-  sampler.take_back(drafts_.size());
+  sampler.take_back(std::exchange(n_sampled_, 0));
   drafts_.resize(n);
   counts_.n_drafted += static_cast<int64_t>(n);
   n_checked_ = 0;
 }
+
+void Speculation::drop(Sampler& sampler) { begin_check(sampler, 0); }
 
 int32_t Speculation::choose(Sampler& sampler, std::span<const float> logits) {
   const Candidates& p = sampler.weigh(logits);

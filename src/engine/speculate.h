@@ -26,11 +26,12 @@ struct DraftCounts {
 };
 
 /// The drafts of one sequence. Tokens are drafted one by one with few experts, then one pass with the
-/// sequence's own policy runs over all of them, which overwrites their keys and values, and tells what would
-/// have come at each place. A draft x stays with probability min(1, p(x) / q(x)), p being the full model's
-/// distribution after all samplers and q the drafting one's; the first that does not is replaced by a draw
-/// from max(0, p - q), and what stood behind it is dropped. So every token is distributed as by p alone
-/// (Leviathan, Kalman, Matias 2023, theorem 3.5); at temperature 0 it is p's best.
+/// sequence's own policy runs over all of them, which overwrites their keys and values and starts again from
+/// the state before them, and tells what would have come at each place. A draft x stays with probability
+/// min(1, p(x) / q(x)), p being the full model's distribution after all samplers and q the drafting one's;
+/// the first that does not is replaced by a draw from max(0, p - q), and what stood behind it is dropped. So
+/// every token is distributed as by p alone (Leviathan, Kalman, Matias 2023, theorem 3.5); at temperature 0
+/// it is p's best.
 class Speculation {
  public:
   /// Throws sw::Error where the model cannot do the policy.
@@ -46,6 +47,8 @@ class Speculation {
   void add(Sampler& sampler, std::span<const float> logits);
   /// A check of the first `n` drafts follows; the others are dropped. The sampler forgets them all.
   void begin_check(Sampler& sampler, size_t n);
+  /// Drops all drafts, whether a check of them has begun or not.
+  void drop(Sampler& sampler);
   /// The next token of the text, from the full model's logits: the next draft, or what takes its place;
   /// behind the last draft, and where there are none, simply a draw.
   int32_t choose(Sampler& sampler, std::span<const float> logits);
@@ -56,6 +59,7 @@ class Speculation {
   PolicyUse policy_;
   std::vector<int32_t> drafts_;
   std::vector<std::vector<Candidate>> weights_;  // [most_drafts()] the distribution that each was drawn from
+  size_t n_sampled_ = 0;                         // drafts that the sampler takes for text
   size_t n_checked_ = 0;
   std::vector<float> drafted_p_;  // [n_vocab] zero but within draw_rest()
   DraftCounts counts_;

@@ -6,7 +6,7 @@
 #include "base/thread_pool.h"
 #include "kernels/backend.h"
 #include "kernels/ops.h"
-#include "kv/paged_cache.h"
+#include "kv/sequence_cache.h"
 #include "model/pinned.h"
 #include "router/policy_table.h"
 #include "tensor/buffer.h"
@@ -57,7 +57,7 @@ class DeviceState {
   /// The policy table, where it changed.
   void upload_policies();
   /// The batch with a group's block tables.
-  TokenBatch batch(CacheGroup group = kFullGroup) const {
+  TokenBatch batch(int group = 0) const {
     TokenBatch batch = batch_;
     batch.block_tables += group * n_seq_;
     return batch;

@@ -14,30 +14,30 @@ Placement all_on_processor(const Model& model) { return place(model, {}, {.n_gpu
 
 }  // namespace
 
-CacheSpec Forward::cache_spec(const Model& model, int64_t n_token, Type type, int64_t n_seq,
+CachePlan Forward::cache_plan(const Model& model, int64_t n_token, Type type, int64_t n_seq,
                               int64_t n_ubatch) {
   const HParams& h = model.hparams();
-  CacheSpec spec{.n_layer = h.n_run_block(),
-                 .n_head_kv = h.mla.any() ? 1 : h.attention.n_head_kv,
-                 .head_dim = h.mla.any() ? h.mla.kv_rank + h.rope.n_rot : h.attention.head_dim,
-                 .has_values = !h.mla.any(),
-                 .type = type,
-                 .n_token = n_token,
-                 .window = h.attention.window,
-                 .n_seq = n_seq,
-                 .n_ahead = n_ubatch};
-  if (h.attention.window > 0) {
-    for (int b = 0; b < h.n_run_block(); ++b) spec.windowed.push_back(h.window_of(b) > 0);
+  CachePlan plan{.type = type, .n_seq = n_seq, .n_ahead = n_ubatch};
+  CacheGroup whole{.n_head_kv = h.attention.n_head_kv, .head_dim = h.attention.head_dim};
+  if (h.mla.any()) {
+    whole = {.kind = CacheKind::Latent, .n_head_kv = 1, .head_dim = h.mla.kv_rank + h.rope.n_rot};
   }
-  spec.n_token = n_seq * spec.n_page() * spec.page_tokens;  // a page belongs to one sequence
-  return spec;
+  CacheGroup windowed = whole;
+  windowed.kind = CacheKind::Window;
+  windowed.window = h.attention.window;
+  for (int b = 0; b < h.n_run_block(); ++b) (h.window_of(b) > 0 ? windowed : whole).blocks.push_back(b);
+  for (CacheGroup* group : {&whole, &windowed}) {
+    if (!group->blocks.empty()) plan.groups.push_back(std::move(*group));
+  }
+  plan.n_token = n_seq * plan.pages_for(n_token) * plan.page_tokens;  // a page belongs to one sequence
+  return plan;
 }
 
-PagedCache Forward::make_cache(const CacheSpec& spec) const {
+Cache Forward::make_cache(const CachePlan& plan) const {
   std::vector<DeviceMemory*> memory;
   for (const Block& block : blocks_)
     memory.push_back(devices()[static_cast<size_t>(block.attention_slot)].get());
-  return PagedCache(spec, memory);
+  return Cache(plan, memory);
 }
 
 Forward::Forward(const Model& model, const PolicyTable& policies, const ForwardOptions& options)
@@ -163,7 +163,7 @@ void Forward::plan_scratch() {
 
 void Forward::take_buffers(const PolicyTable& policies) {
   const HParams& h = model_.hparams();
-  const int64_t page = CacheSpec{}.page_tokens;
+  const int64_t page = CachePlan{}.page_tokens;
   const BatchLimits limits{
       .n_token = options_.n_ubatch,
       .n_logit_row = options_.n_logit_row,
@@ -188,7 +188,7 @@ void Forward::take_buffers(const PolicyTable& policies) {
   cos_.resize(n * static_cast<size_t>(limits.n_rot_pair));
   sin_.resize(cos_.size());
   tables_.reserve(static_cast<size_t>(limits.n_table));
-  for (auto* of_sequence : {&n_page_, &first_pos_}) of_sequence->reserve(static_cast<size_t>(options_.n_seq));
+  n_page_.reserve(static_cast<size_t>(options_.n_seq));
   const State& head = state(head_.slot);
   if (head.backend().host_visible()) return;
   const auto bytes = [&](int64_t n_col) {

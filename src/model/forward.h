@@ -12,7 +12,7 @@
 #include "arch/rope.h"
 #include "base/thread_pool.h"
 #include "kernels/ops.h"
-#include "kv/paged_cache.h"
+#include "kv/sequence_cache.h"
 #include "model/device_state.h"
 #include "model/placed_model.h"
 #include "router/policy_table.h"
@@ -61,16 +61,16 @@ class Forward {
   Forward(const Model& model, const PolicyTable& policies, const ForwardOptions& options);
 
   /// Appends to the cache and computes the hidden states of all tokens. A sequence's tokens stand in
-  /// rising position. Their tables [n_seq] must have room for every position.
-  void run(std::span<const BatchToken> tokens, std::span<BlockTable* const> sequences,
-           const PagedCache& cache, ForwardProbe* probe = nullptr);
+  /// rising position. Their caches [n_seq] are prepared for them.
+  void run(std::span<const BatchToken> tokens, std::span<const SequenceCache* const> sequences,
+           const Cache& cache, ForwardProbe* probe = nullptr);
   /// Logits [rows.size(), n_vocab] of tokens of the last run(), valid until the next call.
   TensorView<const float> logits(std::span<const int32_t> rows);
   /// run() and logits() in one: on one GPU a decode step is recorded once for each number of sequences
   /// and then replayed whole, without a word from the processor in between.
-  TensorView<const float> step(std::span<const BatchToken> tokens, std::span<BlockTable* const> sequences,
-                               const PagedCache& cache, std::span<const int32_t> rows,
-                               ForwardProbe* probe = nullptr);
+  TensorView<const float> step(std::span<const BatchToken> tokens,
+                               std::span<const SequenceCache* const> sequences, const Cache& cache,
+                               std::span<const int32_t> rows, ForwardProbe* probe = nullptr);
   /// The input of the output matrix for the rows of the last logits().
   TensorView<const float> final_norm();
 
@@ -87,10 +87,10 @@ class Forward {
 
   /// The cache that this model needs for `n_seq` sequences of `n_token` tokens each, of which one pass takes
   /// at most `n_ubatch` (0: any number).
-  static CacheSpec cache_spec(const Model& model, int64_t n_token, Type type, int64_t n_seq = 1,
+  static CachePlan cache_plan(const Model& model, int64_t n_token, Type type, int64_t n_seq = 1,
                               int64_t n_ubatch = 0);
   /// Takes a cache on the devices of the layers' attention.
-  PagedCache make_cache(const CacheSpec& spec) const;
+  Cache make_cache(const CachePlan& plan) const;
 
  private:
   template <class Desc, class Args>
@@ -121,11 +121,11 @@ class Forward {
   void count_scratch(const Placed<Desc, Args>& placed, int64_t n_row);
   void plan_scratch();
   void take_buffers(const PolicyTable& policies);
-  void fill_batch(std::span<const BatchToken> tokens, std::span<BlockTable* const> sequences,
-                  const PagedCache& cache);
+  void fill_batch(std::span<const BatchToken> tokens, std::span<const SequenceCache* const> sequences,
+                  const Cache& cache);
   void stage();
-  void run_layer(int layer, int& moe_layer, const PagedCache& cache, ForwardProbe* probe);
-  void run_layers(const PagedCache& cache, ForwardProbe* probe);
+  void run_layer(int layer, int& moe_layer, const Cache& cache, ForwardProbe* probe);
+  void run_layers(const Cache& cache, ForwardProbe* probe);
   void queue_head(int64_t n_row);
   TensorView<const float> host_logits(int64_t n_row);
 
@@ -133,7 +133,7 @@ class Forward {
   template <class T>
   void hand_over(State& from, State& to, TensorView<T> source, TensorView<T> target, int64_t n_row);
   void move_residual(int slot);
-  void run_attention(const Block& block, CacheGroup group, const KvLayerView& kv);
+  void run_attention(const Block& block, int group, const KvLayerView& kv);
   void run_dense(const Block& block);
   void begin_moe(const Block& block, int moe_layer, bool aside, ForwardProbe* probe);
   void end_moe(const Block& block, bool aside);
@@ -143,7 +143,7 @@ class Forward {
   void show_routing(State& home, int moe_layer, ForwardProbe& probe);
   template <class Show>
   void show_hidden(Show&& show);
-  bool can_replay(size_t n_token, size_t n_seq, size_t n_row, const PagedCache& cache) const;
+  bool can_replay(size_t n_token, size_t n_seq, size_t n_row, const Cache& cache) const;
 
   const Model& model_;
   std::optional<Devices> own_devices_;  // where the caller brought none
@@ -171,7 +171,6 @@ class Forward {
   std::vector<float> cos_, sin_;        // [n_token, n_rot / 2]
   std::vector<const int32_t*> tables_;  // of all sequences; once more for each further group of the cache
   std::vector<int64_t> n_page_;         // of each sequence, in use
-  std::vector<int64_t> first_pos_;      // of each sequence in the batch
   int n_group_ = 1;                     // of the cache
   int residual_ = 0;                    // the slot where the residual is
   int64_t n_logit_row_ = 0;             // of the last logits()

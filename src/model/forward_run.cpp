@@ -11,12 +11,11 @@ namespace sw {
 
 OpContext Forward::context() { return {pool_, no_scratch_, counters_, vector_, route_scratch_}; }
 
-void Forward::fill_batch(std::span<const BatchToken> tokens, std::span<BlockTable* const> sequences,
-                         const PagedCache& cache) {
+void Forward::fill_batch(std::span<const BatchToken> tokens, std::span<const SequenceCache* const> sequences,
+                         const Cache& cache) {
   n_token_ = static_cast<int64_t>(tokens.size());
   SW_ASSERT(n_token_ <= options_.n_ubatch && !options_.plan_only);
   n_page_.assign(sequences.size(), 0);
-  first_pos_.assign(sequences.size(), -1);
   const size_t n_pair = rope_.inv_freq.size();
   for (size_t t = 0; t < tokens.size(); ++t) {
     const BatchToken& token = tokens[t];
@@ -26,10 +25,8 @@ void Forward::fill_batch(std::span<const BatchToken> tokens, std::span<BlockTabl
     pos_[t] = token.pos;
     seq_[t] = token.seq;
     policy_[t] = token.policy;
-    int64_t& first = first_pos_[static_cast<size_t>(token.seq)];
-    if (first < 0) first = token.pos;
     int64_t& n_page = n_page_[static_cast<size_t>(token.seq)];
-    n_page = std::max(n_page, token.pos / cache.spec().page_tokens + 1);
+    n_page = std::max(n_page, token.pos / cache.plan().page_tokens + 1);
     for (size_t p = 0; p < n_pair; ++p) {
       // The angle is rounded to f32, as the models' original Python does.
       const float angle = static_cast<float>(token.pos) * rope_.inv_freq[p];
@@ -37,14 +34,10 @@ void Forward::fill_batch(std::span<const BatchToken> tokens, std::span<BlockTabl
       sin_[t * n_pair + p] = std::sin(angle) * rope_.magnitude;
     }
   }
-  n_group_ = cache.spec().n_group();
+  n_group_ = cache.plan().n_group();
   tables_.clear();
   for (int g = 0; g < n_group_; ++g) {
-    for (const BlockTable* s : sequences) tables_.push_back(s->pages(static_cast<CacheGroup>(g)));
-  }
-  if (n_group_ == 1) return;
-  for (size_t s = 0; s < sequences.size(); ++s) {
-    if (first_pos_[s] >= 0) sequences[s]->slide(first_pos_[s], n_page_[s] * cache.spec().page_tokens);
+    for (const SequenceCache* s : sequences) tables_.push_back(s->pages(g));
   }
 }
 
@@ -222,7 +215,7 @@ void Forward::show_hidden(Show&& show) {
   show(TensorView<const float>(seen_floats_.data(), n_token_, at.x.n_cols()));
 }
 
-void Forward::run_attention(const Block& block, CacheGroup group, const KvLayerView& kv) {
+void Forward::run_attention(const Block& block, int group, const KvLayerView& kv) {
   move_residual(block.attention_slot);
   State& at = state(block.attention_slot);
   const TensorView<float> x = at.x.rows(0, n_token_);
@@ -234,7 +227,7 @@ void Forward::run_attention(const Block& block, CacheGroup group, const KvLayerV
 }
 
 /// The steps of one layer, whose first block is `first`.
-void Forward::run_layer(int layer, int& moe_layer, const PagedCache& cache, ForwardProbe* probe) {
+void Forward::run_layer(int layer, int& moe_layer, const Cache& cache, ForwardProbe* probe) {
   const int per_layer = model_.hparams().blocks_per_layer;
   int part = -1;
   const Block* begun = nullptr;  // whose experts' output is kept aside
@@ -244,7 +237,7 @@ void Forward::run_layer(int layer, int& moe_layer, const PagedCache& cache, Forw
     const int b = layer * per_layer + part;
     const Block& block = blocks_[static_cast<size_t>(b)];
     if (step == Step::Attn) {
-      run_attention(block, cache.spec().group_of(b), cache.layer(b));
+      run_attention(block, cache.plan().group_of(b), cache.layer(b));
     } else if (step == Step::MoeEnd) {
       end_moe(*begun, true);
     } else if (step == Step::MoeBegin) {
@@ -259,7 +252,7 @@ void Forward::run_layer(int layer, int& moe_layer, const PagedCache& cache, Forw
   if (probe) show_hidden([&](TensorView<const float> x) { probe->on_hidden(layer, x); });
 }
 
-void Forward::run_layers(const PagedCache& cache, ForwardProbe* probe) {
+void Forward::run_layers(const Cache& cache, ForwardProbe* probe) {
   residual_ = embed_.slot;
   State& first = state(embed_.slot);
   first.run(embed_.op, {.batch = first.batch(), .out = first.x.rows(0, n_token_)}, context());
@@ -267,8 +260,8 @@ void Forward::run_layers(const PagedCache& cache, ForwardProbe* probe) {
   for (int layer = 0; layer < model_.hparams().n_layer; ++layer) run_layer(layer, moe_layer, cache, probe);
 }
 
-void Forward::run(std::span<const BatchToken> tokens, std::span<BlockTable* const> sequences,
-                  const PagedCache& cache, ForwardProbe* probe) {
+void Forward::run(std::span<const BatchToken> tokens, std::span<const SequenceCache* const> sequences,
+                  const Cache& cache, ForwardProbe* probe) {
   for (State& s : states_) s.backend().wait();  // nobody reads the last batch any more
   fill_batch(tokens, sequences, cache);
   if (n_token_ == 0) return;
@@ -317,7 +310,7 @@ TensorView<const float> Forward::logits(std::span<const int32_t> rows) {
 }
 
 /// A step that is one recording: everything on one GPU, and a token and a row of logits for each sequence.
-bool Forward::can_replay(size_t n_token, size_t n_seq, size_t n_row, const PagedCache& cache) const {
+bool Forward::can_replay(size_t n_token, size_t n_seq, size_t n_row, const Cache& cache) const {
   return placed_->placement().all_on(head_.slot) && devices()[static_cast<size_t>(head_.slot)]->queue() &&
          n_token > 0 && n_token == n_seq && n_token == n_row && n_token < Backend::kMaxRecordings &&
          n_row <= static_cast<size_t>(options_.n_logit_row) &&
@@ -325,7 +318,7 @@ bool Forward::can_replay(size_t n_token, size_t n_seq, size_t n_row, const Paged
 }
 
 TensorView<const float> Forward::step(std::span<const BatchToken> tokens,
-                                      std::span<BlockTable* const> sequences, const PagedCache& cache,
+                                      std::span<const SequenceCache* const> sequences, const Cache& cache,
                                       std::span<const int32_t> rows, ForwardProbe* probe) {
   if (probe || !can_replay(tokens.size(), sequences.size(), rows.size(), cache)) {
     run(tokens, sequences, cache, probe);

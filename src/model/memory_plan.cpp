@@ -53,9 +53,9 @@ std::vector<DevicePlan> plan_memory(const Model& model, const Devices& devices, 
                     .buffer_bytes = forward.buffer_bytes(static_cast<int>(slot)),
                     .free_bytes = devices[slot]->memory().free_bytes});
   }
-  for (int l = 0; l < input.cache.n_layer; ++l) {
-    const int slot = placement.layers[static_cast<size_t>(l)].attention;
-    plan[static_cast<size_t>(slot)].cache_bytes += input.cache.layer_bytes(l);
+  for (int b = 0; b < input.cache.n_block(); ++b) {
+    const int slot = placement.layers[static_cast<size_t>(b)].attention;
+    plan[static_cast<size_t>(slot)].cache_bytes += input.cache.block_bytes(b);
   }
   return plan;
 }

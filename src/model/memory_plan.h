@@ -11,7 +11,7 @@ namespace sw {
 struct PlanInput {
   ForwardOptions forward = {};
   const PolicyTable* policies = nullptr;
-  CacheSpec cache = {};
+  CachePlan cache = {};
 };
 
 struct DevicePlan {

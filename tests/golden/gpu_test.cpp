@@ -57,12 +57,12 @@ TEST_F(GpuTest, StepsAllocateNothing) {
     const PlacedModel placed(model, devices_,
                              place(model, devices_, {.cpu_moe = cpu_moe, .split_layers = false}));
     Forward forward(model, policies, {.n_ubatch = 8, .n_seq = 1, .n_ctx = kSteps + 8, .placed = &placed});
-    PagedCache cache = forward.make_cache(Forward::cache_spec(model, kSteps + 8, Type::F16));
-    BlockTable table(cache, kSteps + 8);
-    ASSERT_TRUE(table.resize(kSteps + 8));
-    BlockTable* const tables[] = {&table};
+    Cache cache = forward.make_cache(Forward::cache_plan(model, kSteps + 8, Type::F16));
+    SequenceCache table(cache, kSteps + 8);
+    const SequenceCache* const tables[] = {&table};
     const int32_t row = 0;
     const auto step = [&](int32_t pos) {
+      SW_ASSERT(table.prepare(pos, pos + 1));
       const BatchToken token{.id = pos % 512, .pos = pos};
       return forward.step({&token, 1}, tables, cache, {&row, 1}).at(0, 0);
     };
@@ -89,13 +89,13 @@ TEST_F(GpuTest, OneRecordingServesEveryPolicy) {
   // Of each step's logits; with a probe nothing is recorded.
   const auto decode = [&](ForwardProbe* probe) {
     Forward forward(model, policies, {.n_ubatch = 8, .n_seq = 1, .n_ctx = kSteps, .placed = &placed});
-    PagedCache cache = forward.make_cache(Forward::cache_spec(model, kSteps, Type::F16));
-    BlockTable table(cache, kSteps);
-    EXPECT_TRUE(table.resize(kSteps));
-    BlockTable* const tables[] = {&table};
+    Cache cache = forward.make_cache(Forward::cache_plan(model, kSteps, Type::F16));
+    SequenceCache table(cache, kSteps);
+    const SequenceCache* const tables[] = {&table};
     const int32_t row = 0;
     std::vector<float> all;
     for (int32_t i = 0; i < kSteps; ++i) {
+      SW_ASSERT(table.prepare(i, i + 1));
       const BatchToken token{
           .id = 7 * i % 1000, .pos = i, .policy = ids[static_cast<size_t>(i) % ids.size()]};
       const TensorView<const float> logits = forward.step({&token, 1}, tables, cache, {&row, 1}, probe);

@@ -65,13 +65,12 @@ class Batches {
                      .n_ctx = kLongest,
                      .invariant = invariant_,
                      .placed = placed_});
-    PagedCache cache = forward.make_cache(Forward::cache_spec(model_, kLongest, Type::F16, kTexts, n_ubatch));
-    std::vector<BlockTable> tables;
+    Cache cache = forward.make_cache(Forward::cache_plan(model_, kLongest, Type::F16, kTexts, n_ubatch));
+    std::vector<SequenceCache> tables;
     tables.reserve(which.size());
-    for (size_t s = 0; s < which.size(); ++s)
-      EXPECT_TRUE(tables.emplace_back(cache, kLongest).resize(kLongest));
-    std::vector<BlockTable*> sequences;
-    for (BlockTable& table : tables) sequences.push_back(&table);
+    for (size_t s = 0; s < which.size(); ++s) tables.emplace_back(cache, kLongest);
+    std::vector<const SequenceCache*> sequences;
+    for (SequenceCache& table : tables) sequences.push_back(&table);
 
     std::vector<std::vector<float>> all(which.size());
     std::vector<size_t> done(which.size(), 0);
@@ -79,7 +78,12 @@ class Batches {
     for (const int i : which) n_left += std::ssize(texts_[static_cast<size_t>(i)].ids);
     Rng rng(seed);
     while (n_left > 0) {
+      const std::vector<size_t> before = done;
       const std::vector<BatchToken> batch = next_batch(which, n_ubatch, rng, done);
+      for (size_t s = 0; s < which.size(); ++s) {
+        if (done[s] == before[s]) continue;
+        SW_ASSERT(tables[s].prepare(static_cast<int64_t>(before[s]), static_cast<int64_t>(done[s])));
+      }
       n_left -= std::ssize(batch);
       std::vector<int32_t> rows(batch.size());
       for (size_t r = 0; r < rows.size(); ++r) rows[r] = static_cast<int32_t>(r);

@@ -47,14 +47,11 @@ class PlacementTest : public ::testing::Test {
   /// Two sequences, a prompt in two parts and then single tokens: all logits, one after the other.
   std::vector<float> run(const PlacedModel* placed) {
     Forward forward(*model_, *policies_, {.n_ubatch = 16, .n_seq = 2, .n_ctx = 128, .placed = placed});
-    PagedCache cache = forward.make_cache(Forward::cache_spec(*model_, 128, Type::F32, 2));
-    std::vector<BlockTable> tables;
-    std::vector<BlockTable*> sequences;
-    for (int s = 0; s < 2; ++s) {
-      tables.emplace_back(cache, 128);
-      SW_ASSERT(tables.back().resize(128));
-    }
-    for (BlockTable& table : tables) sequences.push_back(&table);
+    Cache cache = forward.make_cache(Forward::cache_plan(*model_, 128, Type::F32, 2));
+    std::vector<SequenceCache> tables;
+    std::vector<const SequenceCache*> sequences;
+    for (int s = 0; s < 2; ++s) tables.emplace_back(cache, 128);
+    for (SequenceCache& table : tables) sequences.push_back(&table);
     std::vector<float> all;
     int32_t pos = 0;
     for (const int n : {7, 5, 1, 1}) {
@@ -63,6 +60,7 @@ class PlacementTest : public ::testing::Test {
         for (int i = 0; i < n; ++i)
           batch.push_back({.id = (s * 251 + (pos + i) * 37) % 512, .pos = pos + i, .seq = s});
       }
+      for (SequenceCache& table : tables) SW_ASSERT(table.prepare(pos, pos + n));
       pos += n;
       const std::vector<int32_t> rows = {0, n - 1, 2 * n - 1};
       const TensorView<const float> logits = forward.step(batch, sequences, cache, rows);

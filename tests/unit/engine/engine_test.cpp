@@ -18,7 +18,7 @@ TEST_F(EngineWindow, PagesThatNoTokenSeesAreUsedAgain) {
   std::vector<size_t> cache_bytes;
   for (const int n_ubatch : {512, 4}) {  // the first has room for every token in every layer
     Engine engine(*model_, {.forward = {.n_ubatch = n_ubatch}, .n_ctx = 512});
-    cache_bytes.push_back(engine.cache().spec().size_bytes());
+    cache_bytes.push_back(engine.cache().plan().size_bytes());
     SequenceRequest request{.prompt = {1, 2, 3, 4, 5, 6, 7, 8, 9}, .n_predict = 200};
     request.sampler.temperature = 0;
     for (const int more :

@@ -274,10 +274,10 @@ TEST(Forward, FewerExpertsCostLess) {
     PolicyTable policies(model.moe_layers(), model.hparams().n_layer, 4, 2);
     const uint16_t id = policies.resolve(policy, Phase::Prefill);
     Forward forward(model, policies, {});
-    PagedCache cache(Forward::cache_spec(model, 64, Type::F32));
-    BlockTable table(cache, 64);
-    ASSERT_TRUE(table.resize(1));
-    BlockTable* const tables[] = {&table};
+    Cache cache(Forward::cache_plan(model, 64, Type::F32));
+    SequenceCache table(cache, 64);
+    ASSERT_TRUE(table.prepare(0, 1));
+    const SequenceCache* const tables[] = {&table};
     const BatchToken token{.id = 5, .policy = id};
     forward.run({&token, 1}, tables, cache);
     flops[k] = forward.counters().expert_flops;
