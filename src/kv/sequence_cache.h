@@ -36,8 +36,8 @@ class SequenceCache {
   /// nothing changed, where there is no room; a cache with as many sequences as its plan says can only lack
   /// pages of reserve().
   bool prepare(int64_t begin, int64_t end, const PassDrafts& drafts = {});
-  /// After prepare(): keeps the state after the first `n_token` tokens too, for publish(). A wish: nothing
-  /// happens where no page is idle, so every sequence of a batch is prepared before the first wish.
+  /// After prepare(): keeps the state after the first `n_token` tokens too, for publish(). Does nothing where
+  /// no page is idle; so that nobody's pass lacks one for it, all sequences of a batch are prepared first.
   void keep_snapshot(int64_t n_token);
   /// After the pass: gives all states back but the one after `n_token` tokens, which is where the text ends.
   void settle(int64_t n_token);

@@ -232,7 +232,7 @@ void run_random(std::initializer_list<CacheKind> kinds, bool drafts) {
                  .max_token = kContext,
                  .n_ahead = kUbatch,
                  .n_draft = drafts ? kDrafts : 0,
-                 .n_snapshot = 5,
+                 .n_snapshot = 1,
                  .snapshot_tokens = 2 * kPage};
   for (const CacheKind kind : kinds) {
     plan.groups.push_back({.kind = kind,

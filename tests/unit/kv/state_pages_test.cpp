@@ -75,7 +75,7 @@ TEST(StatePages, PrefixesEndAtSnapshots) {
   ASSERT_TRUE(a.prepare(40, 64));
   for (int p = 2; p < 4; ++p) a.publish(p, keys[static_cast<size_t>(p)]);
   a.settle(64);
-  // Four pages of keys are there, and a state at the end of the fourth, but nobody wished to keep it.
+  // Four pages of keys are there, and a state at the end of the fourth, but nobody asked to keep it.
   EXPECT_EQ(b.reuse_prefix(std::span(keys).first(1)), 0);
   EXPECT_EQ(b.reuse_prefix(keys), 32);
   ASSERT_TRUE(b.prepare(32, 35));
