@@ -77,6 +77,7 @@ struct Engine::Impl {
       : model(std::move(model_impl)) {
     check(options);
     sw::EngineOptions wanted = to_engine(options);
+    wanted.pieces = [&tokenizer = model->tokenizer](int32_t id) { return tokenizer.piece(id); };
     const sw::PolicyTable policies = sw::Engine::make_policies(model->model, wanted);
     const sw::PlanInput input = sw::Engine::plan_input(model->model, wanted, policies);
     devices = sw::open_devices(options.device);

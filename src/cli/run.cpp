@@ -73,7 +73,8 @@ int run(const RunFlags& flags) {
                         .n_ctx = flags.n_ctx,
                         .cache_type = flags.model.kv_type(),
                         .experts_max = flags.model.experts_max,
-                        .default_policy = policy};
+                        .default_policy = policy,
+                        .pieces = [&](int32_t id) { return tokenizer.piece(id); }};
   const Setup setup = set_up(*model, flags.model.placement, options);
   Engine engine(*model, options);
   if (flags.model.explain) log::info("{}", engine.forward().explanation());

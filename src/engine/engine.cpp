@@ -76,6 +76,7 @@ Engine::Engine(const Model& model, const EngineOptions& options)
     : model_(model),
       n_ctx_(context_of(model, options)),
       default_policy_(options.default_policy),
+      pieces_(options.pieces),
       policies_(make_policies(model, options)),
       forward_(model, policies_, forward_options(options, n_ctx_)),
       cache_(forward_.make_cache(cache_spec(model, options))),
@@ -137,8 +138,11 @@ SequenceId Engine::submit(SequenceRequest request) {
   if (request.draft) sw::check_draft(*request.draft, request.sampler, forward_.options().n_ubatch);
   scheduler_.check_place();
   const RoutingPolicy routing = request.routing.value_or(default_policy_);
-  const SequencePlan plan{
-      .id = next_id_, .n_ctx = n_ctx_, .n_vocab = model_.hparams().n_vocab, .page_root = page_root_};
+  const SequencePlan plan{.id = next_id_,
+                          .n_ctx = n_ctx_,
+                          .n_vocab = model_.hparams().n_vocab,
+                          .page_root = page_root_,
+                          .pieces = pieces_};
   scheduler_.add(Sequence(plan, std::move(request), routing, policies_, cache_));
   return next_id_++;
 }

@@ -24,6 +24,7 @@ struct EngineOptions {
   Type cache_type = Type::F16;
   int experts_max = 0;  ///< most experts a policy may ask for; 0: the model's k and `default_policy`
   RoutingPolicy default_policy = {};  ///< for requests that bring none
+  TokenPieces pieces = {};            ///< the vocabulary's bytes, for samplers that read what a token says
 };
 
 /// What one step did for one sequence: a token, of which a check of drafts gives several, or its end.
@@ -86,6 +87,7 @@ class Engine {
   const Model& model_;
   int64_t n_ctx_;
   RoutingPolicy default_policy_;
+  TokenPieces pieces_;
   PolicyTable policies_;
   Forward forward_;
   PagedCache cache_;

@@ -11,7 +11,10 @@ Sequence::Sequence(const SequencePlan& plan, SequenceRequest what, const Routing
       n_prompt(std::ssize(tokens)),
       max_token(request.n_predict < 0 ? plan.n_ctx : std::min(plan.n_ctx, n_prompt + request.n_predict)),
       pages(cache, plan.n_ctx),
-      sampler(request.sampler, plan.n_vocab, plan.n_ctx),
+      sampler(request.sampler, {.n_vocab = static_cast<size_t>(plan.n_vocab),
+                                .n_ctx = static_cast<size_t>(plan.n_ctx),
+                                .end_ids = request.end_ids,
+                                .pieces = plan.pieces}),
       prefill_policy(policies, routing, Phase::Prefill),
       decode_policy(policies, routing, Phase::Decode),
       page_tokens_(cache.spec().page_tokens),
@@ -20,7 +23,7 @@ Sequence::Sequence(const SequencePlan& plan, SequenceRequest what, const Routing
       decode_key_(plan.page_root) {
   tokens.reserve(static_cast<size_t>(plan.n_ctx) + 1);
   page_names_.reserve(tokens.capacity() / static_cast<size_t>(page_tokens_));
-  for (const int32_t token : tokens) sampler.accept(token);
+  for (const int32_t token : tokens) sampler.accept(token, Origin::Prompt);
   prefill_policy.add_to(prefill_key_);
   decode_policy.add_to(decode_key_);
   if (request.draft) draft.emplace(*request.draft, routing, policies, plan.n_vocab);

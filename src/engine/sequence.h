@@ -38,6 +38,7 @@ struct SequencePlan {
   SequenceId id = 0;
   int64_t n_ctx = 0, n_vocab = 0;
   PageKey page_root = {};  ///< where the names of all pages begin
+  TokenPieces pieces = {};
 };
 
 /// One request on its way: its tokens, how many of them are in the cache, its pages and its sampler.

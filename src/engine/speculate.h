@@ -44,7 +44,7 @@ class Speculation {
 
   /// Draws one more draft from the drafting model's logits.
   void add(Sampler& sampler, std::span<const float> logits);
-  /// A check of the first `n` drafts follows; the others are dropped. The sampler forgets them all.
+  /// A check of the first `n` drafts follows; the others are dropped. The sampler takes all back.
   void begin_check(Sampler& sampler, size_t n);
   /// The next token of the text, from the full model's logits: the next draft, or what takes its place;
   /// behind the last draft, and where there are none, simply a draw.

@@ -28,7 +28,7 @@ TEST(Speculation, DraftsThatStayOrNotAreDistributedAsTheFullModel) {
   for (const int top_k : {0, 3}) {  // the three best of each are not the same
     SamplerParams params = plain_sampler(5);
     params.top_k = top_k;
-    Sampler sampler(params, kVocab, 16);
+    Sampler sampler(params, {kVocab, 16});
     std::vector<double> p(kVocab);
     for (const Candidate& c : sampler.weigh(full_logits).items()) p[static_cast<size_t>(c.id)] = c.p;
     Speculation speculation({.n_expert = 1, .n_token = 1}, {}, policies, kVocab);
