@@ -91,7 +91,7 @@ int run(const RunFlags& flags) {
                  .sampler = flags.sampler.params(model->file(), tokenizer),
                  .policy = policy,
                  .draft = draft_of(flags)};
-  if (state.draft) engine.check_draft(*state.draft, state.sampler, policy);
+  if (state.draft) engine.check_draft(*state.draft, policy);
   if (flags.ignore_eos) {
     for (const int32_t end : tokenizer.end_of_generation())
       state.sampler.logit_bias.push_back({end, -INFINITY});

@@ -110,9 +110,8 @@ void Engine::check_policy(const RoutingPolicy& policy) {
   for (const Phase phase : {Phase::Prefill, Phase::Decode}) PolicyUse(policies_, policy, phase);
 }
 
-void Engine::check_draft(const DraftParams& draft, const SamplerParams& sampler,
-                         const RoutingPolicy& policy) {
-  sw::check_draft(draft, sampler, forward_.options().n_ubatch);
+void Engine::check_draft(const DraftParams& draft, const RoutingPolicy& policy) {
+  sw::check_draft(draft, forward_.options().n_ubatch);
   Speculation(draft, policy, policies_, model_.hparams().n_vocab);
 }
 
@@ -135,7 +134,7 @@ void Engine::check_prompt(std::span<const int32_t> prompt) const {
 
 SequenceId Engine::submit(SequenceRequest request) {
   check_prompt(request.prompt);
-  if (request.draft) sw::check_draft(*request.draft, request.sampler, forward_.options().n_ubatch);
+  if (request.draft) sw::check_draft(*request.draft, forward_.options().n_ubatch);
   scheduler_.check_place();
   const RoutingPolicy routing = request.routing.value_or(default_policy_);
   const SequencePlan plan{.id = next_id_,

@@ -57,7 +57,7 @@ class Engine {
   /// Throws sw::Error where the model cannot do a policy.
   void check_policy(const RoutingPolicy& policy);
   /// Throws sw::Error where a request with these could not be drafted for: see sw::check_draft().
-  void check_draft(const DraftParams& draft, const SamplerParams& sampler, const RoutingPolicy& policy);
+  void check_draft(const DraftParams& draft, const RoutingPolicy& policy);
   /// Ends a sequence before the next step, running or waiting.
   void cancel(SequenceId id);
   /// One forward pass over what all sequences need next; the events of this step, valid until the next.

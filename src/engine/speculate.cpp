@@ -22,7 +22,7 @@ const Candidate* find(std::span<const Candidate> candidates, int32_t id) {
 
 }  // namespace
 
-void check_draft(const DraftParams& draft, const SamplerParams& sampler, int64_t n_ubatch) {
+void check_draft(const DraftParams& draft, int64_t n_ubatch) {
   // Further drafts than kMaxRollback hardly ever stay, and each keeps a distribution.
   const int64_t most = std::min(static_cast<int64_t>(kMaxRollback), n_ubatch - 1);
   if (most < 1)
@@ -36,14 +36,6 @@ void check_draft(const DraftParams& draft, const SamplerParams& sampler, int64_t
                  .expected = "1 to " + std::to_string(most) + " (a check is one pass: -ub)",
                  .got = std::to_string(draft.n_token)});
   }
-  const bool is_greedy = sampler.temperature == 0 && sampler.dynatemp_range == 0;
-  const char* breaks = sampler.mirostat != 0         ? "--mirostat"
-                       : sampler.xtc_probability > 0 ? "--xtc-probability"
-                                                     : nullptr;
-  if (is_greedy || !breaks) return;
-  throw Error({.what = "drafts cannot keep the distribution of this sampler",
-               .where = breaks,
-               .hint = "leave out --draft-experts or the sampler"});
 }
 
 Speculation::Speculation(const DraftParams& params, const RoutingPolicy& routing, PolicyTable& policies,

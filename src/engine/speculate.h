@@ -15,9 +15,8 @@ struct DraftParams {
   int n_token = 4;   ///< drafted before each check
 };
 
-/// Throws sw::Error where drafts cannot keep what the sampler would give: a sampler that remembers its draws
-/// (Mirostat) or draws lots of its own (XTC); and where a pass has no room for a check.
-void check_draft(const DraftParams& draft, const SamplerParams& sampler, int64_t n_ubatch);
+/// Throws sw::Error where the number of drafts is out of range, or a pass has no room for a check.
+void check_draft(const DraftParams& draft, int64_t n_ubatch);
 
 /// Drafts and their sums, for the acceptance rate.
 struct DraftCounts {
@@ -30,7 +29,11 @@ struct DraftCounts {
 /// have come at each place. A draft x stays with probability min(1, p(x) / q(x)), p being the full model's
 /// distribution after all samplers and q the drafting one's; the first that does not is replaced by a draw
 /// from max(0, p - q), and what stood behind it is dropped. So every token is distributed as by p alone
-/// (Leviathan, Kalman, Matias 2023, theorem 3.5); at temperature 0 it is p's best.
+/// (Leviathan, Kalman, Matias 2023, theorem 3.5); at temperature 0 it is p's best. That holds for samplers
+/// with a state too, since p is weighed in the state that the text so far gives: a check begins with the
+/// state before the drafts, and each token that stays moves it by p. What a sampler draws for itself, as XTC
+/// does, belongs to the token's place in the text and is the same for p and q: the theorem holds for each
+/// outcome.
 class Speculation {
  public:
   /// Throws sw::Error where the model cannot do the policy.
