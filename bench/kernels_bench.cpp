@@ -109,11 +109,12 @@ std::vector<std::byte> random_weights(Type type, int64_t n_row) {
     using Block = typename Format::Block;
     for (size_t at = 0; at < bytes.size(); at += sizeof(Block)) {
       Block block;
-      if constexpr (requires { block.d; }) {
+      if constexpr (Format::kBlockElems > 1) {
         for (size_t i = 0; i < sizeof block; ++i)
           reinterpret_cast<uint8_t*>(&block)[i] = rng.below(256) & 0xff;
-        block.d = f32_to_f16(0.01f);
+        if constexpr (requires { block.d; }) block.d = f32_to_f16(0.01f);
         if constexpr (requires { block.dmin; }) block.dmin = f32_to_f16(0.01f);
+        if constexpr (requires { block.e; }) block.e = 120;
       } else {
         const float x = static_cast<float>(rng.uniform()) - 0.5f;
         Format::encode(&x, nullptr, block);
@@ -135,13 +136,24 @@ std::vector<std::byte> packed_acts(const MatmulKernel& kernel, int64_t n_token) 
   return acts;
 }
 
+/// Moves the bytes to an aligned place, where a model's packed weights lie.
+const std::byte* align(std::vector<std::byte>& bytes) {
+  const size_t n_bytes = bytes.size();
+  bytes.resize(n_bytes + kPackedAlignBytes);
+  const size_t beyond = reinterpret_cast<uintptr_t>(bytes.data()) % kPackedAlignBytes;
+  std::byte* aligned = bytes.data() + (kPackedAlignBytes - beyond) % kPackedAlignBytes;
+  std::memmove(aligned, bytes.data(), n_bytes);
+  return aligned;
+}
+
 void bench_matmul(benchmark::State& state, const MatmulKernel& kernel, Type type, int64_t n_row,
                   int64_t n_token) {
-  const std::vector<std::byte> weights = random_weights(type, n_row), acts = packed_acts(kernel, n_token);
+  const std::vector<std::byte> stored = random_weights(type, n_row), acts = packed_acts(kernel, n_token);
+  std::vector<std::byte> weights = laid_out(kernel, {type, {n_row, kWidth}, stored.data()});
   std::vector<float> out(static_cast<size_t>(n_row * n_token));
   const MatmulArgs args = {.weight = type,
                            .n_in = kWidth,
-                           .weights = weights.data(),
+                           .weights = align(weights),
                            .row_begin = 0,
                            .row_end = n_row,
                            .acts = acts.data(),
@@ -155,7 +167,7 @@ void bench_matmul(benchmark::State& state, const MatmulKernel& kernel, Type type
   const auto rate = [](double per_run) {
     return benchmark::Counter(per_run, benchmark::Counter::kIsIterationInvariantRate);
   };
-  const auto bytes = static_cast<double>(weights.size());
+  const auto bytes = static_cast<double>(stored.size());
   const double flops = 2.0 * static_cast<double>(kWidth * n_row * n_token);
   if (n_token == 1) {
     state.counters["GB/s"] = rate(bytes * 1e-9);
@@ -175,6 +187,17 @@ void bench_pack(benchmark::State& state, const MatmulKernel& kernel) {
     benchmark::ClobberMemory();
   }
   state.SetBytesProcessed(state.iterations() * kWidth * static_cast<int64_t>(sizeof(float)));
+}
+
+/// Packing of weights: bytes of stored weights a second.
+void bench_layout(benchmark::State& state, const PackedLayout& layout, Type type, int64_t n_row) {
+  const std::vector<std::byte> stored = random_weights(type, n_row);
+  std::vector<std::byte> packed(layout.size_bytes(type, n_row, kWidth));
+  for (auto _ : state) {
+    layout.pack({type, {n_row, kWidth}, stored.data()}, 0, n_row, packed.data());
+    benchmark::ClobberMemory();
+  }
+  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(stored.size()));
 }
 
 /// Eight query heads on one key/value head of 128 dimensions, `n_kv` tokens in pages of 64.
@@ -231,6 +254,12 @@ void register_matmul(const MatmulKernel& kernel, Type type) {
   const bool reference = kernel.isa == Isa::Scalar;  // slow: a smaller problem shows the same rate
   add("decode/stream", (reference ? kStreamBytes / 16 : kStreamBytes) / row, 1);
   add("decode/cache", kCacheBytes / row, 1);
+  if (kernel.layout) {
+    benchmark::RegisterBenchmark(("layout/" + name).c_str(), [&kernel, type](auto& state) {
+      bench_layout(state, *kernel.layout, type, 256);
+    });
+  }
+  add("few/4", reference ? 32 : 512, 4);
   add("prefill/64", reference ? 32 : 512, 64);
   add("prefill/512", reference ? 32 : 512, 512);
 }

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <exception>
 #include <filesystem>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -76,8 +77,13 @@ struct RoutingPolicy {
   static RoutingPolicy from_json(std::string_view json);
 };
 
+/// Gets what is told beside a result, a line per call: what a file has that is not used, what goes to which
+/// device; `warning` where it may not be what was meant.
+using OnNote = std::function<void(std::string_view line, bool warning)>;
+
 struct ModelOptions {
   std::vector<std::string> overrides = {};  ///< KEY=TYPE:VALUE, as --override-kv takes them
+  OnNote on_note = {};
 };
 
 /// One message of a conversation.
@@ -117,19 +123,32 @@ class Model {
   std::shared_ptr<const Impl> impl_;
 };
 
+/// What runs where; nothing at all means: as much on the GPUs as fits. docs/placement.md explains each.
+struct Placement {
+  std::optional<int> n_gpu_layers = {};     ///< the last so many layers, the head counted as one
+  std::vector<std::string> overrides = {};  ///< REGEX=DEVICE, as -ot has them; the first match counts
+  bool cpu_moe = false;                     ///< all routed experts stay on the CPU
+  int n_cpu_moe = 0;                        ///< those of the first so many layers do
+  bool split_layers = true;                 ///< false: the main GPU alone
+  std::vector<double> tensor_split = {};    ///< share of each GPU; empty: by free memory
+  int main_gpu = 0;                         ///< of the GPUs, from 0: holds the output matrix
+};
+
 struct EngineOptions {
   int64_t n_ctx = 0;   ///< tokens of one sequence at most; 0: what the model was trained for
   int n_parallel = 1;  ///< requests at one time
-  int n_thread = 0;    ///< 0: one a core
+  int n_thread = 0;    ///< 0: one per core
   int n_ubatch = 512;  ///< most tokens of one step
   /// The same bits for a token whatever is beside it in a step: docs/invariant.md says what that costs.
   bool invariant = false;
-  /// "" for the processor and every GPU, filled as far as the model fits; "none" for the processor alone;
-  /// "CUDA0,CUDA1" for these.
+  /// "" for the CPU and every GPU, filled as far as the model fits; "none" for the CPU alone; "CUDA0,CUDA1"
+  /// for these.
   std::string device = {};
+  Placement placement = {};
   int experts_max = 0;  ///< most experts that a request may wish for; 0: the model's own and default_policy
   RoutingPolicy default_policy = {};  ///< of requests that bring none
   bool count_routing = false;         ///< keep LayerRouting statistics
+  OnNote on_note = {};                ///< called while the engine is made
 };
 
 /// How the next token is chosen; docs/sampling.md explains every step.
@@ -151,13 +170,14 @@ struct Request {
   std::optional<std::vector<int32_t>> end_ids = {};  ///< nothing: the model's
   Sampler sampler = {};
   std::optional<RoutingPolicy> routing = {};  ///< nothing: EngineOptions::default_policy
+  std::vector<std::string> stops = {};        ///< strings that end the answer, and are none of its text
 };
 
 using RequestId = int64_t;
 
 enum class Finish {
   None,    ///< it goes on
-  Stop,    ///< an end token
+  Stop,    ///< an end token or a stop string
   Length,  ///< as many tokens as wanted, or the context is full
   Cancelled,
   Error  ///< no token could be chosen; Event::error says why
@@ -168,6 +188,8 @@ struct Event {
   RequestId request = 0;
   int32_t token = -1;     ///< -1 where the request ended without one
   std::string text = {};  ///< certain now, whole UTF-8 characters; often empty within one
+  /// The same for what the model writes between <think> and </think>, which is not in `text`.
+  std::string reasoning = {};
   Finish finish = Finish::None;
   std::string error = {};  ///< one line, where finish is Error
 };

@@ -1,58 +1,21 @@
 // SPDX-License-Identifier: MIT
-#include "engine/engine.h"
-
 #include <chrono>
 #include <map>
+#include <optional>
+#include <utility>
 
 #include "api/edge.h"
 #include "api/model_impl.h"
-#include "api/wishes.h"
-#include "base/topology.h"
-#include "router/stats.h"
-#include "tokenizer/stream_decoder.h"
+#include "api/options.h"
+#include "chat/chat_template.h"
+#include "chat/text_stream.h"
+#include "engine/stats_probe.h"
+#include "runtime/runtime.h"
 
 namespace switchyard {
 namespace {
 
 using sw::api::edge;
-
-class CountRouting : public sw::ForwardProbe {
- public:
-  CountRouting(const sw::Model& model, int experts_max) : stats_(model.moe_layers(), experts_max) {}
-  void on_routing(int moe_layer, sw::TensorView<const float>, const sw::Routing& routing) override {
-    stats_.add(moe_layer, routing);
-  }
-  const sw::RoutingStats& stats() const { return stats_; }
-
- private:
-  sw::RoutingStats stats_;
-};
-
-sw::EngineOptions to_engine(const EngineOptions& options) {
-  return {.forward = {.n_thread = options.n_thread > 0 ? options.n_thread : sw::topology().n_core,
-                      .n_ubatch = options.n_ubatch,
-                      .invariant = options.invariant},
-          .n_ctx = options.n_ctx,
-          .n_parallel = options.n_parallel,
-          .experts_max = options.experts_max,
-          .default_policy = sw::api::to_engine(options.default_policy)};
-}
-
-/// Room for these is taken from the options, so they must make sense before it is.
-void check(const EngineOptions& options) {
-  const auto require = [](bool good, const char* name, const char* expected, int64_t got) {
-    if (!good)
-      throw sw::Error(
-          {.what = "option out of range", .where = name, .expected = expected, .got = std::to_string(got)});
-  };
-  require(options.n_ctx >= 0 && options.n_ctx <= 1 << 24, "n_ctx", "0 to 16777216", options.n_ctx);
-  require(options.n_parallel >= 1 && options.n_parallel <= 4096, "n_parallel", "1 to 4096",
-          options.n_parallel);
-  require(options.n_thread >= 0 && options.n_thread <= 1024, "n_thread", "0 to 1024", options.n_thread);
-  require(options.n_ubatch >= 1 && options.n_ubatch <= 65536, "n_ubatch", "1 to 65536", options.n_ubatch);
-  require(options.experts_max >= 0 && options.experts_max <= 65536, "experts_max", "0 to 65536",
-          options.experts_max);
-}
 
 Finish to_public(sw::Finish finish) {
   switch (finish) {
@@ -74,41 +37,63 @@ Finish to_public(sw::Finish finish) {
 
 struct Engine::Impl {
   Impl(std::shared_ptr<const Model::Impl> model_impl, const EngineOptions& options)
-      : model(std::move(model_impl)) {
-    check(options);
-    sw::EngineOptions wanted = to_engine(options);
-    const sw::PolicyTable policies = sw::Engine::make_policies(model->model, wanted);
-    const sw::PlanInput input = sw::Engine::plan_input(model->model, wanted, policies);
-    devices = sw::open_devices(options.device);
-    placed = std::make_unique<sw::PlacedModel>(model->model, devices,
-                                               sw::choose_placement(model->model, devices, {}, input));
-    wanted.forward.placed = placed.get();
-    engine = std::make_unique<sw::Engine>(model->model, wanted);
-    if (options.count_routing)
-      routing = std::make_unique<CountRouting>(model->model, engine->policies().experts_max());
+      : model(std::move(model_impl)),
+        runtime(model->model(), sw::api::to_runtime(options), sw::api::to_notes(options.on_note)) {
+    if (options.count_routing) routing.emplace(model->model(), engine().policies().experts_max());
+  }
+  sw::Engine& engine() { return runtime.engine(); }
+
+  /// The text side of a request that goes on.
+  struct Text {
+    Text(const sw::Tokenizer& tokenizer, const Request& request)
+        : stream(
+              tokenizer,
+              {.stops = request.stops, .begins_reasoning = sw::begins_reasoning(tokenizer, request.prompt)},
+              [this](std::string_view text, bool reasoning) {
+                (reasoning ? new_reasoning : new_text) += text;
+              }) {}
+
+    std::string new_text = {}, new_reasoning = {};  // not yet told
+    sw::TextStream stream;
+  };
+
+  RequestId submit(const Request& request) {
+    auto text = std::make_unique<Text>(model->tokenizer, request);
+    sw::SequenceRequest wanted{.prompt = request.prompt,
+                               .n_predict = request.n_predict,
+                               .end_ids = request.end_ids.value_or(model->tokenizer.end_of_generation()),
+                               .sampler = sw::api::to_engine(request.sampler)};
+    if (request.routing) wanted.routing = sw::api::to_engine(*request.routing);
+    const RequestId id = engine().submit(std::move(wanted));
+    texts.emplace(id, std::move(text));
+    return id;
   }
 
   Event to_event(const sw::StepEvent& from) {
     Event event{
         .request = from.sequence, .token = from.token, .finish = to_public(from.finish), .error = from.error};
-    const auto text = texts.find(from.sequence);
+    const auto found = texts.find(from.sequence);
+    Text& text = *found->second;
+    const bool was_stopped = text.stream.stopped();
     if (from.token >= 0) {
       ++totals.n_token_generated;
-      if (event.finish != Finish::Stop) event.text = text->second.push(from.token);
+      if (event.finish != Finish::Stop) text.stream.push(from.token);
     }
-    if (event.finish != Finish::None) {
-      event.text += text->second.finish();
-      texts.erase(text);
+    if (event.finish != Finish::None) text.stream.finish();
+    event.text = std::exchange(text.new_text, {});
+    event.reasoning = std::exchange(text.new_reasoning, {});
+    if (text.stream.stopped()) {
+      if (!was_stopped) engine().cancel(from.sequence);  // the step after this one tells its end
+      if (event.finish != Finish::None) event.finish = Finish::Stop;
     }
+    if (event.finish != Finish::None) texts.erase(found);
     return event;
   }
 
   std::shared_ptr<const Model::Impl> model;
-  sw::Devices devices;
-  std::unique_ptr<sw::PlacedModel> placed;
-  std::unique_ptr<sw::Engine> engine;
-  std::unique_ptr<CountRouting> routing;
-  std::map<RequestId, sw::StreamDecoder> texts;  // of the requests that go on
+  sw::Runtime runtime;
+  std::optional<sw::StatsProbe> routing;
+  std::map<RequestId, std::unique_ptr<Text>> texts;
   std::vector<Event> events;
   Statistics totals;
 };
@@ -120,48 +105,39 @@ Engine& Engine::operator=(Engine&&) noexcept = default;
 Engine::~Engine() = default;
 
 RequestId Engine::submit(const Request& request) {
-  return edge([&] {
-    sw::SequenceRequest wanted{
-        .prompt = request.prompt,
-        .n_predict = request.n_predict,
-        .end_ids = request.end_ids.value_or(impl_->model->tokenizer.end_of_generation()),
-        .sampler = sw::api::to_engine(request.sampler)};
-    if (request.routing) wanted.routing = sw::api::to_engine(*request.routing);
-    const RequestId id = impl_->engine->submit(std::move(wanted));
-    impl_->texts.emplace(id, sw::StreamDecoder(impl_->model->tokenizer, true));
-    return id;
-  });
+  return edge([&] { return impl_->submit(request); });
 }
 
 void Engine::cancel(RequestId request) {
-  edge([&] { impl_->engine->cancel(request); });
+  edge([&] { impl_->engine().cancel(request); });
 }
 
 std::span<const Event> Engine::step() {
   using Clock = std::chrono::steady_clock;
   return edge([&]() -> std::span<const Event> {
     const Clock::time_point start = Clock::now();
-    const std::span<const sw::StepEvent> events = impl_->engine->step(impl_->routing.get());
+    const std::span<const sw::StepEvent> events =
+        impl_->engine().step(impl_->routing ? &*impl_->routing : nullptr);
     ++impl_->totals.n_step;
     impl_->totals.seconds += std::chrono::duration<double>(Clock::now() - start).count();
-    impl_->totals.n_token_computed += impl_->engine->n_computed();
+    impl_->totals.n_token_computed += impl_->engine().n_computed();
     impl_->events.clear();
     for (const sw::StepEvent& event : events) impl_->events.push_back(impl_->to_event(event));
     return impl_->events;
   });
 }
 
-bool Engine::idle() const { return impl_->engine->idle(); }
-int64_t Engine::n_ctx() const { return impl_->engine->n_ctx(); }
+bool Engine::idle() const { return impl_->engine().idle(); }
+int64_t Engine::n_ctx() const { return impl_->engine().n_ctx(); }
 
 Statistics Engine::statistics() const {
   Statistics s = impl_->totals;
-  const sw::OpCounters& counters = impl_->engine->forward().counters();
+  const sw::OpCounters& counters = impl_->engine().forward().counters();
   s.expert_bytes_read = counters.expert_bytes;
   s.dense_bytes_read = counters.dense_bytes;
   s.expert_flops = counters.expert_flops;
   s.dense_flops = counters.dense_flops;
-  s.cache_bytes = impl_->engine->cache().spec().size_bytes();
+  s.cache_bytes = impl_->engine().cache().plan().size_bytes();
   if (!impl_->routing) return s;
   for (const sw::LayerStats& layer : impl_->routing->stats().layers()) {
     s.routing.push_back(

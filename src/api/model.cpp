@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
-#include <limits>
-
 #include "api/edge.h"
 #include "api/model_impl.h"
-#include "engine/chat_session.h"
+#include "api/options.h"
+#include "chat/chat_template.h"
 
 namespace switchyard {
 
@@ -11,26 +10,24 @@ using sw::api::edge;
 
 Model::Model(const std::filesystem::path& path, const ModelOptions& options)
     : impl_(edge([&] {
-        sw::LoadOptions load;
-        for (const std::string& text : options.overrides)
-          load.overrides.push_back(sw::parse_key_override(text));
-        return std::make_shared<const Impl>(path, load);
+        return std::make_shared<const Impl>(path, sw::OpenOptions{.overrides = options.overrides},
+                                            sw::api::to_notes(options.on_note));
       })) {}
 
-std::string Model::architecture() const { return std::string(impl_->model.arch().name); }
-int64_t Model::n_vocab() const { return impl_->model.hparams().n_vocab; }
-int64_t Model::n_ctx_train() const { return impl_->model.hparams().n_ctx_train; }
-int Model::n_layer() const { return impl_->model.hparams().n_layer; }
-int64_t Model::n_parameters() const { return impl_->model.n_parameters(); }
-uint64_t Model::weight_bytes() const { return impl_->model.weight_bytes(); }
+std::string Model::architecture() const { return std::string(impl_->model().arch().name); }
+int64_t Model::n_vocab() const { return impl_->model().hparams().n_vocab; }
+int64_t Model::n_ctx_train() const { return impl_->model().hparams().n_ctx_train; }
+int Model::n_layer() const { return impl_->model().hparams().n_layer; }
+int64_t Model::n_parameters() const { return impl_->model().n_parameters(); }
+uint64_t Model::weight_bytes() const { return impl_->model().weight_bytes(); }
 
 int Model::n_expert() const {
-  const auto& layers = impl_->model.moe_layers();
+  const auto& layers = impl_->model().moe_layers();
   return layers.empty() ? 0 : layers.front().router.n_expert;
 }
 
 int Model::n_expert_used() const {
-  const auto& layers = impl_->model.moe_layers();
+  const auto& layers = impl_->model().moe_layers();
   return layers.empty() ? 0 : layers.front().router.n_expert_used;
 }
 
@@ -44,20 +41,15 @@ std::string Model::detokenize(std::span<const int32_t> ids) const {
 
 std::vector<int32_t> Model::chat_prompt(std::span<const Message> messages) const {
   return edge([&] {
-    sw::ChatSession session(impl_->tokenizer);
+    sw::ChatTemplate::Json json = sw::ChatTemplate::Json::array();
     for (const Message& message : messages) {
-      if (message.role == "system") {
-        session.set_system(message.text);
-      } else if (message.role == "user") {
-        session.add_user(message.text);
-      } else if (message.role == "assistant") {
-        session.add_answer(message.text, "");
-      } else {
+      if (message.role != "system" && message.role != "user" && message.role != "assistant") {
         throw sw::Error(
             {.what = "unknown role", .expected = "system, user or assistant", .got = message.role});
       }
+      json.push_back({{"role", message.role}, {"content", message.text}});
     }
-    return session.prompt(std::numeric_limits<int64_t>::max()).ids;
+    return sw::ChatTemplate(impl_->tokenizer).prompt(json).ids;
   });
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -20,6 +21,13 @@ constexpr auto join(const std::array<T, kSizes>&... lists) {
   return all;
 }
 
+/// The same keys for a family whose files hold all of them.
+template <size_t kSize>
+constexpr auto always(std::array<Key, kSize> keys) {
+  for (Key& key : keys) key.written = Written::Always;
+  return keys;
+}
+
 // Defaults are computed as doubles: a hostile file must not overflow an int before the range check.
 inline constexpr auto kLayerKeys = std::to_array<Key>({
     {at<&HParams::n_layer>, "", "num_hidden_layers",
@@ -36,10 +44,12 @@ inline constexpr auto kWidthKeys = std::to_array<Key>({
     {at<&HParams::n_ctx_train>, "context_length", "max_position_embeddings"},
     {at<&HParams::n_embd>, "embedding_length", "hidden_size"},
     {at<&HParams::n_ff>, "feed_forward_length", "intermediate_size"},
+});
+inline constexpr auto kNormKey = std::to_array<Key>({
     {at<&HParams::rms_eps>, "attention.layer_norm_rms_epsilon", "rms_norm_eps"},
 });
 
-inline constexpr auto kSizeKeys = join(kLayerKeys, kWidthKeys);
+inline constexpr auto kSizeKeys = join(kLayerKeys, kWidthKeys, kNormKey);
 
 /// The vocabulary's size, in a key of its own or not.
 inline constexpr auto kVocabKey = std::to_array<Key>({
@@ -156,10 +166,10 @@ inline constexpr auto kRopeScalingKeys = std::to_array<Key>({
 
 // clang-format off
 inline constexpr auto kModelTensors = std::to_array<TensorSpec>({
-    {Role::TokenEmbd, "token_embd.weight", "model.embed_tokens.weight", {Dim::Vocab, Dim::Embd}, On::Model},
-    {Role::OutputNorm, "output_norm.weight", "model.norm.weight", {Dim::Embd}, On::Model},
-    {Role::Output, "output.weight", "lm_head.weight", {Dim::Vocab, Dim::Embd}, On::Model, Transform::None, kOptional},
-    {Role::RopeFreqs, "rope_freqs.weight", "", {Dim::RotPairs}, On::Model, Transform::Llama3Factors, kOptional},
+    {Role::TokenEmbd, "token_embd.weight", "model.embed_tokens.weight", {Dim::Vocab, Dim::Embd}},
+    {Role::OutputNorm, "output_norm.weight", "model.norm.weight", {Dim::Embd}},
+    {Role::Output, "output.weight", "lm_head.weight", {Dim::Vocab, Dim::Embd}, Transform::None, kOptional},
+    {Role::RopeFreqs, "rope_freqs.weight", "", {Dim::RotPairs}, Transform::Llama3Factors, kOptional},
 });
 
 inline constexpr auto kAttentionNormTensor = std::to_array<TensorSpec>({
@@ -174,9 +184,9 @@ inline constexpr auto kAttentionTensors = join(kAttentionNormTensor, std::to_arr
 }));
 
 inline constexpr auto kAttentionBiasTensors = std::to_array<TensorSpec>({
-    {Role::AttnQBias, "blk.{l}.attn_q.bias", "model.layers.{l}.self_attn.q_proj.bias", {Dim::QRows}, On::Every, Transform::None, kOptional},
-    {Role::AttnKBias, "blk.{l}.attn_k.bias", "model.layers.{l}.self_attn.k_proj.bias", {Dim::KRows}, On::Every, Transform::None, kOptional},
-    {Role::AttnVBias, "blk.{l}.attn_v.bias", "model.layers.{l}.self_attn.v_proj.bias", {Dim::VRows}, On::Every, Transform::None, kOptional},
+    {Role::AttnQBias, "blk.{l}.attn_q.bias", "model.layers.{l}.self_attn.q_proj.bias", {Dim::QRows}, Transform::None, kOptional},
+    {Role::AttnKBias, "blk.{l}.attn_k.bias", "model.layers.{l}.self_attn.k_proj.bias", {Dim::KRows}, Transform::None, kOptional},
+    {Role::AttnVBias, "blk.{l}.attn_v.bias", "model.layers.{l}.self_attn.v_proj.bias", {Dim::VRows}, Transform::None, kOptional},
 });
 
 /// A norm of each head of queries and keys.
@@ -195,26 +205,40 @@ inline constexpr auto kPostAttentionNormTensor = std::to_array<TensorSpec>({
 });
 
 inline constexpr auto kDenseTensors = std::to_array<TensorSpec>({
-    {Role::FfnGate, "blk.{l}.ffn_gate.weight", "model.layers.{l}.mlp.gate_proj.weight", {Dim::Ff, Dim::Embd}, On::Dense},
-    {Role::FfnUp, "blk.{l}.ffn_up.weight", "model.layers.{l}.mlp.up_proj.weight", {Dim::Ff, Dim::Embd}, On::Dense},
-    {Role::FfnDown, "blk.{l}.ffn_down.weight", "model.layers.{l}.mlp.down_proj.weight", {Dim::Embd, Dim::Ff}, On::Dense},
+    {Role::FfnGate, "blk.{l}.ffn_gate.weight", "model.layers.{l}.mlp.gate_proj.weight", {Dim::Ff, Dim::Embd}},
+    {Role::FfnUp, "blk.{l}.ffn_up.weight", "model.layers.{l}.mlp.up_proj.weight", {Dim::Ff, Dim::Embd}},
+    {Role::FfnDown, "blk.{l}.ffn_down.weight", "model.layers.{l}.mlp.down_proj.weight", {Dim::Embd, Dim::Ff}},
 });
 
 inline constexpr auto kExpertStacks = std::to_array<TensorSpec>({
     {Role::ExpertGate, "blk.{l}.ffn_gate_exps.weight", "model.layers.{l}.mlp.experts.{e}.gate_proj.weight",
-     {Dim::Expert, Dim::ExpertFf, Dim::Embd}, On::Moe, Transform::Stack},
+     {Dim::Expert, Dim::ExpertFf, Dim::Embd}, Transform::Stack},
     {Role::ExpertUp, "blk.{l}.ffn_up_exps.weight", "model.layers.{l}.mlp.experts.{e}.up_proj.weight",
-     {Dim::Expert, Dim::ExpertFf, Dim::Embd}, On::Moe, Transform::Stack},
+     {Dim::Expert, Dim::ExpertFf, Dim::Embd}, Transform::Stack},
     {Role::ExpertDown, "blk.{l}.ffn_down_exps.weight", "model.layers.{l}.mlp.experts.{e}.down_proj.weight",
-     {Dim::Expert, Dim::Embd, Dim::ExpertFf}, On::Moe, Transform::Stack},
+     {Dim::Expert, Dim::Embd, Dim::ExpertFf}, Transform::Stack},
 });
 
 inline constexpr auto kRouterTensor = std::to_array<TensorSpec>({
-    {Role::Router, "blk.{l}.ffn_gate_inp.weight", "model.layers.{l}.mlp.gate.weight", {Dim::Expert, Dim::Embd}, On::Moe},
+    {Role::Router, "blk.{l}.ffn_gate_inp.weight", "model.layers.{l}.mlp.gate.weight", {Dim::Expert, Dim::Embd}},
 });
 inline constexpr auto kExpertTensors = join(kRouterTensor, kExpertStacks);
 // clang-format on
 
-inline constexpr Step kLayer[] = {Step::Attn, Step::Moe};
+/// Some layers dense, the others with experts.
+inline constexpr Step kDenseSteps[] = {Step::Attn, Step::Ffn}, kMoeSteps[] = {Step::Attn, Step::Moe};
+inline constexpr LayerKind kDenseKind{"dense", kDenseSteps}, kMoeKind{"moe", kMoeSteps};
+inline constexpr LayerKind kDenseOnly[] = {kDenseKind}, kMoeOnly[] = {kMoeKind};
+inline constexpr LayerKind kDenseAndMoe[] = {kDenseKind, kMoeKind};
+/// The rule of {dense, moe}: the first layers are dense, so are those that a list names, and of the others
+/// every so-many-th has experts.
+constexpr int dense_or_moe(const HParams& h, int layer) {
+  const Moe& m = h.moe;
+  const bool has_experts = m.n_expert > 0 && layer >= m.n_layer_dense_lead && (layer + 1) % m.moe_step == 0 &&
+                           std::ranges::find(m.dense_layers, layer) == m.dense_layers.end();
+  return has_experts ? 1 : 0;
+}
+/// A next-token-prediction layer, which has experts.
+inline constexpr Step kNextnSteps[] = {Step::Nextn, Step::Attn, Step::Moe};
 
 }  // namespace sw::common

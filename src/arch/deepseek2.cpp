@@ -39,16 +39,16 @@ constexpr auto kMoeKeys = std::to_array<Key>({
      .fallback = [](const HParams& h) { return h.moe.gating_func == 2 ? 1 : 2; },
      .written = Written::IfUnusual},
 });
-constexpr auto kKeys = common::join(kLayerKeys, common::kWidthKeys, common::kVocabKey, mla::kAttentionKeys,
-                                    mla::kHeadKeys, mla::kYarnKeys, common::kRopeScalingKeys,
-                                    common::kGroupedMoeKeys, kMoeKeys, common::kSharedWidthKey);
+constexpr auto kKeys = common::join(
+    kLayerKeys, common::kWidthKeys, common::kNormKey, common::kVocabKey, mla::kAttentionKeys, mla::kHeadKeys,
+    mla::kYarnKeys, common::kRopeScalingKeys, common::kGroupedMoeKeys, kMoeKeys, common::kSharedWidthKey);
 
 // clang-format off
 constexpr auto kOwnTensors = std::to_array<TensorSpec>({
-    {Role::RouterBias, "blk.{l}.exp_probs_b.bias", "model.layers.{l}.mlp.gate.e_score_correction_bias", {Dim::Expert}, On::Moe, Transform::None, kOptional},
-    {Role::SharedGate, "blk.{l}.ffn_gate_shexp.weight", "model.layers.{l}.mlp.shared_experts.gate_proj.weight", {Dim::SharedFf, Dim::Embd}, On::Moe, Transform::None, kIfSized},
-    {Role::SharedUp, "blk.{l}.ffn_up_shexp.weight", "model.layers.{l}.mlp.shared_experts.up_proj.weight", {Dim::SharedFf, Dim::Embd}, On::Moe, Transform::None, kIfSized},
-    {Role::SharedDown, "blk.{l}.ffn_down_shexp.weight", "model.layers.{l}.mlp.shared_experts.down_proj.weight", {Dim::Embd, Dim::SharedFf}, On::Moe, Transform::None, kIfSized},
+    {Role::RouterBias, "blk.{l}.exp_probs_b.bias", "model.layers.{l}.mlp.gate.e_score_correction_bias", {Dim::Expert}, Transform::None, kOptional},
+    {Role::SharedGate, "blk.{l}.ffn_gate_shexp.weight", "model.layers.{l}.mlp.shared_experts.gate_proj.weight", {Dim::SharedFf, Dim::Embd}, Transform::None, kIfSized},
+    {Role::SharedUp, "blk.{l}.ffn_up_shexp.weight", "model.layers.{l}.mlp.shared_experts.up_proj.weight", {Dim::SharedFf, Dim::Embd}, Transform::None, kIfSized},
+    {Role::SharedDown, "blk.{l}.ffn_down_shexp.weight", "model.layers.{l}.mlp.shared_experts.down_proj.weight", {Dim::Embd, Dim::SharedFf}, Transform::None, kIfSized},
 });
 // clang-format on
 constexpr auto kTensors =
@@ -64,7 +64,8 @@ constinit const ArchSpec kDeepseek2{.name = "deepseek2",
                                     .hf_classes = {"DeepseekV2ForCausalLM", "DeepseekV3ForCausalLM"},
                                     .keys = kKeys,
                                     .tensors = kTensors,
-                                    .layer = common::kLayer,
+                                    .kinds = mla::kDenseAndMoe,
+                                    .kind_of = common::dense_or_moe,
                                     .rope_pairs = RopePairs::Neighbours,
                                     .router = {.select_bias = true, .renorm_eps = 1e-20f},
                                     .granted = kGranted,

@@ -34,25 +34,30 @@ constexpr auto kKeys = common::join(common::kSizeKeys, common::kCountedVocabKey,
 constexpr auto kOwnTensors = std::to_array<TensorSpec>({
     {Role::AttnOutBias, "blk.{l}.attn_output.bias", "model.layers.{l}.self_attn.o_proj.bias", {Dim::Embd}},
     {Role::AttnSinks, "blk.{l}.attn_sinks.weight", "model.layers.{l}.self_attn.sinks", {Dim::Heads}},
-    {Role::Router, "blk.{l}.ffn_gate_inp.weight", "model.layers.{l}.mlp.router.weight", {Dim::Expert, Dim::Embd}, On::Moe},
-    {Role::RouterLogitBias, "blk.{l}.ffn_gate_inp.bias", "model.layers.{l}.mlp.router.bias", {Dim::Expert}, On::Moe},
+    {Role::Router, "blk.{l}.ffn_gate_inp.weight", "model.layers.{l}.mlp.router.weight", {Dim::Expert, Dim::Embd}},
+    {Role::RouterLogitBias, "blk.{l}.ffn_gate_inp.bias", "model.layers.{l}.mlp.router.bias", {Dim::Expert}},
     {Role::ExpertGate, "blk.{l}.ffn_gate_exps.weight", "model.layers.{l}.mlp.experts.gate_up_proj",
-     {Dim::Expert, Dim::ExpertFf, Dim::Embd}, On::Moe, Transform::EvenTransposed},
+     {Dim::Expert, Dim::ExpertFf, Dim::Embd}, Transform::EvenTransposed},
     {Role::ExpertGateBias, "blk.{l}.ffn_gate_exps.bias", "model.layers.{l}.mlp.experts.gate_up_proj_bias",
-     {Dim::Expert, Dim::ExpertFf}, On::Moe, Transform::Even},
+     {Dim::Expert, Dim::ExpertFf}, Transform::Even},
     {Role::ExpertUp, "blk.{l}.ffn_up_exps.weight", "model.layers.{l}.mlp.experts.gate_up_proj",
-     {Dim::Expert, Dim::ExpertFf, Dim::Embd}, On::Moe, Transform::OddTransposed},
+     {Dim::Expert, Dim::ExpertFf, Dim::Embd}, Transform::OddTransposed},
     {Role::ExpertUpBias, "blk.{l}.ffn_up_exps.bias", "model.layers.{l}.mlp.experts.gate_up_proj_bias",
-     {Dim::Expert, Dim::ExpertFf}, On::Moe, Transform::Odd},
+     {Dim::Expert, Dim::ExpertFf}, Transform::Odd},
     {Role::ExpertDown, "blk.{l}.ffn_down_exps.weight", "model.layers.{l}.mlp.experts.down_proj",
-     {Dim::Expert, Dim::Embd, Dim::ExpertFf}, On::Moe, Transform::Transposed},
+     {Dim::Expert, Dim::Embd, Dim::ExpertFf}, Transform::Transposed},
     {Role::ExpertDownBias, "blk.{l}.ffn_down_exps.bias", "model.layers.{l}.mlp.experts.down_proj_bias",
-     {Dim::Expert, Dim::Embd}, On::Moe},
+     {Dim::Expert, Dim::Embd}},
 });
 // clang-format on
 constexpr auto kTensors =
     common::join(common::kModelTensors, common::kAttentionTensors, common::kAttentionBiasTensors,
                  common::kPostAttentionNormTensor, kOwnTensors);
+constexpr LayerKind kKinds[] = {{"full", common::kMoeSteps, CacheKind::Pages},
+                                {"windowed", common::kMoeSteps, CacheKind::Window}};
+int kind_of(const HParams& h, int layer) {
+  return h.attention.window > 0 && (layer + 1) % h.attention.full_step != 0 ? 1 : 0;
+}
 constexpr Granted kGranted[] = {{"hidden_act", "\"silu\""}};
 
 }  // namespace
@@ -61,7 +66,8 @@ constinit const ArchSpec kGptOss{.name = "gpt-oss",
                                  .hf_classes = {"GptOssForCausalLM"},
                                  .keys = kKeys,
                                  .tensors = kTensors,
-                                 .layer = common::kLayer,
+                                 .kinds = kKinds,
+                                 .kind_of = kind_of,
                                  .router = {.score = Score::SoftmaxSelected},
                                  .granted = kGranted};
 

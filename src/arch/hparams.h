@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 #pragma once
-#include <algorithm>
 #include <vector>
 
 namespace sw {
@@ -86,18 +85,8 @@ struct HParams {
   RopeParams rope = {};
   Moe moe = {};
 
-  bool is_moe_layer(int layer) const {
-    return moe.n_expert > 0 && layer >= moe.n_layer_dense_lead && (layer + 1) % moe.moe_step == 0 &&
-           std::ranges::find(moe.dense_layers, layer) == moe.dense_layers.end();
-  }
   /// Blocks that a plain forward pass runs; block b belongs to layer b / blocks_per_layer.
   int n_run_block() const { return n_layer * blocks_per_layer; }
-  /// True for the block that holds its layer's experts: the first.
-  bool is_moe_block(int block) const {
-    return block % blocks_per_layer == 0 && is_moe_layer(block / blocks_per_layer);
-  }
-  /// The window of a layer's attention; 0: none.
-  int window_of(int layer) const { return (layer + 1) % attention.full_step == 0 ? 0 : attention.window; }
 };
 
 }  // namespace sw

@@ -45,13 +45,13 @@ constexpr auto attention_tensors() {
 // clang-format off
 constexpr auto kExpertTensors = std::to_array<TensorSpec>({
     {Role::Router, "blk.{l}.ffn_gate_inp.weight", "model.layers.{l}.block_sparse_moe.gate.weight",
-     {Dim::Expert, Dim::Embd}, On::Moe},
+     {Dim::Expert, Dim::Embd}},
     {Role::ExpertGate, "blk.{l}.ffn_gate_exps.weight", "model.layers.{l}.block_sparse_moe.experts.{e}.w1.weight",
-     {Dim::Expert, Dim::ExpertFf, Dim::Embd}, On::Moe, Transform::Stack},
+     {Dim::Expert, Dim::ExpertFf, Dim::Embd}, Transform::Stack},
     {Role::ExpertUp, "blk.{l}.ffn_up_exps.weight", "model.layers.{l}.block_sparse_moe.experts.{e}.w3.weight",
-     {Dim::Expert, Dim::ExpertFf, Dim::Embd}, On::Moe, Transform::Stack},
+     {Dim::Expert, Dim::ExpertFf, Dim::Embd}, Transform::Stack},
     {Role::ExpertDown, "blk.{l}.ffn_down_exps.weight", "model.layers.{l}.block_sparse_moe.experts.{e}.w2.weight",
-     {Dim::Expert, Dim::Embd, Dim::ExpertFf}, On::Moe, Transform::Stack},
+     {Dim::Expert, Dim::Embd, Dim::ExpertFf}, Transform::Stack},
 });
 // clang-format on
 constexpr auto kTensors = common::join(common::kModelTensors, attention_tensors(), common::kFfnNormTensor,
@@ -64,7 +64,8 @@ constinit const ArchSpec kLlama{.name = "llama",
                                 .hf_classes = {"LlamaForCausalLM", "MixtralForCausalLM"},
                                 .keys = kKeys,
                                 .tensors = kTensors,
-                                .layer = common::kLayer,
+                                .kinds = common::kDenseAndMoe,
+                                .kind_of = common::dense_or_moe,
                                 .rope_pairs = RopePairs::Neighbours,
                                 .router = {.score = Score::Softmax},
                                 .granted = kGranted};

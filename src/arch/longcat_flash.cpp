@@ -43,14 +43,14 @@ constexpr auto kKeys = common::join(kLayerKeys, common::kVocabKey, mla::kAttenti
 // clang-format off
 constexpr auto kOwnTensors = std::to_array<TensorSpec>({
     {Role::AttnNorm, "blk.{l}.attn_norm.weight", "model.layers.{l}.input_layernorm.{part}.weight", {Dim::Embd}},
-    {Role::AttnQA, "blk.{l}.attn_q_a.weight", "model.layers.{l}.self_attn.{part}.q_a_proj.weight", {Dim::QRank, Dim::Embd}, On::Every, Transform::None, kIfSized},
-    {Role::AttnQANorm, "blk.{l}.attn_q_a_norm.weight", "model.layers.{l}.self_attn.{part}.q_a_layernorm.weight", {Dim::QRank}, On::Every, Transform::None, kIfSized},
-    {Role::AttnQB, "blk.{l}.attn_q_b.weight", "model.layers.{l}.self_attn.{part}.q_b_proj.weight", {Dim::LatentQRows, Dim::QRank}, On::Every, Transform::None, kIfSized},
-    {Role::AttnQ, "blk.{l}.attn_q.weight", "model.layers.{l}.self_attn.{part}.q_proj.weight", {Dim::PlainQRows, Dim::Embd}, On::Every, Transform::None, kIfSized},
+    {Role::AttnQA, "blk.{l}.attn_q_a.weight", "model.layers.{l}.self_attn.{part}.q_a_proj.weight", {Dim::QRank, Dim::Embd}, Transform::None, kIfSized},
+    {Role::AttnQANorm, "blk.{l}.attn_q_a_norm.weight", "model.layers.{l}.self_attn.{part}.q_a_layernorm.weight", {Dim::QRank}, Transform::None, kIfSized},
+    {Role::AttnQB, "blk.{l}.attn_q_b.weight", "model.layers.{l}.self_attn.{part}.q_b_proj.weight", {Dim::LatentQRows, Dim::QRank}, Transform::None, kIfSized},
+    {Role::AttnQ, "blk.{l}.attn_q.weight", "model.layers.{l}.self_attn.{part}.q_proj.weight", {Dim::PlainQRows, Dim::Embd}, Transform::None, kIfSized},
     {Role::AttnKvA, "blk.{l}.attn_kv_a_mqa.weight", "model.layers.{l}.self_attn.{part}.kv_a_proj_with_mqa.weight", {Dim::LatentRows, Dim::Embd}},
     {Role::AttnKvANorm, "blk.{l}.attn_kv_a_norm.weight", "model.layers.{l}.self_attn.{part}.kv_a_layernorm.weight", {Dim::KvRank}},
-    {Role::AttnKB, "blk.{l}.attn_k_b.weight", "model.layers.{l}.self_attn.{part}.kv_b_proj.weight", {Dim::Heads, Dim::KvRank, Dim::NopeHead}, On::Every, Transform::KeyRowsTransposed},
-    {Role::AttnVB, "blk.{l}.attn_v_b.weight", "model.layers.{l}.self_attn.{part}.kv_b_proj.weight", {Dim::Heads, Dim::ValueHead, Dim::KvRank}, On::Every, Transform::ValueRows},
+    {Role::AttnKB, "blk.{l}.attn_k_b.weight", "model.layers.{l}.self_attn.{part}.kv_b_proj.weight", {Dim::Heads, Dim::KvRank, Dim::NopeHead}, Transform::KeyRowsTransposed},
+    {Role::AttnVB, "blk.{l}.attn_v_b.weight", "model.layers.{l}.self_attn.{part}.kv_b_proj.weight", {Dim::Heads, Dim::ValueHead, Dim::KvRank}, Transform::ValueRows},
     {Role::AttnOut, "blk.{l}.attn_output.weight", "model.layers.{l}.self_attn.{part}.o_proj.weight", {Dim::Embd, Dim::HeadValueRows}},
 
     {Role::FfnNorm, "blk.{l}.ffn_norm.weight", "model.layers.{l}.post_attention_layernorm.{part}.weight", {Dim::Embd}},
@@ -58,13 +58,14 @@ constexpr auto kOwnTensors = std::to_array<TensorSpec>({
     {Role::FfnUp, "blk.{l}.ffn_up.weight", "model.layers.{l}.mlps.{part}.up_proj.weight", {Dim::Ff, Dim::Embd}},
     {Role::FfnDown, "blk.{l}.ffn_down.weight", "model.layers.{l}.mlps.{part}.down_proj.weight", {Dim::Embd, Dim::Ff}},
 
-    {Role::Router, "blk.{l}.ffn_gate_inp.weight", "model.layers.{l}.mlp.router.classifier.weight", {Dim::RouterRows, Dim::Embd}, On::Moe},
-    {Role::RouterLogitBias, "blk.{l}.ffn_gate_inp.bias", "model.layers.{l}.mlp.router.classifier.bias", {Dim::RouterRows}, On::Moe, Transform::None, kOptional},
-    {Role::RouterBias, "blk.{l}.exp_probs_b.bias", "model.layers.{l}.mlp.router.e_score_correction_bias", {Dim::RouterRows}, On::Moe},
+    {Role::Router, "blk.{l}.ffn_gate_inp.weight", "model.layers.{l}.mlp.router.classifier.weight", {Dim::RouterRows, Dim::Embd}},
+    {Role::RouterLogitBias, "blk.{l}.ffn_gate_inp.bias", "model.layers.{l}.mlp.router.classifier.bias", {Dim::RouterRows}, Transform::None, kOptional},
+    {Role::RouterBias, "blk.{l}.exp_probs_b.bias", "model.layers.{l}.mlp.router.e_score_correction_bias", {Dim::RouterRows}},
 });
 // clang-format on
 constexpr auto kTensors = common::join(common::kModelTensors, kOwnTensors, common::kExpertStacks);
-constexpr Step kLayer[] = {Step::Attn, Step::MoeBegin, Step::Ffn, Step::Attn, Step::Ffn, Step::MoeEnd};
+constexpr Step kSteps[] = {Step::Mla, Step::MoeBegin, Step::Ffn, Step::Mla, Step::Ffn, Step::MoeEnd};
+constexpr LayerKind kKinds[] = {{"two blocks", kSteps, CacheKind::Latent}};
 constexpr Granted kGranted[] = {{"hidden_act", "\"silu\""},
                                 {"attention_bias", "false"},
                                 {"attention_method", "\"MLA\""},
@@ -78,7 +79,7 @@ constinit const ArchSpec kLongcatFlash{.name = "longcat-flash",
                                        .hf_classes = {"LongcatFlashForCausalLM"},
                                        .keys = kKeys,
                                        .tensors = kTensors,
-                                       .layer = kLayer,
+                                       .kinds = kKinds,
                                        .rope_pairs = RopePairs::Neighbours,
                                        .router = {.select_bias = true},
                                        .granted = kGranted,

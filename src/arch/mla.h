@@ -47,18 +47,26 @@ inline constexpr auto kYarnKeys = std::to_array<Key>({
      .written = Written::IfUnusual},
 });
 
+/// Keys and values of all heads in one matrix.
+inline constexpr OlderForm kJoined{Role::AttnKvB, "blk.{l}.attn_kv_b.weight"};
+
 // clang-format off
 inline constexpr auto kTensors = std::to_array<TensorSpec>({
-    {Role::AttnQA, "blk.{l}.attn_q_a.weight", "model.layers.{l}.self_attn.q_a_proj.weight", {Dim::QRank, Dim::Embd}, On::Every, Transform::None, kIfSized},
-    {Role::AttnQANorm, "blk.{l}.attn_q_a_norm.weight", "model.layers.{l}.self_attn.q_a_layernorm.weight", {Dim::QRank}, On::Every, Transform::None, kIfSized},
-    {Role::AttnQB, "blk.{l}.attn_q_b.weight", "model.layers.{l}.self_attn.q_b_proj.weight", {Dim::LatentQRows, Dim::QRank}, On::Every, Transform::None, kIfSized},
-    {Role::AttnQ, "blk.{l}.attn_q.weight", "model.layers.{l}.self_attn.q_proj.weight", {Dim::PlainQRows, Dim::Embd}, On::Every, Transform::None, kIfSized},
+    {Role::AttnQA, "blk.{l}.attn_q_a.weight", "model.layers.{l}.self_attn.q_a_proj.weight", {Dim::QRank, Dim::Embd}, Transform::None, kIfSized},
+    {Role::AttnQANorm, "blk.{l}.attn_q_a_norm.weight", "model.layers.{l}.self_attn.q_a_layernorm.weight", {Dim::QRank}, Transform::None, kIfSized},
+    {Role::AttnQB, "blk.{l}.attn_q_b.weight", "model.layers.{l}.self_attn.q_b_proj.weight", {Dim::LatentQRows, Dim::QRank}, Transform::None, kIfSized},
+    {Role::AttnQ, "blk.{l}.attn_q.weight", "model.layers.{l}.self_attn.q_proj.weight", {Dim::PlainQRows, Dim::Embd}, Transform::None, kIfSized},
     {Role::AttnKvA, "blk.{l}.attn_kv_a_mqa.weight", "model.layers.{l}.self_attn.kv_a_proj_with_mqa.weight", {Dim::LatentRows, Dim::Embd}},
     {Role::AttnKvANorm, "blk.{l}.attn_kv_a_norm.weight", "model.layers.{l}.self_attn.kv_a_layernorm.weight", {Dim::KvRank}},
-    {Role::AttnKB, "blk.{l}.attn_k_b.weight", "model.layers.{l}.self_attn.kv_b_proj.weight", {Dim::Heads, Dim::KvRank, Dim::NopeHead}, On::Every, Transform::KeyRowsTransposed, Presence::Required, "blk.{l}.attn_kv_b.weight"},
-    {Role::AttnVB, "blk.{l}.attn_v_b.weight", "model.layers.{l}.self_attn.kv_b_proj.weight", {Dim::Heads, Dim::ValueHead, Dim::KvRank}, On::Every, Transform::ValueRows, Presence::Required, "blk.{l}.attn_kv_b.weight"},
+    {Role::AttnKB, "blk.{l}.attn_k_b.weight", "model.layers.{l}.self_attn.kv_b_proj.weight", {Dim::Heads, Dim::KvRank, Dim::NopeHead}, Transform::KeyRowsTransposed, Presence::Required, kJoined},
+    {Role::AttnVB, "blk.{l}.attn_v_b.weight", "model.layers.{l}.self_attn.kv_b_proj.weight", {Dim::Heads, Dim::ValueHead, Dim::KvRank}, Transform::ValueRows, Presence::Required, kJoined},
     {Role::AttnOut, "blk.{l}.attn_output.weight", "model.layers.{l}.self_attn.o_proj.weight", {Dim::Embd, Dim::HeadValueRows}},
 });
 // clang-format on
+
+inline constexpr Step kDenseSteps[] = {Step::Mla, Step::Ffn}, kMoeSteps[] = {Step::Mla, Step::Moe};
+/// For common::dense_or_moe.
+inline constexpr LayerKind kDenseAndMoe[] = {{"dense", kDenseSteps, CacheKind::Latent},
+                                             {"moe", kMoeSteps, CacheKind::Latent}};
 
 }  // namespace sw::mla

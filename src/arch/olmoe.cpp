@@ -38,7 +38,7 @@ constinit const ArchSpec kOlmoe{.name = "olmoe",
                                 .hf_classes = {"OlmoeForCausalLM"},
                                 .keys = kKeys,
                                 .tensors = kTensors,
-                                .layer = common::kLayer,
+                                .kinds = common::kMoeOnly,
                                 .router = {.score = Score::Softmax},
                                 .granted = kGranted};
 

@@ -19,7 +19,7 @@ constinit const ArchSpec kQwen2{.name = "qwen2",
                                 .hf_classes = {"Qwen2ForCausalLM"},
                                 .keys = kKeys,
                                 .tensors = kTensors,
-                                .layer = common::kLayer,
+                                .kinds = common::kDenseOnly,
                                 .granted = kGranted};
 
 }  // namespace sw

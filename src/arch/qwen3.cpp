@@ -19,7 +19,7 @@ constinit const ArchSpec kQwen3{.name = "qwen3",
                                 .hf_classes = {"Qwen3ForCausalLM"},
                                 .keys = kKeys,
                                 .tensors = kTensors,
-                                .layer = common::kLayer,
+                                .kinds = common::kDenseOnly,
                                 .granted = kGranted};
 
 }  // namespace sw

@@ -19,7 +19,8 @@ constinit const ArchSpec kQwen3Moe{.name = "qwen3moe",
                                    .keys = qwen3_moe::kKeys,
                                    .lists = kLists,
                                    .tensors = kTensors,
-                                   .layer = common::kLayer,
+                                   .kinds = common::kDenseAndMoe,
+                                   .kind_of = common::dense_or_moe,
                                    .router = {.score = Score::Softmax},
                                    .granted = qwen3_moe::kGranted};
 

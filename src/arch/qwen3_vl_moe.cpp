@@ -24,13 +24,13 @@ constexpr ListKey kLists[] = {qwen3_moe::kDenseLayers,
 
 // clang-format off
 constexpr auto kOwnTensors = std::to_array<TensorSpec>({
-    {Role::Router, "blk.{l}.ffn_gate_inp.weight", "model.layers.{l}.mlp.gate.weight", {Dim::Expert, Dim::Embd}, On::Moe},
+    {Role::Router, "blk.{l}.ffn_gate_inp.weight", "model.layers.{l}.mlp.gate.weight", {Dim::Expert, Dim::Embd}},
     {Role::ExpertGate, "blk.{l}.ffn_gate_exps.weight", "model.layers.{l}.mlp.experts.gate_up_proj",
-     {Dim::Expert, Dim::ExpertFf, Dim::Embd}, On::Moe, Transform::FirstHalfTransposed},
+     {Dim::Expert, Dim::ExpertFf, Dim::Embd}, Transform::FirstHalfTransposed},
     {Role::ExpertUp, "blk.{l}.ffn_up_exps.weight", "model.layers.{l}.mlp.experts.gate_up_proj",
-     {Dim::Expert, Dim::ExpertFf, Dim::Embd}, On::Moe, Transform::SecondHalfTransposed},
+     {Dim::Expert, Dim::ExpertFf, Dim::Embd}, Transform::SecondHalfTransposed},
     {Role::ExpertDown, "blk.{l}.ffn_down_exps.weight", "model.layers.{l}.mlp.experts.down_proj",
-     {Dim::Expert, Dim::Embd, Dim::ExpertFf}, On::Moe, Transform::Transposed},
+     {Dim::Expert, Dim::Embd, Dim::ExpertFf}, Transform::Transposed},
 });
 // clang-format on
 constexpr auto kTensors =
@@ -46,7 +46,8 @@ constinit const ArchSpec kQwen3VlMoe{.name = "qwen3vlmoe",
                                      .keys = kKeys,
                                      .lists = kLists,
                                      .tensors = kTensors,
-                                     .layer = common::kLayer,
+                                     .kinds = common::kDenseAndMoe,
+                                     .kind_of = common::dense_or_moe,
                                      .router = {.score = Score::Softmax},
                                      .granted = qwen3_moe::kGranted,
                                      .dropped = kDropped};

@@ -3,9 +3,9 @@
 
 namespace sw {
 
-Rearranged rearranged(const TensorSpec& spec, const HParams& h) {
-  const std::vector<int64_t> shape = tensor_shape(spec, h);
-  Rearranged from{.n_row = shape.size() > 1 ? shape[shape.size() - 2] : 1, .n_col = shape.back()};
+Rearranged rearranged(Transform transform, const Shape& shape, const HParams& h) {
+  const int n_dims = shape.n_dims();
+  Rearranged from{.n_row = n_dims > 1 ? shape[n_dims - 2] : 1, .n_col = shape.n_cols()};
   const auto stored = [&](int64_t n_row, int64_t n_col) {
     from.stored_rows = n_row;
     from.stored_cols = n_col;
@@ -14,7 +14,7 @@ Rearranged rearranged(const TensorSpec& spec, const HParams& h) {
     stored(n_row, n_col);
     from.transposed = true;
   };
-  switch (spec.transform) {
+  switch (transform) {
     case Transform::Transposed:
       transposed(from.n_col, from.n_row);
       break;
@@ -53,17 +53,14 @@ Rearranged rearranged(const TensorSpec& spec, const HParams& h) {
   return from;
 }
 
-std::vector<int64_t> stored_shape(const TensorSpec& spec, const HParams& h) {
-  std::vector<int64_t> shape = tensor_shape(spec, h);
-  const Rearranged from = rearranged(spec, h);
+Shape stored_shape(const Shape& shape, const Rearranged& from) {
   if (!from.any()) return shape;
-  shape.back() = from.stored_cols;
-  if (shape.size() > 1) shape[shape.size() - 2] = from.stored_rows;
-  if (from.joined) {
-    shape[1] *= shape[0];
-    shape.erase(shape.begin());
-  }
-  return shape;
+  const int n_dims = shape.n_dims();
+  Shape stored;
+  for (int i = 0; i + 2 < n_dims; ++i) stored.push_back(shape[i]);
+  if (n_dims > 1) stored.push_back(from.stored_rows);
+  stored.push_back(from.stored_cols);
+  return from.joined ? Shape{stored[0] * stored[1], stored[2]} : stored;
 }
 
 std::vector<float> rearrange(std::span<const float> stored, const Rearranged& from) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "arch/spec.h"
+#include "tensor/shape.h"
 
 namespace sw {
 
@@ -19,10 +20,11 @@ struct Rearranged {
 
   bool any() const { return stored_rows > 0; }
 };
-Rearranged rearranged(const TensorSpec& spec, const HParams& h);
+/// Of a tensor of this shape.
+Rearranged rearranged(Transform transform, const Shape& shape, const HParams& h);
 
 /// The shape that the checkpoint stores, outermost first. Of a stack: all its parts together.
-std::vector<int64_t> stored_shape(const TensorSpec& spec, const HParams& h);
+Shape stored_shape(const Shape& shape, const Rearranged& from);
 
 /// The tensor's values from the stored ones.
 std::vector<float> rearrange(std::span<const float> stored, const Rearranged& from);

@@ -38,23 +38,19 @@ void set_field(const Key& key, HParams& h, double value, std::string_view name) 
                  .expected = expected,
                  .got = std::to_string(value)});
   };
-  const Ref ref = key.field(h);
-  if (const auto* as_int = std::get_if<int*>(&ref)) {
-    if (value != std::floor(value) || value < 0 || value > std::numeric_limits<int>::max())
-      bad("a whole number >= 0");
-    **as_int = static_cast<int>(value);
-  } else if (const auto* as_bool = std::get_if<bool*>(&ref)) {
-    if (value != 0 && value != 1) bad("true or false");
-    **as_bool = value != 0;
-  } else {
-    if (!(std::abs(value) <= std::numeric_limits<float>::max())) bad("a finite number");
-    *std::get<float*>(ref) = static_cast<float>(value);
+  switch (key.field.type) {
+    case Field::Type::Int:
+      if (value != std::floor(value) || value < 0 || value > std::numeric_limits<int>::max())
+        bad("a whole number >= 0");
+      break;
+    case Field::Type::Bool:
+      if (value != 0 && value != 1) bad("true or false");
+      break;
+    case Field::Type::Float:
+      if (!(std::abs(value) <= std::numeric_limits<float>::max())) bad("a finite number");
+      break;
   }
-}
-
-void replace(std::string& text, std::string_view what, int number) {
-  const size_t at = text.find(what);
-  if (at != std::string::npos) text.replace(at, what.size(), std::to_string(number));
+  key.field.set(h, value);
 }
 
 /// Far above any model; keeps products of two figures inside 64 bits and reservations sane.
@@ -142,20 +138,6 @@ const ArchSpec& arch_by_hf_class(std::string_view hf_class) {
                    "unknown model class in config.json");
 }
 
-bool is_expert(Role role) {
-  switch (role) {
-    case Role::ExpertGate:
-    case Role::ExpertUp:
-    case Role::ExpertDown:
-    case Role::ExpertGateBias:
-    case Role::ExpertUpBias:
-    case Role::ExpertDownBias:
-      return true;
-    default:
-      return false;
-  }
-}
-
 int64_t dim_size(Dim dim, const HParams& h) {
   const auto& a = h.attention;
   switch (dim) {
@@ -220,7 +202,7 @@ std::string_view name_of_value(std::span<const NamedValue> names, int value) {
 HParams read_hparams(const ArchSpec& arch, KeyName name_of, const KeyLookup& lookup,
                      std::vector<ReadKey>* read) {
   HParams h;
-  h.blocks_per_layer = static_cast<int>(std::ranges::count(arch.layer, Step::Attn));
+  h.blocks_per_layer = count_blocks(arch.kinds.front().steps);
   std::vector<std::optional<double>> found(arch.keys.size());
   for (size_t i = 0; i < arch.keys.size(); ++i) {
     const Key& key = arch.keys[i];
@@ -239,7 +221,7 @@ HParams read_hparams(const ArchSpec& arch, KeyName name_of, const KeyLookup& loo
       }
       set_field(key, h, *value, key.gguf.empty() ? key.hf : key.gguf);
     }
-    if (read) read->push_back({&key, field_value(key, h), found[i].has_value()});
+    if (read) read->push_back({&key, key.field.get(h), found[i].has_value()});
   }
   check_hparams(arch, h);
   return h;
@@ -258,12 +240,6 @@ void read_lists(const ArchSpec& arch, std::string_view ListKey::*name_of, const 
     }
     field.resize(std::max(field.size(), key.length));
   }
-}
-
-double field_value(const Key& key, const HParams& h) {
-  // The declaration's accessor wants a mutable HParams; a copy keeps callers const.
-  HParams copy = h;
-  return std::visit([](const auto* p) { return static_cast<double>(*p); }, key.field(copy));
 }
 
 RouterSpec make_router_spec(const ArchSpec& arch, const HParams& h) {
@@ -295,44 +271,26 @@ RouterSpec make_router_spec(const ArchSpec& arch, const HParams& h) {
   return r;
 }
 
-bool has_tensor(const TensorSpec& t, const HParams& h, int block) {
-  if (t.presence == Presence::IfSized && std::ranges::count(tensor_shape(t, h), 0) > 0) return false;
-  const bool nextn = block >= h.n_run_block();
-  switch (t.on) {
-    case On::Model:
-      return false;
-    case On::Every:
-      return true;
-    case On::Dense:
-      return !nextn && !h.is_moe_block(block);
-    case On::Moe:
-      return nextn || h.is_moe_block(block);
-    case On::Nextn:
-      return nextn;
+const LayerKind& layer_kind(const ArchSpec& arch, const HParams& h, int layer) {
+  SW_ASSERT(layer >= 0 && layer < h.n_layer);
+  const int kind = arch.kind_of ? arch.kind_of(h, layer) : 0;
+  SW_ASSERT(kind >= 0 && kind < std::ssize(arch.kinds));
+  return arch.kinds[static_cast<size_t>(kind)];
+}
+
+const LayerKind& block_kind(const ArchSpec& arch, const HParams& h, int block) {
+  return layer_kind(arch, h, block / h.blocks_per_layer);
+}
+
+Operations block_operations(const ArchSpec& arch, const HParams& h, int block) {
+  if (block >= h.n_run_block()) return operations_of(arch.nextn);
+  Operations all;
+  int at = -1;
+  for (const Step step : block_kind(arch, h, block).steps) {
+    at += begins_block(step);
+    if (at == block % h.blocks_per_layer) all = all | operations_of(step);
   }
-  return false;
-}
-
-std::vector<int64_t> tensor_shape(const TensorSpec& t, const HParams& h) {
-  std::vector<int64_t> shape;
-  for (int i = 0; i < t.dims.n; ++i) shape.push_back(dim_size(t.dims.dim[static_cast<size_t>(i)], h));
-  return shape;
-}
-
-std::string fill_name(std::string_view pattern, int block) {
-  std::string name(pattern);
-  replace(name, "{l}", block);
-  return name;
-}
-
-std::string hf_name(const ArchSpec& arch, const TensorSpec& t, const HParams& h, int block, int expert) {
-  constexpr std::string_view kRoot = "model.";
-  std::string name(t.hf);
-  if (name.starts_with(kRoot)) name.replace(0, kRoot.size(), arch.hf_root);
-  replace(name, "{l}", block / h.blocks_per_layer);
-  replace(name, "{part}", block % h.blocks_per_layer);
-  replace(name, "{e}", expert);
-  return name;
+  return all;
 }
 
 }  // namespace sw

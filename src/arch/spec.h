@@ -9,27 +9,48 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
-#include <variant>
+#include <utility>
 #include <vector>
 
 #include "arch/hparams.h"
+#include "arch/layer_kind.h"
+#include "arch/role.h"
 #include "router/spec.h"
 
 /// The vocabulary in which an architecture is declared. One constinit ArchSpec (src/arch/<name>.cpp, one
 /// line in all.inc) drives loader, shape checks, converter, quantizer rules, `info` and the planner.
 namespace sw {
 
-using Ref = std::variant<int*, float*, bool*>;
+/// A number among the hyperparameters.
+struct Field {
+  enum class Type : uint8_t { Int, Float, Bool };
+  Type type = Type::Int;
+  double (*get)(const HParams&) = nullptr;        ///< exact for each type; booleans are 0 and 1
+  void (*set)(HParams&, double value) = nullptr;  ///< a value that the type holds
+};
 
-/// A field of HParams: at<&HParams::moe, &Moe::n_expert> or at<&HParams::n_embd>.
-template <auto Block, auto... Field>
-constexpr Ref at(HParams& h) {
-  if constexpr (sizeof...(Field) == 0) {
-    return &(h.*Block);
+/// The field at the end of a path of members.
+template <auto First, auto... Rest>
+constexpr auto& follow(auto& h) {
+  if constexpr (sizeof...(Rest) == 0) {
+    return h.*First;
   } else {
-    return (&((h.*Block).*Field), ...);
+    return follow<Rest...>(h.*First);
   }
 }
+
+template <class T>
+inline constexpr Field::Type kFieldType = std::is_same_v<T, bool>    ? Field::Type::Bool
+                                          : std::is_same_v<T, float> ? Field::Type::Float
+                                                                     : Field::Type::Int;
+
+/// A field of HParams: at<&HParams::moe, &Moe::n_expert> or at<&HParams::n_embd>.
+template <auto... Path>
+inline constexpr Field at = [] {
+  using T = std::remove_cvref_t<decltype(follow<Path...>(std::declval<HParams&>()))>;
+  return Field{kFieldType<T>, [](const HParams& h) { return static_cast<double>(follow<Path...>(h)); },
+               [](HParams& h, double value) { follow<Path...>(h) = static_cast<T>(value); }};
+}();
 
 /// A text that a source uses where a field is a number.
 struct NamedValue {
@@ -72,7 +93,7 @@ enum class Written : uint8_t {
 /// One figure of the model: where it goes, its GGUF key after "<arch>.", its Hugging Face name (with dots
 /// into objects). Either name may be empty: that source then never says it.
 struct Key {
-  Ref (*field)(HParams&) = nullptr;
+  Field field = {};
   std::string_view gguf = {}, hf = {};
   Default fallback = {};
   std::span<const NamedValue> names = {};       ///< the texts of a config; empty: it has numbers
@@ -88,60 +109,6 @@ struct ListKey {
   std::string_view gguf = {}, hf = {};
   size_t length = 0;  ///< not 0: one that is not empty is filled up with zeros to so many
 };
-
-/// What a weight is for, whatever a file calls it.
-enum class Role : uint8_t {
-  TokenEmbd,
-  OutputNorm,
-  Output,
-  RopeFreqs,
-  AttnNorm,
-  AttnQkv,
-  AttnQkvBias,
-  AttnQ,
-  AttnK,
-  AttnV,
-  AttnQBias,
-  AttnKBias,
-  AttnVBias,
-  AttnQNorm,
-  AttnKNorm,
-  AttnOut,
-  AttnOutBias,
-  AttnSinks,
-  AttnQA,  ///< latent attention, see MlaDesc
-  AttnQANorm,
-  AttnQB,
-  AttnKvA,
-  AttnKvANorm,
-  AttnKB,
-  AttnVB,
-  FfnNorm,
-  FfnGate,
-  FfnUp,
-  FfnDown,
-  Router,
-  RouterBias,       ///< of the selection
-  RouterLogitBias,  ///< of the logits
-  ExpertGate,
-  ExpertUp,
-  ExpertDown,
-  ExpertGateBias,
-  ExpertUpBias,
-  ExpertDownBias,
-  SharedGate,
-  SharedUp,
-  SharedDown,
-  NextnProj,
-  NextnEmbdNorm,
-  NextnHiddenNorm,
-  NextnOutputNorm,
-  NextnTokenEmbd,
-  NextnOutput
-};
-
-/// True for what a layer has of each routed expert.
-bool is_expert(Role role);
 
 /// A size that HParams gives.
 enum class Dim : uint8_t {
@@ -199,9 +166,6 @@ enum class Transform : uint8_t {
   Odd                    ///< from the second on
 };
 
-/// The layers that have the tensor. Every: also next-token-prediction layers, which count as MoE ones.
-enum class On : uint8_t { Model, Every, Dense, Moe, Nextn };
-
 enum class Presence : uint8_t {
   Required,
   Optional,
@@ -209,24 +173,20 @@ enum class Presence : uint8_t {
 };
 inline constexpr Presence kOptional = Presence::Optional, kIfSized = Presence::IfSized;
 
+/// What older files store in a tensor's place, in the form that the checkpoint has.
+struct OlderForm {
+  Role role = {};
+  std::string_view gguf = {};
+};
+
 struct TensorSpec {
   Role role = {};
   /// {l}: the block in GGUF, the layer in a checkpoint; {part}: the block of the layer; {e}: the expert.
   std::string_view gguf = {}, hf = {};
   Dims dims = {};
-  On on = On::Every;
   Transform transform = Transform::None;
   Presence presence = Presence::Required;
-  std::string_view older_gguf = {};  ///< what older files store in its place, in the checkpoint's form
-};
-
-/// A layer is a list of coarse operations. Each Attn begins a block, which the steps after it belong to.
-enum class Step : uint8_t {
-  Attn,
-  Moe,       ///< router and experts; on a layer without experts its dense FFN
-  Ffn,       ///< a dense FFN
-  MoeBegin,  ///< router and experts on the residual as it is here; what they give is kept
-  MoeEnd     ///< and added here
+  OlderForm older = {};
 };
 
 /// Which dims of a head form a rotary pair: (i, i + n_rot / 2) or (2i, 2i + 1).
@@ -244,6 +204,9 @@ struct Dropped {
   std::string_view what = {};
 };
 
+/// The index in ArchSpec::kinds of a layer that is run, 0 to n_layer - 1.
+using KindRule = int (*)(const HParams& h, int layer);
+
 struct ArchSpec {
   std::string_view name = {};                       ///< general.architecture
   std::array<std::string_view, 2> hf_classes = {};  ///< config.json, architectures[0]
@@ -251,7 +214,9 @@ struct ArchSpec {
   std::span<const Key> keys = {};
   std::span<const ListKey> lists = {};
   std::span<const TensorSpec> tensors = {};
-  std::span<const Step> layer = {};
+  std::span<const LayerKind> kinds = {};
+  KindRule kind_of = nullptr;        ///< may be null where there is one kind
+  std::span<const Step> nextn = {};  ///< of next-token-prediction layers, which are stored and not run
   RopePairs rope_pairs = RopePairs::Halves;
   RouterSpec router = {};  ///< what no key says
   std::span<const Granted> granted = {};
@@ -290,19 +255,14 @@ HParams read_hparams(const ArchSpec& arch, KeyName name_of, const KeyLookup& loo
 void read_lists(const ArchSpec& arch, std::string_view ListKey::*name_of, const ListLookup& lookup,
                 HParams& h);
 
-/// A field's present value as a number.
-double field_value(const Key& key, const HParams& h);
-
 /// The router of a model's MoE layers.
 RouterSpec make_router_spec(const ArchSpec& arch, const HParams& h);
 
-/// True where tensor `t` belongs on a block (0 .. n_block - 1).
-bool has_tensor(const TensorSpec& t, const HParams& h, int block);
-/// The expected shape, outermost first.
-std::vector<int64_t> tensor_shape(const TensorSpec& t, const HParams& h);
-/// A name in GGUF: "blk.{l}.x" -> "blk.3.x".
-std::string fill_name(std::string_view pattern, int block);
-/// A tensor's name in a checkpoint.
-std::string hf_name(const ArchSpec& arch, const TensorSpec& t, const HParams& h, int block, int expert = 0);
+/// The kind of a layer that is run (0 to n_layer - 1).
+const LayerKind& layer_kind(const ArchSpec& arch, const HParams& h, int layer);
+/// Likewise of the layer that a block (0 to n_run_block() - 1) belongs to.
+const LayerKind& block_kind(const ArchSpec& arch, const HParams& h, int block);
+/// What a block (0 to n_block - 1, so next-token-prediction layers too) performs.
+Operations block_operations(const ArchSpec& arch, const HParams& h, int block);
 
 }  // namespace sw

@@ -5,8 +5,9 @@
 
 namespace sw {
 
-/// IEEE binary16 bits -> f32. Exact for every pattern; NaN payloads are kept and made quiet.
-inline float f16_to_f32(uint16_t h) {
+/// IEEE binary16 bits -> f32. Exact for every pattern; NaN payloads are kept and made quiet. constexpr, so
+/// that nvcc compiles it for a GPU too.
+constexpr float f16_to_f32(uint16_t h) {
   const uint32_t sign = static_cast<uint32_t>(h & 0x8000u) << 16;
   const uint32_t exponent = (h >> 10) & 0x1fu;
   const uint32_t mantissa = h & 0x3ffu;
@@ -37,7 +38,7 @@ inline uint16_t f32_to_f16(float f) {
 }
 
 /// bfloat16 bits -> f32, exact.
-inline float bf16_to_f32(uint16_t h) { return std::bit_cast<float>(static_cast<uint32_t>(h) << 16); }
+constexpr float bf16_to_f32(uint16_t h) { return std::bit_cast<float>(static_cast<uint32_t>(h) << 16); }
 
 /// f32 -> bfloat16 bits, round to nearest even; NaN stays a quiet NaN.
 inline uint16_t f32_to_bf16(float f) {

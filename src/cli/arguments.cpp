@@ -38,4 +38,6 @@ void name_environment(CLI::App& program) {
   }
 }
 
+CLI::Range range(const limits::Limit& limit) { return CLI::Range(limit.least, limit.most); }
+
 }  // namespace sw::cli

@@ -7,10 +7,11 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/command.h"
-#include "cli/measured_model.h"
+#include "cli/model_flags.h"
 #include "cli/model_report.h"
 #include "eval/plot.h"
 #include "eval/sweep_bench.h"
+#include "runtime/limits.h"
 
 namespace sw::cli {
 namespace {
@@ -44,16 +45,16 @@ void print_row(const SweepRow& row) {
 int run(const BenchFlags& flags) {
   const std::vector<NamedPolicy> named = parse_policy_list(flags.compare, flags.model.policy());
   if (!flags.plot.empty()) check_writable(flags.plot);  // before the minutes of a sweep
-  const std::unique_ptr<Model> model = load_model(flags.model, named);
-  std::vector<RoutingPolicy> policies;
-  for (const NamedPolicy& n : named) policies.push_back(n.policy);
+  const std::vector<RoutingPolicy> policies = policies_of(named);
+  const std::unique_ptr<const Model> model = load_model(flags.model, policies);
   const int64_t n_ctx = flags.n_kv_max > 0 ? flags.n_kv_max : std::max(1, model->hparams().n_ctx_train);
   const int64_t n_prefill = std::min<int64_t>(flags.model.n_ubatch, n_ctx);
   SweepOptions options{.n_kv_max = n_ctx,
                        .n_prefill = n_prefill,
                        .n_decode = flags.n_decode > 0 ? flags.n_decode : std::max<int64_t>(1, n_prefill / 4),
                        .cache_type = flags.model.kv_type()};
-  MeasuredModel measured(*model, flags.model, {.n_ctx = options.room()}, policies);
+  MeasuredModel measured(*model, measure_options(flags.model, {.n_ctx = options.room()}), policies,
+                         log_notes());
   Plot prefill{"Prefill", "tokens in the cache", "t/s"}, decode{"Decode", "tokens in the cache", "t/s"};
   for (size_t i = 0; i < named.size(); ++i) {
     options.prefill_policy = measured.policy(i, Phase::Prefill);
@@ -89,11 +90,11 @@ void add_bench(CLI::App& program, Action& action) {
   command
       ->add_option("-c,--ctx-size", flags->n_kv_max,
                    "tokens of context that the sweep goes up to (default: what the model was trained for)")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
+      ->check(CLI::Range(int64_t{1}, limits::kContextTokens.most));
   command
       ->add_option("--tg,--n-decode", flags->n_decode,
                    "-tg: tokens generated in each row (default: a quarter of -ub)")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
+      ->check(CLI::Range(int64_t{1}, limits::kContextTokens.most));
   command->add_option("--compare", flags->compare, "a sweep for each policy: default,standard,experts=2,...")
       ->capture_default_str();
   command->add_option("--format", flags->format, "md or jsonl")

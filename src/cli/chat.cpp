@@ -6,13 +6,13 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "chat/chat_session.h"
 #include "cli/chat_commands.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/line_editor.h"
 #include "cli/model_report.h"
 #include "cli/run_flags.h"
-#include "engine/chat_session.h"
 #include "formats/json.h"
 
 namespace sw::cli {
@@ -55,9 +55,8 @@ class Printer {
 /// One answer to what the session holds; printed, and added to the session.
 void answer(RunState& state, ChatSession& session, StatsProbe& probe) {
   const int64_t room = state.engine.n_ctx() - std::min(kLeastAnswerTokens, state.engine.n_ctx() / 2);
-  ChatSession::Prompt prompt = session.prompt(room);
-  if (prompt.n_dropped > 0)
-    log::info("(the oldest {} exchange(s) were dropped to make room)", prompt.n_dropped);
+  auto [prompt, n_dropped] = session.fit_prompt(room);
+  if (n_dropped > 0) log::info("(the oldest {} exchange(s) were dropped to make room)", n_dropped);
   Printer printer;
   const Generated result =
       generate(state.engine, state.tokenizer,
@@ -67,11 +66,12 @@ void answer(RunState& state, ChatSession& session, StatsProbe& probe) {
                 .sampler = state.sampler,
                 .routing = state.policy,
                 .draft = state.draft},
-               {.stops = state.flags.stops,
-                .special = state.flags.special,
-                .begins_reasoning = prompt.begins_reasoning,
+               {.text = {.stops = state.flags.stops,
+                         .special = state.flags.special,
+                         .begins_reasoning = prompt.begins_reasoning},
                 .probe = &probe,
-                .sink = [&](std::string_view text, bool reasoning) { printer.show(text, reasoning); }},
+                .sink = [&](std::string_view text, bool reasoning) { printer.show(text, reasoning); },
+                .interrupted = interrupted},
                state.speeds);
   printer.end();
   if (result.finish == Finish::Error) throw SystemError({.what = result.error});

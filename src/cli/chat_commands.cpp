@@ -18,7 +18,7 @@ const ChatCommands::Command ChatCommands::kCommands[] = {
     {"save", "FILE", "write the conversation as JSON", &ChatCommands::save},
     {"set", "NAME VALUE", "a sampler setting, as the flag of that name (temp 0.5)", &ChatCommands::set},
     {"sampler", "", "the sampler settings that act", &ChatCommands::sampler},
-    {"experts", "N", "experts a token: N, 0-3=4,4-5=2 by layer, or default", &ChatCommands::experts},
+    {"experts", "N", "experts per token: N, 0-3=4,4-5=2 by layer, or default", &ChatCommands::experts},
     {"grouped", "on|off|default", "routing by groups", &ChatCommands::grouped},
     {"threshold", "MIN,T", "drop experts far weaker than the best, or off", &ChatCommands::threshold},
     {"routing", "", "heat map of the last answer", &ChatCommands::routing},

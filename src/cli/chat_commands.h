@@ -3,8 +3,8 @@
 #include <optional>
 #include <string>
 
+#include "chat/chat_session.h"
 #include "cli/run_flags.h"
-#include "engine/chat_session.h"
 
 namespace sw::cli {
 

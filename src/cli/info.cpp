@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "base/error.h"
+#include "cli/arguments.h"
 #include "cli/command.h"
 #include "cli/model_flags.h"
 #include "cli/model_report.h"
@@ -24,7 +25,7 @@ void dump_tensor(const GgufFile& file, const std::string& name, const std::strin
   if (!tensor) throw Error({.what = "there is no such tensor", .where = file.name(), .got = name});
   const Type type = file.require_type(*tensor);
   std::vector<float> values(static_cast<size_t>(tensor->shape.n_elements()));
-  traits(type).decode(tensor->data, values.data(), tensor->shape.n_elements());
+  decode_rows(type, tensor->data, tensor->shape.n_rows(), tensor->shape.n_cols(), values.data());
   SafetensorsWriter writer;
   writer.add(name, tensor->shape, std::move(values));
   writer.write(out);
@@ -60,7 +61,7 @@ void add_info(CLI::App& program, Action& action) {
   command
       ->add_option("-c,--ctx-size", flags->n_ctx,
                    "context for the memory plan (default: the training context)")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 24));
+      ->check(range(limits::kContextTokens));
   command->add_option("--override-kv", flags->overrides, "KEY=TYPE:VALUE (int, float, bool, str); repeatable")
       ->allow_extra_args(false);
   command->add_option("--dump", flags->dump, "write this tensor's decoded values ...");

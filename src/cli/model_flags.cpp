@@ -5,9 +5,9 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "base/topology.h"
-#include "cli/model_report.h"
+#include "cli/arguments.h"
 #include "cli/progress_bar.h"
+#include "runtime/limits.h"
 
 namespace sw::cli {
 namespace {
@@ -23,9 +23,10 @@ void add_model_file_flag(CLI::App& command, std::string& model) {
 void add_model_flags(CLI::App& command, ModelFlags& f, const char* cache_default) {
   f.cache_type = cache_default;
   add_model_file_flag(command, f.model);
-  command.add_option("-t,--threads", f.n_thread, "threads (default: one a core)")->check(CLI::Range(1, 1024));
+  command.add_option("-t,--threads", f.n_thread, "threads (default: one per core)")
+      ->check(range(limits::kThreads));
   command.add_option("--ubatch-size,--ub", f.n_ubatch, "-ub: tokens that go through the layers together")
-      ->check(CLI::Range(1, 65536))
+      ->check(range(limits::kUbatchTokens))
       ->capture_default_str();
   command.add_option("--cache-type-k,--ctk", f.cache_type, "-ctk: keys and values as f16 or f32")
       ->capture_default_str();
@@ -78,7 +79,7 @@ RoutingPolicy ModelFlags::policy() const {
 }
 
 ForwardOptions ModelFlags::forward_options() const {
-  return {.n_thread = n_thread > 0 ? n_thread : topology().n_core,
+  return {.n_thread = n_thread,
           .n_ubatch = n_ubatch,
           .references = no_fused,
           .invariant = invariant,
@@ -115,21 +116,35 @@ Tokenizer load_tokenizer(const std::string& flag) {
   return Tokenizer::from_gguf(GgufFile(path));
 }
 
-std::unique_ptr<Model> load_model(const ModelFlags& flags, std::span<const NamedPolicy> compared) {
-  LoadOptions options;
-  for (const std::string& text : flags.overrides) options.overrides.push_back(parse_key_override(text));
-  // Reading a large model takes minutes.
-  options.check = [&compared, policy = flags.policy()](const Model& model) {
-    resolve_policy(model, policy);
-    for (const NamedPolicy& named : compared) resolve_policy(model, named.policy);
-  };
+std::vector<RoutingPolicy> policies_of(std::span<const NamedPolicy> named) {
+  std::vector<RoutingPolicy> policies;
+  for (const NamedPolicy& n : named) policies.push_back(n.policy);
+  return policies;
+}
+
+Notes log_notes() {
+  return {.on_info = [](std::string_view line) { log::info("{}", line); },
+          .on_warning = [](std::string_view line) { log::warn("{}", line); }};
+}
+
+std::unique_ptr<const Model> load_model(const ModelFlags& flags, std::vector<RoutingPolicy> policies) {
   ProgressBar bar("loading");
-  options.progress = bar.callback();
-  auto model = std::make_unique<Model>(model_path(flags.model), options);
-  bar.finish();
-  for (const std::string& key : model->overridden()) log::info("overridden: {}", key);
-  for (const std::string& note : model->notes()) log::info("{}", note);
-  return model;
+  Notes notes = log_notes();
+  notes.on_info = [&bar](std::string_view line) {  // comes when the weights are read
+    bar.finish();
+    log::info("{}", line);
+  };
+  notes.on_read = bar.callback();
+  return open_model(model_path(flags.model), {.overrides = flags.overrides, .policies = std::move(policies)},
+                    notes);
+}
+
+MeasureOptions measure_options(const ModelFlags& flags, MeasuredRoom room) {
+  return {.devices = flags.placement.options(),
+          .forward = flags.forward_options(),
+          .cache_type = flags.kv_type(),
+          .n_ctx = room.n_ctx,
+          .n_seq = room.n_seq};
 }
 
 }  // namespace sw::cli

@@ -2,6 +2,7 @@
 #pragma once
 #include <CLI/CLI.hpp>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -9,8 +10,9 @@
 
 #include "cli/placement_flags.h"
 #include "model/forward.h"
-#include "model/model.h"
 #include "router/policy.h"
+#include "runtime/measured_model.h"
+#include "runtime/open_model.h"
 #include "tokenizer/tokenizer.h"
 
 /// The flags that every subcommand which runs a model has.
@@ -19,7 +21,7 @@ namespace sw::cli {
 struct ModelFlags {
   std::string model = {};  ///< empty: the default model
   std::vector<std::string> overrides = {};
-  int n_thread = 0;  ///< 0: one a processor
+  int n_thread = 0;  ///< 0: one per core
   int n_ubatch = 512;
   std::string cache_type = "f16";
   bool no_fused = false, invariant = false, explain = false;
@@ -50,8 +52,20 @@ std::filesystem::path model_path(const std::string& flag);
 /// Of the GGUF file, tokenizer.json or Hugging Face folder that -m names, or of the default model.
 Tokenizer load_tokenizer(const std::string& flag);
 
-/// Loads with a progress bar, prints the notes. The flags' policy and `compared` are refused before the
-/// weights are read, where the model cannot do them.
-std::unique_ptr<Model> load_model(const ModelFlags& flags, std::span<const NamedPolicy> compared = {});
+std::vector<RoutingPolicy> policies_of(std::span<const NamedPolicy> named);
+
+/// Notes as lines on stderr.
+Notes log_notes();
+
+/// Opens the model with a progress bar. Policies that it cannot do are refused before the weights are read.
+std::unique_ptr<const Model> load_model(const ModelFlags& flags, std::vector<RoutingPolicy> policies);
+
+/// Tokens of a sequence, and sequences at one time.
+struct MeasuredRoom {
+  int64_t n_ctx = 0;
+  int64_t n_seq = 1;
+};
+/// What the flags say, for a pass of that room.
+MeasureOptions measure_options(const ModelFlags& flags, MeasuredRoom room);
 
 }  // namespace sw::cli

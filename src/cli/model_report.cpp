@@ -8,8 +8,8 @@
 #include <map>
 
 #include "base/error.h"
-#include "engine/engine.h"
-#include "model/forward.h"
+#include "model/memory_plan.h"
+#include "router/resolve.h"
 
 namespace sw::cli {
 namespace {
@@ -46,9 +46,7 @@ std::string show(const GgufValue& value) {
 
 std::string show_figure(const Key& key, double value) {
   if (!key.gguf_names.empty()) return std::string(name_of_value(key.gguf_names, static_cast<int>(value)));
-  HParams probe;
-  const bool is_bool = std::holds_alternative<bool*>(key.field(probe));
-  return is_bool ? show_item(value != 0) : show_item(value);
+  return key.field.type == Field::Type::Bool ? show_item(value != 0) : show_item(value);
 }
 
 void describe_tensors(const GgufFile& file, std::string& out) {
@@ -101,28 +99,26 @@ void describe_plan(const Model& model, int64_t n_ctx, std::string& out) {
   describe_figures(model, out);
   for (const std::string& note : model.notes()) line(out, "  {}", note);
   if (n_ctx == 0) n_ctx = model.hparams().n_ctx_train;
-  PolicyTable policies(model.moe_layers(), model.hparams().n_layer, experts_needed(model, {}), 1);
-  const Forward forward(model, policies, {.plan_only = true});
-  const size_t cache =
-      Forward::cache_spec(model, n_ctx, Type::F16, 1, ForwardOptions{}.n_ubatch).size_bytes();
+  const FileWeights weights(model);
+  const std::vector<DeviceFacts> cpu = {{.name = "CPU"}};
+  const PlanInput input{.experts_max = experts_needed(model.moe_layers(), {}),
+                        .policies = PolicyTable::sizes(model.moe_layers(), 1),
+                        .cache = Forward::cache_plan(model, n_ctx, Type::F16, 1, ForwardOptions{}.n_ubatch)};
+  const DevicePlan plan = plan_memory(weights.view(), cpu, place(weights.view(), cpu, {}), input).front();
   line(out, "\nmemory");
   line(
       out, "  weights           {:>10.2f} MiB (mapped from the file{})", mib(model.weight_bytes()),
       model.copied_bytes() ? fmt::format(", but for {:.2f} that are copied", mib(model.copied_bytes())) : "");
-  line(out, "  KV cache          {:>10.2f} MiB ({} tokens, f16)", mib(cache), n_ctx);
-  line(out, "  buffers           {:>10.2f} MiB (u-batch {})", mib(forward.buffer_bytes()),
-       forward.options().n_ubatch);
-  line(out, "  all               {:>10.2f} MiB", mib(model.weight_bytes() + cache + forward.buffer_bytes()));
+  line(out, "  KV cache          {:>10.2f} MiB ({} tokens, f16)", mib(plan.cache_bytes), n_ctx);
+  line(out, "  buffers           {:>10.2f} MiB (u-batch {})", mib(plan.buffer_bytes), input.forward.n_ubatch);
+  line(out, "  all               {:>10.2f} MiB",
+       mib(model.weight_bytes() + plan.cache_bytes + plan.buffer_bytes));
 }
 
 /// "4", or "2 to 8" where layers differ.
-std::string show_experts(const PhasePolicies& policies, uint16_t id) {
-  int least = policies.table.at(id, 0).k, most = least;
-  for (int layer = 1; layer < policies.table.n_moe_layer(); ++layer) {
-    least = std::min(least, policies.table.at(id, layer).k);
-    most = std::max(most, policies.table.at(id, layer).k);
-  }
-  return least == most ? std::to_string(most) : fmt::format("{} to {}", least, most);
+std::string show_experts(const ResolvedRows& resolved) {
+  const auto [least, most] = std::ranges::minmax(resolved.rows, {}, &LayerPolicy::k);
+  return least.k == most.k ? std::to_string(most.k) : fmt::format("{} to {}", least.k, most.k);
 }
 
 }  // namespace
@@ -151,25 +147,20 @@ std::string describe_model(const std::filesystem::path& path, const std::vector<
   return out;
 }
 
-PhasePolicies resolve_policy(const Model& model, const RoutingPolicy& policy) {
-  PhasePolicies result{
-      .table = PolicyTable(model.moe_layers(), model.hparams().n_layer, experts_needed(model, policy), 3)};
-  result.prefill = result.table.resolve(policy, Phase::Prefill);
-  result.decode = result.table.resolve(policy, Phase::Decode);
-  return result;
-}
-
 std::string describe_routing(const Model& model, const RoutingPolicy& policy) {
-  if (model.moe_layers().empty()) return "routing: none, the model has no experts";
-  const PhasePolicies policies = resolve_policy(model, policy);
-  const RouterSpec& router = model.moe_layers().front().router;
-  const std::string prefill = show_experts(policies, policies.prefill),
-                    decode = show_experts(policies, policies.decode);
+  const std::vector<MoeLayer>& layers = model.moe_layers();
+  if (layers.empty()) return "routing: none, the model has no experts";
+  const auto resolve = [&](Phase phase) {
+    return resolve_rows(policy, phase, layers, model.hparams().n_layer);
+  };
+  const ResolvedRows resolved = resolve(Phase::Prefill);
+  const RouterSpec& router = layers.front().router;
+  const std::string prefill = show_experts(resolved), decode = show_experts(resolve(Phase::Decode));
   std::string out =
-      fmt::format("routing: {}, {} of {} experts a token",
+      fmt::format("routing: {}, {} of {} experts per token",
                   policy == RoutingPolicy{} ? "the model's own" : "as asked for", prefill, router.n_logits());
   if (decode != prefill) out += fmt::format(" of the prompt and {} generated", decode);
-  if (policies.table.at(policies.prefill, 0).grouped()) {
+  if (resolved.rows.front().grouped()) {
     out += fmt::format(", grouped ({} of {} groups)", router.n_group_used, router.n_group);
   } else {
     out += fmt::format(", standard ({})", router.has_groups() ? "all groups" : "no groups");
@@ -177,9 +168,7 @@ std::string describe_routing(const Model& model, const RoutingPolicy& policy) {
   if (policy.threshold)
     out += fmt::format(", threshold {}:{}", policy.threshold->min_k, policy.threshold->share);
   int n_masked = 0;
-  for (int layer = 0; layer < policies.table.n_moe_layer(); ++layer) {
-    for (const uint32_t word : policies.table.mask(policies.prefill, layer)) n_masked += std::popcount(word);
-  }
+  for (const uint32_t word : resolved.masks) n_masked += std::popcount(word);
   if (n_masked > 0) out += fmt::format(", {} masked", n_masked);
   return out;
 }

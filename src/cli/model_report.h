@@ -18,15 +18,7 @@ std::string describe_file(const GgufFile& file, const std::vector<std::string>& 
 std::string describe_model(const std::filesystem::path& path, const std::vector<KeyOverride>& overrides,
                            int64_t n_ctx);
 
-/// A policy as a model's layers have it, in both phases.
-struct PhasePolicies {
-  PolicyTable table;
-  uint16_t prefill = 0, decode = 0;
-};
-/// Throws sw::Error where the model cannot do it.
-PhasePolicies resolve_policy(const Model& model, const RoutingPolicy& policy);
-
-/// "routing: the model's own, 4 of 32 experts a token, grouped (4 of 8 groups)"
+/// "routing: the model's own, 4 of 32 experts per token, grouped (4 of 8 groups)"
 std::string describe_routing(const Model& model, const RoutingPolicy& policy);
 
 }  // namespace sw::cli

@@ -7,11 +7,13 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "cli/chunked_text.h"
 #include "cli/command.h"
-#include "cli/measured_model.h"
+#include "cli/model_flags.h"
 #include "cli/model_report.h"
 #include "eval/divergence.h"
 #include "eval/saved_logits.h"
+#include "runtime/limits.h"
 #include "tokenizer/tokenizer.h"
 
 namespace sw::cli {
@@ -68,7 +70,8 @@ class Predictions {
 int run(const PerplexityFlags& flags) {
   using Clock = std::chrono::steady_clock;
   const std::string text = read_file(flags.text.file);
-  const std::unique_ptr<Model> model = load_model(flags.model);
+  const RoutingPolicy policy = flags.model.policy();
+  const std::unique_ptr<const Model> model = load_model(flags.model, {policy});
   const Tokenizer tokenizer = Tokenizer::from_gguf(model->file());
   const std::vector<int32_t> tokens = tokenizer.encode(text, {.parse_special = !flags.no_parse_special});
 
@@ -85,9 +88,9 @@ int run(const PerplexityFlags& flags) {
                                   .tokens_hash = hash_tokens(tokens)});
   if (predictions.wanted())
     options.on_prediction = [&](std::span<const float> logits, int32_t t) { predictions.add(logits, t); };
-  const RoutingPolicy policy = flags.model.policy();
   const int64_t n_seq = std::max<int64_t>(1, flags.model.n_ubatch / flags.text.n_ctx);
-  MeasuredModel measured(*model, flags.model, {flags.text.n_ctx, n_seq}, {&policy, 1});
+  MeasuredModel measured(*model, measure_options(flags.model, {flags.text.n_ctx, n_seq}), {&policy, 1},
+                         log_notes());
   options.policy = measured.policy(0, Phase::Prefill);
   log::info("{}", describe_routing(*model, policy));
   log::info("{}: {} tokens, n_ctx {}, BOS {}", flags.text.file, tokens.size(), flags.text.n_ctx,
@@ -119,7 +122,7 @@ void add_perplexity(CLI::App& program, Action& action) {
   command
       ->add_option("--stride", flags->stride,
                    "chunks begin so many tokens apart, and each one's last tokens are scored")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
+      ->check(CLI::Range(int64_t{1}, limits::kContextTokens.most));
   command->add_option("--save-logits", flags->save_logits, "write the predictions to a file");
   command->add_option("--kl-against", flags->kl_against,
                       "hold the predictions against saved ones: KL divergence, same best token");

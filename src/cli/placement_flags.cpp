@@ -5,7 +5,8 @@
 #include <sstream>
 
 #include "base/error.h"
-#include "base/log.h"
+#include "cli/arguments.h"
+#include "runtime/limits.h"
 
 namespace sw::cli {
 namespace {
@@ -36,16 +37,16 @@ void add_placement_flags(CLI::App& command, PlacementFlags& f) {
   command
       .add_option("--n-gpu-layers,--ngl", f.n_gpu_layers,
                   "-ngl: so many layers, from the last, on GPUs (default: what fits)")
-      ->check(CLI::Range(0, 1 << 20))
+      ->check(range(limits::kLayers))
       ->group(group);
   command
       .add_option("--override-tensor,--ot", f.overrides,
                   "-ot: REGEX=DEVICE, tensors by name, single experts as blk.L.exps.E; repeatable")
       ->allow_extra_args(false)
       ->group(group);
-  command.add_flag("--cpu-moe", f.cpu_moe, "every routed expert stays on the processor")->group(group);
-  command.add_option("--n-cpu-moe", f.n_cpu_moe, "those of the first N layers stay on the processor")
-      ->check(CLI::Range(0, 1 << 20))
+  command.add_flag("--cpu-moe", f.cpu_moe, "every routed expert stays on the CPU")->group(group);
+  command.add_option("--n-cpu-moe", f.n_cpu_moe, "those of the first N layers stay on the CPU")
+      ->check(range(limits::kLayers))
       ->group(group);
   command.add_option("--split-mode,--sm", f.split_mode, "-sm: layer (over all GPUs) or none (the main GPU)")
       ->check(CLI::IsMember({"layer", "none"}))
@@ -56,50 +57,21 @@ void add_placement_flags(CLI::App& command, PlacementFlags& f) {
                   "-ts: shares of layers, as in 3,1 (default: free memory)")
       ->group(group);
   command.add_option("--main-gpu,--mg", f.main_gpu, "-mg: the GPU that holds the output matrix")
-      ->check(CLI::Range(0, 1023))
+      ->check(range(limits::kGpu))
       ->capture_default_str()
       ->group(group);
 }
 
-PlacementOptions PlacementFlags::options() const {
-  PlacementOptions o{.n_gpu_layers = n_gpu_layers,
-                     .cpu_moe = cpu_moe,
-                     .n_cpu_moe = n_cpu_moe,
-                     .split_layers = split_mode == "layer",
-                     .tensor_split = parse_shares(tensor_split),
-                     .main_gpu = main_gpu};
-  for (const std::string& text : overrides) o.overrides.push_back(parse_placement_override(text));
+DeviceOptions PlacementFlags::options() const {
+  DeviceOptions o{.devices = device,
+                  .placement = {.n_gpu_layers = n_gpu_layers,
+                                .cpu_moe = cpu_moe,
+                                .n_cpu_moe = n_cpu_moe,
+                                .split_layers = split_mode == "layer",
+                                .tensor_split = parse_shares(tensor_split),
+                                .main_gpu = main_gpu}};
+  for (const std::string& text : overrides) o.placement.overrides.push_back(parse_placement_override(text));
   return o;
-}
-
-Setup set_up(const Model& model, const PlacementFlags& flags, const PlanInput& input) {
-  Setup setup;
-  std::string note;
-  setup.devices = std::make_unique<const Devices>(open_devices(flags.device, &note));
-  const Devices& devices = *setup.devices;
-  if (note.starts_with("CUDA")) log::warn("{}", note);  // a GPU is there, and left out
-  PlacementOptions options = flags.options();
-  if (devices.size() == 1) {
-    if (options.n_gpu_layers.value_or(0) > 0)
-      log::warn("-ngl has no effect: {}", note.empty() ? "--device none" : note);
-    options.n_gpu_layers = 0;
-  }
-  std::vector<std::string> hits;
-  Placement placement = choose_placement(model, devices, options, input, &hits);
-  for (const std::string& hit : hits) log::info("{}", hit);
-  if (devices.size() > 1) {
-    for (const DevicePlan& device : plan_memory(model, devices, placement, input))
-      log::info("{}", device.to_string());
-  }
-  setup.placed = std::make_unique<PlacedModel>(model, devices, std::move(placement));
-  return setup;
-}
-
-Setup set_up(const Model& model, const PlacementFlags& flags, EngineOptions& options) {
-  const PolicyTable policies = Engine::make_policies(model, options);
-  Setup setup = set_up(model, flags, Engine::plan_input(model, options, policies));
-  options.forward.placed = setup.placed.get();
-  return setup;
 }
 
 }  // namespace sw::cli

@@ -5,8 +5,8 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "cli/chunked_text.h"
 #include "cli/command.h"
-#include "cli/measured_model.h"
 #include "cli/model_report.h"
 #include "cli/run_flags.h"
 #include "eval/routing_report.h"
@@ -38,9 +38,9 @@ class Watch : public ForwardProbe {
 
 int compare(const RoutingFlags& flags, std::span<const NamedPolicy> named, const Model& model,
             std::span<const int32_t> tokens, const PerplexityOptions& options) {
-  std::vector<RoutingPolicy> policies;
-  for (const NamedPolicy& n : named) policies.push_back(n.policy);
-  MeasuredModel measured(model, flags.model, {flags.text.n_ctx + kSpeedTokens, 1}, policies);
+  const std::vector<RoutingPolicy> policies = policies_of(named);
+  MeasuredModel measured(model, measure_options(flags.model, {flags.text.n_ctx + kSpeedTokens}), policies,
+                         log_notes());
   std::vector<ResolvedPolicy> resolved;
   for (size_t i = 0; i < named.size(); ++i)
     resolved.push_back(
@@ -63,14 +63,13 @@ int compare(const RoutingFlags& flags, std::span<const NamedPolicy> named, const
   return kExitOk;
 }
 
-int watch(const RoutingFlags& flags, const Model& model, std::span<const int32_t> tokens,
-          const PerplexityOptions& wanted) {
+int watch(const RoutingFlags& flags, const RoutingPolicy& policy, const Model& model,
+          std::span<const int32_t> tokens, const PerplexityOptions& wanted) {
   // What cannot be read or written is refused before the text is computed.
   if (std::filesystem::exists(flags.out)) read_stats(flags.out, model.moe_layers());
   for (const std::string& path : {flags.out, flags.svg, flags.trace})
     if (!path.empty()) check_writable(path);
-  const RoutingPolicy policy = flags.model.policy();
-  MeasuredModel measured(model, flags.model, {flags.text.n_ctx, 1}, {&policy, 1});
+  MeasuredModel measured(model, measure_options(flags.model, {flags.text.n_ctx}), {&policy, 1}, log_notes());
   StatsProbe stats(model, measured.policies().experts_max());
   RoutingTrace trace(model.moe_layers());
   Watch probe(stats, flags.trace.empty() ? nullptr : &trace);
@@ -102,9 +101,11 @@ int watch(const RoutingFlags& flags, const Model& model, std::span<const int32_t
 
 int run(const RoutingFlags& flags) {
   const std::string text = read_file(flags.text.file);
+  const RoutingPolicy policy = flags.model.policy();
   std::vector<NamedPolicy> named;
-  if (!flags.compare.empty()) named = parse_policy_list(flags.compare, flags.model.policy());
-  const std::unique_ptr<Model> model = load_model(flags.model, named);
+  if (!flags.compare.empty()) named = parse_policy_list(flags.compare, policy);
+  const std::unique_ptr<const Model> model =
+      load_model(flags.model, named.empty() ? std::vector{policy} : policies_of(named));
   if (model->moe_layers().empty())
     throw Error({.what = "the model has no experts", .where = model_path(flags.model.model).string()});
   const Tokenizer tokenizer = Tokenizer::from_gguf(model->file());
@@ -112,7 +113,7 @@ int run(const RoutingFlags& flags) {
   PerplexityOptions options{
       .n_ctx = flags.text.n_ctx, .n_chunk = flags.text.n_chunk, .cache_type = flags.model.kv_type()};
   if (tokenizer.add_bos()) options.bos = tokenizer.bos_id();
-  return named.empty() ? watch(flags, *model, tokens, options)
+  return named.empty() ? watch(flags, policy, *model, tokens, options)
                        : compare(flags, named, *model, tokens, options);
 }
 

@@ -9,10 +9,13 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "cli/arguments.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/model_report.h"
 #include "cli/run_flags.h"
+#include "runtime/limits.h"
+#include "runtime/runtime.h"
 
 namespace sw::cli {
 namespace {
@@ -30,7 +33,8 @@ int complete(RunState& state, const std::string& prompt) {
       state.tokenizer.encode(prompt, {.parse_special = true, .add_special = true});
   StatsProbe probe(state.model, state.engine.policies().experts_max());
   bool shown = flags.hide_prompt;
-  GenerateOptions options{.stops = flags.stops, .special = flags.special};
+  GenerateOptions options{.text = {.stops = flags.stops, .special = flags.special},
+                          .interrupted = interrupted};
   if (flags.routing) options.probe = &probe;
   options.sink = [&](std::string_view text, bool) {
     // The prompt is printed with the first text, so that a prompt that is refused prints nothing.
@@ -65,22 +69,20 @@ std::string describe(const DraftCounts& counts) {
 }
 
 int run(const RunFlags& flags) {
-  const std::unique_ptr<Model> model = load_model(flags.model);
-  const Tokenizer tokenizer = Tokenizer::from_gguf(model->file());
   const RoutingPolicy policy = flags.model.policy();
+  const std::unique_ptr<const Model> model = load_model(flags.model, {policy});
+  const Tokenizer tokenizer = Tokenizer::from_gguf(model->file());
   const bool has_prompt = flags.prompt || !flags.prompt_file.empty();
-  EngineOptions options{.forward = flags.model.forward_options(),
-                        .n_ctx = flags.n_ctx,
-                        .cache_type = flags.model.kv_type(),
-                        .experts_max = flags.model.experts_max,
-                        .default_policy = policy};
-  const Setup setup = set_up(*model, flags.model.placement, options);
-  Engine engine(*model, options);
-  if (flags.model.explain) log::info("{}", engine.forward().explanation());
-  if (engine.n_ctx() > model->hparams().n_ctx_train) {
-    log::warn("the context of {} tokens is longer than the model was trained for ({})", engine.n_ctx(),
-              model->hparams().n_ctx_train);
-  }
+  Runtime runtime(*model,
+                  {.devices = flags.model.placement.options(),
+                   .engine = {.forward = flags.model.forward_options(),
+                              .n_ctx = flags.n_ctx,
+                              .cache_type = flags.model.kv_type(),
+                              .experts_max = flags.model.experts_max,
+                              .default_policy = policy,
+                              .pieces = [&](int32_t id) { return tokenizer.piece(id); }}},
+                  log_notes());
+  Engine& engine = runtime.engine();
   if (has_prompt && !flags.chat && !flags.system.empty())
     log::warn("--system acts in a chat only: --chat answers the prompt as one");
   RunState state{.flags = flags,
@@ -90,7 +92,7 @@ int run(const RunFlags& flags) {
                  .sampler = flags.sampler.params(model->file(), tokenizer),
                  .policy = policy,
                  .draft = draft_of(flags)};
-  if (state.draft) engine.check_draft(*state.draft, state.sampler, policy);
+  if (state.draft) engine.check_draft(*state.draft, policy);
   if (flags.ignore_eos) {
     for (const int32_t end : tokenizer.end_of_generation())
       state.sampler.logit_bias.push_back({end, -INFINITY});
@@ -133,22 +135,22 @@ void add_run(CLI::App& program, Action& action) {
   command
       ->add_option("-n,--predict,--n-predict", flags->n_predict,
                    "tokens to generate (default: until the context is full)")
-      ->check(CLI::Range(int64_t{-1}, int64_t{1} << 30));
+      ->check(range(limits::kPredictTokens));
   command
       ->add_option("-c,--ctx-size", flags->n_ctx,
                    "tokens of context (default: what the model was trained for)")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 24));
+      ->check(range(limits::kContextTokens));
   command
       ->add_option("--experts-max", flags->model.experts_max,
                    "most experts that /experts may ask for in a chat")
-      ->check(CLI::Range(0, 65536));
+      ->check(range(limits::kExpertsMax));
   CLI::Option* draft_experts =
       command
           ->add_option("--draft-experts", flags->draft.n_expert,
                        "draft tokens with N experts, then check them with all: the same text in fewer passes")
-          ->check(CLI::Range(1, 65536));
+          ->check(CLI::Range(int64_t{1}, limits::kExpertsMax.most));
   command->add_option("--draft-tokens", flags->draft.n_token, "tokens to draft before each check")
-      ->check(CLI::Range(1, 65536))
+      ->check(range(limits::kUbatchTokens))
       ->capture_default_str()
       ->needs(draft_experts);
   command->add_flag("--ignore-eos", flags->ignore_eos,

@@ -4,10 +4,10 @@
 #include <string>
 #include <vector>
 
-#include "cli/generate.h"
 #include "cli/model_flags.h"
 #include "cli/sampler_flags.h"
-#include "eval/stats_probe.h"
+#include "engine/stats_probe.h"
+#include "runtime/generate.h"
 
 namespace sw::cli {
 

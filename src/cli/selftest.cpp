@@ -7,9 +7,9 @@
 #include "base/error.h"
 #include "cli/command.h"
 #include "cli/model_flags.h"
-#include "engine/engine.h"
 #include "eval/perplexity.h"
 #include "kernels/self_check.h"
+#include "runtime/runtime.h"
 #include "tokenizer/tokenizer.h"
 
 namespace sw::cli {
@@ -49,35 +49,35 @@ void check_all_kernels(Result& result) {
   }
 }
 
-double perplexity_with(const Model& model, const Tokenizer& tokenizer, const PlacementFlags& placement,
-                       ForwardOptions options) {
-  PolicyTable policies(model.moe_layers(), model.hparams().n_layer, experts_needed(model, {}), 1);
-  options.n_ubatch = options.n_ctx = kChunk;
-  const Setup setup =
-      set_up(model, placement, {options, &policies, Forward::cache_spec(model, kChunk, Type::F32)});
-  options.placed = setup.placed.get();
-  Forward forward(model, policies, options);
+double perplexity_with(const Model& model, const Tokenizer& tokenizer, MeasureOptions options) {
+  options.forward.n_ubatch = options.n_ctx = kChunk;
+  options.cache_type = Type::F32;
+  const RoutingPolicy own;
+  MeasuredModel measured(model, options, {&own, 1}, log_notes());
   const std::vector<int32_t> tokens = tokenizer.encode(kText);
-  return measure_perplexity(forward, model, tokens, {.n_ctx = kChunk, .n_chunk = 1}).value;
+  return measure_perplexity(measured.forward(), model, tokens, {.n_ctx = kChunk, .n_chunk = 1}).value;
 }
 
 /// The fast kernels and the references must find about the same perplexity.
 void check_perplexity(const Model& model, const Tokenizer& tokenizer, const ModelFlags& flags,
                       Result& result) {
-  ForwardOptions options = flags.forward_options();
-  const double fast = perplexity_with(model, tokenizer, flags.placement, options);
-  options.references = true;
-  const double reference = perplexity_with(model, tokenizer, {.device = "none"}, options);
+  MeasureOptions options = measure_options(flags, {.n_ctx = kChunk});
+  const double fast = perplexity_with(model, tokenizer, options);
+  options.forward.references = true;
+  options.devices = {.devices = "none"};
+  const double reference = perplexity_with(model, tokenizer, options);
   const bool ok = std::abs(fast / reference - 1) < 0.03;
   result.add("perplexity, one chunk", ok, fmt::format("{:.3f}, references {:.3f}", fast, reference));
 }
 
 void check_generation(const Model& model, const Tokenizer& tokenizer, const ModelFlags& flags,
                       Result& result) {
-  EngineOptions options{
-      .forward = flags.forward_options(), .n_ctx = 2 * kChunk, .cache_type = flags.kv_type()};
-  const Setup setup = set_up(model, flags.placement, options);
-  Engine engine(model, options);
+  Runtime runtime(
+      model,
+      {.devices = flags.placement.options(),
+       .engine = {.forward = flags.forward_options(), .n_ctx = 2 * kChunk, .cache_type = flags.kv_type()}},
+      log_notes());
+  Engine& engine = runtime.engine();
   SequenceRequest request{.prompt = tokenizer.encode("Once upon a time", {.add_special = true}),
                           .n_predict = kTokens};
   request.sampler.temperature = 0;
@@ -97,7 +97,7 @@ void check_generation(const Model& model, const Tokenizer& tokenizer, const Mode
 int run(const ModelFlags& flags) {
   Result result;
   check_all_kernels(result);
-  const std::unique_ptr<Model> model = load_model(flags);
+  const std::unique_ptr<const Model> model = load_model(flags, {flags.policy()});
   result.add("load", true,
              fmt::format("{}, {:.1f} MiB", model->file().name(),
                          static_cast<double>(model->weight_bytes()) / (1 << 20)));

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
+
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "chat/chat_template.h"
 #include "cli/command.h"
 #include "cli/model_flags.h"
 #include "formats/json.h"
-#include "tokenizer/chat_template.h"
-#include "tokenizer/tokenizer.h"
 
 namespace sw::cli {
 namespace {
@@ -30,26 +30,13 @@ Json parse_object(const std::string& text, const std::string& name) {
   return object;
 }
 
-/// The model's template; its bos and eos become variables, unless the input sets them.
-std::string model_template(const std::string& model, Json& input) {
-  const Tokenizer tokenizer = load_tokenizer(model);
-  if (tokenizer.chat_template().empty()) {
-    throw Error({.what = "the model has no chat template", .where = model_path(model)});
-  }
-  const auto add = [&](const char* name, std::optional<int32_t> id) {
-    if (id && !input.contains(name)) input[name] = std::string(tokenizer.piece(*id));
-  };
-  add("bos_token", tokenizer.bos_id());
-  add("eos_token", tokenizer.eos_id());
-  return tokenizer.chat_template();
-}
-
 int run(const TemplateFlags& flags) {
   Json input = parse_object(read_file(flags.input, kMaxInputBytes), flags.input);
   if (!flags.kwargs.empty()) input.update(parse_object(flags.kwargs, "--template-kwargs"));
-  const std::string source = flags.template_file.empty() ? model_template(flags.model, input)
-                                                         : read_file(flags.template_file, kMaxTemplateBytes);
-  const std::string prompt = ChatTemplate(source).render(input);
+  const std::string prompt =
+      flags.template_file.empty()
+          ? ChatTemplate(load_tokenizer(flags.model)).render_variables(std::move(input))
+          : jinja::Template(read_file(flags.template_file, kMaxTemplateBytes)).render(input);
   std::fwrite(prompt.data(), 1, prompt.size(), stdout);
   return kExitOk;
 }

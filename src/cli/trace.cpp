@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "cli/command.h"
-#include "cli/measured_model.h"
+#include "cli/model_flags.h"
 #include "cli/model_report.h"
 #include "tokenizer/tokenizer.h"
 
@@ -47,13 +47,14 @@ int run(const TraceFlags& flags) {
   if (flags.ids_file.empty() == flags.text_file.empty()) {
     throw CLI::ValidationError("trace", "give either --ids-file FILE or -f FILE");
   }
-  const std::unique_ptr<Model> model = load_model(flags.model);
+  const RoutingPolicy policy = flags.model.policy();
+  const std::unique_ptr<const Model> model = load_model(flags.model, {policy});
   const std::vector<int32_t> ids =
       flags.ids_file.empty() ? Tokenizer::from_gguf(model->file()).encode(read_file(flags.text_file))
                              : parse_ids(read_file(flags.ids_file), flags.ids_file);
   check_writable(flags.out);
-  const RoutingPolicy policy = flags.model.policy();
-  MeasuredModel measured(*model, flags.model, {.n_ctx = std::ssize(ids)}, {&policy, 1});
+  MeasuredModel measured(*model, measure_options(flags.model, {.n_ctx = std::ssize(ids)}), {&policy, 1},
+                         log_notes());
   write_trace(measured.forward(), *model, ids,
               {.hidden = flags.hidden,
                .policy = measured.policy(0, Phase::Prefill),

@@ -16,7 +16,7 @@ int run() {
   const CpuFacts& cpu = cpu_facts();
   fmt::print("switchyard {} (commit {}, {} {}, {})\n", SW_VERSION, SW_COMMIT, SW_COMPILER, __VERSION__,
              SW_BUILD_TYPE);
-  fmt::print("processor: {}, {} usable threads on {} cores, {} NUMA node(s)\n", cpu.name,
+  fmt::print("CPU:       {}, {} usable threads on {} cores, {} NUMA node(s)\n", cpu.name,
              topology().n_processor, topology().n_core, topology().n_numa_node);
   fmt::print("features:  {}\n", cpu.features.empty() ? "none of ours" : cpu.features);
   const Isa limit = isa_limit();
@@ -40,7 +40,7 @@ int run() {
 }  // namespace
 
 void add_version(CLI::App& program, Action& action) {
-  CLI::App* command = program.add_subcommand("version", "build, processor and kernels: what a report needs");
+  CLI::App* command = program.add_subcommand("version", "build, CPU and kernels: what a report needs");
   on_run(command, action, [] { return run(); });
 }
 

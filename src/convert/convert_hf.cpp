@@ -73,23 +73,20 @@ HParams without_llama3_scaling(HParams h) {
 /// The keys that a reader of the file needs or that are always said, in the order declared.
 std::vector<const Key*> written_keys(const HParams& h, const std::vector<ReadKey>& read) {
   HParams seen;  // what a reader of the file makes of it
-  const auto show = [&](const Key& key, double value) {
-    std::visit([&]<class T>(T* field) { *field = static_cast<T>(value); }, key.field(seen));
-  };
   const auto said = [](const ReadKey& r) {
     return r.key->written == Written::Always || (r.key->written == Written::IfSaid && r.from_file);
   };
   for (const ReadKey& r : read) {
-    if (!r.key->gguf.empty() && said(r)) show(*r.key, field_value(*r.key, h));
+    if (!r.key->gguf.empty() && said(r)) r.key->field.set(seen, r.key->field.get(h));
   }
   std::vector<const Key*> keys;
   for (const ReadKey& r : read) {
     const Key& key = *r.key;
-    const double value = field_value(key, h);
+    const double value = key.field.get(h);
     const double assumed = key.gguf_count.empty() ? key.fallback.get(seen).value_or(NAN) : value;
     const bool needed = !key.gguf.empty() && (said(r) || assumed != value);
     if (needed) keys.push_back(&key);
-    if (!said(r)) show(key, needed ? value : assumed);
+    if (!said(r)) key.field.set(seen, needed ? value : assumed);
   }
   return keys;
 }
@@ -98,17 +95,23 @@ std::vector<const Key*> written_keys(const HParams& h, const std::vector<ReadKey
 void set_figures(GgufWriter& writer, const ArchSpec& arch, HParams h, const std::vector<ReadKey>& read) {
   h = without_llama3_scaling(h);
   for (const Key* key : written_keys(h, read)) {
-    const Ref field = key->field(h);
     const std::string name = fmt::format("{}.{}", arch.name, key->gguf);
+    const double value = key->field.get(h);
     if (!key->gguf_names.empty()) {
-      const auto value = static_cast<int>(field_value(*key, h));
-      writer.set(name, GgufValue::string(std::string(name_of_value(key->gguf_names, value))));
-    } else if (const auto* as_int = std::get_if<int*>(&field)) {
-      writer.set(name, GgufValue::u32(static_cast<uint32_t>(**as_int)));
-    } else if (const auto* as_float = std::get_if<float*>(&field)) {
-      writer.set(name, GgufValue::f32(**as_float));
-    } else {
-      writer.set(name, GgufValue::boolean(*std::get<bool*>(field)));
+      const std::string_view text = name_of_value(key->gguf_names, static_cast<int>(value));
+      writer.set(name, GgufValue::string(std::string(text)));
+      continue;
+    }
+    switch (key->field.type) {
+      case Field::Type::Int:
+        writer.set(name, GgufValue::u32(static_cast<uint32_t>(value)));
+        break;
+      case Field::Type::Float:
+        writer.set(name, GgufValue::f32(static_cast<float>(value)));
+        break;
+      case Field::Type::Bool:
+        writer.set(name, GgufValue::boolean(value != 0));
+        break;
     }
   }
 }

@@ -125,12 +125,13 @@ HParams HfConfig::hparams(const ArchSpec& arch, std::vector<ReadKey>* read) cons
 }
 
 /// A config may list each layer's kind of attention.
-void HfConfig::check_windows(const HParams& h) const {
+void HfConfig::check_windows(const ArchSpec& arch, const HParams& h) const {
   constexpr const char* kKey = "layer_types";
   const json* kinds = value(kKey);
   if (!kinds) return;
   for (int l = 0; l < h.n_layer; ++l) {
-    const char* expected = h.window_of(l) > 0 ? "sliding_attention" : "full_attention";
+    const char* expected =
+        layer_kind(arch, h, l).cache == CacheKind::Window ? "sliding_attention" : "full_attention";
     const auto i = static_cast<size_t>(l);
     const json* got = kinds->is_array() && i < kinds->size() ? &(*kinds)[i] : nullptr;
     if (got && *got == expected) continue;
@@ -142,7 +143,7 @@ void HfConfig::check_windows(const HParams& h) const {
 }
 
 void HfConfig::check(const ArchSpec& arch, const HParams& h) const {
-  check_windows(h);
+  check_windows(arch, h);
   if (const auto method = string("quantization_config.quant_method")) {
     throw Error({.what = "the checkpoint is quantised, and convert does not read that",
                  .where = where("quantization_config"),

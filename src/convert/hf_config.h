@@ -37,7 +37,7 @@ class HfConfig {
 
  private:
   HfConfig() = default;
-  void check_windows(const HParams& h) const;
+  void check_windows(const ArchSpec& arch, const HParams& h) const;
   /// "a.b|c": member b of the object a or, where that is absent, c. Null where absent or null.
   const nlohmann::json* value(std::string_view key) const;
   std::optional<double> lookup(const Key& key) const;

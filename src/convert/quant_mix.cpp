@@ -2,27 +2,22 @@
 #include "convert/quant_mix.h"
 
 #include <algorithm>
-#include <charconv>
 #include <fmt/format.h>
 #include <optional>
 
+#include "arch/tensors.h"
 #include "base/error.h"
 
 namespace sw {
 namespace {
 
-constexpr std::string_view kOutput[] = {"output"};
-// What carries the values of attention, alone or fused with others.
-constexpr std::string_view kValues[] = {"attn_v", "attn_qkv", "attn_kv_b"};
-constexpr std::string_view kDown[] = {"ffn_down", "ffn_down_exps", "ffn_down_shexp"};
-
-constexpr MixRule kPlain[] = {{kOutput, Blocks::All, Type::Q6_K}};
-constexpr MixRule kMedium[] = {{kOutput, Blocks::All, Type::Q6_K},
-                               {kValues, Blocks::MoreBits, Type::Q6_K},
-                               {kDown, Blocks::MoreBits, Type::Q6_K}};
-constexpr MixRule kSmall4[] = {{kOutput, Blocks::All, Type::Q6_K},
-                               {kValues, Blocks::FirstFour, Type::Q5_K},
-                               {kDown, Blocks::FirstEighth, Type::Q5_K}};
+constexpr MixRule kPlain[] = {{QuantClass::Output, Blocks::All, Type::Q6_K}};
+constexpr MixRule kMedium[] = {{QuantClass::Output, Blocks::All, Type::Q6_K},
+                               {QuantClass::Values, Blocks::MoreBits, Type::Q6_K},
+                               {QuantClass::Down, Blocks::MoreBits, Type::Q6_K}};
+constexpr MixRule kSmall4[] = {{QuantClass::Output, Blocks::All, Type::Q6_K},
+                               {QuantClass::Values, Blocks::FirstFour, Type::Q5_K},
+                               {QuantClass::Down, Blocks::FirstEighth, Type::Q5_K}};
 
 constexpr QuantMix kMixes[] = {
     {"F32", 0, Type::F32, {}},           {"F16", 1, Type::F16, {}},
@@ -34,30 +29,19 @@ constexpr QuantMix kMixes[] = {
     {"Q5_1", 9, Type::Q5_1, kPlain},
 };
 
-/// "blk.3.attn_v.weight" is {3, "attn_v", ".weight"}, "output.weight" {nothing, "output", ".weight"}.
-struct NameParts {
-  std::optional<int64_t> block = {};
-  std::string_view stem = {}, suffix = {};
-};
+/// Of a tensor that no architecture has, by what names of vectors, norms and routers have in common.
+QuantClass class_of_stranger(std::string_view name) {
+  const bool is_small = !name.ends_with(".weight") || name.ends_with("_norm.weight") ||
+                        name.find("ffn_gate_inp") != std::string_view::npos;
+  return is_small ? QuantClass::Kept : QuantClass::Plain;
+}
 
-NameParts parse_name(std::string_view name) {
-  NameParts parts;
-  if (name.starts_with("blk.")) {
-    int64_t block = 0;
-    const auto [end, error] = std::from_chars(name.data() + 4, name.data() + name.size(), block);
-    if (error == std::errc() && end != name.data() + name.size() && *end == '.') {
-      parts.block = block;
-      name.remove_prefix(static_cast<size_t>(end + 1 - name.data()));
-    }
-  }
-  const size_t dot = std::min(name.rfind('.'), name.size());
-  parts.stem = name.substr(0, dot);
-  // Old files have a tensor an expert: "blk.3.ffn_down.7.weight".
-  const size_t number = parts.stem.find_last_not_of("0123456789");
-  if (number != std::string_view::npos && number + 1 < parts.stem.size() && parts.stem[number] == '.')
-    parts.stem = parts.stem.substr(0, number);
-  parts.suffix = name.substr(dot);
-  return parts;
+QuantClass class_of(const MixTensor& tensor) {
+  if (tensor.shape.n_dims() < 2) return QuantClass::Kept;
+  const std::optional<Role> role = role_of_name(tensor.name);
+  if (!role) return class_of_stranger(tensor.name);
+  const QuantClass quant_class = quant_class_of(*role);
+  return quant_class == QuantClass::Embedding && !tensor.has_output ? QuantClass::Output : quant_class;
 }
 
 bool holds(Blocks blocks, int64_t i, int64_t n) {
@@ -75,18 +59,10 @@ bool holds(Blocks blocks, int64_t i, int64_t n) {
   return false;
 }
 
-/// What every mix leaves in f32: small, and errors there reach every token.
-bool stays_f32(const NameParts& parts, const Shape& shape) {
-  return shape.n_dims() < 2 || parts.suffix != ".weight" || parts.stem.ends_with("_norm") ||
-         parts.stem.starts_with("ffn_gate_inp");
-}
-
-Type wished_type(const QuantMix& mix, const MixTensor& tensor, const NameParts& parts) {
-  const bool is_output = parts.stem == "token_embd" && !tensor.has_output;
-  const std::string_view stem = is_output ? kOutput[0] : parts.stem;
+Type wished_type(const QuantMix& mix, const MixTensor& tensor, QuantClass quant_class) {
+  const int block = block_of_name(tensor.name).value_or(0);
   for (const MixRule& rule : mix.rules) {
-    if (std::ranges::find(rule.tensors, stem) == rule.tensors.end()) continue;
-    if (holds(rule.blocks, parts.block.value_or(0), tensor.n_layer)) return rule.type;
+    if (rule.tensors == quant_class && holds(rule.blocks, block, tensor.n_layer)) return rule.type;
   }
   return mix.base;
 }
@@ -106,9 +82,9 @@ const QuantMix& quant_mix(std::string_view name) {
 }
 
 MixChoice choose_type(const QuantMix& mix, const MixTensor& tensor) {
-  const NameParts parts = parse_name(tensor.name);
-  if (stays_f32(parts, tensor.shape)) return {Type::F32};
-  const Type wished = wished_type(mix, tensor, parts);
+  const QuantClass quant_class = class_of(tensor);
+  if (quant_class == QuantClass::Kept) return {Type::F32};
+  const Type wished = wished_type(mix, tensor, quant_class);
   const int64_t n = tensor.shape.n_cols();
   for (const Type type : {wished, Type::Q8_0, Type::F16}) {
     if (n % traits(type).block_elems != 0) continue;

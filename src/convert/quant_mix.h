@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "arch/role.h"
 #include "quant/type.h"
 #include "tensor/shape.h"
 
@@ -20,10 +21,9 @@ enum class Blocks {
   FirstFour,
 };
 
-/// A format for some of the tensors, by name: "attn_v" stands for "blk.N.attn_v.weight", "output" for
-/// "output.weight".
+/// A format for the tensors of one class.
 struct MixRule {
-  std::span<const std::string_view> tensors = {};
+  QuantClass tensors = QuantClass::Plain;
   Blocks blocks = Blocks::All;
   Type type = Type::F32;
 };
@@ -31,7 +31,7 @@ struct MixRule {
 struct QuantMix {
   const char* name = nullptr;
   uint32_t file_type = 0;               ///< general.file_type of files made with it
-  Type base = Type::F32;                ///< for every matrix that no rule names
+  Type base = Type::F32;                ///< for every matrix that no rule covers
   std::span<const MixRule> rules = {};  ///< the first that fits counts
 };
 

@@ -7,28 +7,17 @@
 #include <set>
 
 #include "arch/rope.h"
+#include "arch/tensors.h"
 #include "base/error.h"
 
 namespace sw {
 namespace {
-
-Shape to_shape(const std::vector<int64_t>& dims) {
-  Shape shape;
-  for (const int64_t dim : dims) shape.push_back(dim);
-  return shape;
-}
 
 /// The shape without its outermost dimension: one expert of a stack.
 Shape inner_shape(const Shape& stacked) {
   Shape shape;
   for (int i = 1; i < stacked.n_dims(); ++i) shape.push_back(stacked[i]);
   return shape;
-}
-
-/// Vectors and biases are tiny, and routers decide: none loses precision.
-bool stays_f32(const TensorSpec& spec) {
-  return spec.dims.n == 1 || spec.gguf.ends_with(".bias") || spec.role == Role::Router ||
-         spec.role == Role::RouterBias;
 }
 
 /// True where `name` begins with `pattern`, whose {nextn} stands for a layer's number from `n_layer` on.
@@ -49,13 +38,8 @@ class Planner {
       : arch_(arch), h_(h), checkpoint_(checkpoint), options_(options) {}
 
   TensorPlan plan() {
-    for (const TensorSpec& spec : arch_.tensors) {
-      if (spec.on == On::Model) add(spec, 0);
-    }
-    for (int layer = 0; layer < h_.n_block; ++layer) {
-      for (const TensorSpec& spec : arch_.tensors) {
-        if (has_tensor(spec, h_, layer)) add(spec, layer);
-      }
+    for (int block = kOfModel; block < h_.n_block; ++block) {
+      for (const TensorItem& item : tensors_of(arch_, h_, block)) add(item);
     }
     drop();
     refuse_unused();
@@ -67,11 +51,11 @@ class Planner {
   }
 
  private:
-  void add(const TensorSpec& spec, int layer);
-  std::vector<const StTensor*> find_parts(const TensorSpec& spec, int layer, const Shape& shape);
+  void add(const TensorItem& item);
+  std::vector<const StTensor*> find_parts(const TensorItem& item);
   const StTensor* find_part(const std::string& name, const Shape& shape);
-  bool may_lack(const TensorSpec& spec) const;
-  Type choose_type(const TensorSpec& spec, const PlannedTensor& tensor);
+  bool may_lack(const TensorItem& item) const;
+  Type choose_type(const TensorItem& item, const PlannedTensor& tensor);
   void drop();
   void refuse_unused() const;
 
@@ -84,40 +68,40 @@ class Planner {
   TensorPlan plan_ = {};
 };
 
-void Planner::add(const TensorSpec& spec, int layer) {
-  if (spec.role == Role::Output && options_.tied.value_or(false)) {
-    if (const StTensor* copy = checkpoint_.find(spec.hf)) {
+void Planner::add(const TensorItem& item) {
+  if (item.role == Role::Output && options_.tied.value_or(false)) {
+    if (const StTensor* copy = checkpoint_.find(item.hf)) {
       used_.insert(copy);
       plan_.notes.push_back(copy->name + " is left out: the configuration ties it to the token embedding");
     }
     return;
   }
   PlannedTensor tensor;
-  tensor.name = fill_name(spec.gguf, layer);
-  tensor.shape = to_shape(tensor_shape(spec, h_));
-  if (spec.transform == Transform::Llama3Factors) {
+  tensor.name = item.gguf;
+  tensor.shape = item.shape;
+  if (item.transform == Transform::Llama3Factors) {
     if (h_.rope.kind() != RopeScaling::Llama3) return;
     tensor.computed = llama3_factors(h_.rope);
     plan_.tensors.push_back(std::move(tensor));
     return;
   }
-  if (spec.transform == Transform::PairsToNeighbours) tensor.head_rows = h_.attention.head_dim;
-  tensor.from = rearranged(spec, h_);
-  tensor.parts = find_parts(spec, layer, to_shape(stored_shape(spec, h_)));
+  if (item.transform == Transform::PairsToNeighbours) tensor.head_rows = h_.attention.head_dim;
+  tensor.from = item.from;
+  tensor.parts = find_parts(item);
   if (tensor.parts.empty()) return;
-  tensor.type = choose_type(spec, tensor);
+  tensor.type = choose_type(item, tensor);
   plan_.tensors.push_back(std::move(tensor));
 }
 
-std::vector<const StTensor*> Planner::find_parts(const TensorSpec& spec, int layer, const Shape& shape) {
-  const bool stack = spec.transform == Transform::Stack;
-  const Shape part_shape = stack ? inner_shape(shape) : shape;
-  const int64_t n_part = stack ? shape[0] : 1;
+std::vector<const StTensor*> Planner::find_parts(const TensorItem& item) {
+  const bool stack = item.transform == Transform::Stack;
+  const Shape part_shape = stack ? inner_shape(item.stored) : item.stored;
+  const int64_t n_part = stack ? item.stored[0] : 1;
   std::vector<const StTensor*> parts;  // grows with what is found: n_part is only a claim
   for (int64_t e = 0; e < n_part; ++e) {
-    const std::string name = hf_name(arch_, spec, h_, layer, static_cast<int>(e));
+    const std::string name = expert_name(item.hf, static_cast<int>(e));
     const StTensor* part = find_part(name, part_shape);
-    if (!part && e == 0 && may_lack(spec)) return {};
+    if (!part && e == 0 && may_lack(item)) return {};
     if (!part) {
       throw Error({.what = "the checkpoint lacks a tensor",
                    .expected = name + " " + part_shape.to_string(),
@@ -148,14 +132,14 @@ const StTensor* Planner::find_part(const std::string& name, const Shape& shape) 
   return part;
 }
 
-bool Planner::may_lack(const TensorSpec& spec) const {
+bool Planner::may_lack(const TensorItem& item) const {
   // The output matrix is optional in a file; a checkpoint that says it is not tied must have it.
-  if (spec.role == Role::Output && options_.tied == false) return false;
-  return spec.presence == kOptional;
+  if (item.role == Role::Output && options_.tied == false) return false;
+  return item.optional;
 }
 
-Type Planner::choose_type(const TensorSpec& spec, const PlannedTensor& tensor) {
-  if (stays_f32(spec)) return Type::F32;
+Type Planner::choose_type(const TensorItem& item, const PlannedTensor& tensor) {
+  if (quant_class_of(item.role) == QuantClass::Kept) return Type::F32;
   if (options_.out_type) {
     if (tensor.shape.n_cols() % traits(*options_.out_type).block_elems == 0) return *options_.out_type;
     ++n_fallback_;
@@ -174,6 +158,9 @@ void Planner::drop() {
     for (const auto& [name, tensor] : checkpoint_.tensors())
       n += begins_with(name, dropped.hf, h_.n_layer) && used_.insert(&tensor).second;
     if (n > 0) plan_.notes.push_back(fmt::format("{} tensors are left out: {}", n, dropped.what));
+  }
+  for (const auto& [name, tensor] : checkpoint_.tensors()) {
+    if (!used_.contains(&tensor) && find_idle(name)) used_.insert(&tensor);
   }
 }
 

@@ -2,7 +2,7 @@
 #include "convert/type_rules.h"
 
 #include "base/error.h"
-#include "tokenizer/utf8.h"
+#include "text/utf8.h"
 
 namespace sw {
 namespace {
@@ -24,12 +24,6 @@ Regex compile(const std::string& pattern) {
                  .where = std::string(kFlag) + " " + pattern,
                  .got = e.parts().got.empty() ? e.parts().what : e.parts().got});
   }
-}
-
-bool finds(const Regex& regex, const std::string& name) {
-  bool found = false;
-  regex.for_each_match(name, [&](size_t, size_t) { found = true; });
-  return found;
 }
 
 }  // namespace
@@ -59,7 +53,7 @@ std::optional<Type> TypeRules::find(const std::string& tensor_name) {
                  .got = printable(tensor_name)});
   }
   for (Compiled& compiled : rules_) {
-    if (!finds(compiled.regex, tensor_name)) continue;
+    if (!compiled.regex.finds(tensor_name)) continue;
     compiled.used = true;
     return compiled.rule.type;
   }

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "quant/type.h"
-#include "tokenizer/regex.h"
+#include "text/regex.h"
 
 namespace sw {
 

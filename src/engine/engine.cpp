@@ -23,19 +23,21 @@ ForwardOptions forward_options(const EngineOptions& options, int64_t n_ctx) {
   return forward;
 }
 
-CacheSpec cache_spec(const Model& model, const EngineOptions& options) {
+CachePlan cache_plan(const Model& model, const EngineOptions& options) {
   const int64_t n_ctx = context_of(model, options);
-  CacheSpec spec =
-      Forward::cache_spec(model, n_ctx, options.cache_type, options.n_parallel, options.forward.n_ubatch);
-  if (options.n_cache_token == 0) return spec;
+  CachePlan plan =
+      Forward::cache_plan(model, n_ctx, options.cache_type, options.n_parallel, options.forward.n_ubatch);
+  plan.n_draft = options.n_draft;
+  plan.n_snapshot = options.n_snapshot;
+  if (options.n_cache_token == 0) return plan;
   if (options.n_cache_token < n_ctx) {
     throw Error({.what = "the cache has no room for one whole sequence",
                  .expected = "at least " + std::to_string(n_ctx) + " tokens",
                  .got = std::to_string(options.n_cache_token)});
   }
-  spec.max_token = spec.n_token / options.n_parallel;
-  spec.n_token = options.n_cache_token;
-  return spec;
+  plan.max_token = plan.n_token / options.n_parallel;
+  plan.n_token = options.n_cache_token;
+  return plan;
 }
 
 /// Nobody outside shall know it: see PageKey.
@@ -47,38 +49,30 @@ PageKey random_root() {
 }
 
 int experts_max(const Model& model, const EngineOptions& options) {
-  return std::max(options.experts_max, experts_needed(model, options.default_policy));
+  return std::max(options.experts_max, experts_needed(model.moe_layers(), options.default_policy));
 }
 
 }  // namespace
-
-int experts_needed(const Model& model, const RoutingPolicy& policy) {
-  if (model.moe_layers().empty()) return 0;
-  int most = 0;
-  for (const MoeLayer& layer : model.moe_layers()) most = std::max(most, layer.router.n_expert_used);
-  for (const Phase phase : {Phase::Prefill, Phase::Decode}) {
-    for (const ExpertCount& count : policy.experts(phase)) most = std::max(most, count.k);
-  }
-  return std::min(most, model.moe_layers().front().router.n_logits());
-}
 
 PolicyTable Engine::make_policies(const Model& model, const EngineOptions& options) {
   return PolicyTable(model.moe_layers(), model.hparams().n_layer, experts_max(model, options), kMaxPolicies);
 }
 
-PlanInput Engine::plan_input(const Model& model, const EngineOptions& options, const PolicyTable& policies) {
-  const int64_t n_ctx = context_of(model, options);
-  return {
-      .forward = forward_options(options, n_ctx), .policies = &policies, .cache = cache_spec(model, options)};
+PlanInput Engine::plan_input(const Model& model, const EngineOptions& options) {
+  return {.forward = forward_options(options, context_of(model, options)),
+          .experts_max = experts_max(model, options),
+          .policies = PolicyTable::sizes(model.moe_layers(), kMaxPolicies),
+          .cache = cache_plan(model, options)};
 }
 
 Engine::Engine(const Model& model, const EngineOptions& options)
     : model_(model),
       n_ctx_(context_of(model, options)),
       default_policy_(options.default_policy),
+      pieces_(options.pieces),
       policies_(make_policies(model, options)),
       forward_(model, policies_, forward_options(options, n_ctx_)),
-      cache_(forward_.make_cache(cache_spec(model, options))),
+      cache_(forward_.make_cache(cache_plan(model, options))),
       page_root_(random_root()),
       scheduler_(cache_, options.forward.n_ubatch, options.n_parallel, options.n_waiting) {
   // A default policy that the model cannot do is refused now, not at the first request.
@@ -94,24 +88,35 @@ Engine::Engine(const Model& model, const EngineOptions& options)
 void Engine::warm_up() {
   constexpr int64_t kPromptTokens = 64;
   const int64_t n = std::min({kPromptTokens, forward_.options().n_ubatch, n_ctx_ - 1});
-  BlockTable table(cache_, n + 1);
-  SW_ASSERT(table.resize(n + 1));
-  BlockTable* tables[] = {&table};
+  SequenceCache cache(cache_, n + 1);
+  const SequenceCache* const caches[] = {&cache};
   const int32_t last = static_cast<int32_t>(n) - 1, first = 0;
   std::vector<BatchToken>& tokens = batch_.tokens;
   for (int32_t i = 0; i < n; ++i) tokens.push_back({.pos = i});
-  if (n > 0) forward_.step(tokens, tables, cache_, {&last, 1});
+  if (n > 0) {
+    SW_ASSERT(cache.prepare(0, n));
+    forward_.step(tokens, caches, cache_, {&last, 1});
+  }
   tokens.assign(1, {.pos = static_cast<int32_t>(n)});
-  forward_.step(tokens, tables, cache_, {&first, 1});
+  SW_ASSERT(cache.prepare(n, n + 1));
+  forward_.step(tokens, caches, cache_, {&first, 1});
 }
 
 void Engine::check_policy(const RoutingPolicy& policy) {
   for (const Phase phase : {Phase::Prefill, Phase::Decode}) PolicyUse(policies_, policy, phase);
 }
 
-void Engine::check_draft(const DraftParams& draft, const SamplerParams& sampler,
-                         const RoutingPolicy& policy) {
-  sw::check_draft(draft, sampler, forward_.options().n_ubatch);
+void Engine::check_drafts(const DraftParams& draft) const {
+  sw::check_draft(draft, forward_.options().n_ubatch);
+  if (!cache_.plan().has_states() || draft.n_token <= cache_.plan().n_draft) return;
+  throw Error({.what = "the cache has too few states for so many drafts",
+               .where = "--draft-tokens",
+               .expected = "at most " + std::to_string(cache_.plan().n_draft),
+               .got = std::to_string(draft.n_token)});
+}
+
+void Engine::check_draft(const DraftParams& draft, const RoutingPolicy& policy) {
+  check_drafts(draft);
   Speculation(draft, policy, policies_, model_.hparams().n_vocab);
 }
 
@@ -134,11 +139,14 @@ void Engine::check_prompt(std::span<const int32_t> prompt) const {
 
 SequenceId Engine::submit(SequenceRequest request) {
   check_prompt(request.prompt);
-  if (request.draft) sw::check_draft(*request.draft, request.sampler, forward_.options().n_ubatch);
+  if (request.draft) check_drafts(*request.draft);
   scheduler_.check_place();
   const RoutingPolicy routing = request.routing.value_or(default_policy_);
-  const SequencePlan plan{
-      .id = next_id_, .n_ctx = n_ctx_, .n_vocab = model_.hparams().n_vocab, .page_root = page_root_};
+  const SequencePlan plan{.id = next_id_,
+                          .n_ctx = n_ctx_,
+                          .n_vocab = model_.hparams().n_vocab,
+                          .page_root = page_root_,
+                          .pieces = pieces_};
   scheduler_.add(Sequence(plan, std::move(request), routing, policies_, cache_));
   return next_id_++;
 }
@@ -152,7 +160,7 @@ void Engine::cancel(SequenceId id) {
 /// The forward pass of the batch, with the logits of as many rows as one call gives.
 TensorView<const float> Engine::run(ForwardProbe* probe) {
   const auto slice = static_cast<size_t>(forward_.options().n_logit_row);
-  return forward_.step(batch_.tokens, batch_.tables, cache_,
+  return forward_.step(batch_.tokens, batch_.caches, cache_,
                        std::span(batch_.rows).first(std::min(slice, batch_.rows.size())), probe);
 }
 
@@ -186,7 +194,7 @@ void Engine::choose(const StepBatch::Sampled& what, const BatchToken& after, std
     events_.push_back({s.id, token, s.finish});
   } catch (const Error& e) {
     s.finish = Finish::Error;
-    s.pages.forget();  // what led to the error may stand there: nothing goes on from it
+    s.drop_names();  // what led to the error may stand there: nothing goes on from it
     events_.push_back({s.id, -1, s.finish, e.what()});
     return;
   }
@@ -210,10 +218,15 @@ std::span<const StepEvent> Engine::step(ForwardProbe* probe, const OnToken& on_t
   });
   scheduler_.schedule(batch_);
   if (batch_.tokens.empty()) return events_;
-  const TensorView<const float> logits = run(probe);
-  scheduler_.computed(batch_);
-  sample_all(logits, on_token);
-  scheduler_.publish(batch_);
+  try {
+    const TensorView<const float> logits = run(probe);
+    scheduler_.computed(batch_);
+    sample_all(logits, on_token);
+    scheduler_.publish(batch_);
+  } catch (...) {
+    scheduler_.abandon();
+    throw;
+  }
   scheduler_.sweep(count_drafts);  // their events were their last tokens
   return events_;
 }

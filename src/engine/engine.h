@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "engine/scheduler.h"
-#include "kv/paged_cache.h"
+#include "kv/sequence_cache.h"
 #include "model/forward.h"
 #include "model/memory_plan.h"
 #include "router/policy.h"
@@ -22,8 +22,11 @@ struct EngineOptions {
   int64_t n_cache_token =
       0;  ///< room of all sequences together; 0: n_ctx for each, so that none ever waits for pages
   Type cache_type = Type::F16;
+  int n_draft = 0;      ///< most tokens that a request may draft before a check, in models that keep states
+  int n_snapshot = 4;   ///< states kept for requests that begin like one before, in such models
   int experts_max = 0;  ///< most experts a policy may ask for; 0: the model's k and `default_policy`
   RoutingPolicy default_policy = {};  ///< for requests that bring none
+  TokenPieces pieces = {};            ///< the vocabulary's bytes, for samplers that read what a token says
 };
 
 /// What one step did for one sequence: a token, of which a check of drafts gives several, or its end.
@@ -39,8 +42,8 @@ struct StepEvent {
 using OnToken = std::function<void(const StepEvent& event, std::span<const float> logits)>;
 
 /// Many sequences through one model: schedule() -> forward() -> sample(). A request that begins like one
-/// before under the same routing, running or ended, takes the whole pages of their common beginning from the
-/// cache.
+/// before under the same routing, running or ended, takes the whole pages (and the last state kept) of their
+/// common beginning from the cache.
 class Engine {
  public:
   Engine(const Model& model, const EngineOptions& options);
@@ -48,7 +51,7 @@ class Engine {
   /// What an engine with these options needs of memory, before there is one; `policies` is what
   /// make_policies() gives for the same options.
   static PolicyTable make_policies(const Model& model, const EngineOptions& options);
-  static PlanInput plan_input(const Model& model, const EngineOptions& options, const PolicyTable& policies);
+  static PlanInput plan_input(const Model& model, const EngineOptions& options);
 
   /// Takes a request. Throws sw::Error where it cannot be served, before any work: empty prompt, prompt
   /// longer than the context, a policy the model cannot do, no place to run or to wait.
@@ -56,12 +59,14 @@ class Engine {
   /// Throws sw::Error where the model cannot do a policy.
   void check_policy(const RoutingPolicy& policy);
   /// Throws sw::Error where a request with these could not be drafted for: see sw::check_draft().
-  void check_draft(const DraftParams& draft, const SamplerParams& sampler, const RoutingPolicy& policy);
+  void check_draft(const DraftParams& draft, const RoutingPolicy& policy);
   /// Ends a sequence before the next step, running or waiting.
   void cancel(SequenceId id);
   /// One forward pass over what all sequences need next; the events of this step, valid until the next.
   /// A sequence for which no token can be chosen ends with Finish::Error, the others go on. `on_token` is
   /// called for every event that has a token, in their order.
+  /// Where it throws (a file that was changed under way, `on_token`), the sequences compute their tokens
+  /// again with the next step.
   std::span<const StepEvent> step(ForwardProbe* probe = nullptr, const OnToken& on_token = nullptr);
   /// Tokens that the last step computed; those of a prompt that were in the cache are not among them.
   int64_t n_computed() const { return std::ssize(batch_.tokens); }
@@ -70,13 +75,14 @@ class Engine {
   int64_t n_ctx() const { return n_ctx_; }
   const Forward& forward() const { return forward_; }
   const PolicyTable& policies() const { return policies_; }
-  const PagedCache& cache() const { return cache_; }
+  const Cache& cache() const { return cache_; }
   const Scheduler& scheduler() const { return scheduler_; }
   /// Of the sequences that ended.
   const DraftCounts& draft_counts() const { return draft_counts_; }
 
  private:
   void warm_up();
+  void check_drafts(const DraftParams& draft) const;
   void check_prompt(std::span<const int32_t> prompt) const;
   TensorView<const float> run(ForwardProbe* probe);
   void sample_all(TensorView<const float> logits, const OnToken& on_token);
@@ -86,9 +92,10 @@ class Engine {
   const Model& model_;
   int64_t n_ctx_;
   RoutingPolicy default_policy_;
+  TokenPieces pieces_;
   PolicyTable policies_;
   Forward forward_;
-  PagedCache cache_;
+  Cache cache_;
   PageKey page_root_;
   SequenceId next_id_ = 1;
   Scheduler scheduler_;
@@ -96,8 +103,5 @@ class Engine {
   std::vector<StepEvent> events_;
   DraftCounts draft_counts_;
 };
-
-/// The most experts a policy asks for in any layer and phase, at least the model's own k.
-int experts_needed(const Model& model, const RoutingPolicy& policy);
 
 }  // namespace sw

@@ -10,7 +10,7 @@ namespace sw {
 void StepBatch::reserve(size_t n_token, size_t n_sequence) {
   tokens.reserve(n_token);
   parts.reserve(n_sequence);
-  tables.reserve(n_sequence);
+  caches.reserve(n_sequence);
   sampled.reserve(n_token);  // a check of drafts wants the logits of each
   rows.reserve(n_token);
 }
@@ -18,13 +18,15 @@ void StepBatch::reserve(size_t n_token, size_t n_sequence) {
 void StepBatch::clear() {
   tokens.clear();
   parts.clear();
-  tables.clear();
+  caches.clear();
   sampled.clear();
   rows.clear();
 }
 
-Scheduler::Scheduler(const PagedCache& cache, int64_t n_ubatch, int n_parallel, int n_waiting)
-    : cache_(cache), n_ubatch_(n_ubatch), n_parallel_(n_parallel), n_waiting_(n_waiting) {}
+Scheduler::Scheduler(const Cache& cache, int64_t n_ubatch, int n_parallel, int n_waiting)
+    : cache_(cache), n_ubatch_(n_ubatch), n_parallel_(n_parallel), n_waiting_(n_waiting) {
+  SW_ASSERT(n_parallel <= cache.plan().n_seq);
+}
 
 void Scheduler::check_place() const {
   if (n_running() + this->n_waiting() < n_parallel_ + n_waiting_) return;
@@ -42,10 +44,9 @@ void Scheduler::schedule(StepBatch& batch) {
 void Scheduler::admit() {
   while (!waiting_.empty() && n_running() < n_parallel_) {
     Sequence& next = waiting_.front();
-    next.adopt_pages();
-    // A page for each that runs stays free, lest the next one that grows sends this one back at once.
-    if (!next.pages.resize(next.n_token()) || cache_.n_free_pages() < n_running()) {
-      next.give_back_pages();
+    next.reuse_prefix();
+    if (!next.cache.reserve(next.n_token()) || !has_page_for_each()) {
+      next.give_back();
       break;
     }
     running_.splice(running_.end(), waiting_, waiting_.begin());
@@ -53,9 +54,17 @@ void Scheduler::admit() {
   SW_ASSERT(waiting_.empty() || !running_.empty());  // one sequence alone always finds room
 }
 
+/// Otherwise the next one that grows would send the one that has just begun back at once.
+bool Scheduler::has_page_for_each() const {
+  for (int g = 0; g < cache_.plan().n_group(); ++g) {
+    if (cache_.plan().group(g).keeps_all_tokens() && cache_.n_free_pages(g) < n_running()) return false;
+  }
+  return true;
+}
+
 void Scheduler::make_room() {
   for (auto s = running_.begin(); s != running_.end(); ++s) {
-    while (!s->pages.resize(s->n_token() + s->most_drafts())) {
+    while (!s->cache.reserve(s->n_token() + s->most_drafts())) {
       const auto youngest = std::prev(running_.end());
       SW_ASSERT(youngest != running_.begin());
       const bool itself = youngest == s;
@@ -67,7 +76,7 @@ void Scheduler::make_room() {
 }
 
 void Scheduler::preempt(std::list<Sequence>::iterator sequence) {
-  sequence->give_back_pages();
+  sequence->give_back();
   waiting_.splice(waiting_.begin(), running_, sequence);
   ++n_preempted_;
 }
@@ -80,6 +89,10 @@ void Scheduler::fill(StepBatch& batch) {
       if (s.is_decoding() == decoding && room > 0) room -= add(batch, s, room);
     }
   }
+  for (const StepBatch::Part& part : batch.parts) {
+    Sequence& s = *part.sequence;
+    if (part.n_token > 0) s.keep_snapshots(s.n_cached + part.n_token + s.n_draft());
+  }
 }
 
 /// The sequence's next tokens: of its text, with the drafts behind it where those are to be checked, or the
@@ -90,7 +103,8 @@ int64_t Scheduler::add(StepBatch& batch, Sequence& s, int64_t room) {
   const int64_t n = drafts ? 1 : std::min(room, s.n_token() + s.n_draft() - begin);
   const auto index = static_cast<int32_t>(batch.parts.size());
   batch.parts.push_back({&s, drafts ? 0 : std::min(n, s.n_token() - begin)});
-  batch.tables.push_back(&s.pages);
+  batch.caches.push_back(&s.cache);
+  s.prepare(begin, begin + n);
   for (int64_t i = begin; i < begin + n; ++i) {
     batch.tokens.push_back({.id = s.token_at(i),
                             .pos = static_cast<int32_t>(i),
@@ -101,7 +115,6 @@ int64_t Scheduler::add(StepBatch& batch, Sequence& s, int64_t room) {
     batch.rows.push_back(static_cast<int32_t>(batch.tokens.size()) - 1);
   }
   if (!drafts && s.n_draft() > 0) s.draft->begin_check(s.sampler, static_cast<size_t>(n - 1));
-  if (s.draft) s.pages.hold(s.n_cached);
   return n;
 }
 
@@ -111,8 +124,12 @@ void Scheduler::computed(const StepBatch& batch) {
 
 void Scheduler::publish(const StepBatch& batch) {
   for (const StepBatch::Part& part : batch.parts) {
-    if (part.sequence->finish != Finish::Error) part.sequence->publish_pages();
+    if (part.n_token > 0 && part.sequence->finish != Finish::Error) part.sequence->publish();
   }
+}
+
+void Scheduler::abandon() {
+  while (!running_.empty()) preempt(std::prev(running_.end()));
 }
 
 }  // namespace sw

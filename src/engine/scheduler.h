@@ -25,19 +25,20 @@ struct StepBatch {
   void clear();
 
   std::vector<BatchToken> tokens = {};
-  std::vector<Part> parts = {};          ///< by BatchToken::seq
-  std::vector<BlockTable*> tables = {};  ///< of the parts
-  std::vector<Sampled> sampled = {};     ///< what the pass's logits are for ...
-  std::vector<int32_t> rows = {};        ///< ... and the batch's tokens that give them
+  std::vector<Part> parts = {};                   ///< by BatchToken::seq
+  std::vector<const SequenceCache*> caches = {};  ///< of the parts
+  std::vector<Sampled> sampled = {};              ///< what the pass's logits are for ...
+  std::vector<int32_t> rows = {};                 ///< ... and the batch's tokens that give them
 };
 
 /// Decides what each pass computes. Sequences wait in order of arrival until a place and the pages of all
 /// their tokens are free; those that run take further pages as they grow. Where there are none, the youngest
 /// gives its pages back and waits again, its tokens kept: so the oldest always comes to its end, if only the
-/// cache has room for one sequence.
+/// cache has room for one sequence. Windows and states are there for as many as may run.
 class Scheduler {
  public:
-  Scheduler(const PagedCache& cache, int64_t n_ubatch, int n_parallel, int n_waiting);
+  /// The cache has windows and states for `n_parallel` sequences.
+  Scheduler(const Cache& cache, int64_t n_ubatch, int n_parallel, int n_waiting);
 
   /// Throws sw::Error where there is no place for one more sequence, to run or to wait.
   void check_place() const;
@@ -49,12 +50,15 @@ class Scheduler {
   int64_t n_preempted() const { return n_preempted_; }
 
   /// Lets sequences begin, makes room for the next tokens of those that run, and fills the batch: first the
-  /// sequences that decode, so that a long prompt never holds them up, then others in order of arrival.
+  /// sequences that decode, so that a long prompt never holds them up, then others in order of arrival. All
+  /// that the pass needs of the cache is taken now.
   void schedule(StepBatch& batch);
   /// The batch is in the cache.
   void computed(const StepBatch& batch);
-  /// Its tokens were chosen: names the pages that became full, for others.
+  /// Its tokens were chosen: names what became full, for others.
   void publish(const StepBatch& batch);
+  /// The pass failed, and nobody knows what it left in the cache: all that run wait and begin again.
+  void abandon();
   /// Calls `visit` with every sequence.
   template <class Visit>
   void for_each(Visit&& visit) {
@@ -76,12 +80,13 @@ class Scheduler {
 
  private:
   void admit();
+  bool has_page_for_each() const;
   void make_room();
   void preempt(std::list<Sequence>::iterator sequence);
   void fill(StepBatch& batch);
   int64_t add(StepBatch& batch, Sequence& sequence, int64_t room);
 
-  const PagedCache& cache_;
+  const Cache& cache_;
   int64_t n_ubatch_;
   int n_parallel_, n_waiting_;
   std::list<Sequence> running_, waiting_;  // both by age, all that run older than all that wait

@@ -9,7 +9,7 @@
 #include "engine/policy_use.h"
 #include "engine/sampler/sampler.h"
 #include "engine/speculate.h"
-#include "kv/paged_cache.h"
+#include "kv/sequence_cache.h"
 
 namespace sw {
 
@@ -38,14 +38,16 @@ struct SequencePlan {
   SequenceId id = 0;
   int64_t n_ctx = 0, n_vocab = 0;
   PageKey page_root = {};  ///< where the names of all pages begin
+  TokenPieces pieces = {};
 };
 
-/// One request on its way: its tokens, how many of them are in the cache, its pages and its sampler.
+/// One request on its way: its tokens, how many of them are in the cache, what it has of the cache,
+/// and its sampler.
 class Sequence {
  public:
   /// Throws sw::Error where the model cannot do the policy or a sampler's setting is out of range.
   Sequence(const SequencePlan& plan, SequenceRequest what, const RoutingPolicy& routing,
-           PolicyTable& policies, PagedCache& cache);
+           PolicyTable& policies, Cache& cache);
 
   int64_t n_token() const { return std::ssize(tokens); }
   /// One token to compute, which gives the next.
@@ -67,21 +69,30 @@ class Sequence {
     return token < n_prompt ? prefill_policy : decode_policy;
   }
 
-  /// Begins with empty pages and takes what is in the cache already of the text before its last token, whose
+  /// Begins with nothing of the cache and takes what it has already of the text before its last token, whose
   /// logits choose the next.
-  void adopt_pages();
-  /// Names the pages that became full, for others.
-  void publish_pages();
-  /// Gives all pages back; the tokens are to be computed again, drafts are dropped.
-  void give_back_pages();
+  void reuse_prefix();
+  /// Takes what a pass over the tokens [begin, end) needs: those from n_cached on, or one from which the next
+  /// draft is drawn.
+  void prepare(int64_t begin, int64_t end);
+  /// Once every sequence of the pass is prepared: keeps states within [n_cached, end) that later requests may
+  /// go on from, where there is room for more. They are at the last page end before the prompt's last token,
+  /// for a request with the same prompt or a longer one, and every CachePlan::snapshot_tokens.
+  void keep_snapshots(int64_t end);
+  /// Names the pages that became full and the snapshots, for others; all other states but the text's go.
+  void publish();
+  /// Nobody shall go on from what it has computed.
+  void drop_names() { cache.drop_names(page_names_); }
+  /// Gives back all that it has of the cache; the tokens are to be computed again, drafts are dropped.
+  void give_back();
 
   SequenceId id;
   SequenceRequest request;
   std::vector<int32_t> tokens;  ///< prompt, then generated
   int64_t n_prompt;
-  int64_t n_cached = 0;  ///< tokens whose keys and values are in the cache
+  int64_t n_cached = 0;  ///< tokens that are in the cache
   int64_t max_token;     ///< where it ends
-  BlockTable pages;
+  SequenceCache cache;
   Sampler sampler;
   PolicyUse prefill_policy, decode_policy;
   std::optional<Speculation> draft;
@@ -90,7 +101,7 @@ class Sequence {
  private:
   void name_pages();
 
-  int64_t page_tokens_;
+  int64_t page_tokens_, snapshot_tokens_;
   std::vector<PageKey> page_names_;  // of the pages that its tokens fill
   PageKey page_root_, prefill_key_, decode_key_;
   size_t n_published_ = 0;

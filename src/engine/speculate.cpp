@@ -2,29 +2,30 @@
 #include "engine/speculate.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.h"
 
 namespace sw {
 namespace {
 
-constexpr int64_t kMostDrafts = 64;  // further ones hardly ever stay, and each keeps a distribution
-
 RoutingPolicy draft_policy(RoutingPolicy routing, int n_expert) {
   routing.experts_decode = {{.k = n_expert}};
   return routing;
 }
 
-float p_of(std::span<const Candidate> candidates, int32_t id) {
+/// Null where it is none of them, which is to say that its probability is 0.
+const Candidate* find(std::span<const Candidate> candidates, int32_t id) {
   const auto found =
       std::find_if(candidates.begin(), candidates.end(), [&](const Candidate& c) { return c.id == id; });
-  return found == candidates.end() ? 0.0f : found->p;
+  return found == candidates.end() ? nullptr : &*found;
 }
 
 }  // namespace
 
-void check_draft(const DraftParams& draft, const SamplerParams& sampler, int64_t n_ubatch) {
-  const int64_t most = std::min(kMostDrafts, n_ubatch - 1);
+void check_draft(const DraftParams& draft, int64_t n_ubatch) {
+  // Further drafts than kMaxRollback hardly ever stay, and each keeps a distribution.
+  const int64_t most = std::min(static_cast<int64_t>(kMaxRollback), n_ubatch - 1);
   if (most < 1)
     throw Error({.what = "a check of drafts does not fit in one pass",
                  .where = "-ub",
@@ -36,14 +37,6 @@ void check_draft(const DraftParams& draft, const SamplerParams& sampler, int64_t
                  .expected = "1 to " + std::to_string(most) + " (a check is one pass: -ub)",
                  .got = std::to_string(draft.n_token)});
   }
-  const bool is_greedy = sampler.temperature == 0 && sampler.dynatemp_range == 0;
-  const char* breaks = sampler.mirostat != 0         ? "--mirostat"
-                       : sampler.xtc_probability > 0 ? "--xtc-probability"
-                                                     : nullptr;
-  if (is_greedy || !breaks) return;
-  throw Error({.what = "drafts cannot keep the distribution of this sampler",
-               .where = breaks,
-               .hint = "leave out --draft-experts or the sampler"});
 }
 
 Speculation::Speculation(const DraftParams& params, const RoutingPolicy& routing, PolicyTable& policies,
@@ -59,14 +52,17 @@ void Speculation::add(Sampler& sampler, std::span<const float> logits) {
   const std::vector<Candidate>& q = sampler.weigh(logits).items();
   weights_[drafts_.size()].assign(q.begin(), q.end());
   drafts_.push_back(sampler.draw());
+  ++n_sampled_;
 }
 
 void Speculation::begin_check(Sampler& sampler, size_t n) {
-  sampler.take_back(drafts_.size());
+  sampler.rollback(std::exchange(n_sampled_, 0));
   drafts_.resize(n);
   counts_.n_drafted += static_cast<int64_t>(n);
   n_checked_ = 0;
 }
+
+void Speculation::drop(Sampler& sampler) { begin_check(sampler, 0); }
 
 int32_t Speculation::choose(Sampler& sampler, std::span<const float> logits) {
   const Candidates& p = sampler.weigh(logits);
@@ -76,12 +72,13 @@ int32_t Speculation::choose(Sampler& sampler, std::span<const float> logits) {
     return sampler.draw();
   }
   const std::span<const Candidate> q = weights_[n_checked_];
-  const int32_t draft = drafts_[n_checked_];
-  if (sampler.uniform() * p_of(q, draft) < p_of(p.items(), draft)) {
+  const int32_t id = drafts_[n_checked_];
+  const Candidate *by_p = find(p.items(), id), *by_q = find(q, id);  // by_q: it was drawn from there
+  if (sampler.uniform() * by_q->p < (by_p ? by_p->p : 0.0f)) {
     ++n_checked_;
     ++counts_.n_accepted;
-    sampler.accept(draft);
-    return draft;
+    sampler.take(*by_p);
+    return id;
   }
   drafts_.clear();
   n_checked_ = 0;
@@ -97,17 +94,17 @@ int32_t Speculation::draw_rest(Sampler& sampler, const Candidates& p, std::span<
   double sum = 0;
   for (const Candidate& c : p.items()) sum += rest(c);
   const double draw = sampler.uniform() * sum;
-  int32_t chosen = p.items().front().id;  // what is left where rounding makes the sum 0
+  const Candidate* chosen = &p.items().front();  // what is left where rounding makes the sum 0
   double below = 0;
   for (const Candidate& c : p.items()) {
     if (rest(c) == 0) continue;
-    chosen = c.id;
+    chosen = &c;
     below += rest(c);
     if (draw < below) break;
   }
   for (const Candidate& c : q) drafted_p_[static_cast<size_t>(c.id)] = 0;
-  sampler.accept(chosen);
-  return chosen;
+  sampler.take(*chosen);
+  return chosen->id;
 }
 
 }  // namespace sw

@@ -16,13 +16,10 @@ class Round {
   Round(Forward& forward, const Model& model, const PerplexityOptions& options, int64_t n_seq)
       : forward_(forward),
         options_(options),
-        cache_(forward.make_cache(Forward::cache_spec(model, options.n_ctx, options.cache_type, n_seq,
+        cache_(forward.make_cache(Forward::cache_plan(model, options.n_ctx, options.cache_type, n_seq,
                                                       forward.options().n_ubatch))) {
-    for (int64_t i = 0; i < n_seq; ++i) {
-      tables_.emplace_back(cache_, options.n_ctx);
-      SW_ASSERT(tables_.back().resize(options.n_ctx));
-    }
-    for (BlockTable& table : tables_) sequences_.push_back(&table);
+    for (int64_t i = 0; i < n_seq; ++i) tables_.emplace_back(cache_, options.n_ctx);
+    for (SequenceCache& table : tables_) sequences_.push_back(&table);
   }
 
   /// Scores `n_seq` chunks, the first of which starts at tokens[0].
@@ -42,6 +39,10 @@ class Round {
         if (pos < options_.first_scored() || pos > c - 2) continue;
         rows_.push_back(static_cast<int32_t>(i - begin));
         targets_.push_back(tokens[at + 1]);
+      }
+      for (int64_t s = begin / c; s * c < end; ++s) {
+        SequenceCache& table = tables_[static_cast<size_t>(s)];
+        SW_ASSERT(table.prepare(std::max<int64_t>(0, begin - s * c), std::min(end - s * c, c)));
       }
       forward_.run(batch_, sequences_, cache_, options_.probe);
       score_rows(tally);
@@ -64,9 +65,9 @@ class Round {
 
   Forward& forward_;
   const PerplexityOptions& options_;
-  PagedCache cache_;
-  std::vector<BlockTable> tables_;
-  std::vector<BlockTable*> sequences_;
+  Cache cache_;
+  std::vector<SequenceCache> tables_;
+  std::vector<const SequenceCache*> sequences_;
   std::vector<BatchToken> batch_;
   std::vector<int32_t> rows_, targets_;
 };

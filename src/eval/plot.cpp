@@ -5,7 +5,7 @@
 #include <cmath>
 #include <fmt/format.h>
 
-#include "base/escape_html.h"
+#include "text/escape_html.h"
 
 namespace sw {
 namespace {

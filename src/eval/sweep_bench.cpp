@@ -17,7 +17,7 @@ class ExpertReads : public ForwardProbe {
  public:
   explicit ExpertReads(const Model& model) : n_expert_(model.hparams().moe.n_expert) {
     for (int b = 0; b < model.hparams().n_run_block(); ++b) {
-      if (!model.hparams().is_moe_block(b)) continue;
+      if (!model.has_experts(b)) continue;
       uint64_t& bytes = expert_bytes_.emplace_back(0);
       for (const Role role : {Role::ExpertGate, Role::ExpertUp, Role::ExpertDown})
         bytes += model.weight(role, b).expert(0).size_bytes();
@@ -37,6 +37,14 @@ class ExpertReads : public ForwardProbe {
   uint64_t bytes_ = 0;
 };
 
+/// One sequence, with room to go back to where a row began.
+CachePlan cache_plan(const Forward& forward, const Model& model, const SweepOptions& options) {
+  const int64_t n_ahead = std::max({forward.options().n_ubatch, options.n_prefill, options.n_decode});
+  CachePlan plan = Forward::cache_plan(model, options.room(), options.cache_type, 1, n_ahead);
+  plan.n_draft = 1;
+  return plan;
+}
+
 /// One sequence of random tokens on its way.
 class Sweep {
  public:
@@ -45,11 +53,8 @@ class Sweep {
         options_(options),
         model_(model),
         n_vocab_(static_cast<uint64_t>(model.hparams().n_vocab)),
-        cache_(forward.make_cache(
-            Forward::cache_spec(model, options.room(), options.cache_type, 1, forward.options().n_ubatch))),
-        table_(cache_, options.room()) {
-    SW_ASSERT(table_.resize(options.room()));
-  }
+        cache_(forward.make_cache(cache_plan(forward, model, options))),
+        table_(cache_, options.room()) {}
 
   SweepRow run(int64_t n_kv) {
     SweepRow row{.n_prefill = options_.n_prefill, .n_decode = options_.n_decode, .n_kv = n_kv};
@@ -74,7 +79,7 @@ class Sweep {
   /// Seconds for `n` tokens from position `begin` on, `n_batch` at a time, with the logits of the last.
   double pass(int64_t begin, int64_t n, int64_t n_batch, uint16_t policy, ForwardProbe* probe = nullptr) {
     using Clock = std::chrono::steady_clock;
-    BlockTable* const tables[] = {&table_};
+    const SequenceCache* const tables[] = {&table_};
     double seconds = 0;
     for (int64_t done = 0; done < n; done += n_batch) {
       const int64_t size = std::min(n_batch, n - done);
@@ -84,6 +89,7 @@ class Sweep {
                           .pos = static_cast<int32_t>(begin + done + i),
                           .policy = policy});
       }
+      SW_ASSERT(table_.prepare(begin + done, begin + done + size, {.n_before = done}));
       const auto last = static_cast<int32_t>(size) - 1;
       const Clock::time_point start = Clock::now();
       forward_.step(batch_, tables, cache_, {&last, 1}, probe);
@@ -96,8 +102,8 @@ class Sweep {
   const SweepOptions& options_;
   const Model& model_;
   uint64_t n_vocab_;
-  PagedCache cache_;
-  BlockTable table_;
+  Cache cache_;
+  SequenceCache table_;
   std::vector<BatchToken> batch_;
   Rng rng_{1};
 };

@@ -80,10 +80,9 @@ void write_trace(Forward& forward, const Model& model, std::span<const int32_t> 
                    .got = std::to_string(id)});
     }
   }
-  PagedCache cache = forward.make_cache(Forward::cache_spec(model, n_token, options.cache_type));
-  BlockTable table(cache, n_token);
-  SW_ASSERT(table.resize(n_token));
-  BlockTable* const tables[] = {&table};
+  Cache cache = forward.make_cache(Forward::cache_plan(model, n_token, options.cache_type));
+  SequenceCache table(cache, n_token);
+  const SequenceCache* const tables[] = {&table};
   Recorder recorder(model, options.hidden);
   std::vector<BatchToken> batch;
   for (int64_t begin = 0; begin < n_token; begin += forward.options().n_ubatch) {
@@ -91,6 +90,7 @@ void write_trace(Forward& forward, const Model& model, std::span<const int32_t> 
     batch.clear();
     for (int64_t i = begin; i < end; ++i)
       batch.push_back({tokens[static_cast<size_t>(i)], static_cast<int32_t>(i), 0, options.policy});
+    SW_ASSERT(table.prepare(begin, end));
     forward.run(batch, tables, cache, &recorder);
     record_head(forward, end - begin, options.hidden, recorder);
   }

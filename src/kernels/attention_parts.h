@@ -7,9 +7,6 @@
 /// The parts of attention that the reference and the fast variants share: they have one right answer.
 namespace sw {
 
-/// Tokens a cache page may hold at most; bounds the scratch of attention scores.
-inline constexpr int64_t kMaxPageTokens = 256;
-
 /// 1 / sqrt(head_dim)
 inline float attention_scale(const AttentionDesc& d) {
   return static_cast<float>(1.0 / std::sqrt(static_cast<double>(d.head_dim)));
@@ -18,13 +15,15 @@ inline float attention_scale(const AttentionDesc& d) {
 /// What no variant of latent attention can do; null where there is nothing.
 inline const char* refuses_mla(const MlaDesc& d) {
   if (d.k_b.empty() || d.v_b.empty()) return "the matrices of keys and values are missing";
-  return d.n_rot % 2 == 0 ? nullptr : "an odd number of rotary dims";
+  return d.rope.n_rot % 2 == 0 ? nullptr : "an odd number of rotary dims";
 }
 
-/// Rotates the first n_rot dims of a head; cos and sin are [n_rot / 2].
-inline void rotate(float* head, const float* cos, const float* sin, int64_t n_rot, bool neighbours) {
-  const int64_t half = n_rot / 2, stride = neighbours ? 2 : 1, partner = neighbours ? 1 : half;
-  for (int64_t i = 0; i < half; ++i) {
+/// Rotates a head of token t.
+inline void rotate(const Rope& rope, const TokenBatch& batch, int64_t t, float* head) {
+  const int64_t n_pair = rope.n_pair(), stride = rope.neighbours ? 2 : 1,
+                partner = rope.neighbours ? 1 : n_pair;
+  const float *cos = batch.rope_cos + t * n_pair, *sin = batch.rope_sin + t * n_pair;
+  for (int64_t i = 0; i < n_pair; ++i) {
     float* a = head + i * stride;
     float* b = a + partner;
     const float x = *a, y = *b;

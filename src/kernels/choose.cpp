@@ -19,7 +19,7 @@ constexpr const VectorKernel* kVectorKernels[] = {
 
 /// Null where this machine can run `isa` and the caller allows it.
 const char* isa_refusal(Isa isa, Isa limit) {
-  if (!cpu_has(isa)) return "this processor lacks its instruction set";
+  if (!cpu_has(isa)) return "this CPU lacks its instruction set";
   if (isa > limit) return "above the instruction set allowed";
   return nullptr;
 }
@@ -31,6 +31,7 @@ const MatmulKernel& choose_matmul(const MatmulDesc& desc, Isa limit, std::string
   for (const MatmulKernel* kernel : kMatmulKernels) {
     const char* refusal = isa_refusal(kernel->isa, limit);
     if (!refusal) refusal = kernel->refuses(desc);
+    if (!refusal && kernel->layout && !desc.may_pack) refusal = "the weights stay as stored";
     if (!refusal) {
       if (why) *why = std::string(kernel->name) + (refusals.empty() ? "" : " (not " + refusals + ")");
       return *kernel;
@@ -39,6 +40,19 @@ const MatmulKernel& choose_matmul(const MatmulDesc& desc, Isa limit, std::string
   }
   SW_ASSERT(!"the reference accepts everything");
   __builtin_unreachable();
+}
+
+size_t matrix_bytes(const MatmulKernel& kernel, const MatmulDesc& desc) {
+  if (kernel.layout) return kernel.layout->size_bytes(desc.weight, desc.n_out, desc.n_in);
+  return row_bytes(desc.weight, desc.n_in) * static_cast<size_t>(desc.n_out);
+}
+
+std::vector<std::byte> laid_out(const MatmulKernel& kernel, const WeightView& from) {
+  if (!kernel.layout) return {from.data, from.data + from.size_bytes()};
+  const int64_t n_out = from.shape.n_rows();
+  std::vector<std::byte> packed(kernel.layout->size_bytes(from.type, n_out, from.shape.n_cols()));
+  kernel.layout->pack(from, 0, n_out, packed.data());
+  return packed;
 }
 
 const VectorKernel& choose_vector(Isa limit) {

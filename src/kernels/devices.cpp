@@ -26,12 +26,6 @@ std::optional<int> number_after(const std::string& text, const char* prefix) {
   return error == std::errc{} && stop == end && number >= 0 ? std::optional(number) : std::nullopt;
 }
 
-std::string names(const Devices& devices) {
-  std::string all;
-  for (const auto& device : devices) all += (all.empty() ? "" : ", ") + device->name();
-  return all;
-}
-
 }  // namespace
 
 Devices open_devices(const std::string& wish, std::string* note) {
@@ -72,11 +66,13 @@ Devices open_devices(const std::string& wish, std::string* note) {
   return devices;
 }
 
-int find_device(const Devices& devices, const std::string& name, const std::string& where) {
-  for (size_t slot = 0; slot < devices.size(); ++slot) {
-    if (strcasecmp(devices[slot]->name().c_str(), name.c_str()) == 0) return static_cast<int>(slot);
+int find_device(std::span<const std::string> names, const std::string& name, const std::string& where) {
+  for (size_t device = 0; device < names.size(); ++device) {
+    if (strcasecmp(names[device].c_str(), name.c_str()) == 0) return static_cast<int>(device);
   }
-  throw Error({.what = "there is no such device", .where = where, .expected = names(devices), .got = name});
+  std::string all;
+  for (const std::string& known : names) all += (all.empty() ? "" : ", ") + known;
+  throw Error({.what = "there is no such device", .where = where, .expected = all, .got = name});
 }
 
 }  // namespace sw

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -8,15 +9,15 @@
 
 namespace sw {
 
-/// The devices of this run; a device's slot is its place here, and slot 0 is the processor.
+/// The devices of this run, by index; 0 is the CPU.
 using Devices = std::vector<std::unique_ptr<Backend>>;
 
-/// `wish`: "" for the processor and every GPU that can be used, "none" for the processor alone, names
+/// `wish`: "" for the CPU and every GPU that can be used, "none" for the CPU alone, names
 /// ("CUDA0,CUDA1") for these, or "fake:N" for N fake devices. Where GPUs were wished for by name and are
 /// not there throws sw::Error; with "" leaves out those that cannot be used and says why in `note`, if given.
 Devices open_devices(const std::string& wish, std::string* note = nullptr);
 
-/// The slot of a device's name (any case). Throws sw::Error that lists the names there are.
-int find_device(const Devices& devices, const std::string& name, const std::string& where);
+/// The index of a device's name (any case) in `names`. Throws sw::Error that lists them.
+int find_device(std::span<const std::string> names, const std::string& name, const std::string& where);
 
 }  // namespace sw

@@ -3,16 +3,20 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/cpu.h"
-#include "quant/type.h"
+#include "kernels/layout.h"
+#include "quant/weight.h"
 
 namespace sw {
 
-/// What a matrix product is asked to do; a variant accepts or refuses it when a model is loaded.
+/// What a matrix product is asked to do; a variant accepts or refuses it before the weights are placed.
 struct MatmulDesc {
   Type weight = Type::F32;
-  int64_t n_in = 0;  ///< a multiple of the format's block
+  int64_t n_in = 0;       ///< a multiple of the format's block
+  int64_t n_out = 0;      ///< only sizes depend on it
+  bool may_pack = false;  ///< the weights may be placed in a PackedLayout; else they stay as stored
 };
 
 /// One call: out[t, r] = sum_i W[r, i] * x[t, i] for rows [row_begin, row_end) and n_token tokens.
@@ -21,7 +25,8 @@ struct MatmulDesc {
 struct MatmulArgs {
   Type weight = Type::F32;
   int64_t n_in = 0;
-  const std::byte* weights = nullptr;  ///< row 0 of the matrix, rows contiguous in the stored format
+  const std::byte* weights = nullptr;  ///< the matrix's first byte, in the kernel's layout
+  /// Multiples of the layout's row_group; row_end may also be the matrix's number of rows.
   int64_t row_begin = 0, row_end = 0;
   const std::byte* acts = nullptr;    ///< packed activation rows, act_bytes(n_in) each
   const int32_t* act_rows = nullptr;  ///< which packed row is token t's; null: row t
@@ -35,20 +40,32 @@ struct MatmulArgs {
   }
 };
 
-/// A matrix-product kernel: one weight format (or a family) on one instruction set. Activations are
-/// packed once (quantised to 8 bits, or left as f32) and then read by every weight row.
+/// A matrix-product kernel: one weight format (or a family) on one instruction set, for any number of tokens.
+/// Activations are packed once (quantized to 8 bits, or left as f32) and then read by every weight row. A
+/// matrix has one layout, so a kernel that wants other code for decode than for prefill branches on n_token
+/// itself.
 struct MatmulKernel {
-  const char* name = nullptr;  ///< "avx2_q4_k"
+  const char* name = nullptr;  ///< "avx2_k"
   Isa isa = Isa::Scalar;
-  /// Null where the kernel can do it, else why not ("only Q4_K weights").
+  const PackedLayout* layout = nullptr;  ///< of the weights that run() reads; null: as stored
+  /// Null where the kernel can do it, else why not ("only Q4_K weights"). choose_matmul() minds the
+  /// instruction set and may_pack.
   const char* (*refuses)(const MatmulDesc&) = nullptr;
-  size_t (*act_bytes)(int64_t n_in) = nullptr;  ///< of one packed row, a multiple of 64
+  size_t (*act_bytes)(int64_t n_in) = nullptr;  ///< of one packed activation row, a multiple of 64
   void (*pack)(const float* x, int64_t n_in, std::byte* packed) = nullptr;
   void (*run)(const MatmulArgs&) = nullptr;
 };
 
-/// The first variant of variants/matmul.inc that this machine can run (up to `limit`) and that accepts.
-/// `why`, if given, gets one line: the kernel chosen and why each better one was refused.
+/// The first variant of variants/matmul.inc that this machine can run (up to `limit`) and that accepts. The
+/// same answer for the same question: placing weights and binding an operation may both ask. `why`, if given,
+/// gets one line: the kernel chosen and why each better one was refused.
 const MatmulKernel& choose_matmul(const MatmulDesc& desc, Isa limit, std::string* why = nullptr);
+
+/// Bytes of the matrix that `desc` describes, in the layout that `kernel` reads.
+size_t matrix_bytes(const MatmulKernel& kernel, const MatmulDesc& desc);
+
+/// A copy of `from`, a matrix as stored, in the layout that `kernel` reads. For tests and measurements: one
+/// thread, new memory.
+std::vector<std::byte> laid_out(const MatmulKernel& kernel, const WeightView& from);
 
 }  // namespace sw

@@ -9,6 +9,7 @@
 #include "base/thread_pool.h"
 #include "kernels/vector.h"
 #include "router/routing.h"
+#include "tensor/view.h"
 
 namespace sw {
 
@@ -27,6 +28,11 @@ class Scratch {
     used_bytes_ += bytes;
     return p;
   }
+  /// As ScratchCount's, with memory.
+  template <class T>
+  void operator()(T*& p, int64_t n) {
+    p = take<T>(n);
+  }
   void reset() { used_bytes_ = 0; }
   /// What one take() of `bytes` uses.
   static constexpr size_t padded_bytes(size_t bytes) { return (bytes + 63) / 64 * 64; }
@@ -35,6 +41,34 @@ class Scratch {
   std::byte* data_ = nullptr;
   size_t size_bytes_ = 0, used_bytes_ = 0;
 };
+
+/// Adds up what would be taken. The memory of an operation is stated once, in the constructor of a struct
+/// Buffers(desc, n_token, n_thread, take) that calls take(pointer, n) for each array of n elements: with this
+/// it counts, with a Scratch it takes.
+struct ScratchCount {
+  size_t size_bytes = 0;
+
+  template <class T>
+  void operator()(T*&, int64_t n) {
+    size_bytes += Scratch::padded_bytes(static_cast<size_t>(n) * sizeof(T));
+  }
+};
+
+/// OpKernel::scratch_bytes from Buffers.
+template <class Buffers, class Desc>
+size_t scratch_of(const Desc& desc, int64_t n_token, int n_thread) {
+  ScratchCount count;
+  Buffers(desc, n_token, n_thread, count);
+  return count.size_bytes;
+}
+
+/// A matrix of f32 for Buffers.
+template <class Take>
+TensorView<float> take_rows(Take& take, int64_t n_rows, int64_t n_cols) {
+  float* data = nullptr;
+  take(data, n_rows * n_cols);
+  return {data, n_rows, n_cols};
+}
 
 /// What a step really spent on weights: counted a call, not an element. Skipped experts cost nothing. Which
 /// experts a GPU read is known on that GPU alone: work there adds nothing to expert_bytes and expert_flops.
@@ -79,22 +113,33 @@ struct OpContext {
   cuda::Queue* cuda = nullptr;
 };
 
+/// What belongs to the description of an operation: its Args, its name and its kernels. Made from ops.inc.
+template <class Desc>
+struct OpTraits;
+
 /// One implementation of a coarse operation. Desc holds shapes and bound weights, Args one call's data.
-template <class Desc, class Args>
+template <class Desc>
 struct OpKernel {
+  using Args = typename OpTraits<Desc>::Args;
+
   const char* name = nullptr;
   Isa isa = Isa::Scalar;
-  const char* (*refuses)(const Desc&) = nullptr;  ///< null where it can, else why not
-  size_t (*scratch_bytes)(const Desc&, int64_t n_token, int n_thread) = nullptr;
+  /// Null where it can run this, else why not.
+  const char* (*refuses)(const Desc&) = [](const Desc&) -> const char* { return nullptr; };
+  size_t (*scratch_bytes)(const Desc&, int64_t n_token, int n_thread) = [](const Desc&, int64_t, int) {
+    return size_t{0};
+  };
   void (*run)(const Desc&, const Args&, OpContext&) = nullptr;
   DeviceKind device = DeviceKind::Cpu;
 };
 
 /// An operation with its implementation, chosen when the model was loaded.
-template <class Desc, class Args>
+template <class Desc>
 struct BoundOp {
+  using Args = typename OpTraits<Desc>::Args;
+
   Desc desc = {};
-  const OpKernel<Desc, Args>* kernel = nullptr;
+  const OpKernel<Desc>* kernel = nullptr;
 
   size_t scratch_bytes(int64_t n_token, int n_thread) const {
     return kernel->scratch_bytes(desc, n_token, n_thread);

@@ -38,9 +38,10 @@ std::vector<float> multiply(const MatmulKernel& kernel, Type type, const std::ve
   for (int64_t t = 0; t < kToken; ++t)
     kernel.pack(&x[static_cast<size_t>(t * kIn)], kIn, &acts[act_bytes * static_cast<size_t>(t)]);
   std::vector<float> out(kToken * kOut);
+  const std::vector<std::byte> matrix = laid_out(kernel, {type, {kOut, kIn}, weights.data()});
   kernel.run({.weight = type,
               .n_in = kIn,
-              .weights = weights.data(),
+              .weights = matrix.data(),
               .row_begin = 0,
               .row_end = kOut,
               .acts = acts.data(),
@@ -60,7 +61,7 @@ void check_matmul(const MatmulKernel& kernel, Type type, std::vector<KernelCheck
     Rng rng(1);
     const std::vector<float> values = random_values(rng, kIn * kOut), x = random_values(rng, kIn * kToken);
     std::vector<std::byte> weights(row_bytes(type, kIn) * kOut);
-    traits(type).encode(values.data(), weights.data(), kIn * kOut, nullptr);
+    encode_rows(type, values.data(), kOut, kIn, weights.data());
     check.error = relative_error(multiply(kernel, type, weights, x), multiply(ref_matmul, type, weights, x));
   }
   checks.push_back(std::move(check));

@@ -2,200 +2,93 @@
 #include "model/forward.h"
 
 #include <algorithm>
-#include <set>
 
-#include "model/layer_ops.h"
+#include "base/error.h"
+#include "model/cache_groups.h"
 
-/// How a forward pass is bound and its memory taken; forward_run.cpp is what happens in a step.
+/// How a forward pass takes its memory; run.cpp is what happens in a step.
 namespace sw {
-namespace {
 
-Placement all_on_processor(const Model& model) { return place(model, {}, {.n_gpu_layers = 0}); }
-
-}  // namespace
-
-CacheSpec Forward::cache_spec(const Model& model, int64_t n_token, Type type, int64_t n_seq,
+CachePlan Forward::cache_plan(const Model& model, int64_t n_token, Type type, int64_t n_seq,
                               int64_t n_ubatch) {
-  const HParams& h = model.hparams();
-  CacheSpec spec{.n_layer = h.n_run_block(),
-                 .n_head_kv = h.mla.any() ? 1 : h.attention.n_head_kv,
-                 .head_dim = h.mla.any() ? h.mla.kv_rank + h.rope.n_rot : h.attention.head_dim,
-                 .has_values = !h.mla.any(),
-                 .type = type,
-                 .n_token = n_token,
-                 .window = h.attention.window,
-                 .n_seq = n_seq,
-                 .n_ahead = n_ubatch};
-  if (h.attention.window > 0) {
-    for (int b = 0; b < h.n_run_block(); ++b) spec.windowed.push_back(h.window_of(b) > 0);
-  }
-  spec.n_token = n_seq * spec.n_page() * spec.page_tokens;  // a page belongs to one sequence
-  return spec;
+  return plan_cache(cache_groups(model.arch(), model.hparams()),
+                    {.n_token = n_token, .type = type, .n_seq = n_seq, .n_ubatch = n_ubatch});
 }
 
-PagedCache Forward::make_cache(const CacheSpec& spec) const {
+Cache Forward::make_cache(const CachePlan& plan) const {
   std::vector<DeviceMemory*> memory;
-  for (const Block& block : blocks_)
-    memory.push_back(devices()[static_cast<size_t>(block.attention_slot)].get());
-  return PagedCache(spec, memory);
+  for (const BlockPlacement& block : placed_->placement().blocks)
+    memory.push_back(placed_->devices()[static_cast<size_t>(block.attention)].get());
+  return Cache(plan, memory);
+}
+
+BatchLimits batch_limits(const ModelView& model, const Program& program, const ForwardOptions& options,
+                         const PolicySizes& policies) {
+  const HParams& h = model.hparams;
+  const int64_t n_ctx = options.n_ctx > 0 ? options.n_ctx : std::max(1, h.n_ctx_train);
+  return {.n_token = options.n_ubatch,
+          .n_logit_row = options.n_logit_row,
+          .n_seq = options.n_seq,
+          .n_page = CachePlan{}.pages_for(n_ctx),
+          .n_group = program.n_cache_group,
+          .n_policy_row = policies.n_row,
+          .n_mask_word = policies.n_mask_word,
+          .n_embd = program.n_embd,
+          .n_vocab = program.n_vocab,
+          .n_rot_pair = std::ssize(program.rope.inv_freq),
+          .n_router = program.n_router,
+          .n_slot = program.n_slot,
+          .counted = options.count_routing ? model.moe_layers : std::span<const MoeLayer>{}};
 }
 
 Forward::Forward(const Model& model, const PolicyTable& policies, const ForwardOptions& options)
     : model_(model),
-      placed_(options.placed),
+      own_placed_(options.placed ? nullptr
+                                 : PlacedModel::on_cpu(model, options.program(policies.experts_max()),
+                                                       options.n_thread)),
+      placed_(options.placed ? options.placed : own_placed_.get()),
       options_(options),
-      n_slot_(policies.experts_max()),
       pool_(options.n_thread),
-      vector_(choose_vector(isa_limit())) {
-  if (!placed_) {
-    own_devices_ = open_devices("none");
-    own_placed_ = std::make_unique<PlacedModel>(model, *own_devices_, all_on_processor(model));
-    placed_ = own_placed_.get();
-  }
-  const HParams& h = model.hparams();
-  if (options_.n_ctx == 0) options_.n_ctx = std::max(1, h.n_ctx_train);
+      vector_(choose_vector(isa_limit())),
+      exchange_(states_),
+      batch_(program().rope, options.n_ubatch, options.n_seq, program().n_cache_group) {
+  SW_ASSERT(placed_->options().serves(options.program(policies.experts_max())));
   if (!model.moe_layers().empty()) {
     for (int i = 0; i < options.n_thread; ++i) route_scratch_.emplace_back(model.moe_layers().front().router);
   }
-  rope_ = rope_table(h.rope, model.vector(Role::RopeFreqs));
-  for (size_t slot = 0; slot < devices().size(); ++slot) {
-    states_.emplace_back(*devices()[slot], static_cast<int>(slot));
-  }
-  bind_blocks(policies, options.explain ? &explanation_ : nullptr);
-  plan_scratch();
   take_buffers(policies);
 }
 
-template <class Desc, class Args>
-Forward::Placed<Desc, Args> Forward::bind(Desc desc, int slot, std::string* why) {
-  State& on = state(slot);
-  on.needs.used = true;
-  if (why && devices().size() > 1) *why += "on " + on.backend().name() + ": ";
-  const BindOptions options{.limit = isa_limit(),
-                            .references = options_.references,
-                            .row_invariant = options_.invariant,
-                            .device = on.backend().kind()};
-  return {slot, bind_op(std::move(desc), options, why)};
-}
-
-void Forward::bind_attention(Block& block, int b, std::string* why) {
-  block.attention_slot = placed_->placement().layers[static_cast<size_t>(b)].attention;
-  if (model_.hparams().mla.any()) {
-    block.mla = bind<MlaDesc, MlaArgs>(mla_desc(*placed_, b), block.attention_slot, why);
-  } else {
-    block.attention =
-        bind<AttentionDesc, AttentionArgs>(attention_desc(*placed_, b), block.attention_slot, why);
-  }
-}
-
-void Forward::bind_moe(Block& block, int b, int moe_layer, const PolicyTable& policies, std::string* why) {
-  const LayerPlacement& at = placed_->placement().layers[static_cast<size_t>(b)];
-  std::set<int> slots;
-  block.route = bind<RouteDesc, RouteArgs>(route_desc(*placed_, b, moe_layer, policies), at.ffn, why);
-  for (const ExpertsPart& part : placed_->experts(b)) {
-    const bool first = block.experts.empty();
-    block.experts.push_back(
-        bind<ExpertsDesc, ExpertsArgs>(experts_desc(part, first, n_slot_, model_.hparams().moe.swiglu_limit),
-                                       part.slot, first ? why : nullptr));
-    slots.insert(part.slot);
-  }
-  if (auto shared = shared_desc(*placed_, b)) {
-    block.shared = bind<FfnDesc, FfnArgs>(*shared, at.shared, why);
-    slots.insert(at.shared);
-  }
-  for (const int slot : slots) state(slot).needs.moe = true;
-  state(at.ffn).needs.moe = true;
-  slots.erase(at.ffn);
-  block.away.assign(slots.begin(), slots.end());
-  for (const int slot : slots) state(slot).needs.part = state(at.ffn).needs.part = true;
-}
-
-void Forward::bind_blocks(const PolicyTable& policies, std::string* why) {
-  const Placement& placement = placed_->placement();
-  embed_ = bind<EmbedDesc, EmbedArgs>(embed_desc(*placed_), placement.embed, why);
-  int b = -1, moe_layer = 0, residual = placement.embed;
-  for (int layer = 0; layer < model_.hparams().n_layer; ++layer) {
-    for (const Step step : model_.arch().layer) {
-      b += step == Step::Attn;
-      Block& block = step == Step::Attn ? blocks_.emplace_back() : blocks_.back();
-      const bool is_moe = model_.hparams().is_moe_block(b);
-      std::string* reasons = b == 0 || (moe_layer == 0 && is_moe) ? why : nullptr;
-      const LayerPlacement& at = placement.layers[static_cast<size_t>(b)];
-      if (step == Step::MoeEnd) {
-        state(residual).needs.part = true;  // what was kept arrives where the residual is
-        continue;
-      }
-      residual = step == Step::Attn ? at.attention : at.ffn;
-      if (step == Step::Attn) {
-        bind_attention(block, b, reasons);
-      } else if (step == Step::Ffn || (step == Step::Moe && !is_moe)) {
-        block.dense =
-            bind<FfnDesc, FfnArgs>(dense_desc(*placed_, b, block.route.has_value()), at.ffn, reasons);
-      } else {
-        bind_moe(block, b, moe_layer++, policies, reasons);
-        if (step == Step::MoeBegin) state(at.ffn).needs.part = true;
-      }
-    }
-  }
-  head_ = bind<HeadDesc, HeadArgs>(head_desc(*placed_), placement.head, why);
-  state(placement.head).needs.head = true;
-}
-
-template <class Desc, class Args>
-void Forward::count_scratch(const Placed<Desc, Args>& placed, int64_t n_row) {
-  size_t& most = state(placed.slot).needs.scratch_bytes;
-  most = std::max(most, placed.op.scratch_bytes(n_row, options_.n_thread));
-}
-
-void Forward::plan_scratch() {
-  const int64_t n = options_.n_ubatch;
-  count_scratch(embed_, n);
-  count_scratch(head_, options_.n_logit_row);
-  for (const Block& block : blocks_) {
-    if (block.attention) count_scratch(*block.attention, n);
-    if (block.mla) count_scratch(*block.mla, n);
-    if (block.route) count_scratch(*block.route, n);
-    for (const auto& part : block.experts) count_scratch(part, n);
-    if (block.shared) count_scratch(*block.shared, n);
-    if (block.dense) count_scratch(*block.dense, n);
-  }
-}
-
 void Forward::take_buffers(const PolicyTable& policies) {
-  const HParams& h = model_.hparams();
-  const int64_t page = CacheSpec{}.page_tokens;
-  const BatchLimits limits{
-      .n_token = options_.n_ubatch,
-      .n_logit_row = options_.n_logit_row,
-      .n_table = options_.n_seq * (h.attention.window > 0 ? 2 : 1),
-      .n_page = (options_.n_ctx + page - 1) / page,
-      .n_embd = h.n_embd,
-      .n_vocab = h.n_vocab,
-      .n_rot_pair = h.rope.n_rot / 2,
-      .n_router = model_.moe_layers().empty() ? 0 : model_.moe_layers()[0].router.n_logits(),
-      .n_slot = n_slot_};
-  const auto gpu = std::find_if(devices().begin(), devices().end(), [](const auto& d) { return d->queue(); });
-  for (State& s : states_) {
-    s.take(limits, policies, options_.plan_only, gpu == devices().end() ? nullptr : gpu->get());
+  const Devices& devices = placed_->devices();
+  const BatchLimits limits = batch_limits(FileWeights(model_).view(), program(), options_,
+                                          PolicyTable::sizes(model_.moe_layers(), policies.capacity()));
+  const std::vector<DeviceNeeds> needs = needs_of(
+      program(), static_cast<int>(devices.size()),
+      {.n_token = options_.n_ubatch, .n_logit_row = options_.n_logit_row, .n_thread = options_.n_thread});
+  const auto gpu = std::find_if(devices.begin(), devices.end(), [](const auto& d) { return d->queue(); });
+  for (size_t d = 0; d < devices.size(); ++d) {
+    states_.emplace_back(*devices[d], static_cast<int>(d), needs[d], limits, policies, batch_,
+                         gpu == devices.end() ? nullptr : gpu->get());
   }
-  if (options_.plan_only) return;
-  for (Block& block : blocks_) {
-    if (block.route) block.route->op.desc.rows = state(block.route->slot).policy_rows();
-  }
-  const auto n = static_cast<size_t>(limits.n_token);
-  for (auto* array : {&ids_, &pos_, &seq_}) array->resize(n);
-  policy_.resize(n);
-  cos_.resize(n * static_cast<size_t>(limits.n_rot_pair));
-  sin_.resize(cos_.size());
-  tables_.reserve(static_cast<size_t>(limits.n_table));
-  for (auto* of_sequence : {&n_page_, &first_pos_}) of_sequence->reserve(static_cast<size_t>(options_.n_seq));
-  const State& head = state(head_.slot);
-  if (head.backend().host_visible()) return;
+  Backend& head = head_state().backend();
+  can_record_ = head.queue() && only_device(program()) >= 0;
+  if (head.host_visible()) return;
   const auto bytes = [&](int64_t n_col) {
     return static_cast<size_t>(limits.n_logit_row * n_col) * sizeof(float);
   };
-  host_logits_ = PinnedBuffer(bytes(limits.n_vocab), head.backend());
-  host_final_norm_ = PinnedBuffer(bytes(limits.n_embd), head.backend());
+  host_logits_ = PinnedBuffer(bytes(limits.n_vocab), head);
+  host_final_norm_ = PinnedBuffer(bytes(limits.n_embd), head);
+}
+
+RoutingStats Forward::routing_stats() {
+  SW_ASSERT(options_.count_routing);
+  std::vector<LayerStats> layers;
+  for (const Instruction& instruction : program().layers) {
+    const auto* route = std::get_if<program::Route>(&instruction);
+    if (route) layers.push_back(state(route->device).read_counts(route->op.desc.moe_layer));
+  }
+  return RoutingStats(model_.moe_layers(), std::move(layers));
 }
 
 }  // namespace sw

@@ -14,7 +14,7 @@ constexpr uint64_t kReserveBytes = uint64_t{256} << 20;
 
 double mib(size_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
-/// The first GPU that the plan does not fit on; null where it fits. The processor's weights are mapped and
+/// The first GPU that the plan does not fit on; null where it fits. The CPU's weights are mapped and
 /// come and go, so only the GPUs can refuse.
 const DevicePlan* too_small(const std::vector<DevicePlan>& plan) {
   const auto at = std::find_if(plan.begin() + 1, plan.end(), [](const DevicePlan& d) {
@@ -34,37 +34,45 @@ const DevicePlan* too_small(const std::vector<DevicePlan>& plan) {
 }  // namespace
 
 std::string DevicePlan::to_string() const {
-  return fmt::format("{}: weights {:.2f} MiB, cache {:.2f} MiB, buffers {:.2f} MiB", name, mib(weight_bytes),
-                     mib(cache_bytes), mib(buffer_bytes));
+  const std::string packed = packed_bytes ? fmt::format("packed {:.2f} MiB, ", mib(packed_bytes)) : "";
+  return fmt::format("{}: weights {:.2f} MiB, {}cache {:.2f} MiB, buffers {:.2f} MiB", name,
+                     mib(weight_bytes), packed, mib(cache_bytes), mib(buffer_bytes));
 }
 
-std::vector<DevicePlan> plan_memory(const Model& model, const Devices& devices, const Placement& placement,
-                                    const PlanInput& input) {
-  const PlacedModel placed(model, devices, placement, false);
-  ForwardOptions options = input.forward;
-  options.placed = &placed;
-  options.plan_only = true;
+std::vector<DevicePlan> plan_memory(const ModelView& model, std::span<const DeviceFacts> devices,
+                                    const Placement& placement, const PlanInput& input) {
+  const ForwardOptions& forward = input.forward;
+  ProgramOptions options = forward.program(input.experts_max);
   options.explain = false;
-  const Forward forward(model, *input.policies, options);
+  const Program program = compile(model, devices, placement, options);
+  const auto n_device = static_cast<int>(devices.size());
+  const std::vector<WeightBytes> weights = weight_bytes(program, n_device);
+  const std::vector<DeviceNeeds> needs = needs_of(
+      program, n_device,
+      {.n_token = forward.n_ubatch, .n_logit_row = forward.n_logit_row, .n_thread = forward.n_thread});
+  const BatchLimits limits = batch_limits(model, program, forward, input.policies);
   std::vector<DevicePlan> plan;
-  for (size_t slot = 0; slot < devices.size(); ++slot) {
-    plan.push_back({.name = devices[slot]->name(),
-                    .weight_bytes = placed.weight_bytes(static_cast<int>(slot)),
-                    .buffer_bytes = forward.buffer_bytes(static_cast<int>(slot)),
-                    .free_bytes = devices[slot]->memory().free_bytes});
+  for (size_t d = 0; d < devices.size(); ++d) {
+    const DeviceArrays arrays(needs[d], limits, static_cast<int>(d), devices[d].host_visible);
+    plan.push_back({.name = devices[d].name,
+                    .weight_bytes = weights[d].as_stored,
+                    .packed_bytes = weights[d].packed,
+                    .buffer_bytes = arrays.size_bytes,
+                    .free_bytes = devices[d].free_bytes});
   }
-  for (int l = 0; l < input.cache.n_layer; ++l) {
-    const int slot = placement.layers[static_cast<size_t>(l)].attention;
-    plan[static_cast<size_t>(slot)].cache_bytes += input.cache.layer_bytes(l);
+  for (int block = 0; block < input.cache.n_block(); ++block) {
+    const int device = placement.blocks[static_cast<size_t>(block)].attention;
+    plan[static_cast<size_t>(device)].cache_bytes += input.cache.block_bytes(block);
   }
   return plan;
 }
 
-Placement choose_placement(const Model& model, const Devices& devices, const PlacementOptions& options,
-                           const PlanInput& input, std::vector<std::string>* hits) {
-  const auto attempt = [&](const PlacementOptions& wish) {
+Placement choose_placement(const ModelView& model, std::span<const DeviceFacts> devices,
+                           const PlacementOptions& options, const PlanInput& input,
+                           std::vector<std::string>* hits) {
+  const auto attempt = [&](const PlacementOptions& tried) {
     if (hits) hits->clear();  // those of the attempt before
-    return place(model, devices, wish, hits);
+    return place(model, devices, tried, hits);
   };
   Placement placement = attempt(options);
   if (devices.size() == 1) return placement;
@@ -77,16 +85,16 @@ Placement choose_placement(const Model& model, const Devices& devices, const Pla
   if (!small) return placement;
   if (!options.automatic()) {
     refuse(*small,
-           "fewer layers (-ngl), experts on the processor (--cpu-moe, --n-cpu-moe N), a smaller context "
+           "fewer layers (-ngl), experts on the CPU (--cpu-moe, --n-cpu-moe N), a smaller context "
            "(-c) or u-batch (-ub); with none of these flags what fits is found");
   }
-  const int n_layer = model.hparams().n_run_block();
+  const int n_block = model.hparams.n_run_block();
   PlacementOptions humbler = options;
-  for (int n = 1; small && n <= n_layer; ++n) {
+  for (int n = 1; small && n <= n_block; ++n) {
     humbler.n_cpu_moe = n;
     small = problem(placement = attempt(humbler));
   }
-  for (int n = n_layer; small && n >= 0; --n) {
+  for (int n = n_block; small && n >= 0; --n) {
     humbler.n_gpu_layers = n;
     small = problem(placement = attempt(humbler));
   }

@@ -10,30 +10,33 @@ namespace sw {
 /// What a run will need, known before a weight is copied.
 struct PlanInput {
   ForwardOptions forward = {};
-  const PolicyTable* policies = nullptr;
-  CacheSpec cache = {};
+  int experts_max = 0;  ///< see ProgramOptions
+  PolicySizes policies = {};
+  CachePlan cache = {};
 };
 
 struct DevicePlan {
   std::string name = {};
-  size_t weight_bytes = 0;  ///< on the processor mapped from the file, not taken
+  size_t weight_bytes = 0;  ///< on the CPU mapped from the file, not taken
+  size_t packed_bytes = 0;  ///< weights in memory of their own
   size_t cache_bytes = 0;
   size_t buffer_bytes = 0;  ///< activations, routing, scratch
   uint64_t free_bytes = 0;  ///< when the plan was made
 
-  size_t size_bytes() const { return weight_bytes + cache_bytes + buffer_bytes; }
+  size_t size_bytes() const { return weight_bytes + packed_bytes + cache_bytes + buffer_bytes; }
   /// "CUDA0: weights 9123.84 MiB, ..."
   std::string to_string() const;
 };
 
-/// Of every device, by slot. Takes no device memory.
-std::vector<DevicePlan> plan_memory(const Model& model, const Devices& devices, const Placement& placement,
-                                    const PlanInput& input);
+/// By device. A fold over the program: takes no device memory and starts no thread.
+std::vector<DevicePlan> plan_memory(const ModelView& model, std::span<const DeviceFacts> devices,
+                                    const Placement& placement, const PlanInput& input);
 
 /// Where the user said nothing: the placement with the most on the GPUs that fits, experts of the first
-/// layers leaving first, then whole layers. Else what the user said. Throws sw::SystemError with advice
+/// blocks leaving first, then whole blocks. Else what the user said. Throws sw::SystemError with advice
 /// where that does not fit.
-Placement choose_placement(const Model& model, const Devices& devices, const PlacementOptions& options,
-                           const PlanInput& input, std::vector<std::string>* hits = nullptr);
+Placement choose_placement(const ModelView& model, std::span<const DeviceFacts> devices,
+                           const PlacementOptions& options, const PlanInput& input,
+                           std::vector<std::string>* hits = nullptr);
 
 }  // namespace sw

@@ -8,7 +8,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "arch/rearrange.h"
 #include "base/error.h"
 
 namespace sw {
@@ -35,17 +34,22 @@ std::optional<double> look_up(const GgufFile& file, const std::string& prefix, c
   if (!value) return std::nullopt;
   if (!key.gguf_names.empty())
     return value_of_name(key.gguf_names, *file.get_string(name), file.place_of(name));
-  HParams probe;
-  const Ref ref = key.field(probe);
-  if (std::holds_alternative<bool*>(ref)) return *file.get_bool(name) ? 1.0 : 0.0;
-  if (std::holds_alternative<float*>(ref)) return file.get_float(name);
+  switch (key.field.type) {
+    case Field::Type::Bool:
+      return *file.get_bool(name) ? 1.0 : 0.0;
+    case Field::Type::Float:
+      return file.get_float(name);
+    case Field::Type::Int:
+      break;
+  }
   return static_cast<double>(*file.get_int(name));
 }
 
-Shape to_shape(const std::vector<int64_t>& dims) {
-  Shape s;
-  for (const int64_t d : dims) s.push_back(d);
-  return s;
+/// One expert's part of a stack.
+Shape inner_shape(const Shape& stack) {
+  Shape shape;
+  for (int i = 1; i < stack.n_dims(); ++i) shape.push_back(stack[i]);
+  return shape;
 }
 
 }  // namespace
@@ -95,16 +99,12 @@ Model::Model(const std::filesystem::path& path, const LoadOptions& options)
       *arch_, &ListKey::gguf,
       [&](const ListKey& key) { return file_.get_ints(prefix + std::string(key.gguf)); }, hparams_);
 
-  for (const TensorSpec& t : arch_->tensors) {
-    if (t.on == On::Model) add_tensor(t, -1, options.read_in);
-  }
   // Blocks are bounded by what the file holds: a missing tensor of the first absent block ends the loop.
-  for (int block = 0; block < hparams_.n_run_block(); ++block) {
-    for (const TensorSpec& t : arch_->tensors) {
-      if (has_tensor(t, hparams_, block)) add_tensor(t, block, options.read_in);
-    }
+  for (int block = kOfModel; block < hparams_.n_run_block(); ++block) {
+    items_.push_back(tensors_of(*arch_, hparams_, block));
+    for (const TensorItem& item : items_.back()) add_tensor(item, block, options.read_in);
+    if (block == kOfModel || !has_experts(block)) continue;
     refuse_partial_shared(block);
-    if (!hparams_.is_moe_block(block)) continue;
     moe_layers_.push_back({block / hparams_.blocks_per_layer,
                            naming_file(file_.name(), [&] { return make_router_spec(*arch_, hparams_); })});
   }
@@ -126,6 +126,7 @@ Model::Model(const std::filesystem::path& path, const LoadOptions& options)
         "experts are separate tensors, as in old files: copied to stand together, {:.2f} MiB more memory",
         static_cast<double>(copied_bytes_) / (1 << 20)));
   }
+  refuse_unread();
   if (options.check) options.check(*this);
   if (options.read_in) read_in(options.progress);
 }
@@ -138,72 +139,69 @@ void Model::check_shape(const GgufTensor& tensor, const Shape& expected) const {
                .got = tensor.shape.to_string()});
 }
 
-/// A tensor of the file, which must have the shape `dims`.
-WeightView Model::read_view(const GgufTensor& t, const std::vector<int64_t>& dims) const {
-  check_shape(t, to_shape(dims));
+/// A tensor of the file, which must have this shape.
+WeightView Model::read_view(const GgufTensor& t, const Shape& shape) {
+  check_shape(t, shape);
+  read_.insert(&t);
   return {file_.require_type(t), t.shape, t.data, {}};
 }
 
 /// Nothing where an optional tensor is absent.
-WeightView Model::find_weight(const TensorSpec& spec, int layer, bool copy) {
-  const std::string name = fill_name(spec.gguf, layer);
-  if (const GgufTensor* t = file_.find_tensor(name)) return read_view(*t, tensor_shape(spec, hparams_));
-  if (!spec.older_gguf.empty()) {
-    const GgufTensor* t = file_.find_tensor(fill_name(spec.older_gguf, layer));
-    if (t) return remake(spec, read_view(*t, stored_shape(spec, hparams_)));
-  }
-  const WeightView stack = stack_experts(spec, layer, copy);
-  if (stack.empty() && spec.presence != Presence::Optional) refuse_missing(name);
+WeightView Model::find_weight(const TensorItem& item, int block, bool copy) {
+  const GgufTensor* older = item.older.empty() ? nullptr : file_.find_tensor(item.older);
+  if (older) read_.insert(older);  // or passed over: some files hold both forms
+  if (const GgufTensor* t = file_.find_tensor(item.gguf)) return read_view(*t, item.shape);
+  if (older) return remake(item, read_view(*older, item.stored));
+  std::vector<WeightView> experts = find_experts(item);
+  if (experts.empty() && !item.optional) refuse_missing(item.gguf);
+  if (experts.empty()) return {};
+  const WeightView stack = stack_experts(item, experts, copy);
+  separate_[{item.role, block}] = std::move(experts);
   return stack;
 }
 
 /// Files of before 2024 have blk.{l}.ffn_up.{e}.weight where later ones have blk.{l}.ffn_up_exps.weight.
 /// Nothing where the file has no such tensors either.
-WeightView Model::stack_experts(const TensorSpec& spec, int layer, bool copy) {
-  constexpr std::string_view kStacked = "_exps.";
-  const size_t at = spec.gguf.find(kStacked);
-  if (!is_expert(spec.role) || at == std::string_view::npos) return {};
-  const std::string_view before_id = spec.gguf.substr(0, at),
-                         after_id = spec.gguf.substr(at + kStacked.size());
-  const Shape shape = to_shape(tensor_shape(spec, hparams_));
-  std::vector<const GgufTensor*> parts;  // grows with what is found: the number of experts is only a claim
-  bool in_place = true;
-  for (int e = 0; e < hparams_.moe.n_expert; ++e) {
-    const std::string name = fill_name(fmt::format("{}.{}.{}", before_id, e, after_id), layer);
-    const GgufTensor* part = file_.find_tensor(name);
-    if (!part && e == 0) return {};
-    if (!part) refuse_missing(name);
-    check_shape(*part, {shape[1], shape[2]});
-    parts.push_back(part);
-    if (part->type_id != parts[0]->type_id) {
+std::vector<WeightView> Model::find_experts(const TensorItem& item) {
+  std::vector<WeightView> experts;  // grows with what is found: the number of experts is only a claim
+  for (int e = 0; !item.per_expert.empty() && e < hparams_.moe.n_expert; ++e) {
+    const std::string name = expert_name(item.per_expert, e);
+    const GgufTensor* t = file_.find_tensor(name);
+    if (!t && e == 0) break;
+    if (!t) refuse_missing(name);
+    experts.push_back(read_view(*t, inner_shape(item.shape)));
+    if (experts.back().type != experts[0].type) {
       throw Error({.what = "the experts of a layer have several weight formats",
-                   .where = file_.place_of(*part),
-                   .expected = type_name(file_.require_type(*parts[0])),
-                   .got = type_name(file_.require_type(*part))});
+                   .where = file_.place_of(*t),
+                   .expected = type_name(experts[0].type),
+                   .got = type_name(experts.back().type)});
     }
-    const size_t before = parts[0]->size_bytes * static_cast<size_t>(e);
-    in_place = in_place && part->split == parts[0]->split && part->data == parts[0]->data + before;
   }
-  WeightView stack{file_.require_type(*parts[0]), shape, parts[0]->data, {}};
+  return experts;
+}
+
+/// Experts one after the other: where they lie, if they lie so.
+WeightView Model::stack_experts(const TensorItem& item, const std::vector<WeightView>& experts, bool copy) {
+  WeightView stack{experts[0].type, item.shape, experts[0].data, {}};
+  const size_t one = experts[0].size_bytes();
+  bool in_place = true;
+  for (size_t e = 0; e < experts.size(); ++e) in_place = in_place && experts[e].data == stack.data + e * one;
   if (in_place) return stack;
   copied_bytes_ += stack.size_bytes();
   if (!copy) return stack;
   Buffer& joined = copies_.emplace_back(stack.size_bytes());
-  for (size_t e = 0; e < parts.size(); ++e) {
-    std::memcpy(joined.data() + e * parts[e]->size_bytes, parts[e]->data, parts[e]->size_bytes);
-  }
+  for (size_t e = 0; e < experts.size(); ++e) std::memcpy(joined.data() + e * one, experts[e].data, one);
   stack.data = joined.data();
   return stack;
 }
 
-void Model::add_tensor(const TensorSpec& spec, int layer, bool copy) {
-  const WeightView view = find_weight(spec, layer, copy);
+void Model::add_tensor(const TensorItem& item, int block, bool copy) {
+  const WeightView view = find_weight(item, block, copy);
   if (view.empty()) return;
   weight_bytes_ += view.size_bytes();
   n_parameters_ += view.shape.n_elements();
-  weights_[{spec.role, layer}] = view;
-  const bool is_vector = view.shape.n_dims() == 1 || spec.gguf.ends_with(".bias");
-  if (is_vector && view.type != Type::F32) {
+  weights_[{item.role, block}] = view;
+  if (form_of(item.role) == RoleForm::Vector && view.type != Type::F32) {
     std::vector<float>& values = decoded_[view.data];
     values.resize(static_cast<size_t>(view.shape.n_elements()));
     traits(view.type).decode(view.data, values.data(), view.shape.n_elements());
@@ -211,25 +209,46 @@ void Model::add_tensor(const TensorSpec& spec, int layer, bool copy) {
 }
 
 /// The matrices of a tensor that an older file stores as the checkpoint does, in f32.
-WeightView Model::remake(const TensorSpec& spec, const WeightView& stored) {
+WeightView Model::remake(const TensorItem& item, const WeightView& stored) {
   std::vector<float> values(static_cast<size_t>(stored.shape.n_elements()));
   traits(stored.type).decode(stored.data, values.data(), stored.shape.n_elements());
-  made_.push_back(rearrange(values, rearranged(spec, hparams_)));  // the vectors' memory stays when they move
-  return {Type::F32,
-          to_shape(tensor_shape(spec, hparams_)),
-          reinterpret_cast<const std::byte*>(made_.back().data()),
-          {}};
+  made_.push_back(rearrange(values, item.from));  // the vectors' memory stays when they move
+  return {Type::F32, item.shape, reinterpret_cast<const std::byte*>(made_.back().data()), {}};
 }
 
 /// Each matrix of the shared experts is optional, but not by itself.
-void Model::refuse_partial_shared(int layer) const {
-  const bool any = !weight(Role::SharedGate, layer).empty() || !weight(Role::SharedUp, layer).empty() ||
-                   !weight(Role::SharedDown, layer).empty();
-  if (!any) return;
-  for (const TensorSpec& t : arch_->tensors) {
-    const bool shared = t.role == Role::SharedGate || t.role == Role::SharedUp || t.role == Role::SharedDown;
-    if (shared && weight(t.role, layer).empty()) refuse_missing(fill_name(t.gguf, layer));
+void Model::refuse_partial_shared(int block) const {
+  const TensorItem* missing = nullptr;
+  bool any = false;
+  for (const TensorItem& item : tensors(block)) {
+    if (operation_of(item.role) != Operation::Shared) continue;
+    const bool there = !weight(item.role, block).empty();
+    any = any || there;
+    if (!there && !missing) missing = &item;
   }
+  if (any && missing) refuse_missing(missing->gguf);
+}
+
+/// A tensor that is passed over in silence is a model that computes something else.
+void Model::refuse_unread() {
+  std::map<std::string_view, size_t> n_left_out;
+  std::vector<const GgufTensor*> unread;
+  for (const GgufTensor& t : file_.tensors()) {
+    if (read_.contains(&t)) continue;
+    const int block = block_of_name(t.name).value_or(0);
+    if (block >= hparams_.n_run_block() && block < hparams_.n_block)
+      continue;  // next-token layers: see notes
+    const IdleTensors* idle = find_idle(t.name);
+    if (!idle) unread.push_back(&t);
+    if (idle && !idle->what.empty()) ++n_left_out[idle->what];
+  }
+  for (const auto& [what, n] : n_left_out)
+    notes_.push_back(fmt::format("{} tensors are left out: {}", n, what));
+  if (unread.empty()) return;
+  throw Error({.what = "the file has tensors that nothing reads",
+               .where = file_.place_of(*unread[0]),
+               .expected = fmt::format("only those of {}", arch_->name),
+               .got = fmt::format("{} more", unread.size())});
 }
 
 void Model::refuse_missing(const std::string& tensor) const {
@@ -239,6 +258,12 @@ void Model::refuse_missing(const std::string& tensor) const {
 WeightView Model::weight(Role role, int layer) const {
   const auto at = weights_.find({role, layer});
   return at == weights_.end() ? WeightView{} : at->second;
+}
+
+WeightView Model::expert(Role role, int layer, int e) const {
+  const auto separate = separate_.find({role, layer});
+  return separate == separate_.end() ? weight(role, layer).expert(e)
+                                     : separate->second.at(static_cast<size_t>(e));
 }
 
 const float* Model::vector(Role role, int layer) const {

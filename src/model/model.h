@@ -3,11 +3,13 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "arch/spec.h"
+#include "arch/tensors.h"
 #include "base/file.h"
 #include "formats/gguf.h"
 #include "kernels/ops.h"
@@ -40,7 +42,8 @@ struct LoadOptions {
 /// A model's figures and weights, as its file says them. Weights stay in the file's mapping.
 class Model {
  public:
-  /// Throws sw::Error on an unknown architecture, a missing tensor or a wrong shape.
+  /// Throws sw::Error on an unknown architecture, a missing tensor, a wrong shape, or a tensor that nothing
+  /// reads.
   explicit Model(const std::filesystem::path& path, const LoadOptions& options = {});
   Model(const Model&) = delete;
   Model& operator=(const Model&) = delete;
@@ -57,8 +60,19 @@ class Model {
   /// The weight of a role; an empty view where an optional one is absent. `layer` counts blocks; -1 for
   /// Model roles.
   WeightView weight(Role role, int layer = -1) const;
+  /// One routed expert's matrix where the file has it, in the stack or apart; `role` is ExpertGate, ExpertUp
+  /// or ExpertDown of a layer that has it.
+  WeightView expert(Role role, int layer, int e) const;
   /// A vector's values as f32, null where an optional one is absent. Norms and biases.
   const float* vector(Role role, int layer = -1) const;
+
+  /// What the model has once (block kOfModel), or a block that is run, present or not.
+  const std::vector<TensorItem>& tensors(int block) const { return items_[static_cast<size_t>(block + 1)]; }
+  /// Of a block that is run (0 to n_run_block() - 1).
+  const LayerKind& block_kind(int block) const { return sw::block_kind(*arch_, hparams_, block); }
+  bool has_experts(int block) const {
+    return block_operations(*arch_, hparams_, block).has(Operation::Experts);
+  }
 
   /// The layers with a router, in order; empty for a dense model.
   const std::vector<MoeLayer>& moe_layers() const { return moe_layers_; }
@@ -70,13 +84,15 @@ class Model {
   int64_t n_active_parameters(int k) const;
 
  private:
-  void add_tensor(const TensorSpec& spec, int layer, bool copy);
-  WeightView find_weight(const TensorSpec& spec, int layer, bool copy);
-  WeightView read_view(const GgufTensor& tensor, const std::vector<int64_t>& dims) const;
-  WeightView remake(const TensorSpec& spec, const WeightView& stored);
-  WeightView stack_experts(const TensorSpec& spec, int layer, bool copy);
+  void add_tensor(const TensorItem& item, int block, bool copy);
+  WeightView find_weight(const TensorItem& item, int block, bool copy);
+  WeightView read_view(const GgufTensor& tensor, const Shape& shape);
+  WeightView remake(const TensorItem& item, const WeightView& stored);
+  std::vector<WeightView> find_experts(const TensorItem& item);
+  WeightView stack_experts(const TensorItem& item, const std::vector<WeightView>& experts, bool copy);
   void check_shape(const GgufTensor& tensor, const Shape& expected) const;
-  void refuse_partial_shared(int layer) const;
+  void refuse_partial_shared(int block) const;
+  void refuse_unread();
   [[noreturn]] void refuse_missing(const std::string& tensor) const;
   void read_in(const Progress& progress) const;
 
@@ -86,8 +102,11 @@ class Model {
   std::vector<ReadKey> read_keys_;
   HParams hparams_;
   std::vector<std::string> notes_;
+  std::vector<std::vector<TensorItem>> items_;  // the model's, then block by block
+  std::set<const GgufTensor*> read_;            // of the file's tensors
   std::map<std::pair<Role, int>, WeightView> weights_;
-  mutable std::map<const std::byte*, std::vector<float>> decoded_;  // vectors stored in another type
+  std::map<std::pair<Role, int>, std::vector<WeightView>> separate_;  // experts that the file has one by one
+  std::map<const std::byte*, std::vector<float>> decoded_;            // vectors stored in another type
   std::vector<std::vector<float>> made_;  // matrices that older files store in another form
   std::vector<Buffer> copies_;            // stacks of experts
   std::vector<MoeLayer> moe_layers_;

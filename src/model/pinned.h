@@ -8,7 +8,7 @@
 
 namespace sw {
 
-/// Memory of the processor that GPUs copy to and from beside other work. Whole pages, so that nothing
+/// Memory of the CPU that GPUs copy to and from beside other work. Whole pages, so that nothing
 /// else is pinned with it.
 class PinnedBuffer {
  public:
@@ -27,6 +27,7 @@ class PinnedBuffer {
   }
 
   std::byte* data() const { return buffer_.data(); }
+  size_t size_bytes() const { return buffer_.size_bytes(); }
   template <class T>
   T* as() const {
     return reinterpret_cast<T*>(buffer_.data());

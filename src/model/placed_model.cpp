@@ -2,162 +2,208 @@
 #include "model/placed_model.h"
 
 #include <algorithm>
-#include <set>
+#include <map>
+#include <tuple>
+
+#include "base/error.h"
+#include "base/thread_pool.h"
 
 namespace sw {
 namespace {
 
 constexpr size_t kAlignment = 256;
 
+/// A matrix to be brought into a kernel's layout.
+struct PackJob {
+  const PackedLayout* layout;
+  WeightView from;
+  std::byte* to;
+};
+
+/// Visits a program's weights and brings each to its device, in its layout: first only counted, then, with
+/// memory, copied.
+class Placer {
+ public:
+  explicit Placer(size_t n_device) : used_(n_device), bytes_(n_device) {}
+  /// With memory: `buffers` by device, as large as a first Placer's used().
+  Placer(const Devices& devices, const std::vector<Buffer>& buffers) : Placer(devices.size()) {
+    devices_ = &devices;
+    buffers_ = &buffers;
+  }
+
+  template <class Op>
+  void place(Op& instruction, std::deque<std::vector<ExpertMatrix>>& tables) {
+    device_ = static_cast<size_t>(instruction.device);
+    tables_ = &tables;
+    for_each_weight(instruction.op.desc, [&](const char*, auto& weight) { put(weight); });
+  }
+  /// Memory that buffers must have.
+  const std::vector<size_t>& used() const { return used_; }
+  const std::vector<WeightBytes>& bytes() const { return bytes_; }
+  const std::vector<PackJob>& jobs() const { return jobs_; }
+
+ private:
+  using Key = std::tuple<size_t, const std::byte*, const PackedLayout*>;
+
+  void put(WeightView& view, const PackedLayout* layout = nullptr) {
+    if (view.empty()) return;
+    view.data = layout ? pack(view, *layout) : put(view.data, view.size_bytes());
+    view.device = {static_cast<int>(device_)};
+  }
+  void put(Linear& linear) { put(linear.weight, linear.matmul ? linear.matmul->layout : nullptr); }
+  void put(Values& values) {
+    if (values) values.data = put(values.data, static_cast<size_t>(values.n) * sizeof(float));
+  }
+  void put(ExpertStack& stack);
+  template <class T>
+  const T* put(const T* host, size_t size_bytes) {
+    return reinterpret_cast<const T*>(put(reinterpret_cast<const std::byte*>(host), size_bytes));
+  }
+  /// Copies what is not there yet behind what the device's buffer holds; the CPU reads it where it is.
+  const std::byte* put(const std::byte* host, size_t size_bytes) {
+    const auto [at, is_new] = placed_.try_emplace(Key{device_, host, nullptr}, host);
+    if (!is_new) return at->second;
+    bytes_[device_].as_stored += size_bytes;
+    if (device_ != 0) at->second = copy(host, size_bytes);
+    return at->second;
+  }
+  const std::byte* copy(const std::byte* host, size_t size_bytes) {
+    std::byte* to = take(size_bytes);
+    if (!to) return host;
+    (*devices_)[device_]->copy_in(to, host, size_bytes);
+    return to;
+  }
+  const std::byte* pack(const WeightView& from, const PackedLayout& layout) {
+    const auto [at, is_new] = placed_.try_emplace(Key{device_, from.data, &layout}, from.data);
+    if (!is_new) return at->second;
+    const size_t size = layout.size_bytes(from.type, from.shape.n_rows(), from.shape.n_cols());
+    bytes_[device_].packed += size;
+    if (std::byte* to = take(size)) {
+      jobs_.push_back({&layout, from, to});
+      at->second = to;
+    }
+    return at->second;
+  }
+  /// Null while only counting.
+  std::byte* take(size_t size_bytes) {
+    std::byte* to = buffers_ ? (*buffers_)[device_].data() + used_[device_] : nullptr;
+    used_[device_] += (size_bytes + kAlignment - 1) / kAlignment * kAlignment;
+    return to;
+  }
+
+  const Devices* devices_ = nullptr;
+  const std::vector<Buffer>* buffers_ = nullptr;
+  std::deque<std::vector<ExpertMatrix>>* tables_ = nullptr;
+  size_t device_ = 0;
+  std::vector<size_t> used_;
+  std::vector<WeightBytes> bytes_;
+  std::map<Key, const std::byte*> placed_;
+  std::vector<PackJob> jobs_;
+};
+
+/// Each expert's matrix, then the table that finds them, which the device must hold too.
+void Placer::put(ExpertStack& stack) {
+  if (buffers_) {
+    std::vector<ExpertMatrix>& table =
+        tables_->emplace_back(stack.table, stack.table + stack.n_expert);  // a vector's memory never moves
+    stack.table = table.data();
+  }
+  for (int64_t e = 0; e < stack.n_expert; ++e) {
+    const ExpertMatrix& matrix = stack.table[e];
+    if (!matrix.data) continue;
+    WeightView view{matrix.type, {stack.n_out, stack.n_in}, matrix.data, {}};
+    const MatmulKernel* matmul = stack.kernel(matrix.type);
+    put(view, matmul ? matmul->layout : nullptr);
+    if (buffers_) const_cast<ExpertMatrix&>(matrix).data = view.data;
+  }
+  if (stack.bias)
+    stack.bias = put(stack.bias, static_cast<size_t>(stack.n_expert * stack.n_out) * sizeof(float));
+  if (device_ != 0) {
+    const auto* table = reinterpret_cast<const std::byte*>(stack.table);
+    const size_t size = static_cast<size_t>(stack.n_expert) * sizeof(ExpertMatrix);
+    stack.table = reinterpret_cast<const ExpertMatrix*>(copy(table, size));
+  }
+}
+
+/// Packs in parallel, a few hundred rows at a time.
+void run_jobs(const std::vector<PackJob>& jobs, int n_thread) {
+  constexpr int64_t kRows = 256;
+  static_assert(kRows % kRowGrain == 0);
+  if (jobs.empty()) return;
+  struct Task {
+    const PackJob* job;
+    int64_t begin, end;
+  };
+  std::vector<Task> tasks;
+  for (const PackJob& job : jobs) {
+    const int64_t n_row = job.from.shape.n_rows();
+    for (int64_t begin = 0; begin < n_row; begin += kRows)
+      tasks.push_back({&job, begin, std::min(begin + kRows, n_row)});
+  }
+  ThreadPool pool(n_thread);
+  pool.run([&](ThreadPool::Team& team) {
+    const Range mine = team.share(std::ssize(tasks));
+    for (int64_t i = mine.begin; i < mine.end; ++i) {
+      const Task& task = tasks[static_cast<size_t>(i)];
+      task.job->layout->pack(task.job->from, task.begin, task.end, task.job->to);
+    }
+  });
+}
+
+/// A weight that the file has, and that no operation reads, would be left out of every result in silence.
+void refuse_unread(const Model& model, const FileWeights& weights) {
+  for (int block = kOfModel; block < model.hparams().n_run_block(); ++block) {
+    for (const TensorItem& t : model.tensors(block)) {
+      if (model.weight(t.role, block).empty() || weights.was_read(t.role, block)) continue;
+      throw Error({.what = "no operation reads this tensor", .where = model.file().name() + ": " + t.gguf});
+    }
+  }
+}
+
 }  // namespace
 
-PlacedModel::PlacedModel(const Model& model, const Devices& devices, Placement placement, bool upload)
+Program compile(const Model& model, const Devices& devices, const Placement& placement,
+                const ProgramOptions& options) {
+  const FileWeights weights(model);
+  Program program = compile(weights.view(), facts_of(devices), placement, options);
+  refuse_unread(model, weights);
+  return program;
+}
+
+std::vector<WeightBytes> weight_bytes(const Program& program, int n_device) {
+  Placer placer(static_cast<size_t>(n_device));
+  std::deque<std::vector<ExpertMatrix>> no_tables;
+  for_each_op(program, [&](auto instruction) { placer.place(instruction, no_tables); });  // of a copy
+  return placer.bytes();
+}
+
+PlacedModel::PlacedModel(const Model& model, const Devices& devices, Placement placement,
+                         const ProgramOptions& options, int n_thread)
     : model_(model),
       devices_(devices),
       placement_(std::move(placement)),
-      away_(devices.size()),
-      bytes_(devices.size(), 0),
-      experts_(placement_.layers.size()) {
-  place_all(Pass::Count);
-  if (!upload) return;
-  for (size_t slot = 1; slot < devices.size(); ++slot) {
-    away_[slot].buffer = Buffer(std::exchange(away_[slot].used, 0), *devices[slot]);
-  }
-  place_all(Pass::Copy);
+      options_(options),
+      program_(compile(model, devices, placement_, options)) {
+  options_.experts_max = program_.n_slot;
+  Placer counted(devices.size());
+  for_each_op(std::as_const(program_),
+              [&](auto instruction) { counted.place(instruction, program_.tables); });
+  bytes_ = counted.bytes();
+  for (size_t d = 0; d < devices.size(); ++d)
+    buffers_.push_back(counted.used()[d] > 0 ? Buffer(counted.used()[d], *devices[d]) : Buffer());
+  Placer placer(devices, buffers_);
+  for_each_op(program_, [&](auto& instruction) { placer.place(instruction, program_.tables); });
+  run_jobs(placer.jobs(), n_thread);
   for (const auto& device : devices) device->wait();
 }
 
-void PlacedModel::place_all(Pass pass) {
-  std::fill(bytes_.begin(), bytes_.end(), 0);
-  maps_.clear();
-  const auto place_role = [&](const TensorSpec& t, int layer) {
-    const int* slot = slot_of(placement_, t.role, layer);
-    if (slot) place_weight(t.role, layer, model_.weight(t.role, layer), *slot, pass);
-  };
-  for (const TensorSpec& t : model_.arch().tensors) {
-    if (t.on == On::Model) place_role(t, -1);
-  }
-  if (model_.weight(Role::Output).empty()) place_tied_head(pass);
-  for (int layer = 0; layer < std::ssize(placement_.layers); ++layer) {
-    for (const TensorSpec& t : model_.arch().tensors) {
-      if (t.on != On::Model && has_tensor(t, model_.hparams(), layer)) place_role(t, layer);
-    }
-    if (!placement_.layers[static_cast<size_t>(layer)].experts.empty()) place_experts(layer, pass);
-  }
-}
-
-/// Copies `data` behind what the device's buffer holds already; the processor's stays where it is.
-const std::byte* PlacedModel::put(int slot, const void* data, size_t size_bytes, Pass pass) {
-  const auto* host = static_cast<const std::byte*>(data);
-  if (slot == 0) return host;
-  Away& away = away_[static_cast<size_t>(slot)];
-  const size_t at = away.used;
-  away.used += (size_bytes + kAlignment - 1) / kAlignment * kAlignment;
-  if (pass == Pass::Count) return host;
-  std::byte* to = away.buffer.data() + at;
-  devices_[static_cast<size_t>(slot)]->copy_in(to, host, size_bytes);
-  return to;
-}
-
-/// A head without a matrix of its own reads the embedding's table: the same one where both are on one device.
-void PlacedModel::place_tied_head(Pass pass) {
-  if (placement_.head == placement_.embed) {
-    weights_[{Role::Output, -1}] = weights_[{Role::TokenEmbd, -1}];
-  } else {
-    place_weight(Role::Output, -1, model_.weight(Role::TokenEmbd), placement_.head, pass);
-  }
-}
-
-void PlacedModel::place_weight(Role role, int layer, WeightView view, int slot, Pass pass) {
-  if (view.empty()) return;
-  const bool is_vector = view.shape.n_dims() == 1;
-  const size_t size =
-      is_vector ? static_cast<size_t>(view.shape.n_elements()) * sizeof(float) : view.size_bytes();
-  bytes_[static_cast<size_t>(slot)] += size;
-  if (is_vector) {
-    vectors_[{role, layer}] =
-        reinterpret_cast<const float*>(put(slot, model_.vector(role, layer), size, pass));
-  } else {
-    view.data = put(slot, view.data, size, pass);
-    view.device = {slot};
-    weights_[{role, layer}] = view;
-  }
-}
-
-void PlacedModel::place_experts(int layer, Pass pass) {
-  const LayerPlacement& at = placement_.layers[static_cast<size_t>(layer)];
-  std::set<int> slots(at.experts.begin(), at.experts.end());
-  std::vector<ExpertsPart>& parts = experts_[static_cast<size_t>(layer)];
-  parts.clear();
-  if (slots.erase(at.ffn) > 0) parts.push_back(place_part(layer, at.ffn, pass));
-  for (const int slot : slots) parts.push_back(place_part(layer, slot, pass));
-}
-
-ExpertsPart PlacedModel::place_part(int layer, int slot, Pass pass) {
-  const std::vector<int>& at = placement_.layers[static_cast<size_t>(layer)].experts;
-  std::vector<int32_t> ids, local(at.size(), -1);
-  for (size_t e = 0; e < at.size(); ++e) {
-    if (at[e] != slot) continue;
-    // The processor's experts stay in the file's stack, at their own places.
-    local[e] = static_cast<int32_t>(slot == 0 ? e : ids.size());
-    ids.push_back(static_cast<int32_t>(e));
-  }
-  ExpertsPart part{.slot = slot,
-                   .gate = put_experts(model_.weight(Role::ExpertGate, layer), ids, slot, pass),
-                   .up = put_experts(model_.weight(Role::ExpertUp, layer), ids, slot, pass),
-                   .down = put_experts(model_.weight(Role::ExpertDown, layer), ids, slot, pass),
-                   .gate_bias = put_expert_bias(Role::ExpertGateBias, layer, ids, slot, pass),
-                   .up_bias = put_expert_bias(Role::ExpertUpBias, layer, ids, slot, pass),
-                   .down_bias = put_expert_bias(Role::ExpertDownBias, layer, ids, slot, pass)};
-  if (ids.size() < at.size()) {
-    maps_.push_back(std::move(local));  // a vector's memory stays where it is when it is moved
-    const std::byte* map = put(slot, maps_.back().data(), at.size() * sizeof(int32_t), pass);
-    part.local = {reinterpret_cast<const int32_t*>(map), at.size()};
-  }
-  return part;
-}
-
-/// Biases go as stacks of matrices of one row.
-const float* PlacedModel::put_expert_bias(Role role, int layer, const std::vector<int32_t>& ids, int slot,
-                                          Pass pass) {
-  const WeightView bias = model_.weight(role, layer);
-  if (bias.empty()) return nullptr;
-  const auto* values = reinterpret_cast<const std::byte*>(model_.vector(role, layer));
-  const WeightView rows{Type::F32, {bias.shape[0], 1, bias.shape[1]}, values, {}};
-  return reinterpret_cast<const float*>(put_experts(rows, ids, slot, pass).data);
-}
-
-WeightView PlacedModel::put_experts(const WeightView& all, const std::vector<int32_t>& ids, int slot,
-                                    Pass pass) {
-  const size_t one = all.expert(0).size_bytes(), n = ids.size();
-  bytes_[static_cast<size_t>(slot)] += one * n;
-  if (slot == 0 || n == static_cast<size_t>(all.shape[0])) {
-    WeightView view = all;
-    view.data = put(slot, all.data, all.size_bytes(), pass);
-    view.device = {slot};
-    return view;
-  }
-  // Neighbours in the stack, each put behind the one before: together one stack again.
-  WeightView view{all.type, {static_cast<int64_t>(n), all.shape[1], all.shape[2]}, all.data, {slot}};
-  Away& away = away_[static_cast<size_t>(slot)];
-  const size_t begin = away.used;
-  if (pass == Pass::Copy) view.data = away.buffer.data() + begin;
-  for (size_t i = 0; pass == Pass::Copy && i < n; ++i) {
-    devices_[static_cast<size_t>(slot)]->copy_in(away.buffer.data() + begin + i * one,
-                                                 all.expert(ids[i]).data, one);
-  }
-  away.used += (one * n + kAlignment - 1) / kAlignment * kAlignment;
-  return view;
-}
-
-WeightView PlacedModel::weight(Role role, int layer) const {
-  const auto at = weights_.find({role, layer});
-  return at == weights_.end() ? WeightView{} : at->second;
-}
-
-const float* PlacedModel::vector(Role role, int layer) const {
-  const auto at = vectors_.find({role, layer});
-  return at == vectors_.end() ? nullptr : at->second;
+std::unique_ptr<PlacedModel> PlacedModel::on_cpu(const Model& model, const ProgramOptions& options,
+                                                 int n_thread) {
+  auto devices = std::make_unique<const Devices>(open_devices("none"));
+  Placement placement = place(model, *devices, {.n_gpu_layers = 0});
+  auto placed = std::make_unique<PlacedModel>(model, *devices, std::move(placement), options, n_thread);
+  placed->own_devices_ = std::move(devices);
+  return placed;
 }
 
 }  // namespace sw

@@ -1,73 +1,60 @@
 // SPDX-License-Identifier: MIT
 #pragma once
-#include <map>
-#include <tuple>
+#include <memory>
 #include <vector>
 
-#include "kernels/devices.h"
+#include "model/compile.h"
 #include "model/model.h"
-#include "model/placement.h"
 #include "tensor/buffer.h"
 
 namespace sw {
 
-/// The experts of one layer that live on one device.
-struct ExpertsPart {
-  int slot = 0;
-  WeightView gate = {}, up = {}, down = {};  ///< [those here, ...]
-  const float* gate_bias = nullptr;          ///< [those here, n_ff], or null
-  const float* up_bias = nullptr;
-  const float* down_bias = nullptr;     ///< [those here, n_embd], or null
-  std::span<const int32_t> local = {};  ///< see ExpertsDesc::local; on the device
-};
+/// The program of a model under a placement, its weights still in the file. Throws as compile(), and where no
+/// operation reads a weight of the model.
+Program compile(const Model& model, const Devices& devices, const Placement& placement,
+                const ProgramOptions& options);
 
-/// A model's weights where a placement wants them: the processor's stay in the file's mapping, the others
-/// are copied. All device memory for weights is taken in the constructor.
+/// Bytes of the weights that a device's operations read.
+struct WeightBytes {
+  size_t as_stored = 0;  ///< on the CPU mapped from the file, not taken
+  size_t packed = 0;     ///< in memory of their own, as a kernel packs them
+
+  size_t all() const { return as_stored + packed; }
+};
+/// By device; `n_device` of them.
+std::vector<WeightBytes> weight_bytes(const Program& program, int n_device);
+
+/// A model on its devices: its program, and the weights where and as the program's kernels read them. The
+/// CPU's stay in the file's mapping unless a kernel packs them; other devices get copies. All memory for
+/// weights is taken in the constructor.
 class PlacedModel {
  public:
-  /// `upload` false: only counts bytes; views then point into the file and must not be run.
-  /// Throws sw::SystemError where a device has too little memory.
-  PlacedModel(const Model& model, const Devices& devices, Placement placement, bool upload = true);
+  /// `model` and `devices` must outlive this. `n_thread` pack. Throws sw::SystemError where a device has too
+  /// little memory.
+  PlacedModel(const Model& model, const Devices& devices, Placement placement,
+              const ProgramOptions& options = {}, int n_thread = 1);
+  /// All on the CPU.
+  static std::unique_ptr<PlacedModel> on_cpu(const Model& model, const ProgramOptions& options = {},
+                                             int n_thread = 1);
   PlacedModel(const PlacedModel&) = delete;
   PlacedModel& operator=(const PlacedModel&) = delete;
 
   const Model& model() const { return model_; }
   const Devices& devices() const { return devices_; }
   const Placement& placement() const { return placement_; }
-
-  /// On the device of the operation that the role belongs to; empty where an optional one is absent.
-  WeightView weight(Role role, int layer = -1) const;
-  /// Norms and biases as f32, likewise; null where absent.
-  const float* vector(Role role, int layer = -1) const;
-  /// By slot, the residual's owner first; empty for a dense layer.
-  const std::vector<ExpertsPart>& experts(int layer) const { return experts_[static_cast<size_t>(layer)]; }
-  /// Of the weights on a device. What the processor only has mapped counts too.
-  size_t weight_bytes(int slot) const { return bytes_[static_cast<size_t>(slot)]; }
+  const ProgramOptions& options() const { return options_; }
+  const Program& program() const { return program_; }
+  const WeightBytes& weight_bytes(int device) const { return bytes_[static_cast<size_t>(device)]; }
 
  private:
-  enum class Pass { Count, Copy };
-  struct Away {
-    Buffer buffer;
-    size_t used = 0;
-  };
-  void place_all(Pass pass);
-  void place_weight(Role role, int layer, WeightView view, int slot, Pass pass);
-  void place_tied_head(Pass pass);
-  void place_experts(int layer, Pass pass);
-  ExpertsPart place_part(int layer, int slot, Pass pass);
-  const std::byte* put(int slot, const void* data, size_t size_bytes, Pass pass);
-  const float* put_expert_bias(Role role, int layer, const std::vector<int32_t>& ids, int slot, Pass pass);
-  WeightView put_experts(const WeightView& all, const std::vector<int32_t>& ids, int slot, Pass pass);
-
   const Model& model_;
+  std::unique_ptr<const Devices> own_devices_;  // where the caller brought none
   const Devices& devices_;
   Placement placement_;
-  std::vector<Away> away_;     // by slot; the processor's is empty
-  std::vector<size_t> bytes_;  // by slot
-  std::map<std::pair<Role, int>, WeightView> weights_;
-  std::map<std::pair<Role, int>, const float*> vectors_;
-  std::vector<std::vector<ExpertsPart>> experts_;
-  std::vector<std::vector<int32_t>> maps_;  // ExpertsPart::local of the processor's parts
+  ProgramOptions options_;
+  Program program_;
+  std::vector<WeightBytes> bytes_;  // by device
+  std::vector<Buffer> buffers_;     // by device; the CPU's holds what is packed
 };
 
 }  // namespace sw

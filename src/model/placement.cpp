@@ -4,20 +4,19 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
-#include <regex>
 
 #include "base/error.h"
+#include "text/regex.h"
 
 namespace sw {
 namespace {
 
-/// The GPU (or fake device) of each layer and, last, of the head; 0 for those that stay on the processor.
-std::vector<int> slots_of_layers(const Model& model, const Devices& devices,
-                                 const PlacementOptions& options) {
-  const int n_gpu = std::max(0, static_cast<int>(devices.size()) - 1),
-            n_layer = model.hparams().n_run_block();
-  std::vector<int> slots(static_cast<size_t>(n_layer) + 1, 0);
-  if (n_gpu == 0) return slots;
+/// The GPU (or fake device) of each block and, last, of the head; 0 for those that stay on the CPU.
+std::vector<int> devices_of_blocks(const HParams& hparams, std::span<const DeviceFacts> devices,
+                                   const PlacementOptions& options) {
+  const int n_gpu = std::max(0, static_cast<int>(devices.size()) - 1), n_block = hparams.n_run_block();
+  std::vector<int> chosen(static_cast<size_t>(n_block) + 1, 0);
+  if (n_gpu == 0) return chosen;
   if (options.main_gpu >= n_gpu) {
     throw Error({.what = "there is no such GPU",
                  .where = "--main-gpu",
@@ -32,8 +31,7 @@ std::vector<int> slots_of_layers(const Model& model, const Devices& devices,
   }
   std::vector<double> share = options.tensor_split;
   if (share.empty()) {
-    for (int gpu = 0; gpu < n_gpu; ++gpu)
-      share.push_back(static_cast<double>(devices[static_cast<size_t>(gpu) + 1]->memory().free_bytes));
+    for (const DeviceFacts& gpu : devices.subspan(1)) share.push_back(static_cast<double>(gpu.free_bytes));
   }
   share.resize(static_cast<size_t>(n_gpu), 0.0);
   if (!options.split_layers) {
@@ -43,33 +41,34 @@ std::vector<int> slots_of_layers(const Model& model, const Devices& devices,
   const double all = std::accumulate(share.begin(), share.end(), 0.0);
   if (!(all > 0)) throw Error({.what = "the GPUs' shares are all 0", .where = "--tensor-split"});
 
-  const int n_on_gpu = std::clamp(options.n_gpu_layers.value_or(n_layer + 1), 0, n_layer + 1);
-  const int first = n_layer + 1 - n_on_gpu;
+  const int n_on_gpu = std::clamp(options.n_gpu_layers.value_or(n_block + 1), 0, n_block + 1);
+  const int first = n_block + 1 - n_on_gpu;
   double sum = 0;
   int gpu = 0;
-  for (int i = first; i <= n_layer; ++i) {
+  for (int i = first; i <= n_block; ++i) {
     const double at = (i - first + 0.5) / n_on_gpu * all;
     while (gpu + 1 < n_gpu && at >= sum + share[static_cast<size_t>(gpu)]) {
       sum += share[static_cast<size_t>(gpu++)];
     }
-    slots[static_cast<size_t>(i)] = gpu + 1;
+    chosen[static_cast<size_t>(i)] = gpu + 1;
   }
-  if (n_on_gpu > 0) slots.back() = options.main_gpu + 1;
-  return slots;
+  if (n_on_gpu > 0) chosen.back() = options.main_gpu + 1;
+  return chosen;
 }
 
-Placement place_layers(const Model& model, const Devices& devices, const PlacementOptions& options) {
-  const std::vector<int> slots = slots_of_layers(model, devices, options);
-  const int n_layer = model.hparams().n_run_block();
-  Placement placement{.embed = slots.front(), .head = slots.back()};
-  for (int l = 0; l < n_layer; ++l) {
-    const int slot = slots[static_cast<size_t>(l)];
-    LayerPlacement layer{.attention = slot, .ffn = slot, .shared = slot};
-    if (model.hparams().is_moe_block(l)) {
-      const bool on_cpu = options.cpu_moe || l < options.n_cpu_moe;
-      layer.experts.assign(static_cast<size_t>(model.hparams().moe.n_expert), on_cpu ? 0 : slot);
+Placement place_blocks(const ModelView& model, std::span<const DeviceFacts> devices,
+                       const PlacementOptions& options) {
+  const HParams& hparams = model.hparams;
+  const std::vector<int> chosen = devices_of_blocks(hparams, devices, options);
+  Placement placement{.embed = chosen.front(), .head = chosen.back()};
+  for (int b = 0; b < hparams.n_run_block(); ++b) {
+    const int device = chosen[static_cast<size_t>(b)];
+    BlockPlacement block{.attention = device, .ffn = device, .shared = device};
+    if (block_operations(model.arch, hparams, b).has(Operation::Experts)) {
+      const bool on_cpu = options.cpu_moe || b < options.n_cpu_moe;
+      block.experts.assign(static_cast<size_t>(hparams.moe.n_expert), on_cpu ? 0 : device);
     }
-    placement.layers.push_back(std::move(layer));
+    placement.blocks.push_back(std::move(block));
   }
   return placement;
 }
@@ -77,27 +76,26 @@ Placement place_layers(const Model& model, const Devices& devices, const Placeme
 /// The -ot patterns, and how often each was met.
 class Overrides {
  public:
-  Overrides(const Devices& devices, const PlacementOptions& options, std::vector<std::string>* hits)
+  Overrides(std::span<const DeviceFacts> devices, const PlacementOptions& options,
+            std::vector<std::string>* hits)
       : hits_(hits) {
+    std::vector<std::string> names;
+    for (const DeviceFacts& device : devices) names.push_back(device.name);
     for (const PlacementOverride& o : options.overrides) {
       const std::string where = "-ot " + o.pattern + "=" + o.device;
-      const int slot = find_device(devices, o.device, where);
-      try {
-        rules_.push_back({std::regex(o.pattern, std::regex::optimize), slot, where,
-                          devices[static_cast<size_t>(slot)]->name(), 0});
-      } catch (const std::regex_error& e) {
-        throw Error({.what = "not a regular expression", .where = where, .got = e.what()});
-      }
+      const int device = find_device(names, o.device, where);
+      rules_.push_back(
+          {compile_pattern(o.pattern, where), device, where, names[static_cast<size_t>(device)], 0});
     }
   }
 
   /// Where the first pattern that is found in `name` sends it; a line if that is not `now`.
   std::optional<int> find(const std::string& name, std::optional<int> now = {}) {
     for (Rule& rule : rules_) {
-      if (!std::regex_search(name, rule.pattern)) continue;
+      if (!rule.pattern.finds(name)) continue;
       ++rule.n_hit;
-      if (hits_ && rule.slot != now) hits_->push_back(rule.where + ": " + name + " -> " + rule.device);
-      return rule.slot;
+      if (hits_ && rule.device != now) hits_->push_back(rule.where + ": " + name + " -> " + rule.device_name);
+      return rule.device;
     }
     return std::nullopt;
   }
@@ -110,10 +108,18 @@ class Overrides {
   }
 
  private:
+  static Regex compile_pattern(const std::string& pattern, const std::string& where) {
+    try {
+      return Regex(pattern, where);
+    } catch (const Error& e) {
+      throw Error({.what = "not a regular expression", .where = e.parts().where, .got = e.parts().what});
+    }
+  }
+
   struct Rule {
-    std::regex pattern;
-    int slot;
-    std::string where, device;
+    Regex pattern;
+    int device;
+    std::string where, device_name;
     int n_hit;
   };
   std::vector<Rule> rules_;
@@ -127,87 +133,57 @@ int heaviest(const std::map<int, size_t>& bytes) {
 }
 
 /// An operation's tensors vote with their bytes; those that no pattern names vote for where they were.
-void apply(const Model& model, Overrides& overrides, Placement& placement) {
+void apply(const ModelView& model, Overrides& overrides, Placement& placement) {
   std::map<int*, std::map<int, size_t>> votes;
-  std::map<int, std::map<int, size_t>> expert_votes;  // by layer
-  const int n_layer = model.hparams().n_run_block();
-  for (int layer = -1; layer < n_layer; ++layer) {
-    for (const TensorSpec& t : model.arch().tensors) {
-      const WeightView weight =
-          (t.on == On::Model) == (layer < 0) ? model.weight(t.role, layer) : WeightView{};
+  std::map<int, std::map<int, size_t>> expert_votes;  // by block
+  const int n_block = model.hparams.n_run_block();
+  for (int block = kOfModel; block < n_block; ++block) {
+    for (const TensorItem& t : model.weights.tensors(block)) {
+      const WeightView weight = model.weights.weight(t.role, block);
       if (weight.empty()) continue;
-      const std::optional<int> wish = overrides.find(fill_name(t.gguf, layer));
-      if (int* slot = slot_of(placement, t.role, layer)) {
-        votes[slot][wish.value_or(*slot)] += weight.size_bytes();
-      } else if (layer >= 0) {
-        const int now = placement.layers[static_cast<size_t>(layer)].experts.front();
-        expert_votes[layer][wish.value_or(now)] += weight.size_bytes();
+      const std::optional<int> wanted = overrides.find(t.gguf);
+      if (is_expert(t.role)) {
+        const int now = placement.blocks[static_cast<size_t>(block)].experts.front();
+        expert_votes[block][wanted.value_or(now)] += weight.size_bytes();
+      } else if (int* device = device_of(placement, t.role, block)) {
+        votes[device][wanted.value_or(*device)] += weight.size_bytes();
       }
     }
   }
-  for (const auto& [slot, bytes] : votes) *slot = heaviest(bytes);
-  for (const auto& [layer, bytes] : expert_votes) {
-    std::vector<int>& experts = placement.layers[static_cast<size_t>(layer)].experts;
+  for (const auto& [device, bytes] : votes) *device = heaviest(bytes);
+  for (const auto& [block, bytes] : expert_votes) {
+    std::vector<int>& experts = placement.blocks[static_cast<size_t>(block)].experts;
     std::fill(experts.begin(), experts.end(), heaviest(bytes));
     for (size_t e = 0; e < experts.size(); ++e) {
-      const std::string name = "blk." + std::to_string(layer) + ".exps." + std::to_string(e);
-      if (const auto wish = overrides.find(name, experts[e])) experts[e] = *wish;
+      const std::string name = "blk." + std::to_string(block) + ".exps." + std::to_string(e);
+      if (const auto wanted = overrides.find(name, experts[e])) experts[e] = *wanted;
     }
   }
 }
 
 }  // namespace
 
-int* slot_of(Placement& placement, Role role, int layer) {
-  if (role == Role::TokenEmbd) return &placement.embed;
-  if (role == Role::Output || role == Role::OutputNorm) return &placement.head;
-  if (layer < 0 || layer >= static_cast<int>(placement.layers.size())) return nullptr;
-  LayerPlacement& l = placement.layers[static_cast<size_t>(layer)];
-  switch (role) {
-    case Role::AttnNorm:
-    case Role::AttnQkv:
-    case Role::AttnQkvBias:
-    case Role::AttnQ:
-    case Role::AttnK:
-    case Role::AttnV:
-    case Role::AttnQBias:
-    case Role::AttnKBias:
-    case Role::AttnVBias:
-    case Role::AttnOutBias:
-    case Role::AttnSinks:
-    case Role::AttnQNorm:
-    case Role::AttnKNorm:
-    case Role::AttnOut:
-    case Role::AttnQA:
-    case Role::AttnQANorm:
-    case Role::AttnQB:
-    case Role::AttnKvA:
-    case Role::AttnKvANorm:
-    case Role::AttnKB:
-    case Role::AttnVB:
-      return &l.attention;
-    case Role::FfnNorm:
-    case Role::FfnGate:
-    case Role::FfnUp:
-    case Role::FfnDown:
-    case Role::Router:
-    case Role::RouterBias:
-    case Role::RouterLogitBias:
-      return &l.ffn;
-    case Role::SharedGate:
-    case Role::SharedUp:
-    case Role::SharedDown:
-      return &l.shared;
-    default:
+int* device_of(Placement& placement, Role role, int block) {
+  const auto at = [&]() -> BlockPlacement& { return placement.blocks[static_cast<size_t>(block)]; };
+  switch (operation_of(role)) {
+    case Operation::Embed:
+      return &placement.embed;
+    case Operation::Head:
+      return &placement.head;
+    case Operation::Attention:
+    case Operation::Mla:
+      return &at().attention;
+    case Operation::Route:
+    case Operation::Ffn:
+      return &at().ffn;
+    case Operation::Shared:
+      return &at().shared;
+    case Operation::Experts:  // each has its own
+    case Operation::Rope:     // the host's
+    case Operation::Nextn:    // not run
       return nullptr;
   }
-}
-
-bool Placement::all_on(int slot) const {
-  return embed == slot && head == slot && std::all_of(layers.begin(), layers.end(), [&](const auto& l) {
-           return l.attention == slot && l.ffn == slot && l.shared == slot &&
-                  std::all_of(l.experts.begin(), l.experts.end(), [&](int e) { return e == slot; });
-         });
+  return nullptr;
 }
 
 PlacementOverride parse_placement_override(const std::string& text) {
@@ -218,15 +194,21 @@ PlacementOverride parse_placement_override(const std::string& text) {
   return {.pattern = text.substr(0, equals), .device = text.substr(equals + 1)};
 }
 
-Placement place(const Model& model, const Devices& devices, const PlacementOptions& options,
+Placement place(const ModelView& model, std::span<const DeviceFacts> devices, const PlacementOptions& options,
                 std::vector<std::string>* hits) {
-  Placement placement = place_layers(model, devices, options);
+  Placement placement = place_blocks(model, devices, options);
   Overrides overrides(devices, options, hits);
   if (!overrides.empty()) {
     apply(model, overrides, placement);
     overrides.refuse_idle();
   }
   return placement;
+}
+
+Placement place(const Model& model, const Devices& devices, const PlacementOptions& options,
+                std::vector<std::string>* hits) {
+  const FileWeights weights(model);
+  return place(weights.view(), facts_of(devices), options, hits);
 }
 
 }  // namespace sw

@@ -4,26 +4,22 @@
 #include <string>
 #include <vector>
 
-#include "kernels/devices.h"
-#include "model/model.h"
+#include "model/model_view.h"
 
 /// What runs where. An operation runs whole on one device, which holds all its weights; only experts are
-/// placed one by one. Slots are places in sw::Devices, 0 the processor.
+/// placed one by one. Devices are indices into sw::Devices, 0 the CPU.
 namespace sw {
 
-struct LayerPlacement {
+struct BlockPlacement {
   int attention = 0;
   int ffn = 0;  ///< the router, which owns the residual of an MoE layer, and the dense FFN
   int shared = 0;
-  std::vector<int> experts = {};  ///< [n_expert] slots; empty in a dense layer
+  std::vector<int> experts = {};  ///< [n_expert]; empty without a router
 };
 
 struct Placement {
   int embed = 0, head = 0;
-  std::vector<LayerPlacement> layers = {};  ///< one a block
-
-  /// True where everything, also each expert, is on that device.
-  bool all_on(int slot) const;
+  std::vector<BlockPlacement> blocks = {};
 };
 
 /// One -ot: a regular expression, searched for in tensor names and, for single experts, in the names
@@ -36,10 +32,10 @@ PlacementOverride parse_placement_override(const std::string& text);
 
 /// What the user said of placement; nothing at all means: as much on the GPUs as fits.
 struct PlacementOptions {
-  std::optional<int> n_gpu_layers = {};           ///< the last so many layers, the head counted as one
+  std::optional<int> n_gpu_layers = {};           ///< the last so many blocks, the head counted as one
   std::vector<PlacementOverride> overrides = {};  ///< the first that matches a name counts
   bool cpu_moe = false;
-  int n_cpu_moe = 0;                      ///< experts of the first so many layers stay on the processor
+  int n_cpu_moe = 0;                      ///< experts of the first so many blocks stay on the CPU
   bool split_layers = true;               ///< false: the main GPU alone
   std::vector<double> tensor_split = {};  ///< share of each GPU; empty: by free memory
   int main_gpu = 0;                       ///< of the GPUs, from 0: holds the head
@@ -47,14 +43,16 @@ struct PlacementOptions {
   bool automatic() const { return !n_gpu_layers && !cpu_moe && n_cpu_moe == 0; }
 };
 
-/// The slot that a role's weights go to (`layer` -1 for the model's own), as a place to change it; null for
+/// The device that a role's weights go to (`block` -1 for the model's own), as a place to change it; null for
 /// experts, which have one each, and for what no pass runs.
-int* slot_of(Placement& placement, Role role, int layer);
+int* device_of(Placement& placement, Role role, int block);
 
-/// Turns wishes into slots. `hits`, if given, gets a line for each tensor that an override names and for each
-/// single expert that one takes away from where its layer's experts go. Where an operation's tensors were
-/// sent to several devices, it goes where most of their bytes were sent. Throws sw::Error on a bad pattern,
-/// one that matches nothing, and an unknown device.
+/// Turns options into devices. `hits`, if given, gets a line for each tensor that an override names and for
+/// each single expert that one takes away from where its layer's experts go. Where an operation's tensors
+/// were sent to several devices, it goes where most of their bytes were sent. Throws sw::Error on a bad
+/// pattern, one that matches nothing, and an unknown device.
+Placement place(const ModelView& model, std::span<const DeviceFacts> devices, const PlacementOptions& options,
+                std::vector<std::string>* hits = nullptr);
 Placement place(const Model& model, const Devices& devices, const PlacementOptions& options,
                 std::vector<std::string>* hits = nullptr);
 

@@ -15,7 +15,7 @@ struct BF16 {
     uint16_t bits;
   };
 
-  static void decode(const Block& block, float* out) { *out = bf16_to_f32(block.bits); }
+  static constexpr float at(const Block& block, int) { return bf16_to_f32(block.bits); }
   static void encode(const float* x, const float* /*importance*/, Block& block) {
     block.bits = f32_to_bf16(*x);
   }

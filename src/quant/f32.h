@@ -13,7 +13,7 @@ struct F32 {
     float value;
   };
 
-  static void decode(const Block& block, float* out) { *out = block.value; }
+  static constexpr float at(const Block& block, int) { return block.value; }
   static void encode(const float* x, const float* /*importance*/, Block& block) { block.value = *x; }
 };
 

@@ -25,18 +25,19 @@ struct MXFP4 {
 
   /// Twice the floats, so that they are integers.
   static constexpr int8_t kDoubled[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+  /// The same without a table, for code that runs on GPUs too.
+  static constexpr int doubled(int q) {
+    const int magnitude = q & 6 ? (2 | (q & 1)) << ((q >> 1 & 3) - 1) : q & 1;
+    return q & 8 ? -magnitude : magnitude;
+  }
   /// Half the power of two, exactly: 2^(e - 128).
-  static float half_scale(uint8_t e) {
+  static constexpr float half_scale(uint8_t e) {
     const uint32_t subnormal = 0x00200000u << (e & 1);
     return std::bit_cast<float>(e > 1 ? (e - 1u) << 23 : subnormal);
   }
 
-  static void decode(const Block& block, float* out) {
-    const float step = half_scale(block.e);
-    for (int i = 0; i < 16; ++i) {
-      out[i] = step * kDoubled[block.q[i] & 15];
-      out[i + 16] = step * kDoubled[block.q[i] >> 4];
-    }
+  static constexpr float at(const Block& block, int i) {
+    return half_scale(block.e) * static_cast<float>(doubled(block.q[i % 16] >> i / 16 * 4 & 15));
   }
 
   /// The largest float, 6, goes where the largest weight's power of two is; importance does not matter.
@@ -55,5 +56,12 @@ struct MXFP4 {
     for (int i = 0; i < 16; ++i) block.q[i] = static_cast<uint8_t>(nearest(x[i]) | nearest(x[i + 16]) << 4);
   }
 };
+
+static_assert([] {
+  for (int q = 0; q < 16; ++q) {
+    if (MXFP4::doubled(q) != MXFP4::kDoubled[q]) return false;
+  }
+  return true;
+}());
 
 }  // namespace sw

@@ -19,12 +19,8 @@ struct Q4_0 {
   };
   static_assert(sizeof(Block) == 18);
 
-  static void decode(const Block& block, float* out) {
-    const float d = f16_to_f32(block.d);
-    for (int i = 0; i < 16; ++i) {
-      out[i] = d * static_cast<float>((block.q[i] & 15) - 8);
-      out[i + 16] = d * static_cast<float>((block.q[i] >> 4) - 8);
-    }
+  static constexpr float at(const Block& block, int i) {
+    return f16_to_f32(block.d) * static_cast<float>((block.q[i % 16] >> i / 16 * 4 & 15) - 8);
   }
 
   /// The value of largest magnitude becomes q = 0; importance does not matter. q is

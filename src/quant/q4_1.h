@@ -20,12 +20,9 @@ struct Q4_1 {
   };
   static_assert(sizeof(Block) == 20);
 
-  static void decode(const Block& block, float* out) {
+  static constexpr float at(const Block& block, int i) {
     const float d = f16_to_f32(block.d), min = f16_to_f32(block.dmin);
-    for (int i = 0; i < 16; ++i) {
-      out[i] = d * static_cast<float>(block.q[i] & 15) + min;
-      out[i + 16] = d * static_cast<float>(block.q[i] >> 4) + min;
-    }
+    return d * static_cast<float>(block.q[i % 16] >> i / 16 * 4 & 15) + min;
   }
 
   /// Importance does not matter.

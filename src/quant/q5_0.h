@@ -21,12 +21,9 @@ struct Q5_0 {
   };
   static_assert(sizeof(Block) == 22);
 
-  static void decode(const Block& block, float* out) {
-    const float d = f16_to_f32(block.d);
-    for (int i = 0; i < 16; ++i) {
-      out[i] = d * static_cast<float>(((block.q[i] & 15) | block.high.get(i)) - 16);
-      out[i + 16] = d * static_cast<float>(((block.q[i] >> 4) | block.high.get(i + 16)) - 16);
-    }
+  static constexpr float at(const Block& block, int i) {
+    const int q = (block.q[i % 16] >> i / 16 * 4 & 15) | block.high.get(i);
+    return f16_to_f32(block.d) * static_cast<float>(q - 16);
   }
 
   /// The value of largest magnitude becomes q = 0; importance does not matter. q is rounded against the scale

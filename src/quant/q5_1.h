@@ -20,12 +20,9 @@ struct Q5_1 {
   };
   static_assert(sizeof(Block) == 24);
 
-  static void decode(const Block& block, float* out) {
-    const float d = f16_to_f32(block.d), min = f16_to_f32(block.dmin);
-    for (int i = 0; i < 16; ++i) {
-      out[i] = d * static_cast<float>((block.q[i] & 15) | block.high.get(i)) + min;
-      out[i + 16] = d * static_cast<float>((block.q[i] >> 4) | block.high.get(i + 16)) + min;
-    }
+  static constexpr float at(const Block& block, int i) {
+    const int q = (block.q[i % 16] >> i / 16 * 4 & 15) | block.high.get(i);
+    return f16_to_f32(block.d) * static_cast<float>(q) + f16_to_f32(block.dmin);
   }
 
   /// Importance does not matter.

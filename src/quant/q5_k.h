@@ -22,20 +22,12 @@ struct Q5_K {
   };
   static_assert(sizeof(Block) == 176);
 
-  static void decode(const Block& block, float* out) {
-    const float d = f16_to_f32(block.d), dmin = f16_to_f32(block.dmin);
-    uint8_t scale[8], min[8];
-    unpack_k_scales(block.scales, scale, min);
-    for (int j = 0; j < 8; ++j) {
-      const float step = d * static_cast<float>(scale[j]), offset = dmin * static_cast<float>(min[j]);
-      const uint8_t* low = block.q + j / 2 * 32;
-      const int shift = j % 2 * 4;
-      for (int i = 0; i < 32; ++i) {
-        const int q = (low[i] >> shift & 15) | (block.high[i] >> j & 1) << 4;
-        out[32 * j + i] = step * static_cast<float>(q) - offset;
-      }
-    }
+  /// q of weight i of sub-block j.
+  static constexpr int quant(const Block& block, int j, int i) {
+    return (block.q[j / 2 * 32 + i] >> j % 2 * 4 & 15) | (block.high[i] >> j & 1) << 4;
   }
+  static constexpr float at(const Block& block, int i) { return k_weight<Q5_K>(block, i); }
+  static void decode(const Block& block, float* out) { decode_k_steps<Q5_K>(block, out); }
 
   static void encode(const float* x, const float* importance, Block& block) {
     const AffineFit fit(x, importance, 31);

@@ -22,15 +22,12 @@ struct Q6_K {
   };
   static_assert(sizeof(Block) == 210);
 
-  static void decode(const Block& block, float* out) {
-    const float d = f16_to_f32(block.d);
-    for (int i = 0; i < 256; ++i) {
-      const int half = i / 128, r = i % 128;
-      const int low = block.low[64 * half + r % 64] >> r / 64 * 4 & 15;
-      const int high = block.high[32 * half + r % 32] >> r / 32 * 2 & 3;
-      const int q = (low | high << 4) - 32;
-      out[i] = d * static_cast<float>(block.scales[i / 16]) * static_cast<float>(q);
-    }
+  static constexpr float at(const Block& block, int i) {
+    const int half = i / 128, r = i % 128;
+    const int low = block.low[64 * half + r % 64] >> r / 64 * 4 & 15;
+    const int high = block.high[32 * half + r % 32] >> r / 32 * 2 & 3;
+    const float step = f16_to_f32(block.d) * static_cast<float>(block.scales[i / 16]);
+    return step * static_cast<float>((low | high << 4) - 32);
   }
 
   static void encode(const float* x, const float* importance, Block& block) {

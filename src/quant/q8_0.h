@@ -19,9 +19,8 @@ struct Q8_0 {
   };
   static_assert(sizeof(Block) == 34);
 
-  static void decode(const Block& block, float* out) {
-    const float d = f16_to_f32(block.d);
-    for (int i = 0; i < 32; ++i) out[i] = d * static_cast<float>(block.q[i]);
+  static constexpr float at(const Block& block, int i) {
+    return f16_to_f32(block.d) * static_cast<float>(block.q[i]);
   }
 
   /// The largest magnitude becomes +-127; importance does not matter. q is rounded (half away from

@@ -61,7 +61,7 @@ inline float extreme_weight(const float* x, float limit) {
 struct FifthBits {
   uint8_t bytes[4];
 
-  int get(int i) const { return (bytes[i / 8] >> i % 8 & 1) << 4; }
+  constexpr int get(int i) const { return (bytes[i / 8] >> i % 8 & 1) << 4; }
   void set(const uint8_t (&q)[32]) {
     for (int i = 0; i < 4; ++i) bytes[i] = 0;
     for (int i = 0; i < 32; ++i) bytes[i / 8] = static_cast<uint8_t>(bytes[i / 8] | (q[i] >> 4 << i % 8));

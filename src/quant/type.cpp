@@ -19,8 +19,15 @@ constexpr uint32_t kIds[] = {
 
 template <class T>
 constexpr TypeTraits make_traits(Type type, const char* name) {
-  return {type,          name,         T::kBlockElems, sizeof(typename T::Block), T::kBlockElems > 1,
-          decode_row<T>, encode_row<T>};
+  return {.type = type,
+          .name = name,
+          .block_elems = T::kBlockElems,
+          .block_bytes = sizeof(typename T::Block),
+          .row_header_bytes = kRowHeaderBytes<T>,
+          .quantized = T::kBlockElems > 1,
+          .decode = decode_row<T>,
+          .decode_range = decode_range<T>,
+          .encode = encode_row<T>};
 }
 
 /// One row per GGUF number; numbers that are not ours have no name.

@@ -20,12 +20,15 @@ struct TypeTraits {
   const char* name = nullptr;  ///< "Q4_K"
   int block_elems = 0;         ///< elements that one block holds; a row must be a multiple of it
   size_t block_bytes = 0;
-  bool quantized = false;  ///< false for F32, F16, BF16
-  /// Decodes `n_elems` (a multiple of block_elems) from `src`.
-  void (*decode)(const std::byte* src, float* dst, int64_t n_elems) = nullptr;
-  /// Encodes; `importance` is one weight per element (an importance matrix row) or null. The same
+  size_t row_header_bytes = 0;  ///< at the beginning of each row
+  bool quantized = false;       ///< false for F32, F16, BF16
+  /// Decodes the row of `n_elems` (a multiple of block_elems) at `row`, of any alignment.
+  void (*decode)(const std::byte* row, float* dst, int64_t n_elems) = nullptr;
+  /// Decodes elements [begin, begin + n_elems) of the row at `row`; both are multiples of block_elems.
+  void (*decode_range)(const std::byte* row, int64_t begin, int64_t n_elems, float* dst) = nullptr;
+  /// Encodes a row; `importance` is one weight per element (an importance matrix row) or null. The same
   /// bytes on every machine.
-  void (*encode)(const float* src, std::byte* dst, int64_t n_elems, const float* importance) = nullptr;
+  void (*encode)(const float* src, std::byte* row, int64_t n_elems, const float* importance) = nullptr;
 };
 
 /// Nothing where no format of ours has that number or (any case) that name.
@@ -38,7 +41,20 @@ inline const char* type_name(Type type) { return traits(type).name; }
 /// Bytes of a row of `n_elems` (a multiple of the format's block).
 inline size_t row_bytes(Type type, int64_t n_elems) {
   const TypeTraits& t = traits(type);
-  return static_cast<size_t>(n_elems / t.block_elems) * t.block_bytes;
+  return t.row_header_bytes + static_cast<size_t>(n_elems / t.block_elems) * t.block_bytes;
+}
+
+/// Decodes a matrix, row by row, to [n_rows, n_cols].
+inline void decode_rows(Type type, const std::byte* src, int64_t n_rows, int64_t n_cols, float* dst) {
+  for (int64_t r = 0; r < n_rows; ++r, src += row_bytes(type, n_cols)) {
+    traits(type).decode(src, dst + r * n_cols, n_cols);
+  }
+}
+/// Encodes a matrix [n_rows, n_cols], row by row.
+inline void encode_rows(Type type, const float* src, int64_t n_rows, int64_t n_cols, std::byte* dst) {
+  for (int64_t r = 0; r < n_rows; ++r, dst += row_bytes(type, n_cols)) {
+    traits(type).encode(src + r * n_cols, dst, n_cols, nullptr);
+  }
 }
 
 }  // namespace sw

@@ -3,8 +3,8 @@
 #include <cmath>
 #include <fmt/format.h>
 
-#include "base/escape_html.h"
 #include "router/stats.h"
+#include "text/escape_html.h"
 
 namespace sw {
 namespace {

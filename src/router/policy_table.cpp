@@ -8,94 +8,11 @@
 #include "base/error.h"
 
 namespace sw {
-namespace {
-
-constexpr int kMaskWordBits = 32;
-
-std::string layer_name(int layer) { return "layer " + std::to_string(layer); }
-
-std::string range_name(const ExpertCount& count) {
-  if (count.last == ExpertCount::kLastLayer) return "every layer";
-  if (count.first == count.last) return layer_name(count.first);
-  return "layers " + std::to_string(count.first) + " to " + std::to_string(count.last);
-}
-
-int wished_k(const RoutingPolicy& policy, Phase phase, const MoeLayer& layer) {
-  for (const ExpertCount& count : policy.experts(phase)) {
-    if (count.first <= layer.layer && layer.layer <= count.last) return count.k;
-  }
-  return layer.router.n_expert_used;
-}
-
-void check_k(int k, bool grouped, const MoeLayer& layer, int experts_max) {
-  const RouterSpec& router = layer.router;
-  const int most = router.max_k(grouped);
-  const std::string got = std::to_string(k) + " experts", at_most = "at most " + std::to_string(most);
-  if (k < 1)
-    throw Error({.what = "a token needs at least one expert", .where = layer_name(layer.layer), .got = got});
-  if (k > most && grouped && router.has_groups()) {
-    throw Error({.what = "more experts than the groups of the router hold",
-                 .where = layer_name(layer.layer),
-                 .expected = at_most + " (" + std::to_string(router.n_group_used) + " groups of " +
-                             std::to_string(router.group_size()) + ")",
-                 .got = got});
-  }
-  if (k > most) {
-    throw Error({.what = "more experts than the layer has",
-                 .where = layer_name(layer.layer),
-                 .expected = at_most,
-                 .got = got});
-  }
-  if (k > experts_max) {
-    throw Error({.what = "more experts than were planned for",
-                 .where = layer_name(layer.layer),
-                 .expected = "at most " + std::to_string(experts_max),
-                 .got = got,
-                 .hint = "start with --experts-max " + std::to_string(k)});
-  }
-}
-
-/// A threshold may also come from a request, past parse_threshold().
-void check_threshold(const Threshold& t) {
-  if (t.min_k >= 1 && t.share >= 0.0f && t.share <= 1.0f) return;
-  throw Error({.what = "the expert threshold is out of range",
-               .expected = "at least 1 expert and a share from 0 to 1",
-               .got = std::to_string(t.min_k) + " and " + std::to_string(t.share)});
-}
-
-/// Sets the bits of the layer's forbidden experts; returns whether there are any.
-bool fill_mask(const RoutingPolicy& policy, const MoeLayer& layer, std::span<uint32_t> mask) {
-  const int n_logits = layer.router.n_logits();
-  int n_forbidden = 0;
-  for (const ExpertMask& m : policy.masks) {
-    if (m.layer != layer.layer) continue;
-    if (m.first < 0 || m.last < m.first || m.last >= n_logits) {
-      throw Error({.what = "the expert mask names an expert that the layer lacks",
-                   .where = layer_name(layer.layer),
-                   .expected = "ids 0 to " + std::to_string(n_logits - 1),
-                   .got = std::to_string(m.first) + " to " + std::to_string(m.last)});
-    }
-    for (int e = m.first; e <= m.last; ++e) {
-      uint32_t& word = mask[static_cast<size_t>(e / kMaskWordBits)];
-      const uint32_t bit = 1u << (e % kMaskWordBits);
-      n_forbidden += (word & bit) == 0;
-      word |= bit;
-    }
-  }
-  if (n_forbidden == n_logits) {
-    throw Error({.what = "the expert mask forbids every expert", .where = layer_name(layer.layer)});
-  }
-  return n_forbidden > 0;
-}
-
-}  // namespace
 
 PolicyTable::PolicyTable(std::vector<MoeLayer> layers, int n_layer, int experts_max, int capacity)
     : layers_(std::move(layers)), n_layer_(n_layer), experts_max_(experts_max) {
   SW_ASSERT(capacity >= 1 && capacity <= 65536);
-  int most_logits = 0;
-  for (const MoeLayer& l : layers_) most_logits = std::max(most_logits, l.router.n_logits());
-  n_mask_words_ = static_cast<size_t>((most_logits + kMaskWordBits - 1) / kMaskWordBits);
+  n_mask_words_ = count_mask_words(layers_);
   const auto n_policy = static_cast<size_t>(capacity);
   rows_.resize(n_policy * layers_.size());
   masks_.resize(rows_.size() * n_mask_words_);
@@ -104,59 +21,10 @@ PolicyTable::PolicyTable(std::vector<MoeLayer> layers, int n_layer, int experts_
   SW_ASSERT(own == 0);  // never released, so it stays
 }
 
-void PolicyTable::check_layers_named(const RoutingPolicy& policy, Phase phase) const {
-  const std::string model_layers = n_layer_ == 0 ? "no layer" : "layers 0 to " + std::to_string(n_layer_ - 1);
-  for (const ExpertCount& count : policy.experts(phase)) {
-    if (count.last != ExpertCount::kLastLayer && count.last >= n_layer_) {
-      throw Error({.what = "the number of experts names a layer that the model lacks",
-                   .expected = model_layers,
-                   .got = range_name(count)});
-    }
-    const bool any = std::any_of(layers_.begin(), layers_.end(), [&](const MoeLayer& l) {
-      return count.first <= l.layer && l.layer <= count.last;
-    });
-    if (!any) {
-      throw Error(
-          {.what = "a number of experts was given where the model has none", .where = range_name(count)});
-    }
-  }
-  for (const ExpertMask& m : policy.masks) {
-    if (m.layer < 0 || m.layer >= n_layer_) {
-      throw Error({.what = "the expert mask names a layer that the model lacks",
-                   .expected = model_layers,
-                   .got = layer_name(m.layer)});
-    }
-    if (std::none_of(layers_.begin(), layers_.end(), [&](const MoeLayer& l) { return l.layer == m.layer; })) {
-      throw Error({.what = "the expert mask names a layer without experts", .where = layer_name(m.layer)});
-    }
-  }
-}
-
-/// Wishes that change nothing leave no trace, so that equal routing has equal rows.
-LayerPolicy PolicyTable::resolve_layer(const RoutingPolicy& policy, Phase phase, const MoeLayer& layer,
-                                       std::span<uint32_t> mask) const {
-  const RouterSpec& router = layer.router;
-  const bool grouped = policy.grouped.value_or(true);
-  LayerPolicy row;
-  row.k = wished_k(policy, phase, layer);
-  check_k(row.k, grouped, layer, experts_max_);
-  row.min_k = row.k;
-  if (policy.threshold && policy.threshold->share > 0.0f && policy.threshold->min_k < row.k) {
-    row.min_k = policy.threshold->min_k;
-    row.threshold = policy.threshold->share;
-  }
-  if (grouped && router.has_groups() && router.n_group_used < router.n_group)
-    row.flags |= LayerPolicy::kGrouped;
-  if (fill_mask(policy, layer, mask)) row.flags |= LayerPolicy::kMasked;
-  return row;
-}
-
-bool PolicyTable::holds(uint16_t id, std::span<const LayerPolicy> rows,
-                        std::span<const uint32_t> masks) const {
+bool PolicyTable::holds(uint16_t id, const ResolvedRows& resolved) const {
   const size_t first = row_index(id, 0);
-  return std::equal(rows.begin(), rows.end(), rows_.begin() + static_cast<std::ptrdiff_t>(first)) &&
-         std::equal(masks.begin(), masks.end(),
-                    masks_.begin() + static_cast<std::ptrdiff_t>(first * n_mask_words_));
+  return std::ranges::equal(resolved.rows, rows().subspan(first, resolved.rows.size())) &&
+         std::ranges::equal(resolved.masks, masks().subspan(first * n_mask_words_, resolved.masks.size()));
 }
 
 uint16_t PolicyTable::free_id() const {
@@ -169,24 +37,22 @@ uint16_t PolicyTable::free_id() const {
   return static_cast<uint16_t>(unused - users_.begin());
 }
 
+PolicySizes PolicyTable::sizes(std::span<const MoeLayer> layers, int capacity) {
+  const int64_t n_row = int64_t{capacity} * std::ssize(layers);
+  return {.n_row = n_row, .n_mask_word = n_row * static_cast<int64_t>(count_mask_words(layers))};
+}
+
 uint16_t PolicyTable::resolve(const RoutingPolicy& policy, Phase phase) {
-  check_layers_named(policy, phase);
-  if (policy.threshold) check_threshold(*policy.threshold);
-  std::vector<LayerPolicy> rows;
-  std::vector<uint32_t> masks(layers_.size() * n_mask_words_);
-  for (const MoeLayer& layer : layers_) {
-    rows.push_back(resolve_layer(policy, phase, layer,
-                                 std::span(masks).subspan(rows.size() * n_mask_words_, n_mask_words_)));
-  }
+  const ResolvedRows resolved = resolve_rows(policy, phase, layers_, n_layer_, experts_max_);
   for (size_t id = 0; id < users_.size(); ++id) {
-    if (users_[id] == 0 || !holds(static_cast<uint16_t>(id), rows, masks)) continue;
+    if (users_[id] == 0 || !holds(static_cast<uint16_t>(id), resolved)) continue;
     ++users_[id];
     return static_cast<uint16_t>(id);
   }
   const uint16_t id = free_id();
-  const size_t first = row_index(id, 0);
-  std::copy(rows.begin(), rows.end(), rows_.begin() + static_cast<std::ptrdiff_t>(first));
-  std::copy(masks.begin(), masks.end(), masks_.begin() + static_cast<std::ptrdiff_t>(first * n_mask_words_));
+  const auto first = static_cast<std::ptrdiff_t>(row_index(id, 0));
+  std::ranges::copy(resolved.rows, rows_.begin() + first);
+  std::ranges::copy(resolved.masks, masks_.begin() + first * static_cast<std::ptrdiff_t>(n_mask_words_));
   ++version_;
   users_[id] = 1;
   return id;

@@ -5,31 +5,32 @@
 #include <vector>
 
 #include "router/policy.h"
+#include "router/resolve.h"
 #include "router/spec.h"
 
 namespace sw {
 
-/// What a policy means in one layer: all that a kernel needs to know of it, 16 bytes.
-struct LayerPolicy {
-  static constexpr uint32_t kGrouped = 1;  ///< only experts of the best groups are selected
-  static constexpr uint32_t kMasked = 2;   ///< the mask row has a bit set
-
-  int32_t k = 0;
-  int32_t min_k = 0;       ///< the least number that the threshold leaves; k where there is none
-  float threshold = 0.0f;  ///< share of the row's largest weight; 0: none
-  uint32_t flags = 0;
-
-  constexpr bool grouped() const { return (flags & kGrouped) != 0; }
-  constexpr bool masked() const { return (flags & kMasked) != 0; }
-  friend bool operator==(const LayerPolicy&, const LayerPolicy&) = default;
-};
-
-/// A policy table's memory on some device: [capacity, n_moe_layer] rows, n_mask_words words of mask a row.
+/// A policy table's memory on some device, as routing reads it.
 struct PolicyRows {
-  const LayerPolicy* rows = nullptr;
-  const uint32_t* masks = nullptr;
+  const LayerPolicy* rows = nullptr;  ///< [capacity, n_moe_layer]
+  const uint32_t* masks = nullptr;    ///< [capacity, n_moe_layer, n_mask_words]
   int n_moe_layer = 0;
   int n_mask_words = 0;
+
+  constexpr const LayerPolicy& at(uint16_t id, int moe_layer) const { return rows[index(id, moe_layer)]; }
+  /// The forbidden experts of a policy's layer as bits: expert e is bit e % 32 of word e / 32.
+  constexpr const uint32_t* mask(uint16_t id, int moe_layer) const {
+    return masks + index(id, moe_layer) * n_mask_words;
+  }
+
+ private:
+  constexpr int64_t index(uint16_t id, int moe_layer) const { return int64_t{id} * n_moe_layer + moe_layer; }
+};
+
+/// A policy table's size, as devices keep it.
+struct PolicySizes {
+  int64_t n_row = 0;        ///< policies times MoE layers
+  int64_t n_mask_word = 0;  ///< of all rows
 };
 
 /// Policies resolved against a model: a table [capacity, n_moe_layer] that never moves, so that kernels
@@ -42,6 +43,8 @@ class PolicyTable {
   /// `experts_max`  the largest k that decode buffers are planned for
   /// `capacity`     policies in use at one time, at most 65536
   PolicyTable(std::vector<MoeLayer> layers, int n_layer, int experts_max, int capacity);
+  /// The size of such a table.
+  static PolicySizes sizes(std::span<const MoeLayer> layers, int capacity);
 
   /// The id of a policy for tokens of a phase. Policies that mean the same share an id. Throws
   /// sw::Error (and changes nothing) where the model cannot do it or the table is full.
@@ -55,7 +58,7 @@ class PolicyTable {
   const MoeLayer& layer(int moe_layer) const { return layers_[static_cast<size_t>(moe_layer)]; }
 
   const LayerPolicy& at(uint16_t id, int moe_layer) const { return rows_[row_index(id, moe_layer)]; }
-  /// The forbidden experts of a policy's layer as bits: expert e is bit e % 32 of word e / 32.
+  /// As PolicyRows::mask.
   std::span<const uint32_t> mask(uint16_t id, int moe_layer) const {
     return std::span(masks_).subspan(row_index(id, moe_layer) * n_mask_words_, n_mask_words_);
   }
@@ -65,6 +68,10 @@ class PolicyTable {
   std::span<const LayerPolicy> rows() const { return rows_; }
   std::span<const uint32_t> masks() const { return masks_; }
   size_t n_mask_words() const { return n_mask_words_; }
+  /// The table itself, for routing on the CPU. Valid as long as the table: its memory never moves.
+  PolicyRows view() const {
+    return {rows_.data(), masks_.data(), n_moe_layer(), static_cast<int>(n_mask_words_)};
+  }
   /// Grows whenever rows() or masks() change: when a device's copy has another, it is old.
   uint64_t version() const { return version_; }
 
@@ -72,10 +79,7 @@ class PolicyTable {
   size_t row_index(uint16_t id, int moe_layer) const {
     return static_cast<size_t>(id) * layers_.size() + static_cast<size_t>(moe_layer);
   }
-  void check_layers_named(const RoutingPolicy& policy, Phase phase) const;
-  LayerPolicy resolve_layer(const RoutingPolicy& policy, Phase phase, const MoeLayer& layer,
-                            std::span<uint32_t> mask) const;
-  bool holds(uint16_t id, std::span<const LayerPolicy> rows, std::span<const uint32_t> masks) const;
+  bool holds(uint16_t id, const ResolvedRows& resolved) const;
   uint16_t free_id() const;
 
   std::vector<MoeLayer> layers_;

@@ -47,7 +47,7 @@ void score(Score function, std::span<const float> logits, std::span<float> score
 
 /// Selection scores: with bias, and -inf for whatever must never be selected.
 void bias_and_mask(std::span<const float> scores, std::span<const float> bias, const LayerPolicy& policy,
-                   std::span<const uint32_t> mask, std::span<float> selection) {
+                   const uint32_t* mask, std::span<float> selection) {
   for (size_t i = 0; i < scores.size(); ++i) {
     const float s = bias.empty() ? scores[i] : tame(scores[i] + bias[i]);
     const bool forbidden = policy.masked() && (mask[i / 32] >> (i % 32) & 1) != 0;
@@ -159,7 +159,7 @@ RouteScratch::RouteScratch(int n_logits, int n_group)
   slots.reserve(static_cast<size_t>(n_logits));
 }
 
-void route(const RouterSpec& spec, const PolicyTable& policies, int moe_layer,
+void route(const RouterSpec& spec, const PolicyRows& policies, int moe_layer,
            std::span<const uint16_t> policy_id, TensorView<const float> logits, std::span<const float> bias,
            RouteScratch& scratch, Routing& out) {
   const auto n_logits = static_cast<size_t>(spec.n_logits());

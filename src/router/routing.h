@@ -18,6 +18,10 @@ struct Routing {
   std::span<int32_t> n_active = {};  ///< [n_tokens] slots used, identity experts counted
 
   int64_t n_tokens() const { return ids.n_rows(); }
+  /// Those of the first `n` tokens.
+  Routing first(int64_t n) const {
+    return {ids.rows(0, n), weights.rows(0, n), n_active.first(static_cast<size_t>(n))};
+  }
 };
 
 /// Room for route()'s intermediate values; prepared once, used by one thread at a time.
@@ -39,7 +43,7 @@ struct RouteScratch {
 };
 
 /// Picks the experts of each token: score, select (bias, groups, top-k), weigh.
-/// policies, policy_id  table of resolved policies; one id per token
+/// policies, policy_id  rows of resolved policies; one id per token
 /// moe_layer  the layer's row of the table: 0 for the model's first MoE layer
 /// logits  [n_tokens, n_expert + n_zero] f32, before any score function
 /// bias    [n_expert + n_zero] or empty: used to select only; weights come from unbiased scores
@@ -51,7 +55,7 @@ struct RouteScratch {
 /// falling selection score), no contraction.
 /// Cost: one read of logits, O(n log k) comparisons a token, no allocation. Shapes were checked when bound.
 /// Source: Ling-V2 modeling_bailing_moe_v2.py, BailingMoeV2Gate.forward (groups are scored with the bias on).
-void route(const RouterSpec& spec, const PolicyTable& policies, int moe_layer,
+void route(const RouterSpec& spec, const PolicyRows& policies, int moe_layer,
            std::span<const uint16_t> policy_id, TensorView<const float> logits, std::span<const float> bias,
            RouteScratch& scratch, Routing& out);
 

@@ -35,6 +35,8 @@ struct RouterSpec {
   constexpr bool has_groups() const { return n_group > 1; }
   /// Experts of one group; all of them where there are no groups.
   constexpr int group_size() const { return has_groups() ? n_expert / n_group : n_logits(); }
+  /// The groups that statistics tell apart; 1 where there are no groups.
+  constexpr int n_count_group() const { return n_logits() / group_size(); }
   /// The most experts that a token can have.
   constexpr int max_k(bool grouped) const {
     return grouped && has_groups() ? n_group_used * group_size() : n_logits();

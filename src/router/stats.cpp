@@ -2,24 +2,13 @@
 #include "router/stats.h"
 
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 
 #include "base/error.h"
+#include "router/route_counts.h"
 
 namespace sw {
 namespace {
-
-/// -sum p log2 p of the weights divided by their sum.
-double entropy_bits(std::span<const float> weights) {
-  double sum = 0.0, sum_w_log = 0.0;
-  for (const float w : weights) {
-    if (!(w > 0.0f)) continue;
-    sum += w;
-    sum_w_log += w * std::log2(w);
-  }
-  return sum > 0.0 ? std::log2(sum) - sum_w_log / sum : 0.0;
-}
 
 void add_counts(std::vector<uint64_t>& to, const std::vector<uint64_t>& from) {
   to.resize(std::max(to.size(), from.size()));  // a run may have planned for more experts a token
@@ -44,20 +33,18 @@ double LayerStats::imbalance() const {
   return mean > 0.0 ? static_cast<double>(most) / mean : 0.0;
 }
 
+LayerStats empty_stats(const MoeLayer& layer, int experts_max) {
+  const auto zeros = [](int n) { return std::vector<uint64_t>(static_cast<size_t>(n)); };
+  return {.layer = layer.layer,
+          .n_expert = layer.router.n_expert,
+          .group_size = layer.router.group_size(),
+          .counts = zeros(layer.router.n_logits()),
+          .groups_per_token = zeros(layer.router.n_count_group() + 1),
+          .real_per_token = zeros(experts_max + 1)};
+}
+
 RoutingStats::RoutingStats(std::span<const MoeLayer> layers, int experts_max) {
-  size_t most_groups = 0;
-  for (const MoeLayer& l : layers) {
-    const auto n_logits = static_cast<size_t>(l.router.n_logits());
-    const size_t n_group = n_logits / static_cast<size_t>(l.router.group_size());
-    layers_.push_back({.layer = l.layer,
-                       .n_expert = l.router.n_expert,
-                       .group_size = l.router.group_size(),
-                       .counts = std::vector<uint64_t>(n_logits),
-                       .groups_per_token = std::vector<uint64_t>(n_group + 1),
-                       .real_per_token = std::vector<uint64_t>(static_cast<size_t>(experts_max) + 1)});
-    most_groups = std::max(most_groups, n_group);
-  }
-  seen_.resize(most_groups);
+  for (const MoeLayer& layer : layers) layers_.push_back(empty_stats(layer, experts_max));
 }
 
 RoutingStats::RoutingStats(std::span<const MoeLayer> layers, std::vector<LayerStats> counted)
@@ -69,22 +56,14 @@ RoutingStats::RoutingStats(std::span<const MoeLayer> layers, std::vector<LayerSt
 
 void RoutingStats::add(int moe_layer, const Routing& routing) {
   LayerStats& s = layers_[static_cast<size_t>(moe_layer)];
-  for (int64_t t = 0; t < routing.n_tokens(); ++t) {
-    const auto n_active = static_cast<size_t>(routing.n_active[static_cast<size_t>(t)]);
-    size_t n_group = 0, n_real = 0;
-    ++n_rows_;
-    for (const int32_t id : std::span(routing.ids.row(t), n_active)) {
-      ++s.counts[static_cast<size_t>(id)];
-      n_real += id < s.n_expert;
-      uint64_t& seen = seen_[static_cast<size_t>(id / s.group_size)];
-      n_group += seen != n_rows_;
-      seen = n_rows_;
-    }
-    ++s.groups_per_token[n_group];
-    ++s.real_per_token[n_real];
-    s.entropy_bits += entropy_bits({routing.weights.row(t), n_active});
-  }
-  s.n_tokens += static_cast<uint64_t>(routing.n_tokens());
+  add_rows({.entropy_bits = &s.entropy_bits,
+            .n_tokens = &s.n_tokens,
+            .chosen = s.counts.data(),
+            .groups_per_token = s.groups_per_token.data(),
+            .real_per_token = s.real_per_token.data(),
+            .n_expert = s.n_expert,
+            .group_size = s.group_size},
+           routing);
 }
 
 void RoutingStats::merge(const RoutingStats& other) {

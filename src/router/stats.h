@@ -27,6 +27,9 @@ struct LayerStats {
   double imbalance() const;
 };
 
+/// A layer's statistics before anything was counted, for rows of up to `experts_max` experts.
+LayerStats empty_stats(const MoeLayer& layer, int experts_max);
+
 /// Counts of which experts were chosen, kept while running.
 class RoutingStats {
  public:
@@ -45,8 +48,6 @@ class RoutingStats {
 
  private:
   std::vector<LayerStats> layers_;
-  std::vector<uint64_t> seen_;  // per group: the serial number of the last row that used it
-  uint64_t n_rows_ = 0;
 };
 
 /// Draws load per layer (rows) and expert (columns; several experts a cell where they do not fit) as

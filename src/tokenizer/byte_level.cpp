@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "tokenizer/byte_level.h"
 
-#include "tokenizer/utf8.h"
+#include "text/utf8.h"
 
 namespace sw {
 namespace {

@@ -6,8 +6,8 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "text/utf8.h"
 #include "tokenizer/encode_pieces.h"
-#include "tokenizer/utf8.h"
 
 namespace sw {
 namespace {

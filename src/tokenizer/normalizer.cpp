@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "tokenizer/utf8.h"
+#include "text/utf8.h"
 
 namespace sw {
 namespace {

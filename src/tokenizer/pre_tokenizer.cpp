@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "tokenizer/utf8.h"
+#include "text/utf8.h"
 
 namespace sw {
 namespace {
@@ -61,7 +61,9 @@ PreTokenizer::PreTokenizer(const std::vector<std::string>& patterns) {
                  .expected = "at most " + std::to_string(kMaxPatterns),
                  .got = std::to_string(patterns.size())});
   }
-  for (const std::string& pattern : patterns) stages_.emplace_back(pattern);
+  for (const std::string& pattern : patterns) {
+    stages_.emplace_back(pattern, "pre-tokenizer pattern '" + pattern + "'");
+  }
 }
 
 void PreTokenizer::split(std::string_view text, std::vector<std::string_view>& pieces) const {

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "tokenizer/regex.h"
+#include "text/regex.h"
 
 namespace sw {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "tokenizer/stream_decoder.h"
 
-#include "tokenizer/utf8.h"
+#include "text/utf8.h"
 
 namespace sw {
 namespace {
@@ -11,7 +11,6 @@ constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
 }  // namespace
 
 std::string StreamDecoder::push(int32_t id) {
-  if (skip_special_ && tokenizer_.is_special(id)) return {};
   waiting_ += tokenizer_.piece(id);
   std::string out;
   std::string_view rest = waiting_;

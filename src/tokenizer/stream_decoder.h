@@ -11,8 +11,7 @@ namespace sw {
 /// character waits for its rest, bytes that can become none give U+FFFD. Borrows the tokenizer.
 class StreamDecoder {
  public:
-  explicit StreamDecoder(const Tokenizer& tokenizer, bool skip_special = false)
-      : tokenizer_(tokenizer), skip_special_(skip_special) {}
+  explicit StreamDecoder(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
 
   /// The text that is certain now; often empty within a character of several tokens.
   std::string push(int32_t id);
@@ -21,7 +20,6 @@ class StreamDecoder {
 
  private:
   const Tokenizer& tokenizer_;
-  bool skip_special_;
   std::string waiting_;  // at most 3 bytes between calls
 };
 

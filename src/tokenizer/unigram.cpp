@@ -5,8 +5,8 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "text/utf8.h"
 #include "tokenizer/encode_pieces.h"
-#include "tokenizer/utf8.h"
 
 namespace sw {
 namespace {

@@ -79,7 +79,8 @@ void write_types(const fs::path& path) {
   };
   for (const Type type : types) writer.add_tensor(type_name(type), type, shape_of(type));
   for (const Type type : types) {
-    const std::vector<std::byte> zeros(row_bytes(type, shape_of(type).n_elements()));
+    const Shape shape = shape_of(type);
+    const std::vector<std::byte> zeros(row_bytes(type, shape.n_cols()) * static_cast<size_t>(shape.n_rows()));
     writer.write_tensor(zeros);
   }
   writer.finish();

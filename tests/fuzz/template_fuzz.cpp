@@ -8,7 +8,7 @@
 #include "fuzz/mutate_json.h"
 #include "fuzz/outcome.h"
 #include "fuzz/target.h"
-#include "tokenizer/chat_template.h"
+#include "jinja/template.h"
 
 namespace sw::fuzz {
 namespace {
@@ -245,8 +245,8 @@ int fuzz_one(Bytes input) {
   const auto variables = nlohmann::ordered_json::parse(parts.variables, nullptr, false);
   if (!variables.is_object()) return 0;
   constexpr size_t kMaxPromptBytes = size_t{8} << 20;
-  return outcome("",
-                 [&] { SW_ASSERT(ChatTemplate(parts.source).render(variables).size() <= kMaxPromptBytes); });
+  return outcome(
+      "", [&] { SW_ASSERT(jinja::Template(parts.source).render(variables).size() <= kMaxPromptBytes); });
 }
 
 std::string mutate(const std::string& input, Rng& rng) {

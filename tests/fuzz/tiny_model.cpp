@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
-#include "arch/spec.h"
+#include "arch/tensors.h"
 #include "base/file.h"
 #include "convert/hf_config.h"
 #include "formats/gguf.h"
@@ -94,22 +94,19 @@ void write_weights(const fs::path& golden, const fs::path& folder) {
   const HParams h = config.hparams(arch);
   const Safetensors source(golden);
   SafetensorsWriter writer;
-  const auto add = [&](const TensorSpec& spec, int layer, int expert) {
-    const std::string name = hf_name(arch, spec, h, layer, expert);
-    const StTensor* tensor = spec.role == Role::Output ? nullptr : source.find(name);
+  const auto add = [&](const TensorItem& item, int expert) {
+    const std::string name = expert_name(item.hf, expert);
+    const StTensor* tensor = item.role == Role::Output ? nullptr : source.find(name);
     if (!tensor) return;
     Shape shape;
-    const std::vector<int64_t> dims = tensor_shape(spec, h);
-    for (size_t i = spec.transform == Transform::Stack ? 1 : 0; i < dims.size(); ++i)
-      shape.push_back(dims[i]);
+    for (int i = item.transform == Transform::Stack ? 1 : 0; i < item.shape.n_dims(); ++i)
+      shape.push_back(item.shape[i]);
     writer.add(name, shape, repeated(*tensor, shape));
   };
-  for (const TensorSpec& spec : arch.tensors) {
-    if (spec.on == On::Model) add(spec, 0, 0);
-    for (int layer = 0; layer < kLayers; ++layer) {
-      if (!has_tensor(spec, h, layer)) continue;
-      const int n_part = spec.transform == Transform::Stack ? kExperts : 1;
-      for (int expert = 0; expert < n_part; ++expert) add(spec, layer, expert);
+  for (int block = kOfModel; block < kLayers; ++block) {
+    for (const TensorItem& item : tensors_of(arch, h, block)) {
+      const int n_part = item.transform == Transform::Stack ? kExperts : 1;
+      for (int expert = 0; expert < n_part; ++expert) add(item, expert);
     }
   }
   writer.write(folder / "model.safetensors");

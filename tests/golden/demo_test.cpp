@@ -21,13 +21,14 @@ constexpr size_t kRepeatSpan = 20;
 
 /// exp(mean negative log likelihood) of ids 1 .. n-1 given what stands before them.
 double own_perplexity(const Model& model, const std::vector<int32_t>& ids) {
-  PolicyTable policies(model.moe_layers(), model.hparams().n_layer, experts_needed(model, {}), 1);
+  PolicyTable policies(model.moe_layers(), model.hparams().n_layer, experts_needed(model.moe_layers(), {}),
+                       1);
   Forward forward(model, policies, {.n_thread = cpu_facts().n_core, .n_logit_row = 512});
   const auto n = static_cast<int64_t>(ids.size());
-  PagedCache cache(Forward::cache_spec(model, n, Type::F32));
-  BlockTable table(cache, n);
-  EXPECT_TRUE(table.resize(n));
-  BlockTable* const tables[] = {&table};
+  Cache cache(Forward::cache_plan(model, n, Type::F32));
+  SequenceCache table(cache, n);
+  EXPECT_TRUE(table.prepare(0, n));
+  const SequenceCache* const tables[] = {&table};
   std::vector<BatchToken> batch;
   for (int32_t i = 0; i < n; ++i) batch.push_back({ids[static_cast<size_t>(i)], i, 0, 0});
   forward.run(batch, tables, cache);

@@ -77,7 +77,8 @@ TEST_P(ExpertCountsGolden, EveryNumberEqualsThePythonOnGpus) {
   SW_GPUS_OR_SKIP(devices);
   const Golden golden(folder);
   const Counts counts(GetParam());
-  const PlacedModel placed(*golden.model, devices, place(*golden.model, devices, {}));
+  const PlacedModel placed(*golden.model, devices, place(*golden.model, devices, {}),
+                           {.experts_max = most_experts(*golden.model)});
   for (int n_used = 1; n_used <= most_experts(*golden.model); ++n_used) {
     const Safetensors got =
         trace_ids(golden, counts.ints("ids"), {.n_ubatch = kAll, .placed = &placed}, with_experts(n_used));

@@ -31,7 +31,8 @@ std::map<std::string, fs::path> known_models(const fs::path& golden) {
 }
 
 std::vector<float> logits(const Model& model, const std::vector<int32_t>& ids, const fs::path& out) {
-  PolicyTable policies(model.moe_layers(), model.hparams().n_layer, experts_needed(model, {}), 1);
+  PolicyTable policies(model.moe_layers(), model.hparams().n_layer, experts_needed(model.moe_layers(), {}),
+                       1);
   Forward forward(model, policies, {});
   write_trace(forward, model, ids, {}, out);
   return Safetensors::to_f32(Safetensors(out).require("logits"));

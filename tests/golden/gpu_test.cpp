@@ -52,17 +52,18 @@ TEST_F(GpuTest, StepsAllocateNothing) {
   const Golden golden(folder);
   const Model& model = *golden.model;
   constexpr int kSteps = 10'000;
-  PolicyTable policies(model.moe_layers(), model.hparams().n_layer, experts_needed(model, {}), 1);
+  PolicyTable policies(model.moe_layers(), model.hparams().n_layer, experts_needed(model.moe_layers(), {}),
+                       1);
   for (const bool cpu_moe : {false, true}) {
     const PlacedModel placed(model, devices_,
                              place(model, devices_, {.cpu_moe = cpu_moe, .split_layers = false}));
     Forward forward(model, policies, {.n_ubatch = 8, .n_seq = 1, .n_ctx = kSteps + 8, .placed = &placed});
-    PagedCache cache = forward.make_cache(Forward::cache_spec(model, kSteps + 8, Type::F16));
-    BlockTable table(cache, kSteps + 8);
-    ASSERT_TRUE(table.resize(kSteps + 8));
-    BlockTable* const tables[] = {&table};
+    Cache cache = forward.make_cache(Forward::cache_plan(model, kSteps + 8, Type::F16));
+    SequenceCache table(cache, kSteps + 8);
+    const SequenceCache* const tables[] = {&table};
     const int32_t row = 0;
     const auto step = [&](int32_t pos) {
+      SW_ASSERT(table.prepare(pos, pos + 1));
       const BatchToken token{.id = pos % 512, .pos = pos};
       return forward.step({&token, 1}, tables, cache, {&row, 1}).at(0, 0);
     };
@@ -89,13 +90,13 @@ TEST_F(GpuTest, OneRecordingServesEveryPolicy) {
   // Of each step's logits; with a probe nothing is recorded.
   const auto decode = [&](ForwardProbe* probe) {
     Forward forward(model, policies, {.n_ubatch = 8, .n_seq = 1, .n_ctx = kSteps, .placed = &placed});
-    PagedCache cache = forward.make_cache(Forward::cache_spec(model, kSteps, Type::F16));
-    BlockTable table(cache, kSteps);
-    EXPECT_TRUE(table.resize(kSteps));
-    BlockTable* const tables[] = {&table};
+    Cache cache = forward.make_cache(Forward::cache_plan(model, kSteps, Type::F16));
+    SequenceCache table(cache, kSteps);
+    const SequenceCache* const tables[] = {&table};
     const int32_t row = 0;
     std::vector<float> all;
     for (int32_t i = 0; i < kSteps; ++i) {
+      SW_ASSERT(table.prepare(i, i + 1));
       const BatchToken token{
           .id = 7 * i % 1000, .pos = i, .policy = ids[static_cast<size_t>(i) % ids.size()]};
       const TensorView<const float> logits = forward.step({&token, 1}, tables, cache, {&row, 1}, probe);
@@ -125,7 +126,8 @@ TEST_F(GpuTest, PoliciesCompareAsOnTheProcessor) {
   }
   std::vector<int32_t> tokens;
   for (int i = 0; i < 512; ++i) tokens.push_back((i * 37 + i * i) % 500);
-  const PlacedModel placed(model, devices_, place(model, devices_, {}));
+  const PlacedModel placed(model, devices_, place(model, devices_, {}),
+                           {.experts_max = policies.experts_max()});
   const auto table = [&](const PlacedModel* where) {
     Forward forward(model, policies,
                     {.n_thread = 2, .n_ubatch = 128, .n_seq = 1, .n_ctx = 256, .placed = where});
@@ -147,10 +149,9 @@ TEST_F(GpuTest, WhatDoesNotFitIsRefusedWithAdvice) {
   SW_DATA_OR_SKIP(folder, "golden/bailing_moe_v2");
   const Golden golden(folder);
   EngineOptions options{.n_ctx = int64_t{1} << 34};
-  const PolicyTable policies = Engine::make_policies(*golden.model, options);
-  const PlanInput input = Engine::plan_input(*golden.model, options, policies);
+  const PlanInput input = Engine::plan_input(*golden.model, options);
   try {
-    choose_placement(*golden.model, devices_, {.n_gpu_layers = 99}, input);
+    choose_placement(FileWeights(*golden.model).view(), facts_of(devices_), {.n_gpu_layers = 99}, input);
     FAIL() << "it was taken";
   } catch (const SystemError& e) {
     EXPECT_NE(std::string(e.what()).find("does not fit"), std::string::npos) << e.what();

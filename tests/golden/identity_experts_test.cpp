@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 #include <set>
 
-#include "eval/stats_probe.h"
+#include "engine/stats_probe.h"
 #include "golden/ling_golden.h"
 
 namespace sw {
@@ -48,18 +48,19 @@ class IdentityExperts : public ::testing::Test {
   std::vector<float> run(const RoutingPolicy& policy, const ForwardOptions& options, ForwardProbe* probe,
                          OpCounters* counters = nullptr) {
     const Model& model = *golden_->model;
-    PolicyTable policies(model.moe_layers(), model.hparams().n_layer, experts_needed(model, policy), 2);
+    PolicyTable policies(model.moe_layers(), model.hparams().n_layer,
+                         experts_needed(model.moe_layers(), policy), 2);
     const uint16_t id = policies.resolve(policy, Phase::Prefill);
     Forward forward(model, policies, options);
     const std::vector<int32_t> ids = golden_->ints("seq0.ids");
-    PagedCache cache = forward.make_cache(Forward::cache_spec(model, std::ssize(ids), Type::F32));
-    BlockTable table(cache, std::ssize(ids));
-    SW_ASSERT(table.resize(std::ssize(ids)));
-    BlockTable* const tables[] = {&table};
+    Cache cache = forward.make_cache(Forward::cache_plan(model, std::ssize(ids), Type::F32));
+    SequenceCache table(cache, std::ssize(ids));
+    const SequenceCache* const tables[] = {&table};
     for (size_t begin = 0; begin < ids.size(); begin += static_cast<size_t>(options.n_ubatch)) {
       std::vector<BatchToken> batch;
       for (size_t i = begin; i < std::min(ids.size(), begin + static_cast<size_t>(options.n_ubatch)); ++i)
         batch.push_back({.id = ids[i], .pos = static_cast<int32_t>(i), .policy = id});
+      SW_ASSERT(table.prepare(batch.front().pos, batch.back().pos + 1));
       forward.run(batch, tables, cache, probe);
     }
     if (counters) *counters = forward.counters();

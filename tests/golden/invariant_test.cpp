@@ -40,7 +40,8 @@ class Batches {
       : model_(model),
         placed_(placed),
         invariant_(invariant),
-        policies_(model.moe_layers(), model.hparams().n_layer, experts_needed(model, {}), 2 * kTexts) {
+        policies_(model.moe_layers(), model.hparams().n_layer, experts_needed(model.moe_layers(), {}),
+                  2 * kTexts) {
     Rng rng(5);
     for (int i = 0; i < kTexts; ++i) {
       Text& text = texts_.emplace_back();
@@ -65,13 +66,12 @@ class Batches {
                      .n_ctx = kLongest,
                      .invariant = invariant_,
                      .placed = placed_});
-    PagedCache cache = forward.make_cache(Forward::cache_spec(model_, kLongest, Type::F16, kTexts, n_ubatch));
-    std::vector<BlockTable> tables;
+    Cache cache = forward.make_cache(Forward::cache_plan(model_, kLongest, Type::F16, kTexts, n_ubatch));
+    std::vector<SequenceCache> tables;
     tables.reserve(which.size());
-    for (size_t s = 0; s < which.size(); ++s)
-      EXPECT_TRUE(tables.emplace_back(cache, kLongest).resize(kLongest));
-    std::vector<BlockTable*> sequences;
-    for (BlockTable& table : tables) sequences.push_back(&table);
+    for (size_t s = 0; s < which.size(); ++s) tables.emplace_back(cache, kLongest);
+    std::vector<const SequenceCache*> sequences;
+    for (SequenceCache& table : tables) sequences.push_back(&table);
 
     std::vector<std::vector<float>> all(which.size());
     std::vector<size_t> done(which.size(), 0);
@@ -79,7 +79,12 @@ class Batches {
     for (const int i : which) n_left += std::ssize(texts_[static_cast<size_t>(i)].ids);
     Rng rng(seed);
     while (n_left > 0) {
+      const std::vector<size_t> before = done;
       const std::vector<BatchToken> batch = next_batch(which, n_ubatch, rng, done);
+      for (size_t s = 0; s < which.size(); ++s) {
+        if (done[s] == before[s]) continue;
+        SW_ASSERT(tables[s].prepare(static_cast<int64_t>(before[s]), static_cast<int64_t>(done[s])));
+      }
       n_left -= std::ssize(batch);
       std::vector<int32_t> rows(batch.size());
       for (size_t r = 0; r < rows.size(); ++r) rows[r] = static_cast<int32_t>(r);
@@ -149,7 +154,8 @@ TEST_P(InvariantGolden, SameBitsInAnyBatchOnGpus) {
   SW_GPUS_OR_SKIP(devices);
   const Golden golden(folder);
   for (const bool cpu_moe : {false, true}) {
-    const PlacedModel placed(*golden.model, devices, place(*golden.model, devices, {.cpu_moe = cpu_moe}));
+    const PlacedModel placed(*golden.model, devices, place(*golden.model, devices, {.cpu_moe = cpu_moe}),
+                             {.invariant = true});
     expect_invariant(*golden.model, &placed);
   }
 }
@@ -170,7 +176,7 @@ void expect_quantised_invariant(const Devices* devices) {
     if (!devices) {
       expect_invariant(model);
     } else {
-      const PlacedModel placed(model, *devices, place(model, *devices, {}));
+      const PlacedModel placed(model, *devices, place(model, *devices, {}), {.invariant = true});
       expect_invariant(model, &placed);
     }
   }

@@ -38,7 +38,8 @@ struct Golden {
 inline Safetensors trace_ids(const Golden& golden, const std::vector<int32_t>& ids,
                              const ForwardOptions& options, const RoutingPolicy& policy = {}) {
   const Model& model = *golden.model;
-  PolicyTable policies(model.moe_layers(), model.hparams().n_layer, experts_needed(model, policy), 2);
+  PolicyTable policies(model.moe_layers(), model.hparams().n_layer,
+                       experts_needed(model.moe_layers(), policy), 2);
   const uint16_t id = policies.resolve(policy, Phase::Prefill);
   Forward forward(model, policies, options);
   const std::filesystem::path out = golden.temp.path() / "trace.safetensors";

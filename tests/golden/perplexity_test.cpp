@@ -45,7 +45,8 @@ struct Measure {
 double perplexity(const Model& model, const std::filesystem::path& text, const Measure& m) {
   const Tokenizer tokenizer = Tokenizer::from_gguf(model.file());
   const std::vector<int32_t> tokens = tokenizer.encode(read_file(text), {.parse_special = false});
-  PolicyTable policies(model.moe_layers(), model.hparams().n_layer, experts_needed(model, m.policy), 2);
+  PolicyTable policies(model.moe_layers(), model.hparams().n_layer,
+                       experts_needed(model.moe_layers(), m.policy), 2);
   Forward forward(model, policies, {.n_thread = cpu_facts().n_core, .n_ubatch = m.n_ubatch});
   return measure_perplexity(
              forward, model, tokens,

@@ -24,11 +24,11 @@ Placement random_placement(const Model& model, int n_device, Rng& rng) {
   const auto slot = [&] { return static_cast<int>(rng.below(static_cast<uint64_t>(n_device))); };
   Placement placement{.embed = slot(), .head = slot()};
   for (int l = 0; l < model.hparams().n_run_block(); ++l) {
-    LayerPlacement layer{.attention = slot(), .ffn = slot(), .shared = slot()};
-    if (model.hparams().is_moe_block(l)) {
+    BlockPlacement layer{.attention = slot(), .ffn = slot(), .shared = slot()};
+    if (model.has_experts(l)) {
       for (int e = 0; e < model.hparams().moe.n_expert; ++e) layer.experts.push_back(slot());
     }
-    placement.layers.push_back(layer);
+    placement.blocks.push_back(layer);
   }
   return placement;
 }
@@ -41,20 +41,18 @@ class PlacementTest : public ::testing::Test {
     SW_DATA_OR_SKIP(folder, "golden/" + name);
     convert_hf(folder, temp_.path() / "model.gguf", {.out_type = Type::F32});
     model_.emplace(temp_.path() / "model.gguf");
-    policies_.emplace(model_->moe_layers(), model_->hparams().n_layer, experts_needed(*model_, {}), 1);
+    policies_.emplace(model_->moe_layers(), model_->hparams().n_layer,
+                      experts_needed(model_->moe_layers(), {}), 1);
   }
 
   /// Two sequences, a prompt in two parts and then single tokens: all logits, one after the other.
   std::vector<float> run(const PlacedModel* placed) {
     Forward forward(*model_, *policies_, {.n_ubatch = 16, .n_seq = 2, .n_ctx = 128, .placed = placed});
-    PagedCache cache = forward.make_cache(Forward::cache_spec(*model_, 128, Type::F32, 2));
-    std::vector<BlockTable> tables;
-    std::vector<BlockTable*> sequences;
-    for (int s = 0; s < 2; ++s) {
-      tables.emplace_back(cache, 128);
-      SW_ASSERT(tables.back().resize(128));
-    }
-    for (BlockTable& table : tables) sequences.push_back(&table);
+    Cache cache = forward.make_cache(Forward::cache_plan(*model_, 128, Type::F32, 2));
+    std::vector<SequenceCache> tables;
+    std::vector<const SequenceCache*> sequences;
+    for (int s = 0; s < 2; ++s) tables.emplace_back(cache, 128);
+    for (SequenceCache& table : tables) sequences.push_back(&table);
     std::vector<float> all;
     int32_t pos = 0;
     for (const int n : {7, 5, 1, 1}) {
@@ -63,13 +61,14 @@ class PlacementTest : public ::testing::Test {
         for (int i = 0; i < n; ++i)
           batch.push_back({.id = (s * 251 + (pos + i) * 37) % 512, .pos = pos + i, .seq = s});
       }
+      for (SequenceCache& table : tables) SW_ASSERT(table.prepare(pos, pos + n));
       pos += n;
       const std::vector<int32_t> rows = {0, n - 1, 2 * n - 1};
       const TensorView<const float> logits = forward.step(batch, sequences, cache, rows);
       for (int64_t r = 0; r < logits.n_rows(); ++r)
         all.insert(all.end(), logits.row(r), logits.row(r) + logits.n_cols());
     }
-    n_hand_over_ = forward.n_hand_over();
+    n_sent_ = forward.n_sent();
     return all;
   }
 
@@ -92,7 +91,7 @@ class PlacementTest : public ::testing::Test {
   testing::TempDir temp_;
   std::optional<Model> model_;
   std::optional<PolicyTable> policies_;
-  uint64_t n_hand_over_ = 0;
+  uint64_t n_sent_ = 0;
 };
 
 TEST_F(PlacementTest, RandomPlacementsGiveTheSameLogits) {
@@ -136,11 +135,11 @@ TEST_F(PlacementTest, LayersOnOneDeviceAreExact) {
   }
 }
 
-TEST_F(PlacementTest, ExpertsElsewhereAreOneHandOverThereAndBack) {
+TEST_F(PlacementTest, ExpertsElsewhereAreSentOnceThereAndBack) {
   const Devices devices = open_devices("fake:1");
   const PlacedModel placed(*model_, devices, place(*model_, devices, {.cpu_moe = true}));
   run(&placed);
-  EXPECT_EQ(n_hand_over_, 4u * 2 * 2);  // steps, MoE layers, there and back
+  EXPECT_EQ(n_sent_, 4u * 2 * 2);  // steps, MoE layers, there and back
 }
 
 TEST_F(PlacementTest, FlagsMeanWhatTheySay) {
@@ -148,7 +147,7 @@ TEST_F(PlacementTest, FlagsMeanWhatTheySay) {
   const auto slots = [&](const PlacementOptions& options) {
     const Placement p = place(*model_, devices, options);
     std::string text = std::to_string(p.embed);
-    for (const LayerPlacement& l : p.layers) {
+    for (const BlockPlacement& l : p.blocks) {
       text += " " + std::to_string(l.attention) + std::to_string(l.ffn);
       if (!l.experts.empty())
         text +=
@@ -174,11 +173,11 @@ TEST_F(PlacementTest, PatternsMoveOperationsAndSingleExperts) {
                                            {"attn_norm", "fake2"}},
                              .split_layers = false},
                             &hits);
-  EXPECT_EQ(p.layers[1].experts[3], 2);
-  EXPECT_EQ(p.layers[1].experts[15], 2);
-  EXPECT_EQ(p.layers[1].experts[0], 0);  // two of its three matrices were sent there
-  EXPECT_EQ(p.layers[2].experts[3], 0);
-  EXPECT_EQ(p.layers[0].attention, 1);  // the norm alone does not move the attention
+  EXPECT_EQ(p.blocks[1].experts[3], 2);
+  EXPECT_EQ(p.blocks[1].experts[15], 2);
+  EXPECT_EQ(p.blocks[1].experts[0], 0);  // two of its three matrices were sent there
+  EXPECT_EQ(p.blocks[2].experts[3], 0);
+  EXPECT_EQ(p.blocks[0].attention, 1);  // the norm alone does not move the attention
   EXPECT_EQ(hits.size(), 2u + 4u + 3u);
   EXPECT_EQ(hits.front(), "-ot attn_norm=fake2: blk.0.attn_norm.weight -> fake2");
 }

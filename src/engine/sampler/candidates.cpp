@@ -27,7 +27,16 @@ constexpr size_t kManyCandidates = 2048;
 
 }  // namespace
 
-void Candidates::assign(std::span<const float> logits) {
+void Candidates::assign(std::span<const float> logits, const TokenMask* allowed) {
+  if (allowed) {
+    fill(logits, [&](int32_t id) { return allowed->allows(id); });
+  } else {
+    fill(logits, [](int32_t) { return true; });
+  }
+}
+
+template <class Allows>
+void Candidates::fill(std::span<const float> logits, Allows allows) {
   constexpr float kInf = std::numeric_limits<float>::infinity();
   items_.clear();
   for (size_t i = 0; i < logits.size(); ++i) {
@@ -38,7 +47,8 @@ void Candidates::assign(std::span<const float> logits) {
                    .got = logit == kInf ? "inf" : "NaN",
                    .hint = "the file is damaged, or its values overflow"});
     }
-    if (logit > -kInf) items_.push_back({static_cast<int32_t>(i), logit, 0.0f});
+    const auto id = static_cast<int32_t>(i);
+    if (logit > -kInf && allows(id)) items_.push_back({id, logit, 0.0f});
   }
 }
 
@@ -47,12 +57,7 @@ void Candidates::add_bias(std::span<const LogitBias> biases) {
     // Ids rise until the first sort.
     const auto at = std::lower_bound(items_.begin(), items_.end(), b.id,
                                      [](const Candidate& c, int32_t id) { return c.id < id; });
-    if (at == items_.end() || at->id != b.id) continue;
-    if (b.bias == -std::numeric_limits<float>::infinity()) {
-      items_.erase(at);
-    } else {
-      at->logit = finite(at->logit + b.bias);
-    }
+    if (at != items_.end() && at->id == b.id) at->logit = finite(at->logit + b.bias);
   }
 }
 

@@ -6,6 +6,8 @@
 #include <span>
 #include <vector>
 
+#include "engine/sampler/token_mask.h"
+
 namespace sw {
 
 /// One token that may come next.
@@ -34,9 +36,11 @@ class Candidates {
     items_.reserve(n_vocab);
     sorted_.reserve(n_vocab);
   }
-  /// All of a vocabulary but tokens whose logit is -inf. Throws sw::Error on NaN and +inf.
-  void assign(std::span<const float> logits);
-  /// After assign(), before any sort.
+  /// The tokens of a vocabulary that `allowed` allows (null: all), but for those whose logit is -inf. Throws
+  /// sw::Error on NaN and +inf, of forbidden tokens too. One pass over the logits.
+  void assign(std::span<const float> logits, const TokenMask* allowed = nullptr);
+  /// Adds biases, none of them -inf: what is never to be chosen is not allowed. After assign(), before any
+  /// sort.
   void add_bias(std::span<const LogitBias> biases);
   /// Best first. Cost: three passes where ids still rise, else as std::sort.
   void sort();
@@ -50,6 +54,8 @@ class Candidates {
   bool empty() const { return items_.empty(); }
 
  private:
+  template <class Allows>
+  void fill(std::span<const float> logits, Allows allows);
   void sort_by_digits();
 
   std::vector<Candidate> items_;

@@ -116,20 +116,20 @@ class Typical : public SamplerStep {
 
 }  // namespace
 
-StepPointer make_top_k(const SamplerParams& p, const SamplerSizes&) {
+StepPointer make_top_k(const SamplerParams& p, const SamplerContext&) {
   return p.top_k > 0 ? std::make_unique<TopK>(p.top_k) : nullptr;
 }
-StepPointer make_top_p(const SamplerParams& p, const SamplerSizes&) {
+StepPointer make_top_p(const SamplerParams& p, const SamplerContext&) {
   return p.top_p < 1 ? std::make_unique<TopP>(p.top_p) : nullptr;
 }
-StepPointer make_min_p(const SamplerParams& p, const SamplerSizes&) {
+StepPointer make_min_p(const SamplerParams& p, const SamplerContext&) {
   return p.min_p > 0 ? std::make_unique<MinP>(p.min_p) : nullptr;
 }
-StepPointer make_top_n_sigma(const SamplerParams& p, const SamplerSizes&) {
+StepPointer make_top_n_sigma(const SamplerParams& p, const SamplerContext&) {
   return p.top_n_sigma > 0 ? std::make_unique<TopNSigma>(p.top_n_sigma) : nullptr;
 }
-StepPointer make_typ_p(const SamplerParams& p, const SamplerSizes& sizes) {
-  return p.typical_p < 1 ? std::make_unique<Typical>(p.typical_p, sizes.n_vocab) : nullptr;
+StepPointer make_typ_p(const SamplerParams& p, const SamplerContext& context) {
+  return p.typical_p < 1 ? std::make_unique<Typical>(p.typical_p, context.n_vocab) : nullptr;
 }
 
 }  // namespace sw

@@ -12,20 +12,20 @@ namespace {
 /// penalised themselves. Cost: linear in the tokens looked at.
 class Dry : public SamplerStep {
  public:
-  Dry(const SamplerParams& p, const SamplerSizes& sizes)
+  Dry(const SamplerParams& p, const SamplerContext& context)
       : multiplier_(p.dry_multiplier),
         base_(p.dry_base),
         allowed_(p.dry_allowed_length),
         last_n_(p.dry_last_n),
-        breaks_(sizes.n_vocab),
+        breaks_(context.n_vocab),
         sequences_(p.dry_breakers.sequences),
-        longest_(sizes.n_vocab) {
+        longest_(context.n_vocab) {
     for (const int32_t id : p.dry_breakers.tokens) {
-      if (static_cast<size_t>(id) < sizes.n_vocab) breaks_[static_cast<size_t>(id)] = true;
+      if (static_cast<size_t>(id) < context.n_vocab) breaks_[static_cast<size_t>(id)] = true;
     }
     std::erase_if(sequences_, [](const auto& s) { return s.empty(); });
     std::sort(sequences_.begin(), sequences_.end(), EndsBefore());
-    alike_.reserve(sizes.n_ctx);
+    alike_.reserve(context.n_ctx);
   }
 
   void apply(Candidates& c, std::span<const int32_t> tokens) override {
@@ -47,6 +47,7 @@ class Dry : public SamplerStep {
     }
     for (const int32_t id : text) longest_[static_cast<size_t>(id)] = 0;
   }
+  bool reads_text() const override { return true; }
   std::string describe() const override {
     return fmt::format("dry (multiplier {}, base {}, allowed {}, last {})", multiplier_, base_, allowed_,
                        last_n_);
@@ -106,9 +107,9 @@ class Dry : public SamplerStep {
 
 }  // namespace
 
-StepPointer make_dry(const SamplerParams& p, const SamplerSizes& sizes) {
+StepPointer make_dry(const SamplerParams& p, const SamplerContext& context) {
   if (p.dry_multiplier == 0 || p.dry_last_n == 0) return nullptr;
-  return std::make_unique<Dry>(p, sizes);
+  return std::make_unique<Dry>(p, context);
 }
 
 }  // namespace sw

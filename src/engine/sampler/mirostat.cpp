@@ -15,18 +15,26 @@ constexpr size_t kFitted = 100;
 
 float bits_of_surprise(float p) { return -log_exact(p) / kLn2; }
 
-/// What both versions share: mu, the most surprise allowed, follows what was drawn.
+/// What both versions share: mu, the most surprise allowed, follows what was drawn. It is a function of the
+/// text and the model alone, so it stays one with drafts: what they did to it is taken back.
 class Mirostat : public SamplerStep {
  public:
   Mirostat(float tau, float eta) : tau_(tau), eta_(eta), mu_(finite(2 * tau)) {}
-  void drawn(const Candidate& c) override { mu_ = finite(mu_ - eta_ * (bits_of_surprise(c.p) - tau_)); }
+  void accept(int32_t, Origin origin) override {
+    if (origin == Origin::Generated) mu_.advance();
+  }
+  void drawn(const Candidate& c) override {
+    mu_.set(finite(mu_.now() - eta_ * (bits_of_surprise(c.p) - tau_)));
+  }
+  void rollback(size_t n) override { mu_.rollback(n); }
 
  protected:
   std::string describe_version(int version) const {
     return fmt::format("mirostat {} (tau {}, eta {})", version, tau_, eta_);
   }
 
-  float tau_, eta_, mu_;
+  float tau_, eta_;
+  History<float> mu_;
 };
 
 /// Takes p to fall as rank^-s (Zipf), estimates s, and keeps as many best tokens as give the surprise mu.
@@ -41,7 +49,7 @@ class Mirostat1 : public Mirostat {
     const float e = s - 1;
     const float log_share =
         std::fabs(e) < 1e-4f ? -log_exact(log_n) : log_exact(e / (1 - exp_exact(-e * log_n)));
-    const float log_k = (log_share + mu_ * kLn2) / s;
+    const float log_k = (log_share + mu_.now() * kLn2) / s;
     if (log_k < log_n) c.keep(static_cast<size_t>(exp_exact(log_k)));
   }
   std::string describe() const override { return describe_version(1); }
@@ -68,7 +76,7 @@ class Mirostat2 : public Mirostat {
   void apply(Candidates& c, std::span<const int32_t>) override {
     c.softmax();
     size_t n = 0;
-    while (n < c.size() && bits_of_surprise(c.items()[n].p) <= mu_) ++n;
+    while (n < c.size() && bits_of_surprise(c.items()[n].p) <= mu_.now()) ++n;
     c.keep(n);
   }
   std::string describe() const override { return describe_version(2); }
@@ -76,7 +84,7 @@ class Mirostat2 : public Mirostat {
 
 }  // namespace
 
-StepPointer make_mirostat(const SamplerParams& p, const SamplerSizes&) {
+StepPointer make_mirostat(const SamplerParams& p, const SamplerContext&) {
   if (p.mirostat == 1) return std::make_unique<Mirostat1>(p.mirostat_tau, p.mirostat_eta);
   if (p.mirostat == 2) return std::make_unique<Mirostat2>(p.mirostat_tau, p.mirostat_eta);
   return nullptr;

@@ -29,6 +29,7 @@ class Penalties : public SamplerStep {
     }
     for (const int32_t id : last) counts_[static_cast<size_t>(id)] = 0;
   }
+  bool reads_text() const override { return true; }
   std::string describe() const override {
     return fmt::format("penalties (repeat {}, presence {}, frequency {}, last {})", repeat_, presence_,
                        frequency_, last_n_);
@@ -42,10 +43,10 @@ class Penalties : public SamplerStep {
 
 }  // namespace
 
-StepPointer make_penalties(const SamplerParams& p, const SamplerSizes& sizes) {
+StepPointer make_penalties(const SamplerParams& p, const SamplerContext& context) {
   const bool neutral = p.repeat_penalty == 1 && p.presence_penalty == 0 && p.frequency_penalty == 0;
   if (neutral || p.penalty_last_n == 0) return nullptr;
-  return std::make_unique<Penalties>(p, sizes.n_vocab);
+  return std::make_unique<Penalties>(p, context.n_vocab);
 }
 
 }  // namespace sw

@@ -54,7 +54,7 @@ constexpr SamplerSetting kSettings[] = {
 };
 
 constexpr const char* kNames[] = {
-#define SW_SAMPLER(kind, name, role) #name,
+#define SW_SAMPLER(kind, name, effect) #name,
 #include "engine/sampler/steps.inc"
 #undef SW_SAMPLER
 };

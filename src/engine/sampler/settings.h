@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <variant>
@@ -12,7 +14,7 @@ namespace sw {
 
 /// A step of the chain whose place the user may choose.
 enum class SamplerKind : uint8_t {
-#define SW_SAMPLER(kind, name, role) kind,
+#define SW_SAMPLER(kind, name, effect) kind,
 #include "engine/sampler/steps.inc"
 #undef SW_SAMPLER
 };
@@ -22,6 +24,13 @@ std::vector<SamplerKind> default_sampler_order();
 /// Names as in steps.inc and llama.cpp's other spellings ("top-k", "typical", "temp"), separated by ";".
 /// Empty: no step. Throws sw::Error on an unknown name and on one named twice.
 std::vector<SamplerKind> parse_sampler_order(std::string_view text);
+
+class SamplerStep;
+struct SamplerContext;
+
+/// Makes a step of the caller's own: see SamplerStep. Called once per sequence, and with an empty context
+/// where the chain is only printed. May throw sw::Error.
+using StepMaker = std::function<std::unique_ptr<SamplerStep>(const SamplerContext&)>;
 
 /// Where DRY takes a text for started anew: after any of `tokens`, and after any of `sequences`.
 struct DryBreakers {
@@ -55,6 +64,7 @@ struct SamplerParams {
   float mirostat_eta = 0.1f;
   std::vector<LogitBias> logit_bias = {};
   std::vector<SamplerKind> order = default_sampler_order();
+  std::vector<StepMaker> extra_steps = {};  ///< in front of all others; they act at temperature 0 too
   uint64_t seed = 0;
 };
 

@@ -54,7 +54,7 @@ class DynamicTemperature : public SamplerStep {
 
 }  // namespace
 
-StepPointer make_temperature(const SamplerParams& p, const SamplerSizes&) {
+StepPointer make_temperature(const SamplerParams& p, const SamplerContext&) {
   if (p.dynatemp_range > 0)
     return std::make_unique<DynamicTemperature>(p.temperature, p.dynatemp_range, p.dynatemp_exponent);
   return std::make_unique<Temperature>(p.temperature);

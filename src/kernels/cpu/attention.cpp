@@ -10,66 +10,63 @@ const char* refuses(const AttentionDesc& d) {
   return d.value_dim == d.head_dim ? nullptr : "value heads differ in width from key heads";
 }
 
-size_t scratch_bytes(const AttentionDesc& d, int64_t n_token, int n_thread) {
-  const auto f32 = [](int64_t n) { return Scratch::padded_bytes(static_cast<size_t>(n) * sizeof(float)); };
-  const int64_t heads_per_kv = d.n_head / d.n_head_kv;
-  size_t packed = 0;
-  for (const Linear* part : {&d.qkv, &d.k, &d.v}) packed += part->empty() ? 0 : packed_bytes(*part, n_token);
-  return f32(n_token * d.qkv.n_in()) + packed + f32(n_token * d.n_qkv()) + f32(n_token * d.out.n_in()) +
-         packed_bytes(d.out, n_token) + f32(n_token * d.out.n_out()) +
-         f32(n_thread * heads_per_kv * kMaxPageTokens);
-}
-
-/// The products whose rows together are queries, keys and values. What reads activations in the same form
-/// as the first shares its packed copy.
-struct QkvParts {
-  QkvParts(const AttentionDesc& d, int64_t n_token, Scratch& scratch) {
-    for (const Linear* linear : {&d.qkv, &d.k, &d.v}) {
-      if (linear->empty()) continue;
-      Part& part = parts[n++];
-      part.linear = linear;
-      part.first_row = n_row;
-      part.shares = n > 1 && same_packing(*linear, d.qkv);
-      part.packed = part.shares ? parts[0].packed : take_packed(*linear, n_token, scratch);
-      n_row += linear->n_out();
-    }
-  }
+struct Buffers {
+  /// One of the products whose rows together are queries, keys and values.
   struct Part {
     const Linear* linear = nullptr;
     int64_t first_row = 0;
-    bool shares = false;
-    std::byte* packed = nullptr;
-    WorkQueue queue = {};
+    std::byte* packed = nullptr;  ///< [n_token] normed, as the product reads it
+    bool shares = false;          ///< the memory of the first part, which reads the same
   };
-  std::span<Part> all() { return {parts, n}; }
 
-  Part parts[3];
-  size_t n = 0;
-  int64_t n_row = 0;
+  template <class Take>
+  Buffers(const AttentionDesc& d, int64_t n_token, int n_thread, Take& take) {
+    normed = take_rows(take, n_token, d.qkv.n_in());
+    int64_t n_row = 0;
+    for (const Linear* linear : {&d.qkv, &d.k, &d.v}) {
+      if (linear->empty()) continue;
+      Part& part = all_parts[n_part++];
+      part = {linear, n_row, all_parts[0].packed, n_part > 1 && same_packing(*linear, d.qkv)};
+      if (!part.shares) take_packed(take, part.packed, *linear, n_token);
+      n_row += linear->n_out();
+    }
+    SW_ASSERT(n_row == d.n_qkv());
+    qkv = take_rows(take, n_token, d.n_qkv());
+    attended = take_rows(take, n_token, d.out.n_in());
+    take_packed(take, packed_out, d.out, n_token);
+    y = take_rows(take, n_token, d.out.n_out());
+    take(scores, n_thread * (d.n_head / d.n_head_kv) * kMaxPageTokens);
+  }
+  std::span<const Part> parts() const { return {all_parts, n_part}; }
+
+  TensorView<float> normed = {};
+  Part all_parts[3] = {};
+  size_t n_part = 0;
+  TensorView<float> qkv = {}, attended = {};
+  std::byte* packed_out = nullptr;  ///< [n_token] attended, as the output's product reads it
+  TensorView<float> y = {};
+  float* scores = nullptr;  ///< [n_thread, query heads of a key head, kMaxPageTokens]
 };
 
 /// QK-norm and rotation of queries or keys that have their biases, in place.
-void finish_heads(const AttentionDesc& d, int64_t n_head, const float* norm, const float* cos,
-                  const float* sin, float* heads, const VectorKernel& vector) {
-  const int64_t width = d.norm_all_heads ? n_head * d.head_dim : d.head_dim;
-  for (int64_t at = 0; norm && at < n_head * d.head_dim; at += width)
-    vector.rms_norm(heads + at, norm, d.rms_eps, width, heads + at);
-  for (int64_t h = 0; h < n_head; ++h) rotate(heads + h * d.head_dim, cos, sin, d.n_rot, d.rope_neighbours);
+void finish_heads(const AttentionDesc& d, const TokenBatch& batch, int64_t t, int64_t n_head,
+                  const Values& norm, float* heads, const VectorKernel& vector) {
+  for (int64_t at = 0; d.qk_norm.any() && at < n_head * d.head_dim; at += norm.n)
+    vector.rms_norm(heads + at, norm, d.rms_eps, norm.n, heads + at);
+  for (int64_t h = 0; h < n_head; ++h) rotate(d.rope, batch, t, heads + h * d.head_dim);
 }
 
 /// All heads of token t: queries rotated in place, keys and values appended to the cache.
 void finish_token(const AttentionDesc& d, const AttentionArgs& args, int64_t t, float* qkv,
                   const VectorKernel& vector) {
   const TokenBatch& batch = args.batch;
-  const float* cos = batch.rope_cos + t * (d.n_rot / 2);
-  const float* sin = batch.rope_sin + t * (d.n_rot / 2);
   const auto at = [&](int64_t head) { return qkv + head * d.head_dim; };
   for (int64_t h = 0; h < d.n_head + 2 * d.n_head_kv; ++h) {
     const float* bias = d.bias_of(h);
     if (bias) vector.add_scaled(at(h), 1.0f, bias, d.head_dim);
   }
-  finish_heads(d, d.n_head, d.q_norm, cos, sin, at(0), vector);
-  finish_heads(d, d.n_head_kv, d.k_norm, cos, sin, at(d.n_head), vector);
+  finish_heads(d, batch, t, d.n_head, d.qk_norm.q, at(0), vector);
+  finish_heads(d, batch, t, d.n_head_kv, d.qk_norm.k, at(d.n_head), vector);
   for (int64_t h = 0; h < d.n_head_kv; ++h)
     store_kv(args.kv, batch, t, h, d.head_dim, at(d.n_head + h), at(d.n_head + d.n_head_kv + h));
 }
@@ -90,7 +87,7 @@ void attend_one(const AttentionDesc& d, const AttentionArgs& args, int64_t t, in
                  .page_stride_bytes = args.kv.page_stride_bytes,
                  .block_table = args.batch.block_tables[args.batch.seq[t]],
                  .page_tokens = args.kv.page_tokens,
-                 .first_kv = d.first_seen(args.batch.pos[t]),
+                 .first_kv = d.mask.first_seen(args.batch.pos[t]),
                  .n_kv = args.batch.pos[t] + 1,
                  .sinks = d.sinks ? d.sinks + kv_head * heads_per_kv : nullptr,
                  .scale = attention_scale(d),
@@ -102,56 +99,49 @@ void attend_one(const AttentionDesc& d, const AttentionArgs& args, int64_t t, in
 void run(const AttentionDesc& d, const AttentionArgs& args, OpContext& context) {
   const int64_t n_token = args.x.n_rows(), n_embd = d.qkv.n_in(), heads_per_kv = d.n_head / d.n_head_kv;
   SW_ASSERT(args.kv.page_tokens <= kMaxPageTokens);
-  Scratch& scratch = context.scratch;
-  const TensorView<float> normed(scratch.take<float>(n_token * n_embd), n_token, n_embd);
-  QkvParts parts(d, n_token, scratch);
-  SW_ASSERT(parts.n_row == d.n_qkv());
-  const TensorView<float> qkv(scratch.take<float>(n_token * d.n_qkv()), n_token, d.n_qkv());
-  const TensorView<float> attended(scratch.take<float>(n_token * d.out.n_in()), n_token, d.out.n_in());
-  std::byte* packed_out = take_packed(d.out, n_token, scratch);
-  const TensorView<float> y(scratch.take<float>(n_token * n_embd), n_token, n_embd);
-  float* all_scores = scratch.take<float>(context.pool.size() * heads_per_kv * kMaxPageTokens);
-  WorkQueue attend_queue, out_queue;
+  const Buffers b(d, n_token, context.pool.size(), context.scratch);
+  WorkQueue part_queues[std::size(b.all_parts)], attend_queue, out_queue;
 
   context.pool.run([&](ThreadPool::Team& team) {
     const Range mine = team.share(n_token);
-    float* scores = all_scores + team.index() * heads_per_kv * kMaxPageTokens;
+    float* scores = b.scores + team.index() * heads_per_kv * kMaxPageTokens;
     for (int64_t t = mine.begin; t < mine.end; ++t) {
-      context.vector.rms_norm(args.x.row(t), d.norm, d.rms_eps, n_embd, normed.row(t));
-      for (const auto& part : parts.all()) {
-        if (!part.shares) pack_row(*part.linear, normed.row(t), t, part.packed);
+      context.vector.rms_norm(args.x.row(t), d.norm, d.rms_eps, n_embd, b.normed.row(t));
+      for (const Buffers::Part& part : b.parts()) {
+        if (!part.shares) pack_row(*part.linear, b.normed.row(t), t, part.packed);
       }
     }
     team.barrier();
-    for (auto& part : parts.all()) {
-      const TensorView<float> columns(qkv.data() + part.first_row, n_token, part.linear->n_out(),
-                                      qkv.stride());
-      multiply_all(*part.linear, part.queue, team.size(), part.packed, columns);
+    for (size_t i = 0; i < b.n_part; ++i) {
+      const Buffers::Part& part = b.all_parts[i];
+      const TensorView<float> columns(b.qkv.data() + part.first_row, n_token, part.linear->n_out(),
+                                      b.qkv.stride());
+      multiply_all(*part.linear, part_queues[i], team.size(), part.packed, columns);
     }
     team.barrier();
-    for (int64_t t = mine.begin; t < mine.end; ++t) finish_token(d, args, t, qkv.row(t), context.vector);
+    for (int64_t t = mine.begin; t < mine.end; ++t) finish_token(d, args, t, b.qkv.row(t), context.vector);
     team.barrier();
     attend_queue.drain(n_token * d.n_head_kv, [&](int64_t task) {
       const int64_t t = task / d.n_head_kv, kv_head = task % d.n_head_kv;
-      attend_one(d, args, t, kv_head, qkv.row(t), scores, attended.row(t), context.vector);
+      attend_one(d, args, t, kv_head, b.qkv.row(t), scores, b.attended.row(t), context.vector);
     });
     team.barrier();
-    for (int64_t t = mine.begin; t < mine.end; ++t) pack_row(d.out, attended.row(t), t, packed_out);
+    for (int64_t t = mine.begin; t < mine.end; ++t) pack_row(d.out, b.attended.row(t), t, b.packed_out);
     team.barrier();
-    multiply_all(d.out, out_queue, team.size(), packed_out, y);
+    multiply_all(d.out, out_queue, team.size(), b.packed_out, b.y);
     team.barrier();
     for (int64_t t = mine.begin; t < mine.end; ++t) {
-      context.vector.add_scaled(args.x.row(t), 1.0f, y.row(t), n_embd);
+      context.vector.add_scaled(args.x.row(t), 1.0f, b.y.row(t), n_embd);
       if (d.out_bias) context.vector.add_scaled(args.x.row(t), 1.0f, d.out_bias, n_embd);
     }
   });
-  for (const auto& part : parts.all()) count_dense(context.counters, *part.linear, n_token);
-  count_dense(context.counters, d.out, n_token);
+  count_dense(context.counters, d, n_token);
 }
 
 }  // namespace
 
 extern const AttentionKernel cpu_attention;
-const AttentionKernel cpu_attention{"cpu_attention", Isa::Scalar, refuses, scratch_bytes, run};
+const AttentionKernel cpu_attention{
+    .name = "cpu_attention", .refuses = refuses, .scratch_bytes = scratch_of<Buffers>, .run = run};
 
 }  // namespace sw

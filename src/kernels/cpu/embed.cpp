@@ -4,9 +4,6 @@
 namespace sw {
 namespace {
 
-const char* accepts_all(const EmbedDesc&) { return nullptr; }
-size_t no_scratch(const EmbedDesc&, int64_t, int) { return 0; }
-
 void run(const EmbedDesc& desc, const EmbedArgs& args, OpContext& context) {
   const TypeTraits& format = traits(desc.table.type);
   const int64_t n_embd = desc.table.shape.n_cols();
@@ -22,6 +19,6 @@ void run(const EmbedDesc& desc, const EmbedArgs& args, OpContext& context) {
 }  // namespace
 
 extern const EmbedKernel cpu_embed;
-const EmbedKernel cpu_embed{"cpu_embed", Isa::Scalar, accepts_all, no_scratch, run};
+const EmbedKernel cpu_embed{.name = "cpu_embed", .run = run};
 
 }  // namespace sw

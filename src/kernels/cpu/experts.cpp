@@ -6,104 +6,176 @@ namespace sw {
 namespace {
 using namespace cpu;
 
-/// The slots of a batch ordered by expert: one run of rows an expert that some token chose. A row is one
-/// (token, slot) pair; slots without a real expert have none, so they cost nothing.
-struct ExpertRuns {
+/// Every product of the list at most.
+constexpr int kMostPackings = 0
+#define SW_VARIANT(name, isa) +1
+#include "kernels/variants/matmul.inc"
+#undef SW_VARIANT
+    ;
+
+/// The tokens' activations, packed once for each way in which products of gate and up read them.
+class PackedTokens {
+ public:
+  explicit PackedTokens(const ExpertsDesc& d) : n_in_(d.gate.n_in) {
+    for (const ExpertStack* stack : {&d.gate, &d.up}) {
+      for (const ExpertFormat& format : stack->formats) {
+        if (!find(*format.matmul)) ways_[n_way_++] = {format.matmul, nullptr};
+      }
+    }
+  }
+  template <class Take>
+  void take(int64_t n_token, const Take& take) {
+    for (Way& way : ways()) take(way.rows, static_cast<int64_t>(way.matmul->act_bytes(n_in_)) * n_token);
+  }
+  void pack(const float* x, int64_t t) {
+    for (Way& way : ways())
+      way.matmul->pack(x, n_in_, way.rows + way.matmul->act_bytes(n_in_) * static_cast<size_t>(t));
+  }
+  const std::byte* rows(const MatmulKernel& matmul) { return find(matmul)->rows; }
+
+ private:
+  struct Way {
+    const MatmulKernel* matmul = nullptr;
+    std::byte* rows = nullptr;
+  };
+  std::span<Way> ways() { return {ways_, static_cast<size_t>(n_way_)}; }
+  Way* find(const MatmulKernel& matmul) {
+    for (Way& way : ways()) {
+      if (way.matmul->pack == matmul.pack) return &way;
+    }
+    return nullptr;
+  }
+
+  int64_t n_in_;
+  int n_way_ = 0;
+  Way ways_[kMostPackings] = {};
+};
+
+/// The memory of one call.
+struct Buffers {
+  /// One expert's rows. A row is one (token, slot) pair.
   struct Run {
     int32_t expert;
-    int64_t begin, end;  ///< rows
+    int64_t begin, end;
   };
+
+  /// `take(pointer, n)` makes room for n elements.
+  template <class Take>
+  Buffers(const ExpertsDesc& d, int64_t n_token, const Take& take) : tokens(d) {
+    const int64_t most_row = n_token * d.n_slot;
+    take(runs, d.n_expert());
+    take(token, most_row);
+    take(row_of, most_row);
+    take(next, d.n_expert());
+    tokens.take(n_token, take);
+    take(gate, most_row * d.gate.n_out);
+    take(up, most_row * d.up.n_out);
+    for (const ExpertFormat& format : d.down.formats)
+      hidden_bytes = std::max(hidden_bytes, format.matmul->act_bytes(d.down.n_in));
+    take(hidden, static_cast<int64_t>(hidden_bytes) * most_row);
+    take(y, most_row * d.down.n_out);
+  }
+
+  /// The slots of a batch ordered by expert: a run for each expert that some token chose. Slots without an
+  /// expert of this device have no row, so they cost nothing.
   Run* runs = nullptr;
-  int64_t n_run = 0;
-  int64_t n_row = 0;
+  int64_t n_run = 0, n_row = 0;
   int32_t* token = nullptr;   ///< [n_row] the row's token
   int32_t* row_of = nullptr;  ///< [n_token, n_slot] -> row, or -1
+  int64_t* next = nullptr;    ///< [n_expert] the next row of an expert, while they are sorted
 
-  static size_t scratch_bytes(int64_t n_token, int64_t n_slot, int64_t n_expert) {
-    return Scratch::padded_bytes(sizeof(Run) * static_cast<size_t>(n_expert)) +
-           2 * Scratch::padded_bytes(sizeof(int32_t) * static_cast<size_t>(n_token * n_slot)) +
-           Scratch::padded_bytes(sizeof(int64_t) * static_cast<size_t>(n_expert));
-  }
+  PackedTokens tokens;
+  float* gate = nullptr;  ///< [n_row, n_ff], then the hidden values
+  float* up = nullptr;    ///< [n_row, n_ff]
+  std::byte* hidden =
+      nullptr;              ///< a run's begin at hidden_bytes * begin, packed as its expert's down reads them
+  size_t hidden_bytes = 0;  ///< of a row, whatever the format
+  float* y = nullptr;       ///< [n_row, n_embd]
 };
 
 /// Counting sort by expert; tokens stay in order within a run. Identity experts, experts of other devices
 /// and unused slots (-1) are left out by their id, never by their weight.
-ExpertRuns sort_by_expert(const ExpertsDesc& d, const Routing& routing, Scratch& scratch) {
-  const int64_t n_token = routing.n_tokens(), n_slot = d.n_slot, n_expert = d.gate.weight.shape[0];
-  ExpertRuns r;
-  r.runs = scratch.take<ExpertRuns::Run>(n_expert);
-  r.token = scratch.take<int32_t>(n_token * n_slot);
-  r.row_of = scratch.take<int32_t>(n_token * n_slot);
-  int64_t* next = scratch.take<int64_t>(n_expert);
-  std::fill_n(next, n_expert, 0);
+void sort_by_expert(const ExpertsDesc& d, const Routing& routing, Buffers& b) {
+  const int64_t n_token = routing.n_tokens(), n_slot = d.n_slot, n_expert = d.n_expert();
+  std::fill_n(b.next, n_expert, 0);
   for (int64_t t = 0; t < n_token; ++t) {
     for (int64_t s = 0; s < routing.n_active[static_cast<size_t>(t)]; ++s) {
-      const int32_t place = d.place(routing.ids.at(t, s));
-      if (place >= 0) ++next[place];
+      const int32_t id = routing.ids.at(t, s);
+      if (d.gate.has(id)) ++b.next[id];
     }
   }
   for (int64_t e = 0; e < n_expert; ++e) {
-    const int64_t count = next[e];
-    next[e] = r.n_row;
-    if (count > 0) r.runs[r.n_run++] = {static_cast<int32_t>(e), r.n_row, r.n_row + count};
-    r.n_row += count;
+    const int64_t count = b.next[e];
+    b.next[e] = b.n_row;
+    if (count > 0) b.runs[b.n_run++] = {static_cast<int32_t>(e), b.n_row, b.n_row + count};
+    b.n_row += count;
   }
   for (int64_t t = 0; t < n_token; ++t) {
     for (int64_t s = 0; s < n_slot; ++s) {
-      const bool used = s < routing.n_active[static_cast<size_t>(t)];
-      const int32_t place = used ? d.place(routing.ids.at(t, s)) : -1;
-      r.row_of[t * n_slot + s] = place >= 0 ? static_cast<int32_t>(next[place]) : -1;
-      if (place >= 0) r.token[next[place]++] = static_cast<int32_t>(t);
+      const int32_t id = s < routing.n_active[static_cast<size_t>(t)] ? routing.ids.at(t, s) : -1;
+      const bool here = d.gate.has(id);
+      b.row_of[t * n_slot + s] = here ? static_cast<int32_t>(b.next[id]) : -1;
+      if (here) b.token[b.next[id]++] = static_cast<int32_t>(t);
     }
   }
-  return r;
 }
 
 const char* refuses(const ExpertsDesc&) { return nullptr; }
 
 size_t scratch_bytes(const ExpertsDesc& d, int64_t n_token, int) {
-  const int64_t n_row = n_token * d.n_slot;
-  const auto f32 = [&](int64_t n_col) {
-    return Scratch::padded_bytes(static_cast<size_t>(n_row * n_col) * sizeof(float));
-  };
-  return ExpertRuns::scratch_bytes(n_token, d.n_slot, d.gate.weight.shape[0]) +
-         packed_bytes(d.gate, n_token) + packed_bytes(d.up, n_token) + 2 * f32(d.gate.n_out()) +
-         packed_bytes(d.down, n_row) + f32(d.down.n_out());
+  size_t bytes = 0;
+  const Buffers counted(d, n_token, [&]<class T>(T*&, int64_t n) {
+    bytes += Scratch::padded_bytes(static_cast<size_t>(n) * sizeof(T));
+  });
+  return bytes;
 }
 
-/// One product for every run: tasks are (run, block of weight rows). `act_rows` gives a row's packed
-/// activation, or null where rows have their own.
-void multiply_runs(const Linear& linear, const ExpertRuns& runs, WorkQueue& queue, int n_thread,
-                   const std::byte* packed, const int32_t* act_rows, float* out) {
-  const int64_t n_out = linear.n_out();
-  const int64_t step = rows_per_task(n_out * runs.n_run, n_thread);
-  const int64_t n_block = (n_out + step - 1) / step;
-  const size_t act_bytes = linear.matmul->act_bytes(linear.n_in());
-  queue.drain(n_block * runs.n_run, [&](int64_t task) {
-    const ExpertRuns::Run& run = runs.runs[task / n_block];
+/// Activations of a run's rows: those of `rows` (or 0, 1, ..) in `packed`.
+struct RunActs {
+  const std::byte* packed = nullptr;
+  const int32_t* rows = nullptr;
+};
+
+/// One product for every run: tasks are (run, block of weight rows). `acts(run, matmul)` are a run's
+/// activations, packed for its product.
+template <class Acts>
+void multiply_runs(const ExpertStack& stack, const Buffers& b, WorkQueue& queue, int n_thread, float* out,
+                   const Acts& acts) {
+  const int64_t step = rows_per_task(stack.n_out * b.n_run, n_thread);
+  const int64_t n_block = (stack.n_out + step - 1) / step;
+  queue.drain(n_block * b.n_run, [&](int64_t task) {
+    const Buffers::Run& run = b.runs[task / n_block];
     const int64_t begin = task % n_block * step;
-    const std::byte* acts = act_rows ? packed : packed + act_bytes * static_cast<size_t>(run.begin);
-    multiply(linear, linear.weight.expert(run.expert), {begin, std::min(begin + step, n_out)}, acts,
-             act_rows ? act_rows + run.begin : nullptr, run.end - run.begin, out + run.begin * n_out, n_out);
+    const ExpertMatrix& matrix = stack.table[run.expert];
+    const MatmulKernel& matmul = stack.matmul(matrix.type);
+    const RunActs x = acts(run, matmul);
+    matmul.run({.weight = matrix.type,
+                .n_in = stack.n_in,
+                .weights = matrix.data,
+                .row_begin = begin,
+                .row_end = std::min(begin + step, stack.n_out),
+                .acts = x.packed,
+                .act_rows = x.rows,
+                .n_token = run.end - run.begin,
+                .out = out + run.begin * stack.n_out,
+                .out_stride = stack.n_out});
   });
 }
 
 /// out[t, cols] += sum over the token's slots, in slot order, of weight * expert output; identity experts
 /// add their weights to one coefficient of the token's own input.
-void combine(const ExpertsDesc& d, const ExpertsArgs& args, const ExpertRuns& runs, const float* y, int64_t t,
-             Range cols, float* sum, const VectorKernel& vector) {
-  const int64_t n_embd = d.down.n_out();
+void combine(const ExpertsDesc& d, const ExpertsArgs& args, const Buffers& b, int64_t t, Range cols,
+             float* sum, const VectorKernel& vector) {
+  const int64_t n_embd = d.down.n_out;
   std::fill_n(sum, cols.size(), 0.0f);
   float identity = 0.0f;
   for (int64_t s = 0; s < args.routing.n_active[static_cast<size_t>(t)]; ++s) {
     const float weight = args.routing.weights.at(t, s);
-    const int32_t row = runs.row_of[t * d.n_slot + s];
+    const int32_t id = args.routing.ids.at(t, s), row = b.row_of[t * d.n_slot + s];
     if (row >= 0) {
-      vector.add_scaled(sum, weight, y + row * n_embd + cols.begin, cols.size());
-      if (!d.down_bias) continue;
-      const float* bias = d.down_bias + d.place(args.routing.ids.at(t, s)) * n_embd;
-      vector.add_scaled(sum, weight, bias + cols.begin, cols.size());
-    } else if (d.identity && args.routing.ids.at(t, s) >= d.n_expert()) {
+      vector.add_scaled(sum, weight, b.y + row * n_embd + cols.begin, cols.size());
+      if (d.down.bias) vector.add_scaled(sum, weight, d.down.bias_of(id) + cols.begin, cols.size());
+    } else if (d.identity && id >= d.n_expert()) {
       identity += weight;
     }
   }
@@ -112,10 +184,10 @@ void combine(const ExpertsDesc& d, const ExpertsArgs& args, const ExpertRuns& ru
 }
 
 /// Biases and the activation of a row of an expert, into `gate`.
-void activate(const ExpertsDesc& d, int64_t place, float* gate, float* up, const VectorKernel& vector) {
-  const int64_t n_ff = d.gate.n_out();
-  if (d.gate_bias) vector.add_scaled(gate, 1.0f, d.gate_bias + place * n_ff, n_ff);
-  if (d.up_bias) vector.add_scaled(up, 1.0f, d.up_bias + place * n_ff, n_ff);
+void activate(const ExpertsDesc& d, int32_t expert, float* gate, float* up, const VectorKernel& vector) {
+  const int64_t n_ff = d.gate.n_out;
+  if (d.gate.bias) vector.add_scaled(gate, 1.0f, d.gate.bias_of(expert), n_ff);
+  if (d.up.bias) vector.add_scaled(up, 1.0f, d.up.bias_of(expert), n_ff);
   if (d.swiglu_limit > 0) {
     clamped_swiglu(gate, up, d.swiglu_limit, n_ff);
   } else {
@@ -123,53 +195,64 @@ void activate(const ExpertsDesc& d, int64_t place, float* gate, float* up, const
   }
 }
 
+/// The activation of rows [begin, end), and their hidden values packed.
+void activate_rows(const ExpertsDesc& d, const Buffers& b, Range rows, const VectorKernel& vector) {
+  const int64_t n_ff = d.down.n_in;
+  const Buffers::Run* run = b.runs;
+  for (int64_t i = rows.begin; i < rows.end; ++i) {
+    while (run->end <= i) ++run;
+    float* gate = b.gate + i * n_ff;
+    activate(d, run->expert, gate, b.up + i * n_ff, vector);
+    const MatmulKernel& matmul = d.down.matmul(d.down.table[run->expert].type);
+    matmul.pack(gate, n_ff,
+                b.hidden + b.hidden_bytes * static_cast<size_t>(run->begin) +
+                    matmul.act_bytes(n_ff) * static_cast<size_t>(i - run->begin));
+  }
+}
+
+void count_reads(const ExpertsDesc& d, const Buffers& b, OpCounters& counters) {
+  for (const ExpertStack* stack : {&d.gate, &d.up, &d.down}) {
+    for (int64_t i = 0; i < b.n_run; ++i) {
+      const WeightView matrix = stack->matrix(b.runs[i].expert);
+      counters.expert_bytes += matrix.size_bytes();
+      counters.expert_flops += linear_flops(matrix, b.runs[i].end - b.runs[i].begin);
+    }
+  }
+}
+
 void run(const ExpertsDesc& d, const ExpertsArgs& args, OpContext& context) {
-  const int64_t n_token = args.x.n_rows();
-  const int64_t n_ff = d.gate.n_out(), n_embd = d.down.n_out();
-  Scratch& scratch = context.scratch;
-  const ExpertRuns runs = sort_by_expert(d, args.routing, scratch);
-  std::byte* packed_gate = take_packed(d.gate, n_token, scratch);
-  std::byte* packed_up = same_packing(d.gate, d.up) ? packed_gate : take_packed(d.up, n_token, scratch);
-  float* gate = scratch.take<float>(runs.n_row * n_ff);
-  float* up = scratch.take<float>(runs.n_row * n_ff);
-  std::byte* packed_hidden = take_packed(d.down, runs.n_row, scratch);
-  float* y = scratch.take<float>(runs.n_row * n_embd);
+  const int64_t n_token = args.x.n_rows(), n_embd = d.down.n_out;
+  Buffers b(d, n_token, [&]<class T>(T*& p, int64_t n) { p = context.scratch.take<T>(n); });
+  sort_by_expert(d, args.routing, b);
+  const auto token_acts = [&](const Buffers::Run& run, const MatmulKernel& matmul) {
+    return RunActs{b.tokens.rows(matmul), b.token + run.begin};
+  };
+  const auto hidden_acts = [&](const Buffers::Run& run, const MatmulKernel&) {
+    return RunActs{b.hidden + b.hidden_bytes * static_cast<size_t>(run.begin)};
+  };
   WorkQueue gate_queue, up_queue, down_queue, combine_queue;
   constexpr int64_t kCombineCols = 256;
   const int64_t n_col_block = (n_embd + kCombineCols - 1) / kCombineCols;
 
   context.pool.run([&](ThreadPool::Team& team) {
-    const Range tokens = team.share(n_token);
-    for (int64_t t = tokens.begin; t < tokens.end; ++t) {
-      pack_row(d.gate, args.x.row(t), t, packed_gate);
-      if (packed_up != packed_gate) pack_row(d.up, args.x.row(t), t, packed_up);
-    }
+    const Range mine = team.share(n_token);
+    for (int64_t t = mine.begin; t < mine.end; ++t) b.tokens.pack(args.x.row(t), t);
     team.barrier();
-    multiply_runs(d.gate, runs, gate_queue, team.size(), packed_gate, runs.token, gate);
-    multiply_runs(d.up, runs, up_queue, team.size(), packed_up, runs.token, up);
+    multiply_runs(d.gate, b, gate_queue, team.size(), b.gate, token_acts);
+    multiply_runs(d.up, b, up_queue, team.size(), b.up, token_acts);
     team.barrier();
-    const Range rows = team.share(runs.n_row);
-    const ExpertRuns::Run* run = runs.runs;
-    for (int64_t i = rows.begin; i < rows.end; ++i) {
-      while (run->end <= i) ++run;
-      activate(d, run->expert, gate + i * n_ff, up + i * n_ff, context.vector);
-      pack_row(d.down, gate + i * n_ff, i, packed_hidden);
-    }
+    activate_rows(d, b, team.share(b.n_row), context.vector);
     team.barrier();
-    multiply_runs(d.down, runs, down_queue, team.size(), packed_hidden, nullptr, y);
+    multiply_runs(d.down, b, down_queue, team.size(), b.y, hidden_acts);
     team.barrier();
     float sum[kCombineCols];
     combine_queue.drain(n_token * n_col_block, [&](int64_t task) {
       const int64_t begin = task % n_col_block * kCombineCols;
-      combine(d, args, runs, y, task / n_col_block, {begin, std::min(begin + kCombineCols, n_embd)}, sum,
+      combine(d, args, b, task / n_col_block, {begin, std::min(begin + kCombineCols, n_embd)}, sum,
               context.vector);
     });
   });
-  for (const Linear* linear : {&d.gate, &d.up, &d.down}) {
-    const WeightView one = linear->weight.expert(0);
-    context.counters.expert_bytes += one.size_bytes() * static_cast<size_t>(runs.n_run);
-    context.counters.expert_flops += linear_flops(one, runs.n_row);
-  }
+  count_reads(d, b, context.counters);
 }
 
 }  // namespace

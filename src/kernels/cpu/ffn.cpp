@@ -5,26 +5,29 @@ namespace sw {
 namespace {
 using namespace cpu;
 
-const char* accepts_all(const FfnDesc&) { return nullptr; }
-
-size_t scratch_bytes(const FfnDesc& d, int64_t n_token, int) {
-  const auto f32 = [&](int64_t n_col) {
-    return Scratch::padded_bytes(static_cast<size_t>(n_token * n_col) * sizeof(float));
-  };
-  return f32(d.gate.n_in()) + packed_bytes(d.gate, n_token) + packed_bytes(d.up, n_token) +
-         2 * f32(d.gate.n_out()) + packed_bytes(d.down, n_token) + f32(d.down.n_out());
-}
+struct Buffers {
+  template <class Take>
+  Buffers(const FfnDesc& d, int64_t n_token, int, Take& take) {
+    if (d.norm) normed = take_rows(take, n_token, d.gate.n_in());
+    take_packed(take, packed_gate, d.gate, n_token);
+    packed_up = packed_gate;
+    if (!same_packing(d.gate, d.up)) take_packed(take, packed_up, d.up, n_token);
+    gate = take_rows(take, n_token, d.gate.n_out());
+    up = take_rows(take, n_token, d.up.n_out());
+    take_packed(take, packed_hidden, d.down, n_token);
+    y = take_rows(take, n_token, d.down.n_out());
+  }
+  TensorView<float> normed = {};     ///< where there is a norm
+  std::byte* packed_gate = nullptr;  ///< [n_token] inputs, as gate reads them
+  std::byte* packed_up = nullptr;    ///< as up reads them: the same memory where that is the same
+  TensorView<float> gate = {}, up = {};
+  std::byte* packed_hidden = nullptr;  ///< [n_token] as down reads them
+  TensorView<float> y = {};
+};
 
 void run(const FfnDesc& d, const FfnArgs& args, OpContext& context) {
   const int64_t n_token = args.x.n_rows(), n_embd = d.gate.n_in(), n_ff = d.gate.n_out();
-  Scratch& scratch = context.scratch;
-  const TensorView<float> normed(scratch.take<float>(n_token * n_embd), n_token, n_embd);
-  std::byte* packed_gate = take_packed(d.gate, n_token, scratch);
-  std::byte* packed_up = same_packing(d.gate, d.up) ? packed_gate : take_packed(d.up, n_token, scratch);
-  const TensorView<float> gate(scratch.take<float>(n_token * n_ff), n_token, n_ff);
-  const TensorView<float> up(scratch.take<float>(n_token * n_ff), n_token, n_ff);
-  std::byte* packed_hidden = take_packed(d.down, n_token, scratch);
-  const TensorView<float> y(scratch.take<float>(n_token * n_embd), n_token, n_embd);
+  const Buffers b(d, n_token, context.pool.size(), context.scratch);
   WorkQueue gate_queue, up_queue, down_queue;
 
   context.pool.run([&](ThreadPool::Team& team) {
@@ -32,32 +35,32 @@ void run(const FfnDesc& d, const FfnArgs& args, OpContext& context) {
     for (int64_t t = mine.begin; t < mine.end; ++t) {
       const float* x = args.x.row(t);
       if (d.norm) {
-        context.vector.rms_norm(x, d.norm, d.rms_eps, n_embd, normed.row(t));
-        x = normed.row(t);
+        context.vector.rms_norm(x, d.norm, d.rms_eps, n_embd, b.normed.row(t));
+        x = b.normed.row(t);
       }
-      pack_row(d.gate, x, t, packed_gate);
-      if (packed_up != packed_gate) pack_row(d.up, x, t, packed_up);
+      pack_row(d.gate, x, t, b.packed_gate);
+      if (b.packed_up != b.packed_gate) pack_row(d.up, x, t, b.packed_up);
     }
     team.barrier();
-    multiply_all(d.gate, gate_queue, team.size(), packed_gate, gate);
-    multiply_all(d.up, up_queue, team.size(), packed_up, up);
+    multiply_all(d.gate, gate_queue, team.size(), b.packed_gate, b.gate);
+    multiply_all(d.up, up_queue, team.size(), b.packed_up, b.up);
     team.barrier();
     for (int64_t t = mine.begin; t < mine.end; ++t) {
-      context.vector.silu_mul(gate.row(t), up.row(t), n_ff, gate.row(t));
-      pack_row(d.down, gate.row(t), t, packed_hidden);
+      context.vector.silu_mul(b.gate.row(t), b.up.row(t), n_ff, b.gate.row(t));
+      pack_row(d.down, b.gate.row(t), t, b.packed_hidden);
     }
     team.barrier();
-    multiply_all(d.down, down_queue, team.size(), packed_hidden, y);
+    multiply_all(d.down, down_queue, team.size(), b.packed_hidden, b.y);
     team.barrier();
     for (int64_t t = mine.begin; t < mine.end; ++t)
-      context.vector.add_scaled(args.out.row(t), 1.0f, y.row(t), n_embd);
+      context.vector.add_scaled(args.out.row(t), 1.0f, b.y.row(t), n_embd);
   });
-  for (const Linear* linear : {&d.gate, &d.up, &d.down}) count_dense(context.counters, *linear, n_token);
+  count_dense(context.counters, d, n_token);
 }
 
 }  // namespace
 
 extern const FfnKernel cpu_ffn;
-const FfnKernel cpu_ffn{"cpu_ffn", Isa::Scalar, accepts_all, scratch_bytes, run};
+const FfnKernel cpu_ffn{.name = "cpu_ffn", .scratch_bytes = scratch_of<Buffers>, .run = run};
 
 }  // namespace sw

@@ -24,11 +24,13 @@ class WorkQueue {
   alignas(64) std::atomic<int64_t> next_{0};
 };
 
-/// Rows of weights for one task: enough tasks to balance, not so many that the queue shows.
+/// Rows of weights for one task: enough tasks to balance, not so many that the queue shows. A multiple of
+/// kRowGrain, so that cuts suit every layout.
 inline int64_t rows_per_task(int64_t n_row_in_all, int n_thread) {
-  constexpr int64_t kTasksPerThread = 4, kMinRows = 16, kMaxRows = 256, kGrain = 8;
+  constexpr int64_t kTasksPerThread = 4, kMinRows = 16, kMaxRows = 256;
+  static_assert(kMinRows % kRowGrain == 0 && kMaxRows % kRowGrain == 0);
   const int64_t even = (n_row_in_all + n_thread * kTasksPerThread - 1) / (n_thread * kTasksPerThread);
-  return std::clamp((even + kGrain - 1) / kGrain * kGrain, kMinRows, kMaxRows);
+  return std::clamp((even + kRowGrain - 1) / kRowGrain * kRowGrain, kMinRows, kMaxRows);
 }
 
 /// Activation rows in the form that a matrix product reads.
@@ -47,6 +49,12 @@ inline std::byte* take_packed(const Linear& linear, int64_t n_row, Scratch& scra
   return scratch.take<std::byte>(static_cast<int64_t>(linear.matmul->act_bytes(linear.n_in())) * n_row);
 }
 
+/// Likewise for Buffers.
+template <class Take>
+void take_packed(Take& take, std::byte*& packed, const Linear& linear, int64_t n_row) {
+  take(packed, static_cast<int64_t>(linear.matmul->act_bytes(linear.n_in())) * n_row);
+}
+
 inline void pack_row(const Linear& linear, const float* x, int64_t row, std::byte* packed) {
   const size_t bytes = linear.matmul->act_bytes(linear.n_in());
   linear.matmul->pack(x, linear.n_in(), packed + bytes * static_cast<size_t>(row));
@@ -57,7 +65,8 @@ inline bool same_packing(const Linear& a, const Linear& b) {
   return a.matmul->pack == b.matmul->pack && a.n_in() == b.n_in();
 }
 
-/// out[t, r] for rows [row_begin, row_end) of `matrix` (the linear's own weight, or one of its experts).
+/// out[t, r] for the rows of `matrix` (the linear's own weight, or one of its experts), which lies as the
+/// bound kernel reads it. `rows` begins at a multiple of kRowGrain and ends at one or with the matrix.
 inline void multiply(const Linear& linear, const WeightView& matrix, Range rows, const std::byte* packed,
                      const int32_t* act_rows, int64_t n_token, float* out, int64_t out_stride) {
   linear.matmul->run({.weight = matrix.type,

@@ -31,13 +31,11 @@ void pack_input(const MlaDesc& d, const MlaArgs& args, const MlaBuffers& b, int6
 /// Token t's latent to the cache, and its low-rank query on to the second product.
 void finish_latent(const MlaDesc& d, const MlaArgs& args, const MlaBuffers& b, int64_t t,
                    const VectorKernel& vector) {
-  const TokenBatch& batch = args.batch;
-  const int64_t half = d.n_rot / 2;
-  float* kv = b.kv + t * latent_dim(d);
+  float* kv = b.kv + t * d.latent_dim();
   vector.rms_norm(kv, d.kv_a_norm, d.latent_eps, d.kv_rank, kv);
   for (int64_t i = 0; i < d.kv_rank; ++i) kv[i] *= d.latent_scale;
-  rotate(kv + d.kv_rank, batch.rope_cos + t * half, batch.rope_sin + t * half, d.n_rot, d.rope_neighbours);
-  store_row(args.kv, args.kv.k, batch, t, 0, latent_dim(d), kv);
+  rotate(d.rope, args.batch, t, kv + d.kv_rank);
+  store_row(args.kv, args.kv.k, args.batch, t, 0, d.latent_dim(), kv);
   if (d.q_a.empty()) return;
   float* q_low = b.q_low + t * d.q_a.n_out();
   vector.rms_norm(q_low, d.q_a_norm, d.latent_eps, d.q_a.n_out(), q_low);
@@ -45,18 +43,14 @@ void finish_latent(const MlaDesc& d, const MlaArgs& args, const MlaBuffers& b, i
 }
 
 void finish_query(const MlaDesc& d, const TokenBatch& batch, int64_t t, float* q) {
-  const int64_t half = d.n_rot / 2;
-  for (int64_t i = 0; i < d.n_head * query_dim(d); ++i) q[i] *= d.q_scale;
-  for (int64_t h = 0; h < d.n_head; ++h) {
-    rotate(q + h * query_dim(d) + d.nope_dim, batch.rope_cos + t * half, batch.rope_sin + t * half, d.n_rot,
-           d.rope_neighbours);
-  }
+  for (int64_t i = 0; i < d.n_head * d.query_dim(); ++i) q[i] *= d.q_scale;
+  for (int64_t h = 0; h < d.n_head; ++h) rotate(d.rope, batch, t, q + h * d.query_dim() + d.nope_dim);
 }
 
 /// x -> b.q, and the latents to the cache.
 void project(const MlaDesc& d, const MlaArgs& args, const MlaBuffers& b, OpContext& context) {
   const int64_t n_token = args.x.n_rows();
-  const TensorView<float> kv(b.kv, n_token, latent_dim(d)), q(b.q, n_token, d.q.n_out());
+  const TensorView<float> kv(b.kv, n_token, d.latent_dim()), q(b.q, n_token, d.q.n_out());
   WorkQueue kv_queue, low_queue, q_queue;
   context.pool.run([&](ThreadPool::Team& team) {
     const Range mine = team.share(n_token);
@@ -96,43 +90,34 @@ void add_output(const MlaDesc& d, const MlaArgs& args, const MlaBuffers& b, OpCo
 }  // namespace
 
 MlaForm cheaper_form(const MlaDesc& d, const TokenBatch& batch) {
-  if (d.out.row_invariant || batch.n_token < kLeastExpanded) return MlaForm::Absorbed;
+  if (d.bound.row_invariant || batch.n_token < kLeastExpanded) return MlaForm::Absorbed;
   int64_t n_pair = 0;  // of a query and a token that it sees
   for (int64_t t = 0; t < batch.n_token; ++t) n_pair += batch.pos[t] + 1;
   const int64_t fold = int64_t{d.nope_dim + d.value_dim} * d.kv_rank;  // k_b and v_b of one head, one token
-  const int64_t absorbed = batch.n_token * fold + n_pair * (latent_dim(d) + d.kv_rank);
-  const int64_t expanded = n_unfolded(batch) * fold + n_pair * (query_dim(d) + d.value_dim);
+  const int64_t absorbed = batch.n_token * fold + n_pair * (d.latent_dim() + d.kv_rank);
+  const int64_t expanded = n_unfolded(batch) * fold + n_pair * (d.query_dim() + d.value_dim);
   return expanded < absorbed ? MlaForm::Expanded : MlaForm::Absorbed;
 }
 
 void run_mla(const MlaDesc& d, const MlaArgs& args, OpContext& context, MlaForm form) {
   SW_ASSERT(args.kv.page_tokens <= kMaxPageTokens);
   const int64_t n_token = args.x.n_rows();
-  const MlaBuffers buffers(d, n_token, context.pool.size(),
-                           [&]<class T>(T*& p, int64_t n) { p = context.scratch.take<T>(n); });
+  const MlaBuffers buffers(d, n_token, context.pool.size(), context.scratch);
   project(d, args, buffers, context);
   const bool absorbed = form == MlaForm::Absorbed;
   (absorbed ? attend_absorbed : attend_expanded)(d, args, buffers, context);
   add_output(d, args, buffers, context);
 
-  for (const Linear* linear : {&d.q_a, &d.q, &d.kv_a, &d.out}) {
-    if (!linear->empty()) count_dense(context.counters, *linear, n_token);
-  }
   const int64_t n_folded = absorbed ? n_token : n_unfolded(args.batch);
-  for (const Linear* linear : {&d.k_b, &d.v_b}) count_dense(context.counters, *linear, n_folded);
+  for_each_linear(d, [&](const Linear& linear) {
+    const bool folded = &linear == &d.k_b || &linear == &d.v_b;
+    count_dense(context.counters, linear, folded ? n_folded : n_token);
+  });
 }
 
 }  // namespace cpu
 
 namespace {
-
-size_t scratch_bytes(const MlaDesc& d, int64_t n_token, int n_thread) {
-  size_t bytes = 0;
-  cpu::MlaBuffers(d, n_token, n_thread, [&]<class T>(T*&, int64_t n) {
-    bytes += Scratch::padded_bytes(static_cast<size_t>(n) * sizeof(T));
-  });
-  return bytes;
-}
 
 void run(const MlaDesc& d, const MlaArgs& args, OpContext& context) {
   cpu::run_mla(d, args, context, cpu::cheaper_form(d, args.batch));
@@ -141,6 +126,7 @@ void run(const MlaDesc& d, const MlaArgs& args, OpContext& context) {
 }  // namespace
 
 extern const MlaKernel cpu_mla;
-const MlaKernel cpu_mla{"cpu_mla", Isa::Scalar, refuses_mla, scratch_bytes, run};
+const MlaKernel cpu_mla{
+    .name = "cpu_mla", .refuses = refuses_mla, .scratch_bytes = scratch_of<cpu::MlaBuffers>, .run = run};
 
 }  // namespace sw

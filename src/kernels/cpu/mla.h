@@ -27,11 +27,10 @@ inline constexpr int64_t kUnfoldedTokens = 128;
 /// Query rows of one call of VectorKernel::attend.
 inline constexpr int64_t kQueryRows = 16;
 
-/// The memory of one call. Arrays of the two forms share nothing, so that either can run.
+/// Arrays of the two forms share nothing, so that either can run.
 struct MlaBuffers {
-  /// `take(pointer, n)` makes room for n elements.
   template <class Take>
-  MlaBuffers(const MlaDesc& d, int64_t n_token, int n_thread, const Take& take);
+  MlaBuffers(const MlaDesc& d, int64_t n_token, int n_thread, Take& take);
 
   float* normed = nullptr;         ///< [n_token, n_embd]
   std::byte* packed_q = nullptr;   ///< normed, or the normed q_a, as q reads it
@@ -61,41 +60,35 @@ struct MlaBuffers {
   float* unfolded = nullptr;           ///< [kUnfoldedTokens, nope_dim + n_rot + value_dim]
 };
 
-inline int64_t query_dim(const MlaDesc& d) { return d.nope_dim + d.n_rot; }
-inline int64_t latent_dim(const MlaDesc& d) { return d.kv_rank + d.n_rot; }
-
 template <class Take>
-MlaBuffers::MlaBuffers(const MlaDesc& d, int64_t n_token, int n_thread, const Take& take) {
-  const auto take_packed = [&](std::byte*& p, const Linear& linear, int64_t n_row) {
-    take(p, static_cast<int64_t>(linear.matmul->act_bytes(linear.n_in())) * n_row);
-  };
+MlaBuffers::MlaBuffers(const MlaDesc& d, int64_t n_token, int n_thread, Take& take) {
   const int64_t n_embd = d.kv_a.n_in(), n_absorbed = std::min(n_token, kAbsorbedTokens);
   take(normed, n_token * n_embd);
-  take_packed(packed_q, d.q, n_token);
+  take_packed(take, packed_q, d.q, n_token);
   if (!d.q_a.empty()) {
-    take_packed(packed_qa, d.q_a, n_token);
+    take_packed(take, packed_qa, d.q_a, n_token);
     take(q_low, n_token * d.q_a.n_out());
   }
-  take_packed(packed_kv, d.kv_a, n_token);
-  take(kv, n_token * latent_dim(d));
-  take(q, n_token * d.n_head * query_dim(d));
+  take_packed(take, packed_kv, d.kv_a, n_token);
+  take(kv, n_token * d.latent_dim());
+  take(q, n_token * d.n_head * d.query_dim());
   take(attended, n_token * d.n_head * d.value_dim);
-  take_packed(packed_out, d.out, n_token);
+  take_packed(take, packed_out, d.out, n_token);
   take(y, n_token * n_embd);
   take(scores, n_thread * kQueryRows * kMaxPageTokens);
 
-  take_packed(packed_k, d.k_b, n_absorbed * d.n_head);
-  take(wide, n_absorbed * d.n_head * latent_dim(d));
+  take_packed(take, packed_k, d.k_b, n_absorbed * d.n_head);
+  take(wide, n_absorbed * d.n_head * d.latent_dim());
   take(latents, n_absorbed * d.n_head * d.kv_rank);
-  take_packed(packed_v, d.v_b, n_absorbed * d.n_head);
+  take_packed(take, packed_v, d.v_b, n_absorbed * d.n_head);
 
   take(carried, 2 * n_token * d.n_head);
   take(runs, n_token + 1);
   take(k_up, n_thread * d.nope_dim * d.kv_rank);
-  take(row, n_thread * std::max<int64_t>(d.nope_dim, latent_dim(d)));
-  take(packed_up, static_cast<int64_t>(d.unfold->act_bytes(d.kv_rank)) * n_thread * kUnfoldedTokens);
-  take_packed(packed_values, d.v_b, n_thread * kUnfoldedTokens);
-  take(unfolded, n_thread * kUnfoldedTokens * (query_dim(d) + d.value_dim));
+  take(row, n_thread * std::max<int64_t>(d.nope_dim, d.latent_dim()));
+  take(packed_up, static_cast<int64_t>(d.bound.decoded->act_bytes(d.kv_rank)) * n_thread * kUnfoldedTokens);
+  take_packed(take, packed_values, d.v_b, n_thread * kUnfoldedTokens);
+  take(unfolded, n_thread * kUnfoldedTokens * (d.query_dim() + d.value_dim));
 }
 
 /// b.q -> b.attended over a cache that has the batch's tokens. Both are one parallel region or more.

@@ -22,20 +22,20 @@ int64_t heads_per_task(int64_t n_query, int n_thread) {
 
 /// The query of token t and head h as k_b reads it; its rotated part goes to the wide query as it is.
 void pack_query(const MlaDesc& d, const MlaBuffers& b, const Slab& slab, int64_t t, int64_t h) {
-  const float* q = b.q + ((slab.begin + t) * d.n_head + h) * query_dim(d);
+  const float* q = b.q + ((slab.begin + t) * d.n_head + h) * d.query_dim();
   pack_row(d.k_b, q, h * slab.n + t, b.packed_k);
-  std::copy_n(q + d.nope_dim, d.n_rot, b.wide + (t * d.n_head + h) * latent_dim(d) + d.kv_rank);
+  std::copy_n(q + d.nope_dim, d.rope.n_rot, b.wide + (t * d.n_head + h) * d.latent_dim() + d.kv_rank);
 }
 
 void attend_heads(const MlaDesc& d, const MlaArgs& args, const MlaBuffers& b, const Slab& slab, int64_t t,
                   Range heads, float* scores, const VectorKernel& vector) {
   const int64_t token = slab.begin + t, row = t * d.n_head + heads.begin;
-  vector.attend({.q = b.wide + row * latent_dim(d),
-                 .q_stride = latent_dim(d),
+  vector.attend({.q = b.wide + row * d.latent_dim(),
+                 .q_stride = d.latent_dim(),
                  .n_q = heads.size(),
-                 .head_dim = latent_dim(d),
+                 .head_dim = d.latent_dim(),
                  .value_dim = d.kv_rank,
-                 .row_dim = latent_dim(d),
+                 .row_dim = d.latent_dim(),
                  .cache_type = args.kv.type,
                  .k_cache = args.kv.k,
                  .v_cache = args.kv.k,
@@ -69,7 +69,7 @@ void attend_slab(const MlaDesc& d, const MlaArgs& args, const MlaBuffers& b, con
     float* scores = b.scores + team.index() * kQueryRows * kMaxPageTokens;
     for (int64_t i = mine.begin; i < mine.end; ++i) pack_query(d, b, slab, i / d.n_head, i % d.n_head);
     team.barrier();
-    multiply_heads(d.k_b, k_queue, d.n_head, b.packed_k, slab.n, b.wide, latent_dim(d));
+    multiply_heads(d.k_b, k_queue, d.n_head, b.packed_k, slab.n, b.wide, d.latent_dim());
     team.barrier();
     attend_queue.drain(slab.n * n_task, [&](int64_t task) {
       const int64_t first = task % n_task * per_task;

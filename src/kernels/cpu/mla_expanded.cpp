@@ -14,14 +14,14 @@ class HeadRun {
       : d_(d),
         args_(args),
         vector_(vector),
-        row_dim_(query_dim(d) + d.value_dim),
+        row_dim_(d.query_dim() + d.value_dim),
         q_(b.q),
         attended_(b.attended),
         carried_(b.carried),
         k_up_(b.k_up + thread * int64_t{d.nope_dim} * d.kv_rank),
-        row_(b.row + thread * std::max<int64_t>(d.nope_dim, latent_dim(d))),
+        row_(b.row + thread * std::max<int64_t>(d.nope_dim, d.latent_dim())),
         packed_up_(b.packed_up +
-                   static_cast<int64_t>(d.unfold->act_bytes(d.kv_rank)) * thread * kUnfoldedTokens),
+                   static_cast<int64_t>(d.bound.decoded->act_bytes(d.kv_rank)) * thread * kUnfoldedTokens),
         packed_values_(b.packed_values +
                        static_cast<int64_t>(d.v_b.matmul->act_bytes(d.kv_rank)) * thread * kUnfoldedTokens),
         unfolded_(b.unfolded + thread * kUnfoldedTokens * row_dim_),
@@ -62,24 +62,24 @@ class HeadRun {
   /// Cached tokens [begin, begin + n) of token t's sequence.
   void unfold(int64_t t, int64_t begin, int64_t n) {
     const int32_t* table = args_.batch.block_tables[args_.batch.seq[t]];
-    const size_t up_bytes = d_.unfold->act_bytes(d_.kv_rank);
+    const size_t up_bytes = d_.bound.decoded->act_bytes(d_.kv_rank);
     for (int64_t j = 0; j < n; ++j) {
-      const size_t at = kv_offset_bytes(args_.kv, table, begin + j, 0, latent_dim(d_));
-      traits(args_.kv.type).decode(args_.kv.k + at, row_, latent_dim(d_));
-      d_.unfold->pack(row_, d_.kv_rank, packed_up_ + up_bytes * static_cast<size_t>(j));
+      const size_t at = kv_offset_bytes(args_.kv, table, begin + j, 0, d_.latent_dim());
+      traits(args_.kv.type).decode(args_.kv.k + at, row_, d_.latent_dim());
+      d_.bound.decoded->pack(row_, d_.kv_rank, packed_up_ + up_bytes * static_cast<size_t>(j));
       pack_row(d_.v_b, row_, j, packed_values_);
-      std::copy_n(row_ + d_.kv_rank, d_.n_rot, unfolded_ + j * row_dim_ + d_.nope_dim);
+      std::copy_n(row_ + d_.kv_rank, d_.rope.n_rot, unfolded_ + j * row_dim_ + d_.nope_dim);
     }
-    d_.unfold->run({.weight = Type::F32,
-                    .n_in = d_.kv_rank,
-                    .weights = reinterpret_cast<const std::byte*>(k_up_),
-                    .row_end = d_.nope_dim,
-                    .acts = packed_up_,
-                    .n_token = n,
-                    .out = unfolded_,
-                    .out_stride = row_dim_});
+    d_.bound.decoded->run({.weight = Type::F32,
+                           .n_in = d_.kv_rank,
+                           .weights = reinterpret_cast<const std::byte*>(k_up_),
+                           .row_end = d_.nope_dim,
+                           .acts = packed_up_,
+                           .n_token = n,
+                           .out = unfolded_,
+                           .out_stride = row_dim_});
     multiply(d_.v_b, d_.v_b.weight.expert(head_), {0, d_.value_dim}, packed_values_, nullptr, n,
-             unfolded_ + query_dim(d_), row_dim_);
+             unfolded_ + d_.query_dim(), row_dim_);
   }
 
   /// Neighbouring queries that see equally much of the block go together.
@@ -97,15 +97,15 @@ class HeadRun {
     static constexpr int32_t kOnlyPage[] = {0};
     const int64_t t = queries.begin;
     const auto* block = reinterpret_cast<const std::byte*>(unfolded_);
-    vector_.attend({.q = q_ + (t * d_.n_head + head_) * query_dim(d_),
-                    .q_stride = d_.n_head * query_dim(d_),
+    vector_.attend({.q = q_ + (t * d_.n_head + head_) * d_.query_dim(),
+                    .q_stride = d_.n_head * d_.query_dim(),
                     .n_q = queries.size(),
-                    .head_dim = query_dim(d_),
+                    .head_dim = d_.query_dim(),
                     .value_dim = d_.value_dim,
                     .row_dim = row_dim_,
                     .cache_type = Type::F32,
                     .k_cache = block,
-                    .v_cache = block + static_cast<size_t>(query_dim(d_)) * sizeof(float),
+                    .v_cache = block + static_cast<size_t>(d_.query_dim()) * sizeof(float),
                     .block_table = kOnlyPage,
                     .page_tokens = kUnfoldedTokens,
                     .n_kv = n_kv,

@@ -5,8 +5,13 @@ namespace sw {
 namespace {
 using namespace cpu;
 
-const char* accepts_all(const RouteDesc&) { return nullptr; }
-size_t scratch_bytes(const RouteDesc& d, int64_t n_token, int) { return packed_bytes(d.router, n_token); }
+struct Buffers {
+  template <class Take>
+  Buffers(const RouteDesc& d, int64_t n_token, int, Take& take) {
+    take_packed(take, packed, d.router, n_token);
+  }
+  std::byte* packed = nullptr;  ///< [n_token] normed
+};
 
 /// Rows [rows.begin, rows.end) of a batch's routing.
 Routing routing_rows(const Routing& all, Range rows) {
@@ -16,30 +21,32 @@ Routing routing_rows(const Routing& all, Range rows) {
 
 void run(const RouteDesc& d, const RouteArgs& args, OpContext& context) {
   const int64_t n_token = args.batch.n_token;
-  std::byte* packed = take_packed(d.router, n_token, context.scratch);
+  const Buffers b(d, n_token, context.pool.size(), context.scratch);
   WorkQueue queue;
   context.pool.run([&](ThreadPool::Team& team) {
     const Range mine = team.share(n_token);
     for (int64_t t = mine.begin; t < mine.end; ++t) {
       context.vector.rms_norm(args.x.row(t), d.norm, d.rms_eps, d.router.n_in(), args.normed.row(t));
-      pack_row(d.router, args.normed.row(t), t, packed);
+      pack_row(d.router, args.normed.row(t), t, b.packed);
     }
     team.barrier();
-    multiply_all(d.router, queue, team.size(), packed, args.logits);
+    multiply_all(d.router, queue, team.size(), b.packed, args.logits);
     team.barrier();
     for (int64_t t = mine.begin; d.logit_bias && t < mine.end; ++t)
       context.vector.add_scaled(args.logits.row(t), 1.0f, d.logit_bias, d.router.n_out());
     Routing rows = routing_rows(args.routing, mine);
     const std::span policy(args.batch.policy + mine.begin, static_cast<size_t>(mine.size()));
-    route(d.spec, *d.policies, d.moe_layer, policy, args.logits.rows(mine.begin, mine.size()), d.bias,
-          context.route_scratch[static_cast<size_t>(team.index())], rows);
+    route(d.spec, args.policies, d.moe_layer, policy, args.logits.rows(mine.begin, mine.size()),
+          d.bias.span(), context.route_scratch[static_cast<size_t>(team.index())], rows);
   });
-  count_dense(context.counters, d.router, n_token);
+  if (args.counts.wanted())
+    add_rows(args.counts, args.routing);  // on one thread: the entropy's bits are fixed
+  count_dense(context.counters, d, n_token);
 }
 
 }  // namespace
 
 extern const RouteKernel cpu_route;
-const RouteKernel cpu_route{"cpu_route", Isa::Scalar, accepts_all, scratch_bytes, run};
+const RouteKernel cpu_route{.name = "cpu_route", .scratch_bytes = scratch_of<Buffers>, .run = run};
 
 }  // namespace sw

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <cuda_fp16.h>
 
-#include "quant/all_types.h"
+#include "quant/rows.h"
 #include "quant/with_type.h"
 
 /// Weight formats as the GPU reads them: in quads, four neighbours of a row. Decoded values have the same
@@ -77,10 +77,17 @@ struct KScale {
 };
 
 /// quad<kAligned>(row, k, n): the weights k .. k + 3 of a row of n, k a multiple of 4; 0 beyond the row's
-/// end. kAligned (see load_quad) matters to formats without blocks only. Declared for every format, defined
-/// for those that the GPU reads.
+/// end. kAligned (see load_quad) matters to formats without blocks only. Any format is read through its at();
+/// those below are read faster.
 template <class Format>
-struct Decoder;
+struct Decoder {
+  template <bool kAligned>
+  static __device__ __forceinline__ float4 quad(const uint8_t* row, int k, int n) {
+    float weights[4];
+    decode_quad<Format>(reinterpret_cast<const std::byte*>(row), k, n, weights);
+    return {weights[0], weights[1], weights[2], weights[3]};
+  }
+};
 
 template <>
 struct Decoder<F32> {
@@ -227,22 +234,5 @@ struct Decoder<Q6_K> {
     return scaled((low & 0x0f0f0f0fu) | (high & 0x03030303u) << 4, 32, step);
   }
 };
-
-template <class Format>
-concept HasDecoder = requires {
-  sizeof(Decoder<Format>);
-};
-
-/// Calls f.operator()<Format>(); only for formats that reads() accepts.
-template <class F>
-void with_decoder(Type type, F&& f) {
-  with_type(type, [&]<class Format>() {
-    if constexpr (HasDecoder<Format>) {
-      f.template operator()<Format>();
-    } else {
-      SW_ASSERT(!"an operation refuses such a format when it is bound");
-    }
-  });
-}
 
 }  // namespace sw::cuda

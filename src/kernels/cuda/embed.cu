@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/cuda/dequant.cuh"
-#include "kernels/cuda/linear.h"
+#include "kernels/cuda/product/linear.h"
 #include "kernels/cuda/queue.h"
 #include "kernels/cuda/warp.cuh"
 
@@ -27,14 +27,11 @@ __global__ void embed_kernel(const uint8_t* table, int64_t row_bytes, int n_embd
   }
 }
 
-const char* refuses(const EmbedDesc& d) { return reads(d.table.type) ? nullptr : kNoDecoder; }
-size_t no_scratch(const EmbedDesc&, int64_t, int) { return 0; }
-
 void run(const EmbedDesc& d, const EmbedArgs& args, OpContext& context) {
   const int64_t n_token = args.batch.n_token;
   if (n_token == 0) return;
   const auto row_bytes = static_cast<int64_t>(d.table.row_size_bytes());
-  with_decoder(d.table.type, [&]<class Format>() {
+  with_type(d.table.type, [&]<class Format>() {
     embed_kernel<Format><<<n_blocks(n_token, 1), kEmbedThreads, 0, context.cuda->stream()>>>(
         reinterpret_cast<const uint8_t*>(d.table.data), row_bytes, static_cast<int>(d.table.shape.n_cols()),
         args.batch.ids, args.out.data(), args.out.stride());
@@ -47,7 +44,6 @@ void run(const EmbedDesc& d, const EmbedArgs& args, OpContext& context) {
 }  // namespace cuda
 
 extern const EmbedKernel cuda_embed;
-const EmbedKernel cuda_embed{"cuda_embed",     Isa::Scalar, cuda::refuses,
-                             cuda::no_scratch, cuda::run,   DeviceKind::Cuda};
+const EmbedKernel cuda_embed{.name = "cuda_embed", .run = cuda::run, .device = DeviceKind::Cuda};
 
 }  // namespace sw

@@ -1,8 +1,18 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include <cstring>
+
 #include "kernels/ops.h"
 
 namespace sw::cuda {
+
+/// An entry of a table, by one load; all lanes of a warp ask for the same one.
+__device__ __forceinline__ ExpertMatrix load_expert(const ExpertMatrix* table, int32_t id) {
+  const int4 bits = __ldg(reinterpret_cast<const int4*>(table + id));
+  ExpertMatrix matrix;
+  memcpy(&matrix, &bits, sizeof matrix);
+  return matrix;
+}
 
 /// Which experts the tokens of a batch chose, as kernels see it.
 struct ExpertSlots {
@@ -11,8 +21,7 @@ struct ExpertSlots {
   const float* weights;
   int64_t weight_stride;
   const int32_t* n_active;
-  const int32_t* local;  ///< or null
-  int64_t n_expert;      ///< ids from here on are identity experts
+  int64_t n_expert;  ///< ids from here on are identity experts
   int64_t n_token;
   int n_slot;
   bool identity;
@@ -23,7 +32,6 @@ struct ExpertSlots {
         weights(routing.weights.data()),
         weight_stride(routing.weights.stride()),
         n_active(routing.n_active.data()),
-        local(d.local.data()),
         n_expert(d.n_expert()),
         n_token(routing.n_tokens()),
         n_slot(d.n_slot),
@@ -33,22 +41,18 @@ struct ExpertSlots {
   __device__ int n_used(int64_t t) const { return min(n_active[t], n_slot); }
   __device__ int32_t id(int64_t t, int s) const { return ids[t * id_stride + s]; }
   __device__ float weight(int64_t t, int s) const { return weights[t * weight_stride + s]; }
-  /// The expert's place in the stacks of this device, or -1.
-  __device__ int32_t place(int32_t id) const {
-    if (id < 0 || id >= n_expert) return -1;
-    return local ? local[id] : id;
-  }
+  /// Whether an id is an entry of the experts' tables.
+  __device__ bool in_table(int32_t id) const { return id >= 0 && id < n_expert; }
 
-  /// One element of token t: out += sum over its slots, in order, of weight * product(s), and the identity
-  /// experts' weights times the token's own input `x`.
-  template <class Product>
-  __device__ void combine(int64_t t, const float& x, float& out, Product&& product) const {
+  /// One element of token t: out += sum over its slots, in order, of weight * product(s) where here(s), and
+  /// the identity experts' weights times the token's own input `x`.
+  template <class Here, class Product>
+  __device__ void combine(int64_t t, const float& x, float& out, Here&& here, Product&& product) const {
     float sum = 0.0f, identity_weight = 0.0f;
     for (int s = 0; s < n_used(t); ++s) {
-      const int32_t expert = id(t, s);
-      if (place(expert) >= 0) {
+      if (here(s)) {
         sum = fmaf(weight(t, s), product(s), sum);
-      } else if (identity && expert >= n_expert) {
+      } else if (identity && id(t, s) >= n_expert) {
         identity_weight += weight(t, s);
       }
     }

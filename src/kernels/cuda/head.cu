@@ -1,28 +1,22 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/cuda/linear.h"
+#include "kernels/cuda/product/linear.h"
 
 namespace sw {
 namespace cuda {
 namespace {
-
-const char* refuses(const HeadDesc& d) { return reads(d.output.weight.type) ? nullptr : kNoDecoder; }
-size_t scratch_bytes(const HeadDesc& d, int64_t n_token, int) {
-  return linear_scratch_bytes(d.output, n_token);
-}
 
 void run(const HeadDesc& d, const HeadArgs& args, OpContext& context) {
   const auto n_row = static_cast<int64_t>(args.rows.size());
   if (n_row == 0) return;
   const TensorView<float> normed = args.normed.rows(0, n_row);
   rms_norm(args.x, args.rows.data(), d.norm, d.rms_eps, normed, context);
-  linear(d.output, normed, args.logits.rows(0, n_row), false, context);
+  linear(d.output, normed, args.logits.rows(0, n_row), {.row_invariant = d.bound.row_invariant}, context);
 }
 
 }  // namespace
 }  // namespace cuda
 
 extern const HeadKernel cuda_head;
-const HeadKernel cuda_head{"cuda_head",         Isa::Scalar, cuda::refuses,
-                           cuda::scratch_bytes, cuda::run,   DeviceKind::Cuda};
+const HeadKernel cuda_head{.name = "cuda_head", .run = cuda::run, .device = DeviceKind::Cuda};
 
 }  // namespace sw

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/cuda/gated.cuh"
-#include "kernels/cuda/linear.h"
+#include "kernels/cuda/product/linear.h"
 #include "kernels/cuda/queue.h"
 #include "kernels/cuda/warp.cuh"
 

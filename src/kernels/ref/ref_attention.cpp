@@ -11,7 +11,6 @@ namespace {
 const char* refuses(const AttentionDesc& d) {
   return d.value_dim == d.head_dim ? nullptr : "value heads differ in width from key heads";
 }
-size_t no_scratch(const AttentionDesc&, int64_t, int) { return 0; }
 
 /// The cached row of a position as f32; `base` is the layer's keys or values.
 ref::Vector cached(const AttentionDesc& d, const AttentionArgs& args, const std::byte* base, int64_t t,
@@ -26,7 +25,7 @@ ref::Vector cached(const AttentionDesc& d, const AttentionArgs& args, const std:
 /// softmax(q . K * scale) V of one query head over the positions that the token sees.
 ref::Vector attend(const AttentionDesc& d, const AttentionArgs& args, int64_t t, int64_t head,
                    const float* q) {
-  const int64_t first = d.first_seen(args.batch.pos[t]), n_kv = args.batch.pos[t] + 1;
+  const int64_t first = d.mask.first_seen(args.batch.pos[t]), n_kv = args.batch.pos[t] + 1;
   const int64_t kv_head = head / (d.n_head / d.n_head_kv);
   std::vector<double> scores(static_cast<size_t>(n_kv), -std::numeric_limits<double>::infinity());
   for (int64_t p = first; p < n_kv; ++p) {
@@ -67,16 +66,12 @@ ref::Vector multiply_qkv(const AttentionDesc& d, const float* x) {
 
 /// QK-norm and rotation of queries or keys, in place.
 void finish_heads(const AttentionDesc& d, const TokenBatch& batch, int64_t t, int64_t n_head,
-                  const float* norm, float* heads) {
-  const int64_t width = d.norm_all_heads ? n_head * d.head_dim : d.head_dim, half = d.n_rot / 2;
-  for (int64_t at = 0; norm && at < n_head * d.head_dim; at += width) {
-    const ref::Vector normed = ref::rms_norm(heads + at, norm, d.rms_eps, width);
+                  const Values& norm, float* heads) {
+  for (int64_t at = 0; d.qk_norm.any() && at < n_head * d.head_dim; at += norm.n) {
+    const ref::Vector normed = ref::rms_norm(heads + at, norm, d.rms_eps, norm.n);
     std::copy(normed.begin(), normed.end(), heads + at);
   }
-  for (int64_t h = 0; h < n_head; ++h) {
-    rotate(heads + h * d.head_dim, batch.rope_cos + t * half, batch.rope_sin + t * half, d.n_rot,
-           d.rope_neighbours);
-  }
+  for (int64_t h = 0; h < n_head; ++h) rotate(d.rope, batch, t, heads + h * d.head_dim);
 }
 
 void run(const AttentionDesc& d, const AttentionArgs& args, OpContext&) {
@@ -86,8 +81,8 @@ void run(const AttentionDesc& d, const AttentionArgs& args, OpContext&) {
     const ref::Vector normed = ref::rms_norm(args.x.row(t), d.norm, d.rms_eps, d.qkv.n_in());
     ref::Vector qkv = multiply_qkv(d, normed.data());
     const auto at = [&](int64_t head) { return qkv.data() + head * d.head_dim; };
-    finish_heads(d, batch, t, d.n_head, d.q_norm, at(0));
-    finish_heads(d, batch, t, d.n_head_kv, d.k_norm, at(d.n_head));
+    finish_heads(d, batch, t, d.n_head, d.qk_norm.q, at(0));
+    finish_heads(d, batch, t, d.n_head_kv, d.qk_norm.k, at(d.n_head));
     for (int64_t h = 0; h < d.n_head_kv; ++h) {
       store_kv(args.kv, batch, t, h, d.head_dim, at(d.n_head + h), at(d.n_head + d.n_head_kv + h));
     }
@@ -100,13 +95,13 @@ void run(const AttentionDesc& d, const AttentionArgs& args, OpContext&) {
       attended.insert(attended.end(), head.begin(), head.end());
     }
     ref::add_scaled(args.x.row(t), 1.0f, ref::multiply(d.out.weight, attended.data()));
-    if (d.out_bias) ref::add_scaled(args.x.row(t), 1.0f, {d.out_bias, static_cast<size_t>(d.out.n_out())});
+    if (d.out_bias) ref::add_scaled(args.x.row(t), 1.0f, d.out_bias.span());
   }
 }
 
 }  // namespace
 
 extern const AttentionKernel ref_attention;
-const AttentionKernel ref_attention{"ref_attention", Isa::Scalar, refuses, no_scratch, run};
+const AttentionKernel ref_attention{.name = "ref_attention", .refuses = refuses, .run = run};
 
 }  // namespace sw

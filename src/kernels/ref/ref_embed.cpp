@@ -4,9 +4,6 @@
 namespace sw {
 namespace {
 
-const char* accepts_all(const EmbedDesc&) { return nullptr; }
-size_t no_scratch(const EmbedDesc&, int64_t, int) { return 0; }
-
 void run(const EmbedDesc& d, const EmbedArgs& args, OpContext&) {
   for (int64_t t = 0; t < args.batch.n_token; ++t) {
     traits(d.table.type).decode(d.table.row(args.batch.ids[t]), args.out.row(t), d.table.shape.n_cols());
@@ -16,6 +13,6 @@ void run(const EmbedDesc& d, const EmbedArgs& args, OpContext&) {
 }  // namespace
 
 extern const EmbedKernel ref_embed;
-const EmbedKernel ref_embed{"ref_embed", Isa::Scalar, accepts_all, no_scratch, run};
+const EmbedKernel ref_embed{.name = "ref_embed", .run = run};
 
 }  // namespace sw

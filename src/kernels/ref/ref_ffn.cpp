@@ -4,9 +4,6 @@
 namespace sw {
 namespace {
 
-const char* accepts_all(const FfnDesc&) { return nullptr; }
-size_t no_scratch(const FfnDesc&, int64_t, int) { return 0; }
-
 void run(const FfnDesc& d, const FfnArgs& args, OpContext&) {
   for (int64_t t = 0; t < args.x.n_rows(); ++t) {
     const float* x = args.x.row(t);
@@ -22,6 +19,6 @@ void run(const FfnDesc& d, const FfnArgs& args, OpContext&) {
 }  // namespace
 
 extern const FfnKernel ref_ffn;
-const FfnKernel ref_ffn{"ref_ffn", Isa::Scalar, accepts_all, no_scratch, run};
+const FfnKernel ref_ffn{.name = "ref_ffn", .run = run};
 
 }  // namespace sw

@@ -6,9 +6,6 @@
 namespace sw {
 namespace {
 
-const char* accepts_all(const HeadDesc&) { return nullptr; }
-size_t no_scratch(const HeadDesc&, int64_t, int) { return 0; }
-
 void run(const HeadDesc& d, const HeadArgs& args, OpContext&) {
   for (size_t i = 0; i < args.rows.size(); ++i) {
     const auto row = static_cast<int64_t>(i);
@@ -22,6 +19,6 @@ void run(const HeadDesc& d, const HeadArgs& args, OpContext&) {
 }  // namespace
 
 extern const HeadKernel ref_head;
-const HeadKernel ref_head{"ref_head", Isa::Scalar, accepts_all, no_scratch, run};
+const HeadKernel ref_head{.name = "ref_head", .run = run};
 
 }  // namespace sw

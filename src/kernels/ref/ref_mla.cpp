@@ -7,10 +7,8 @@
 namespace sw {
 namespace {
 
-size_t no_scratch(const MlaDesc&, int64_t, int) { return 0; }
-
 /// All heads' queries of a row of normed input, scaled and rotated.
-ref::Vector queries(const MlaDesc& d, const float* normed, const float* cos, const float* sin) {
+ref::Vector queries(const MlaDesc& d, const TokenBatch& batch, int64_t t, const float* normed) {
   ref::Vector q;
   if (d.q_a.empty()) {
     q = ref::multiply(d.q.weight, normed);
@@ -20,17 +18,16 @@ ref::Vector queries(const MlaDesc& d, const float* normed, const float* cos, con
                       ref::rms_norm(low.data(), d.q_a_norm, d.latent_eps, std::ssize(low)).data());
   }
   for (float& value : q) value *= d.q_scale;
-  for (int64_t h = 0; h < d.n_head; ++h)
-    rotate(q.data() + h * (d.nope_dim + d.n_rot) + d.nope_dim, cos, sin, d.n_rot, d.rope_neighbours);
+  for (int64_t h = 0; h < d.n_head; ++h) rotate(d.rope, batch, t, q.data() + h * d.query_dim() + d.nope_dim);
   return q;
 }
 
 /// What the cache keeps of a token: its latent, then the rotated part.
-ref::Vector latent_row(const MlaDesc& d, const float* normed, const float* cos, const float* sin) {
+ref::Vector latent_row(const MlaDesc& d, const TokenBatch& batch, int64_t t, const float* normed) {
   ref::Vector row = ref::multiply(d.kv_a.weight, normed);
   const ref::Vector latent = ref::rms_norm(row.data(), d.kv_a_norm, d.latent_eps, d.kv_rank);
   for (size_t i = 0; i < latent.size(); ++i) row[i] = latent[i] * d.latent_scale;
-  rotate(row.data() + d.kv_rank, cos, sin, d.n_rot, d.rope_neighbours);
+  rotate(d.rope, batch, t, row.data() + d.kv_rank);
   return row;
 }
 
@@ -62,21 +59,19 @@ ref::Vector attend(const MlaDesc& d, const MlaArgs& args, int64_t t, const ref::
 
 void run(const MlaDesc& d, const MlaArgs& args, OpContext&) {
   const TokenBatch& batch = args.batch;
-  const int64_t half = d.n_rot / 2, query_dim = d.nope_dim + d.n_rot;
   std::vector<ref::Vector> all_queries;
   for (int64_t t = 0; t < batch.n_token; ++t) {
     const ref::Vector normed = ref::rms_norm(args.x.row(t), d.norm, d.rms_eps, d.kv_a.n_in());
-    const float *cos = batch.rope_cos + t * half, *sin = batch.rope_sin + t * half;
-    const ref::Vector row = latent_row(d, normed.data(), cos, sin);
+    const ref::Vector row = latent_row(d, batch, t, normed.data());
     store_row(args.kv, args.kv.k, batch, t, 0, std::ssize(row), row.data());
-    all_queries.push_back(queries(d, normed.data(), cos, sin));
+    all_queries.push_back(queries(d, batch, t, normed.data()));
   }
   for (int64_t t = 0; t < batch.n_token; ++t) {
     ref::Vector values;
     for (int64_t h = 0; h < d.n_head; ++h) {
-      const float* q = all_queries[static_cast<size_t>(t)].data() + h * query_dim;
+      const float* q = all_queries[static_cast<size_t>(t)].data() + h * d.query_dim();
       ref::Vector query = ref::multiply(d.k_b.weight.expert(h), q);
-      query.insert(query.end(), q + d.nope_dim, q + query_dim);
+      query.insert(query.end(), q + d.nope_dim, q + d.query_dim());
       const ref::Vector value = ref::multiply(d.v_b.weight.expert(h), attend(d, args, t, query).data());
       values.insert(values.end(), value.begin(), value.end());
     }
@@ -87,6 +82,6 @@ void run(const MlaDesc& d, const MlaArgs& args, OpContext&) {
 }  // namespace
 
 extern const MlaKernel ref_mla;
-const MlaKernel ref_mla{"ref_mla", Isa::Scalar, refuses_mla, no_scratch, run};
+const MlaKernel ref_mla{.name = "ref_mla", .refuses = refuses_mla, .run = run};
 
 }  // namespace sw

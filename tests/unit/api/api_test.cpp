@@ -28,7 +28,7 @@ class ApiTest : public ::testing::Test {
   }
   struct Answer {
     std::vector<int32_t> tokens = {};
-    std::string text = {};
+    std::string text = {}, reasoning = {};
     Finish finish = Finish::None;
   };
   static std::map<RequestId, Answer> run(Engine& engine) {
@@ -38,6 +38,7 @@ class ApiTest : public ::testing::Test {
         Answer& answer = answers[event.request];
         if (event.token >= 0) answer.tokens.push_back(event.token);
         answer.text += event.text;
+        answer.reasoning += event.reasoning;
         answer.finish = event.finish;
       }
     }
@@ -130,6 +131,67 @@ TEST_F(ApiTest, TextArrivesWholeAndEndsWithTheRequest) {
   EXPECT_EQ(nothing.finish, Finish::Stop);
   EXPECT_EQ(nothing.tokens.size(), 1u);
   EXPECT_EQ(nothing.text, "");
+}
+
+TEST_F(ApiTest, StopStringsEndAnAnswerAndAreNoneOfIt) {
+  const Model model(path());
+  Engine engine(model, {.n_parallel = 2, .device = "none"});
+  const RequestId whole = engine.submit(greedy(model.tokenize("a"), 20));
+  const std::string text = run(engine)[whole].text;
+  ASSERT_GT(text.size(), 6u);
+  Request stopping = greedy(model.tokenize("a"), 20);
+  stopping.stops = {text.substr(3, 2)};
+  const RequestId stopped = engine.submit(stopping), other = engine.submit(greedy(model.tokenize("a"), 20));
+  auto answers = run(engine);
+  EXPECT_EQ(answers[stopped].finish, Finish::Stop);
+  EXPECT_EQ(answers[stopped].text, text.substr(0, text.find(stopping.stops[0])));
+  EXPECT_LT(answers[stopped].tokens.size(), 20u);
+  EXPECT_EQ(answers[other].text, text) << "the other goes on";
+  stopping.stops = {""};
+  EXPECT_THROW(engine.submit(stopping), Error);
+  EXPECT_TRUE(engine.idle()) << "a request that is refused leaves nothing";
+}
+
+TEST_F(ApiTest, ReasoningIsToldApart) {
+  const Model model(path());
+  Engine engine(model, {.device = "none"});
+  const RequestId plain = engine.submit(greedy(model.tokenize("a", false), 8));
+  const Answer answer = run(engine)[plain];
+  EXPECT_EQ(answer.reasoning, "");
+  const RequestId thinking = engine.submit(greedy(model.tokenize("a<think>\n", false), 8));
+  const Answer inside = run(engine)[thinking];
+  ASSERT_EQ(inside.tokens.size(), 8u);
+  EXPECT_EQ(inside.text, "");
+  EXPECT_FALSE(inside.reasoning.empty());
+}
+
+TEST_F(ApiTest, PlacesAsTheCommandLineDoesAndTellsWhere) {
+  std::vector<std::string> notes, warnings;
+  const OnNote note = [&](std::string_view line, bool warning) {
+    (warning ? warnings : notes).emplace_back(line);
+  };
+  const auto told = [](const std::vector<std::string>& lines, const char* part) {
+    return std::any_of(lines.begin(), lines.end(),
+                       [&](const std::string& line) { return line.find(part) != line.npos; });
+  };
+  const Model model(path(), {.overrides = {"general.name=str:Fox"}, .on_note = note});
+  EXPECT_TRUE(told(notes, "overridden: general.name"));
+  Engine cpu(model, {.device = "none", .placement = {.n_gpu_layers = 1}, .on_note = note});
+  EXPECT_TRUE(told(warnings, "-ngl has no effect"));
+  Engine split(model, {.n_ctx = 64,
+                       .device = "fake:2",
+                       .placement = {.overrides = {"exps=CPU", "attn=fake2"}, .tensor_split = {1, 0}},
+                       .on_note = note});
+  EXPECT_TRUE(told(notes, "-> fake2"));
+  EXPECT_TRUE(told(notes, "fake1: weights"));
+  const RequestId a = cpu.submit(greedy({1, 2, 3}, 10)), b = split.submit(greedy({1, 2, 3}, 10));
+  EXPECT_EQ(run(cpu)[a].tokens, run(split)[b].tokens);
+  const auto refused = [&](const Placement& placement) {
+    return refusal([&] { Engine(model, {.device = "fake:1", .placement = placement}); }).where;
+  };
+  EXPECT_EQ(refused({.n_cpu_moe = -1}), "n_cpu_moe");
+  EXPECT_EQ(refused({.main_gpu = 5}), "--main-gpu");
+  EXPECT_EQ(refused({.overrides = {"exps"}}), "exps");
 }
 
 TEST_F(ApiTest, CancelEndsOneRequestBeforeTheNextStep) {

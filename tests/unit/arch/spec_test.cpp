@@ -56,8 +56,8 @@ TEST(ArchSpec, ReadsLing1T) {
   EXPECT_EQ(h.n_layer_nextn, 0);
   EXPECT_EQ(h.rope.n_rot, 64);
   EXPECT_EQ(h.moe.n_expert_group_used, 4);
-  EXPECT_FALSE(h.is_moe_layer(3));
-  EXPECT_TRUE(h.is_moe_layer(4));
+  EXPECT_EQ(layer_kind(arch, h, 3).name, "dense");
+  EXPECT_EQ(layer_kind(arch, h, 4).name, "moe");
   int n_from_file = 0;
   for (const ReadKey& key : read) n_from_file += key.from_file;
   EXPECT_EQ(n_from_file, static_cast<int>(values.size()));
@@ -133,29 +133,19 @@ TEST(ArchSpec, EveryDeclarationIsSound) {
   for (const ArchSpec* arch : all_archs()) {
     std::set<std::string_view> keys, tensors;
     for (const Key& key : arch->keys) {
-      ASSERT_NE(key.field, nullptr);
+      ASSERT_NE(key.field.get, nullptr);
       EXPECT_TRUE(key.gguf.empty() || keys.insert(key.gguf).second) << arch->name << " " << key.gguf;
       EXPECT_FALSE(key.gguf.empty() && key.hf.empty()) << arch->name;
     }
     for (const TensorSpec& t : arch->tensors) {
       EXPECT_TRUE(tensors.insert(t.gguf).second) << arch->name << " " << t.gguf;
       EXPECT_GT(t.dims.n, 0) << t.gguf;
-      EXPECT_EQ(t.on == On::Model, t.gguf.find("{l}") == std::string_view::npos) << t.gguf;
+      EXPECT_EQ(readers_of(t.role).meets(kModelOperations), t.gguf.find("{l}") == std::string_view::npos)
+          << t.gguf;
       EXPECT_EQ(t.transform == Transform::Stack, t.hf.find("{e}") != std::string_view::npos) << t.gguf;
     }
-    EXPECT_FALSE(arch->layer.empty()) << arch->name;
+    EXPECT_FALSE(arch->kinds.empty()) << arch->name;
   }
-}
-
-TEST(ArchSpec, NamesAreFilledIn) {
-  EXPECT_EQ(fill_name("blk.{l}.ffn.x", 12), "blk.12.ffn.x");
-  const TensorSpec spec{.hf = "layers.{l}.attn.{part}.{e}.x"};
-  HParams h;
-  h.blocks_per_layer = 2;
-  EXPECT_EQ(hf_name({}, spec, h, 13, 7), "layers.6.attn.1.7.x");
-  EXPECT_EQ(hf_name({.hf_root = "model.text."}, {.hf = "model.layers.{l}.x"}, h, 13),
-            "model.text.layers.6.x");
-  EXPECT_EQ(fill_name("output.weight", 3), "output.weight");
 }
 
 /// DeepSeek-V3's config, as far as it matters here.

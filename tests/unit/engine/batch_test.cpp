@@ -99,7 +99,8 @@ TEST(BatchOnGpus, SixteenPoliciesAreInvariant) {
   SW_GPUS_OR_SKIP(devices);
   const Model model(testing::source_dir() / "models" / "fable-ling-Q4_K_M.gguf");
   for (const bool cpu_moe : {false, true}) {
-    const PlacedModel placed(model, devices, place(model, devices, {.cpu_moe = cpu_moe}));
+    const PlacedModel placed(model, devices, place(model, devices, {.cpu_moe = cpu_moe}),
+                             {.invariant = true});
     expect_each_as_alone(model, 110, {.n_thread = 2, .invariant = true, .placed = &placed});
   }
 }

@@ -5,6 +5,7 @@
 #include <limits>
 #include <map>
 #include <numeric>
+#include <stdexcept>
 
 #include "unit/engine/engine_support.h"
 
@@ -18,7 +19,7 @@ TEST_F(EngineWindow, PagesThatNoTokenSeesAreUsedAgain) {
   std::vector<size_t> cache_bytes;
   for (const int n_ubatch : {512, 4}) {  // the first has room for every token in every layer
     Engine engine(*model_, {.forward = {.n_ubatch = n_ubatch}, .n_ctx = 512});
-    cache_bytes.push_back(engine.cache().spec().size_bytes());
+    cache_bytes.push_back(engine.cache().plan().size_bytes());
     SequenceRequest request{.prompt = {1, 2, 3, 4, 5, 6, 7, 8, 9}, .n_predict = 200};
     request.sampler.temperature = 0;
     for (const int more :
@@ -157,6 +158,34 @@ TEST_F(EngineTest, AnErrorEndsOneSequenceAndSpoilsNoOther) {
     EXPECT_EQ(engine.n_computed(), 150) << i;
     EXPECT_TRUE(engine.idle());
   }
+}
+
+/// A step may throw in the middle of its events. What was chosen stays, the rest is computed again.
+TEST_F(EngineTest, AStepThatThrowsLosesNothing) {
+  std::vector<SequenceRequest> requests = {greedy(text(70), 40), greedy(text(9, 30), 40)};
+  requests[1].draft = {.n_expert = 1, .n_token = 3};
+  for (SequenceRequest& r : requests) r.sampler.repeat_penalty = 1.3f;  // shows what the sampler remembers
+  Engine engine(*model_, {.forward = {.n_ubatch = 32, .invariant = true}, .n_ctx = 128, .n_parallel = 2});
+  std::map<SequenceId, std::vector<int32_t>> got;
+  std::vector<SequenceId> ids;
+  for (const SequenceRequest& r : requests) ids.push_back(engine.submit(r));
+  int n_call = 0, n_thrown = 0;
+  const OnToken on_token = [&](const StepEvent& event, std::span<const float>) {
+    got[event.sequence].push_back(event.token);
+    if (++n_call % 7 == 0) throw std::runtime_error("the disk is full");
+  };
+  while (!engine.idle()) {
+    try {
+      engine.step(nullptr, on_token);
+    } catch (const std::runtime_error&) {
+      ++n_thrown;
+    }
+  }
+  EXPECT_EQ(n_thrown, 80 / 7);
+  for (size_t i = 0; i < ids.size(); ++i)
+    EXPECT_EQ(got[ids[i]], answer_alone(*model_, requests[i], 128).tokens) << i;
+  EXPECT_GT(engine.draft_counts().n_accepted, 0);
+  EXPECT_EQ(engine.cache().n_free_pages(), 4);
 }
 
 TEST_F(EngineTest, AChatGoesOnFromItsCache) {

@@ -18,7 +18,7 @@ using testing::softmax;
 using testing::until;
 using Ids = std::vector<int32_t>;
 
-constexpr SamplerSizes kSizes{.n_vocab = 300, .n_ctx = 64};
+const SamplerContext kContext{.n_vocab = 300, .n_ctx = 64};
 
 /// Vocabularies of several sizes and spreads, one with ties.
 template <class Body>
@@ -62,7 +62,7 @@ TEST(SamplerCuts, TopK) {
       Ids expected = ranking(logits);
       expected.resize(std::min(expected.size(), static_cast<size_t>(k)));
       std::sort(expected.begin(), expected.end());
-      EXPECT_EQ(kept(*make_top_k(p, kSizes), logits), expected);
+      EXPECT_EQ(kept(*make_top_k(p, kContext), logits), expected);
     });
   }
 }
@@ -73,7 +73,7 @@ TEST(SamplerCuts, TopP) {
     SamplerParams p = no_steps();
     p.top_p = top_p;
     on_many_logits([&](const std::vector<float>& logits) {
-      EXPECT_EQ(kept(*make_top_p(p, kSizes), logits), until(ranking(logits), softmax(logits), top_p));
+      EXPECT_EQ(kept(*make_top_p(p, kContext), logits), until(ranking(logits), softmax(logits), top_p));
     });
   }
 }
@@ -89,7 +89,7 @@ TEST(SamplerCuts, MinP) {
       for (size_t i = 0; i < logits.size(); ++i) {
         if (probability[i] >= min_p * best) expected.push_back(static_cast<int32_t>(i));
       }
-      EXPECT_EQ(kept(*make_min_p(p, kSizes), logits), expected);
+      EXPECT_EQ(kept(*make_min_p(p, kContext), logits), expected);
     });
   }
 }
@@ -109,7 +109,7 @@ TEST(SamplerCuts, TopNSigma) {
       for (size_t i = 0; i < logits.size(); ++i) {
         if (logits[i] >= best - n_sigma * sigma - 1e-12) expected.push_back(static_cast<int32_t>(i));
       }
-      EXPECT_EQ(kept(*make_top_n_sigma(p, kSizes), logits), expected);
+      EXPECT_EQ(kept(*make_top_n_sigma(p, kContext), logits), expected);
     });
   }
 }
@@ -126,7 +126,7 @@ TEST(SamplerCuts, Typical) {
       for (const double x : probability) entropy -= x * std::log(x);
       std::vector<double> nearness;
       for (const double x : probability) nearness.push_back(-std::fabs(-std::log(x) - entropy));
-      EXPECT_EQ(kept(*make_typ_p(p, kSizes), logits), until(ranking(nearness), probability, typical));
+      EXPECT_EQ(kept(*make_typ_p(p, kContext), logits), until(ranking(nearness), probability, typical));
     }
   }
 }
@@ -137,7 +137,7 @@ TEST(SamplerCuts, TypicalMayLeaveOutTheBest) {
   logits[20] = 2.0f;
   SamplerParams p = no_steps();
   p.typical_p = 0.5f;
-  const Ids left = kept(*make_typ_p(p, kSizes), logits);
+  const Ids left = kept(*make_typ_p(p, kContext), logits);
   EXPECT_EQ(left, (Ids{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13})) << "ties: the lower ids";
 }
 
@@ -148,7 +148,7 @@ TEST(SamplerCuts, Xtc) {
     SamplerParams p = no_steps();
     p.xtc_probability = 1;
     p.xtc_threshold = threshold;
-    return kept(*make_xtc(p, kSizes), logits);
+    return kept(*make_xtc(p, kContext), logits);
   };
   EXPECT_EQ(left(0.05f), (Ids{2})) << "the least probable of those above stays";
   EXPECT_EQ(left(0.15f), (Ids{0, 2}));
@@ -161,10 +161,13 @@ TEST(SamplerCuts, XtcActsAsOftenAsAsked) {
   const std::vector<float> logits = {1, 1, 0};
   SamplerParams p = no_steps();
   p.xtc_probability = 0.3f;
-  const StepPointer step = make_xtc(p, kSizes);
+  const StepPointer step = make_xtc(p, kContext);
   constexpr int kTimes = 100000;
   int acted = 0;
-  for (int i = 0; i < kTimes; ++i) acted += kept(*step, logits).size() < 3;
+  for (int i = 0; i < kTimes; ++i) {
+    acted += kept(*step, logits).size() < 3;
+    step->accept(0, Origin::Generated);
+  }
   // Five standard deviations.
   EXPECT_NEAR(acted, 0.3 * kTimes, 5 * std::sqrt(0.3 * 0.7 * kTimes));
 }
@@ -187,7 +190,7 @@ TEST(SamplerCuts, LogitsOfAnySizeLeaveSomething) {
                                            {-kInf, 1, -kInf}}) {
     for (const auto make : {make_top_k, make_top_p, make_min_p, make_typ_p, make_top_n_sigma, make_xtc,
                             make_temperature, make_mirostat}) {
-      const StepPointer step = make(p, kSizes);
+      const StepPointer step = make(p, kContext);
       const std::vector<Candidate> left = applied(*step, logits);
       ASSERT_FALSE(left.empty()) << step->describe();
       for (const Candidate& c : left) EXPECT_TRUE(std::isfinite(c.logit)) << step->describe();
@@ -199,7 +202,7 @@ TEST(SamplerCuts, OffMeansNoStep) {
   const SamplerParams off = no_steps();
   for (const auto make : {make_top_k, make_top_p, make_min_p, make_typ_p, make_top_n_sigma, make_xtc,
                           make_dry, make_penalties, make_mirostat}) {
-    EXPECT_EQ(make(off, kSizes), nullptr);
+    EXPECT_EQ(make(off, kContext), nullptr);
   }
 }
 

@@ -14,7 +14,7 @@ using testing::random_logits;
 using Ids = std::vector<int32_t>;
 
 constexpr size_t kVocab = 40;
-constexpr SamplerSizes kSizes{.n_vocab = kVocab, .n_ctx = 20000};
+const SamplerContext kContext{.n_vocab = kVocab, .n_ctx = 20000};
 
 Ids random_text(Rng& rng, size_t n, uint64_t n_kind) {
   Ids text(n);
@@ -38,7 +38,7 @@ TEST(SamplerPenalties, EqualThePlainVersion) {
     p.repeat_penalty = 1.3f;
     p.presence_penalty = 0.4f;
     p.frequency_penalty = -0.25f;
-    const StepPointer step = make_penalties(p, kSizes);
+    const StepPointer step = make_penalties(p, kContext);
     for (const size_t n_text : {0, 1, 15, 300}) {
       const Ids text = random_text(rng, n_text, 30);
       const std::vector<float> logits = random_logits(rng, kVocab, 5);
@@ -66,7 +66,8 @@ TEST(SamplerPenalties, StayFinite) {
   p.frequency_penalty = -std::numeric_limits<float>::max();
   std::vector<float> logits(kVocab, std::numeric_limits<float>::max());
   logits[1] = -logits[1];
-  for (const float x : changed(*make_penalties(p, kSizes), logits, {0, 1, 1})) EXPECT_TRUE(std::isfinite(x));
+  for (const float x : changed(*make_penalties(p, kContext), logits, {0, 1, 1}))
+    EXPECT_TRUE(std::isfinite(x));
 }
 
 /// DRY as its definition says: for each token, the longest end of the text, free of breakers, that stood
@@ -101,7 +102,7 @@ TEST(SamplerDry, EqualsThePlainVersion) {
       p.dry_last_n = last_n;
       p.dry_allowed_length = allowed;
       p.dry_breakers.tokens = {4};
-      const StepPointer step = make_dry(p, kSizes);
+      const StepPointer step = make_dry(p, kContext);
       for (int i = 0; i < 100; ++i) {
         const Ids text = random_text(rng, rng.below(80), 2 + rng.below(4));
         const std::vector<float> logits = random_logits(rng, kVocab, 5);
@@ -122,19 +123,19 @@ TEST(SamplerDry, BreakersOfSeveralTokens) {
   p.dry_multiplier = 1;
   const std::vector<float> logits(kVocab, 0.0f);
   const Ids text = {1, 2, 3, 4, 9, 1, 2, 3};  // 1 2 3 was there, 4 followed
-  EXPECT_FLOAT_EQ(changed(*make_dry(p, kSizes), logits, text)[4], -1.75f);
+  EXPECT_FLOAT_EQ(changed(*make_dry(p, kContext), logits, text)[4], -1.75f);
   p.dry_breakers.sequences = {{7, 1}, {2, 8}, {}};
-  EXPECT_FLOAT_EQ(changed(*make_dry(p, kSizes), logits, text)[4], -1.75f) << "neither is in the text";
+  EXPECT_FLOAT_EQ(changed(*make_dry(p, kContext), logits, text)[4], -1.75f) << "neither is in the text";
   p.dry_breakers.sequences = {{9, 1}};
-  EXPECT_FLOAT_EQ(changed(*make_dry(p, kSizes), logits, text)[4], -1.0f) << "2 3 alone counts";
+  EXPECT_FLOAT_EQ(changed(*make_dry(p, kContext), logits, text)[4], -1.0f) << "2 3 alone counts";
   p.dry_breakers.sequences = {{9, 1}, {1, 2}};
-  EXPECT_FLOAT_EQ(changed(*make_dry(p, kSizes), logits, text)[4], 0.0f);
+  EXPECT_FLOAT_EQ(changed(*make_dry(p, kContext), logits, text)[4], 0.0f);
 }
 
 TEST(SamplerDry, LongRepetitionsCostLinearTimeAndStayFinite) {
   SamplerParams p = no_steps();
   p.dry_multiplier = 1;
-  const StepPointer step = make_dry(p, kSizes);
+  const StepPointer step = make_dry(p, kContext);
   const Ids text(20000, 7);
   for (int i = 0; i < 100; ++i) {
     const std::vector<float> got = changed(*step, std::vector<float>(kVocab, 0.0f), text);

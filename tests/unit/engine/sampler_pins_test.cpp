@@ -119,8 +119,8 @@ std::vector<Pin> pins() {
 
 TEST(SamplerPins, SeedsGiveTheseTokens) {
   for (const Pin& pin : pins()) {
-    Sampler sampler(pin.params, 32, 64);
-    for (const int32_t token : {1, 2, 3, 1, 2}) sampler.accept(token);
+    Sampler sampler(pin.params, {32, 64});
+    for (const int32_t token : {1, 2, 3, 1, 2}) sampler.accept(token, Origin::Prompt);
     Rng rng(1);
     Ids tokens;
     for (int i = 0; i < 16; ++i) tokens.push_back(sampler.sample(random_logits(rng, 32, 3)));
@@ -145,12 +145,20 @@ TEST(SamplerPins, SampleAllocatesNothing) {
   Rng rng(9);
   const std::vector<float> logits = random_logits(rng, 4000, 8);
   SamplerParams draw = no_steps();
+  const Ids ends = {3, 4};
+  testing::SeenText seen(2000);
+  for (SamplerParams* params : {&everything, &mirostat, &greedy, &draw})
+    params->extra_steps = {testing::alternating(seen)};
   for (const SamplerParams& params : {everything, mirostat, greedy, draw}) {
-    Sampler sampler(params, 4000, 256);
-    sampler.accept(17);
+    Sampler sampler(params, {.n_vocab = 4000, .n_ctx = 256, .end_ids = ends});
+    sampler.accept(17, Origin::Prompt);
     n_allocation = 0;
     counting = true;
-    for (int i = 0; i < 255; ++i) sampler.sample(logits);
+    for (int i = 0; i < 255; ++i) {
+      sampler.sample(logits);
+      sampler.rollback(1);
+      sampler.sample(logits);
+    }
     counting = false;
     EXPECT_EQ(n_allocation, 0) << describe_sampler(params);
   }

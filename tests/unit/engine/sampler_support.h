@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <gtest/gtest.h>
+#include <memory>
 #include <numeric>
 #include <span>
 #include <vector>
@@ -30,6 +32,49 @@ inline SamplerParams no_steps() {
   p.top_p = 1;
   p.min_p = 0;
   return p;
+}
+
+/// What a step was told of its text.
+struct SeenText {
+  explicit SeenText(size_t n_ctx) { tokens.reserve(n_ctx); }
+  std::vector<int32_t> tokens = {};
+  size_t n_prompt = 0, n_drawn = 0, n_rolled_back = 0;
+};
+
+/// A step with a state: behind an even number of tokens it allows even ids, else odd ones, and the text may
+/// end behind an even number only.
+class Alternating : public SamplerStep {
+ public:
+  Alternating(const SamplerContext& context, SeenText& seen)
+      : seen_(seen), even_(context.n_vocab), odd_(context.n_vocab) {
+    for (int32_t id = 0; id < static_cast<int32_t>(context.n_vocab); ++id) (id % 2 ? even_ : odd_).forbid(id);
+  }
+  const TokenMask* allowed() override { return is_even() ? &even_ : &odd_; }
+  bool may_end() const override { return is_even(); }
+  void accept(int32_t token, Origin origin) override {
+    seen_.tokens.push_back(token);
+    seen_.n_prompt += origin == Origin::Prompt;
+  }
+  void drawn(const Candidate& c) override {
+    EXPECT_EQ(c.id, seen_.tokens.back());
+    ++seen_.n_drawn;
+  }
+  void rollback(size_t n) override {
+    ASSERT_LE(n, std::min(kMaxRollback, seen_.tokens.size() - seen_.n_prompt));
+    seen_.tokens.resize(seen_.tokens.size() - n);
+    seen_.n_rolled_back += n;
+  }
+  std::string describe() const override { return "alternating"; }
+
+ private:
+  bool is_even() const { return seen_.tokens.size() % 2 == 0; }
+
+  SeenText& seen_;
+  TokenMask even_, odd_;
+};
+
+inline StepMaker alternating(SeenText& seen) {
+  return [&seen](const SamplerContext& context) { return std::make_unique<Alternating>(context, seen); };
 }
 
 /// The candidates that a step leaves, by id.

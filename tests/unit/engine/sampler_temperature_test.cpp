@@ -15,7 +15,7 @@ using testing::ranking;
 using testing::softmax;
 using Ids = std::vector<int32_t>;
 
-constexpr SamplerSizes kSizes{.n_vocab = 500, .n_ctx = 64};
+const SamplerContext kContext{.n_vocab = 500, .n_ctx = 64};
 
 double entropy_of(const std::vector<double>& probability) {
   double entropy = 0;
@@ -27,7 +27,7 @@ TEST(SamplerTemperature, Divides) {
   SamplerParams p = no_steps();
   p.temperature = 0.7f;
   const std::vector<float> logits = {1, -2, 3.5f};
-  const std::vector<Candidate> got = applied(*make_temperature(p, kSizes), logits);
+  const std::vector<Candidate> got = applied(*make_temperature(p, kContext), logits);
   for (size_t i = 0; i < 3; ++i) EXPECT_EQ(got[i].logit, logits[i] / 0.7f);
 }
 
@@ -39,7 +39,7 @@ TEST(SamplerTemperature, DynamicEqualsThePlainVersion) {
     p.temperature = t;
     p.dynatemp_range = range;
     p.dynatemp_exponent = exponent;
-    const StepPointer step = make_temperature(p, kSizes);
+    const StepPointer step = make_temperature(p, kContext);
     for (const double spread : {0.1, 2.0, 8.0, 30.0}) {
       const std::vector<float> logits = random_logits(rng, 64, spread);
       const double share = entropy_of(softmax(logits)) / std::log(64.0);
@@ -59,7 +59,7 @@ TEST(SamplerTemperature, DynamicTakesTheBestWhereThereIsNoDoubt) {
   SamplerParams p = no_steps();
   p.temperature = 0.5f;
   p.dynatemp_range = 1;
-  EXPECT_EQ(kept(*make_temperature(p, kSizes), std::vector<float>{0, 200, 0}), (Ids{1}));
+  EXPECT_EQ(kept(*make_temperature(p, kContext), std::vector<float>{0, 200, 0}), (Ids{1}));
 }
 
 /// Version 1 as in the paper, in double precision.
@@ -86,7 +86,7 @@ TEST(SamplerMirostat, KeepsWhatThePlainVersionsKeep) {
     for (const double spread : {1.0, 3.0, 9.0}) {
       const std::vector<float> logits = random_logits(rng, 500, spread);
       p.mirostat = 1;
-      EXPECT_EQ(kept(*make_mirostat(p, kSizes), logits).size(), mirostat_k(logits, 2 * tau));
+      EXPECT_EQ(kept(*make_mirostat(p, kContext), logits).size(), mirostat_k(logits, 2 * tau));
       p.mirostat = 2;
       Ids expected;
       const std::vector<double> probability = softmax(logits);
@@ -94,7 +94,7 @@ TEST(SamplerMirostat, KeepsWhatThePlainVersionsKeep) {
         if (-std::log2(probability[i]) <= 2 * tau) expected.push_back(static_cast<int32_t>(i));
       }
       if (expected.empty()) expected = {ranking(logits).front()};
-      EXPECT_EQ(kept(*make_mirostat(p, kSizes), logits), expected);
+      EXPECT_EQ(kept(*make_mirostat(p, kContext), logits), expected);
     }
   }
 }
@@ -104,7 +104,7 @@ TEST(SamplerMirostat, MuFollowsTheSurprise) {
   p.mirostat = 2;
   p.mirostat_tau = 1;
   p.mirostat_eta = 0.5f;
-  const StepPointer step = make_mirostat(p, kSizes);
+  const StepPointer step = make_mirostat(p, kContext);
   // p = 1/2, 1/4, 1/8, 1/8: 1, 2, 3 and 3 bits.
   const std::vector<float> logits = {std::log(4.0f), std::log(2.0f), 0, 0};
   EXPECT_EQ(kept(*step, logits).size(), 2u) << "mu starts at 2 tau";
@@ -120,7 +120,7 @@ TEST(SamplerMirostat, ReachesItsSurprise) {
     SamplerParams p = no_steps();
     p.mirostat = version;
     p.mirostat_tau = 3;
-    const StepPointer step = make_mirostat(p, kSizes);
+    const StepPointer step = make_mirostat(p, kContext);
     double bits = 0;
     constexpr int kTokens = 3000;
     for (int i = 0; i < kTokens; ++i) {

@@ -20,7 +20,7 @@ double chi_square(const SamplerParams& p, const std::vector<float>& logits,
                   const std::vector<double>& expected) {
   constexpr int kDraws = 100000;
   std::vector<int> counts(logits.size());
-  Sampler sampler(p, static_cast<int64_t>(logits.size()), 0);
+  Sampler sampler(p, {logits.size(), 0});
   for (int i = 0; i < kDraws; ++i) ++counts[static_cast<size_t>(sampler.sample(logits))];
   double sum = 0;
   for (size_t i = 0; i < counts.size(); ++i) {
@@ -90,23 +90,23 @@ TEST(Sampler, GreedyTakesTheBestAndTheLowerOfEquals) {
   SamplerParams p;
   p.temperature = 0;
   p.xtc_probability = 1;
-  Sampler sampler(p, 4, 8);
+  Sampler sampler(p, {4, 8});
   EXPECT_EQ(sampler.sample(std::vector<float>{1, 3, 3, 2}), 1);
   p.logit_bias = {{1, -kInf}, {3, 2.0f}};
-  EXPECT_EQ(Sampler(p, 4, 8).sample(std::vector<float>{1, 3, 3, 2}), 3);
+  EXPECT_EQ(Sampler(p, {4, 8}).sample(std::vector<float>{1, 3, 3, 2}), 3);
 }
 
 TEST(Sampler, GreedyHeedsPenaltiesOnPromptAndAnswer) {
   SamplerParams p;
   p.temperature = 0;
   p.presence_penalty = 1.5f;
-  Sampler sampler(p, 4, 8);
-  sampler.accept(0);
+  Sampler sampler(p, {4, 8});
+  sampler.accept(0, Origin::Prompt);
   const std::vector<float> logits = {3, 2, 1, 0};
   EXPECT_EQ(sampler.sample(logits), 1) << "0 was in the prompt";
   EXPECT_EQ(sampler.sample(logits), 0) << "1.5 is the best of 1.5, 0.5, 1, 0";
   p.penalty_last_n = 1;
-  Sampler forgetful(p, 4, 8);
+  Sampler forgetful(p, {4, 8});
   EXPECT_EQ(forgetful.sample(logits), 0);
   EXPECT_EQ(forgetful.sample(logits), 1);
   EXPECT_EQ(forgetful.sample(logits), 0);
@@ -120,7 +120,7 @@ TEST(Sampler, TheOrderDecides) {
   p.min_p = 0.5f;
   const auto kinds = [&](const char* order) {
     p.order = parse_sampler_order(order);
-    Sampler sampler(p, 4, 0);
+    Sampler sampler(p, {4, 0});
     std::vector<bool> seen(4);
     for (int i = 0; i < 1000; ++i) seen[static_cast<size_t>(sampler.sample(logits))] = true;
     return std::count(seen.begin(), seen.end(), true);
@@ -180,7 +180,7 @@ TEST(Sampler, RefusesByTheFlagsName) {
         continue;
       }
       try {
-        Sampler sampler(p, 8, 8);
+        Sampler sampler(p, {8, 8});
         ADD_FAILURE() << setting.flag << " " << bad;
       } catch (const Error& e) {
         EXPECT_EQ(e.parts().where, setting.flag);
@@ -192,7 +192,7 @@ TEST(Sampler, RefusesByTheFlagsName) {
   for (const LogitBias bias : {LogitBias{8, 1.0f}, {-1, 1.0f}, {0, NAN}}) {
     SamplerParams p;
     p.logit_bias = {bias};
-    EXPECT_THROW(Sampler(p, 8, 8), Error) << bias.id;
+    EXPECT_THROW(Sampler(p, {8, 8}), Error) << bias.id;
   }
 }
 
@@ -200,17 +200,17 @@ TEST(Sampler, RefusesLogitsThatAreNoNumbersAndEmptyChoices) {
   for (const float temperature : {0.0f, 0.8f}) {
     SamplerParams p;
     p.temperature = temperature;
-    Sampler sampler(p, 3, 8);
+    Sampler sampler(p, {3, 8});
     EXPECT_THROW(sampler.sample(std::vector<float>{1, NAN, 2}), Error);
     EXPECT_THROW(sampler.sample(std::vector<float>{1, kInf, 2}), Error);
     EXPECT_THROW(sampler.sample(std::vector<float>{-kInf, -kInf, -kInf}), Error);
     EXPECT_EQ(sampler.sample(std::vector<float>{-kInf, -5, -kInf}), 1);
     p.logit_bias = {{0, -kInf}, {1, -kInf}, {2, -kInf}};
-    EXPECT_THROW(Sampler(p, 3, 8).sample(std::vector<float>{1, 2, 3}), Error);
+    EXPECT_THROW(Sampler(p, {3, 8}).sample(std::vector<float>{1, 2, 3}), Error);
     p.logit_bias = {{2, kInf}};
-    EXPECT_EQ(Sampler(p, 3, 8).sample(std::vector<float>{900, 2, -900}), 2);
+    EXPECT_EQ(Sampler(p, {3, 8}).sample(std::vector<float>{900, 2, -900}), 2);
     p.logit_bias = {};
-    EXPECT_THROW(Sampler(p, 0, 8).sample({}), Error);
+    EXPECT_THROW(Sampler(p, {0, 8}).sample({}), Error);
   }
 }
 

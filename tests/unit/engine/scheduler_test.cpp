@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <gtest/gtest.h>
+#include <limits>
 #include <map>
 
 #include "base/error.h"
@@ -11,57 +12,111 @@
 namespace sw {
 namespace {
 
-constexpr int64_t kContext = 60;
-constexpr int kPage = 4, kWindow = 6, kUbatch = 7;
+constexpr int64_t kContext = 60, kVocab = 8, kDrafts = 3;
+constexpr int kPage = 4, kWindow = 6, kUbatch = 7, kParallel = 6, kWaiting = 5;
 
-/// Stands for a model: its "keys" of a token are a chain over all that they depend on, and every token reads
-/// those of all tokens that it sees. What a sequence sees in its pages must be its own text.
+/// Stands for a model. Its "keys" of a token are a chain over all that they depend on, and every token reads
+/// those of all tokens that it sees; its "state" is the same chain, and is only known from the one before.
+/// What a sequence sees in its pages and finds in its state must be its own text.
 class Memory {
  public:
-  explicit Memory(const CacheSpec& spec) : spec_(spec), stands_(static_cast<size_t>(spec.n_group())) {}
+  Memory(const CachePlan& plan, const PolicyTable& policies)
+      : plan_(plan), policies_(policies), stands_(plan.groups.size()) {}
 
   void run(const StepBatch& batch) {
-    for (const StepBatch::Part& part : batch.parts) {
-      Sequence& s = *part.sequence;
-      s.pages.slide(s.n_cached, s.n_cached + part.n_token);
-      for (int64_t i = s.n_cached; i < s.n_cached + part.n_token; ++i) write(s, i);
-      for (int64_t i = s.n_cached; i < s.n_cached + part.n_token; ++i) check(s, i);
+    for (const StepBatch::Part& part : batch.parts) note_reuse(*part.sequence);
+    for (const BatchToken& token : batch.tokens) {
+      const auto seq = static_cast<size_t>(token.seq);
+      const Sequence& s = *batch.parts[seq].sequence;
+      const bool begins = &token == batch.tokens.data() || (&token)[-1].seq != token.seq;
+      first_draft_ = batch.parts[seq].n_token > 0 ? std::numeric_limits<int64_t>::max() : s.n_token() - 1;
+      for (int g = 0; g < plan_.n_group(); ++g) {
+        if (plan_.group(g).is_state()) {
+          advance(s, *batch.caches[seq], g, token, begins);
+        } else {
+          page_of(*batch.caches[seq], g, token.pos) = name(s, token.pos);
+          check(s, *batch.caches[seq], g, token.pos);
+        }
+        if (::testing::Test::HasFatalFailure()) return;
+      }
     }
   }
 
+  /// A pass that fails leaves anything behind.
+  void spoil(const StepBatch& batch) {
+    PageKey nonsense;
+    nonsense.add(77);
+    for (const BatchToken& token : batch.tokens) {
+      const SequenceCache& cache = *batch.caches[static_cast<size_t>(token.seq)];
+      for (int g = 0; g < plan_.n_group(); ++g) {
+        if (!plan_.group(g).is_state()) {
+          page_of(cache, g, token.pos) = nonsense;
+        } else if (cache.state_to(g, token.pos) >= 0) {
+          stands_[static_cast<size_t>(g)][cache.state_to(g, token.pos)] = nonsense;
+        }
+      }
+    }
+  }
+
+  /// After the step: where each sequence is now.
+  void note(const Sequence& s) { n_cached_[s.id] = s.n_cached; }
+  int64_t n_reused() const { return n_reused_; }
+
  private:
-  /// The text up to and with a token, each with the phase's number of experts.
-  static PageKey name(const Sequence& s, int64_t last) {
+  void note_reuse(const Sequence& s) {
+    const auto before = n_cached_.find(s.id);
+    n_reused_ += s.n_cached > 0 && (before == n_cached_.end() || before->second != s.n_cached);
+  }
+  static void add(PageKey& key, int32_t token, int n_expert) {
+    key.add(static_cast<uint64_t>(token));
+    key.add(static_cast<uint64_t>(n_expert));
+  }
+  /// The text up to and with a token, each with its number of experts: its phase's, or the drafts'.
+  PageKey name(const Sequence& s, int64_t last) const {
     PageKey key;
     for (int64_t i = 0; i <= last; ++i) {
-      key.add(static_cast<uint64_t>(s.tokens[static_cast<size_t>(i)]));
-      const auto& counts =
-          i < s.n_prompt ? s.request.routing->experts_prefill : s.request.routing->experts_decode;
-      key.add(static_cast<uint64_t>(counts[0].k));
+      const RoutingPolicy& routing = *s.request.routing;
+      const auto& counts = i < s.n_prompt ? routing.experts_prefill : routing.experts_decode;
+      add(key, s.token_at(i), i < first_draft_ ? counts[0].k : 1);
     }
     return key;
   }
-  PageKey& slot(const Sequence& s, CacheGroup group, int64_t token) {
-    const int32_t page = s.pages.pages(group)[token / kPage];
+  PageKey& page_of(const SequenceCache& cache, int g, int64_t token) {
+    const int32_t page = cache.pages(g)[token / kPage];
     EXPECT_GE(page, 0) << "token " << token;
-    return stands_[group][page * kPage + token % kPage];
+    return stands_[static_cast<size_t>(g)][page * kPage + token % kPage];
   }
-  void write(const Sequence& s, int64_t token) {
-    for (int g = 0; g < spec_.n_group(); ++g) slot(s, static_cast<CacheGroup>(g), token) = name(s, token);
+  void check(const Sequence& s, const SequenceCache& cache, int g, int64_t token) {
+    const bool windowed = plan_.group(g).kind == CacheKind::Window;
+    for (int64_t i = windowed ? std::max<int64_t>(0, token - kWindow + 1) : 0; i <= token; ++i)
+      ASSERT_EQ(page_of(cache, g, i), name(s, i)) << "group " << g << ", token " << i;
   }
-  void check(const Sequence& s, int64_t token) {
-    for (int g = 0; g < spec_.n_group(); ++g) {
-      const int64_t first = g == kWindowGroup ? std::max<int64_t>(0, token - kWindow + 1) : 0;
-      for (int64_t i = first; i <= token; ++i)
-        ASSERT_EQ(slot(s, static_cast<CacheGroup>(g), i), name(s, i)) << "group " << g << ", token " << i;
+  /// The operation of a block that keeps states.
+  void advance(const Sequence& s, const SequenceCache& cache, int g, const BatchToken& token, bool begins) {
+    std::map<int64_t, PageKey>& states = stands_[static_cast<size_t>(g)];
+    PageKey& state = running_[g];
+    if (begins) {
+      const int32_t from = cache.state_from(g);
+      ASSERT_EQ(from < 0, token.pos == 0);
+      state = from < 0 ? PageKey{} : states[from];
     }
+    add(state, token.id, policies_.at(token.policy, 0).k);
+    ASSERT_EQ(state, name(s, token.pos)) << "state after token " << token.pos;
+    const int32_t to = cache.state_to(g, token.pos);
+    if (to < 0) return;
+    ASSERT_NE(to, cache.state_from(g)) << "what is read is not written";
+    states[to] = state;
   }
 
-  CacheSpec spec_;
-  std::vector<std::map<int64_t, PageKey>> stands_;
+  CachePlan plan_;
+  const PolicyTable& policies_;
+  std::vector<std::map<int64_t, PageKey>> stands_;  // by group
+  std::map<int, PageKey> running_;                  // by group
+  std::map<SequenceId, int64_t> n_cached_;
+  int64_t first_draft_ = 0, n_reused_ = 0;
 };
 
-SequenceRequest random_request(Rng& rng) {
+SequenceRequest random_request(Rng& rng, bool drafts) {
   SequenceRequest request;
   // Texts that often begin alike, under routings that often differ.
   const uint64_t kind = rng.below(3);
@@ -72,68 +127,140 @@ SequenceRequest random_request(Rng& rng) {
   request.routing = RoutingPolicy{};
   request.routing->experts_prefill = {{.k = 1 + static_cast<int>(rng.below(2))}};
   request.routing->experts_decode = {{.k = 1 + static_cast<int>(rng.below(2))}};
+  if (drafts && rng.below(2) == 0) {
+    request.draft = {.n_expert = 1, .n_token = 1 + static_cast<int>(rng.below(kDrafts))};
+  }
   return request;
 }
 
-void run_random(const CacheSpec& spec, int n_parallel, int n_waiting) {
-  PagedCache cache(spec);
-  PolicyTable policies({{.layer = 0, .router = {.n_expert = 4, .n_expert_used = 2}}}, 1, 2, 8);
-  Scheduler scheduler(cache, kUbatch, n_parallel, n_waiting);
-  Memory memory(spec);
-  StepBatch batch;
-  Rng rng(3);
-  SequenceId next = 1;
-  int64_t n_ended = 0;
-  for (int step = 0; step < 6000 || !scheduler.idle(); ++step) {
-    if (step < 6000 && rng.below(4) == 0 &&
-        scheduler.n_running() + scheduler.n_waiting() < n_parallel + n_waiting) {
-      SequenceRequest request = random_request(rng);
-      const RoutingPolicy routing = *request.routing;
-      scheduler.add(Sequence({.id = next++, .n_ctx = kContext, .n_vocab = 8}, std::move(request), routing,
-                             policies, cache));
+/// As the engine does, with logits from nowhere.
+void choose(const StepBatch::Sampled& what, const BatchToken& after, Rng& rng) {
+  Sequence& s = *what.sequence;
+  const bool is_last = after.pos + 1 == s.n_token() && after.id == s.tokens.back();
+  if (s.finish != Finish::None || (!what.drafts && !is_last)) return;
+  if (rng.below(400) == 0) {
+    s.finish = Finish::Error;
+    s.drop_names();
+    return;
+  }
+  std::vector<float> logits(kVocab, -100.0f);
+  for (int i = 0; i < 2; ++i) logits[static_cast<size_t>(i)] = static_cast<float>(rng.uniform());
+  if (what.drafts) return s.draft->add(s.sampler, logits);
+  s.n_cached = s.n_token();
+  s.tokens.push_back(s.draft ? s.draft->choose(s.sampler, logits) : s.sampler.sample(logits));
+  if (s.n_token() >= s.max_token) s.finish = Finish::Length;
+}
+
+class Run {
+ public:
+  Run(const CachePlan& plan, bool drafts)
+      : plan_(plan),
+        drafts_(drafts),
+        policies_({{.layer = 0, .router = {.n_expert = 4, .n_expert_used = 2}}}, 1, 2, 8),
+        cache_(plan),
+        scheduler_(cache_, kUbatch, kParallel, kWaiting),
+        memory_(plan, policies_) {}
+
+  void run() {
+    for (int i = 0; i < 6000 || !scheduler_.idle(); ++i) {
+      if (i < 6000 && rng_.below(4) == 0 &&
+          scheduler_.n_running() + scheduler_.n_waiting() < kParallel + kWaiting)
+        submit();
+      step();
+      if (::testing::Test::HasFatalFailure()) return;
     }
-    scheduler.for_each([&](Sequence& s) {
+    EXPECT_GT(n_ended_, 300);
+    EXPECT_GT(n_failed_, 30);
+    EXPECT_GT(scheduler_.n_preempted(), 100);
+    EXPECT_GT(memory_.n_reused(), 100);
+    EXPECT_EQ(n_accepted_ > 300, drafts_);
+    for (int g = 0; g < plan_.n_group(); ++g)
+      EXPECT_EQ(cache_.n_free_pages(g), plan_.n_page(g)) << "no page is lost";
+  }
+
+ private:
+  void submit() {
+    SequenceRequest request = random_request(rng_, drafts_);
+    const RoutingPolicy routing = *request.routing;
+    scheduler_.add(Sequence({.id = next_++, .n_ctx = kContext, .n_vocab = kVocab}, std::move(request),
+                            routing, policies_, cache_));
+  }
+  void step() {
+    scheduler_.for_each([&](Sequence& s) {
       if (s.n_token() >= s.max_token) s.finish = Finish::Length;
-      if (rng.below(300) == 0) s.finish = Finish::Cancelled;
+      if (rng_.below(300) == 0) s.finish = Finish::Cancelled;
     });
-    scheduler.sweep([&](const Sequence& s) { n_ended += s.finish == Finish::Length; });
-    scheduler.schedule(batch);
-    ASSERT_LE(std::ssize(batch.tokens), kUbatch);
-    ASSERT_EQ(batch.tokens.empty(), scheduler.idle()) << "there is always something to do";
-    memory.run(batch);
+    scheduler_.sweep([&](const Sequence& s) {
+      n_ended_ += s.finish == Finish::Length;
+      if (s.draft) n_accepted_ += s.draft->counts().n_accepted;
+    });
+    scheduler_.schedule(batch_);
+    ASSERT_LE(std::ssize(batch_.tokens), kUbatch);
+    ASSERT_EQ(batch_.tokens.empty(), scheduler_.idle()) << "there is always something to do";
+    if (rng_.below(100) == 0) {
+      memory_.spoil(batch_);
+      scheduler_.abandon();
+      ++n_failed_;
+      return;
+    }
+    memory_.run(batch_);
     if (::testing::Test::HasFatalFailure()) return;
-    scheduler.computed(batch);
-    for (const StepBatch::Sampled& s : batch.sampled)
-      s.sequence->tokens.push_back(static_cast<int32_t>(rng.below(2)));
-    scheduler.publish(batch);
+    scheduler_.computed(batch_);
+    for (size_t i = 0; i < batch_.sampled.size(); ++i)
+      choose(batch_.sampled[i], batch_.tokens[static_cast<size_t>(batch_.rows[i])], rng_);
+    scheduler_.publish(batch_);
+    scheduler_.for_each([&](const Sequence& s) { memory_.note(s); });
   }
-  EXPECT_GT(n_ended, 300);
-  EXPECT_GT(scheduler.n_preempted(), 100);
-  for (int g = 0; g < spec.n_group(); ++g) {
-    const auto group = static_cast<CacheGroup>(g);
-    EXPECT_EQ(cache.n_free_pages(group), spec.n_page(group)) << "no page is lost";
+
+  CachePlan plan_;
+  bool drafts_;
+  PolicyTable policies_;
+  Cache cache_;
+  Scheduler scheduler_;
+  Memory memory_;
+  StepBatch batch_;
+  Rng rng_{3};
+  SequenceId next_ = 1;
+  int64_t n_ended_ = 0, n_failed_ = 0, n_accepted_ = 0;
+};
+
+/// Models whose blocks keep these, one of each.
+void run_random(std::initializer_list<CacheKind> kinds, bool drafts) {
+  CachePlan plan{.page_tokens = kPage,
+                 .n_token = 80,
+                 .n_seq = kParallel,
+                 .max_token = kContext,
+                 .n_ahead = kUbatch,
+                 .n_draft = drafts ? kDrafts : 0,
+                 .n_snapshot = 1,
+                 .snapshot_tokens = 2 * kPage};
+  for (const CacheKind kind : kinds) {
+    plan.groups.push_back({.kind = kind,
+                           .n_head_kv = 1,
+                           .head_dim = 8,
+                           .window = kind == CacheKind::Window ? kWindow : 0,
+                           .state_floats = 4,
+                           .blocks = {plan.n_group()}});
   }
+  SCOPED_TRACE(drafts ? "with drafts" : "without drafts");
+  Run(plan, drafts).run();
 }
 
-CacheSpec tiny_spec() {
-  return {.n_layer = 2,
-          .n_head_kv = 1,
-          .head_dim = 8,
-          .n_token = 80,
-          .page_tokens = kPage,
-          .n_seq = 6,
-          .max_token = kContext,
-          .n_ahead = kUbatch};
+/// Random calls lose no page and mix no texts.
+class SchedulerTest : public ::testing::TestWithParam<bool> {};
+
+TEST_P(SchedulerTest, OfKeys) { run_random({CacheKind::Pages}, GetParam()); }
+TEST_P(SchedulerTest, OfLatents) { run_random({CacheKind::Latent}, GetParam()); }
+TEST_P(SchedulerTest, OfKeysAndWindows) { run_random({CacheKind::Pages, CacheKind::Window}, GetParam()); }
+TEST_P(SchedulerTest, OfKeysAndStates) { run_random({CacheKind::Pages, CacheKind::State}, GetParam()); }
+TEST_P(SchedulerTest, OfKeysWindowsAndStates) {
+  run_random({CacheKind::Pages, CacheKind::Window, CacheKind::State}, GetParam());
+}
+TEST_P(SchedulerTest, OfLatentsAndTwoStates) {
+  run_random({CacheKind::State, CacheKind::Latent, CacheKind::State}, GetParam());
 }
 
-TEST(Scheduler, RandomCallsLoseNoPageAndMixNoTexts) { run_random(tiny_spec(), 6, 5); }
-
-TEST(Scheduler, SoWithWindows) {
-  CacheSpec spec = tiny_spec();
-  spec.window = kWindow;
-  spec.windowed = {0, 1};
-  run_random(spec, 6, 5);
-}
+INSTANTIATE_TEST_SUITE_P(Drafts, SchedulerTest, ::testing::Bool());
 
 }  // namespace
 }  // namespace sw

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "unit/engine/engine_support.h"
+#include "unit/engine/sampler_support.h"
 
 namespace sw {
 namespace {
@@ -28,7 +29,7 @@ TEST(Speculation, DraftsThatStayOrNotAreDistributedAsTheFullModel) {
   for (const int top_k : {0, 3}) {  // the three best of each are not the same
     SamplerParams params = plain_sampler(5);
     params.top_k = top_k;
-    Sampler sampler(params, kVocab, 16);
+    Sampler sampler(params, {kVocab, 16});
     std::vector<double> p(kVocab);
     for (const Candidate& c : sampler.weigh(full_logits).items()) p[static_cast<size_t>(c.id)] = c.p;
     Speculation speculation({.n_expert = 1, .n_token = 1}, {}, policies, kVocab);
@@ -52,6 +53,175 @@ TEST(Speculation, DraftsThatStayOrNotAreDistributedAsTheFullModel) {
     EXPECT_EQ(speculation.counts().n_drafted, kTrials);
     EXPECT_GT(speculation.counts().n_accepted, kTrials / 3);
     EXPECT_LT(speculation.counts().n_accepted, kTrials);
+  }
+}
+
+constexpr size_t kVocab = 5, kLength = 3, kTexts = kVocab * kVocab * kVocab;
+
+/// A model of two, the draft's and the full one: logits by the last token, -1 for none.
+std::vector<float> logits_behind(int32_t token, bool full) {
+  Rng rng(static_cast<uint64_t>(2 * (token + 1) + full) + 40);
+  return testing::random_logits(rng, kVocab, 2.5);
+}
+
+/// How probable each text of three tokens is without drafts: by the candidates of a sampler that goes along.
+/// `lots`: what XTC may decide, and how often; the tokens of a text each have their own.
+std::vector<double> text_probabilities(const std::vector<std::pair<double, SamplerParams>>& lots) {
+  std::vector<double> all(kTexts);
+  for (size_t text = 0; text < kTexts; ++text) {
+    const int32_t ids[] = {static_cast<int32_t>(text / kVocab / kVocab),
+                           static_cast<int32_t>(text / kVocab % kVocab), static_cast<int32_t>(text % kVocab)};
+    double p_text = 1;
+    for (size_t i = 0; i < kLength; ++i) {
+      double p = 0;
+      for (const auto& [share, params] : lots) {
+        Sampler sampler(params, {kVocab, kLength});
+        for (size_t k = 0; k <= i; ++k) {
+          const auto& items = sampler.weigh(logits_behind(k == 0 ? -1 : ids[k - 1], true)).items();
+          const auto at =
+              std::find_if(items.begin(), items.end(), [&](const Candidate& c) { return c.id == ids[k]; });
+          if (at == items.end()) {
+            sampler.accept(ids[k], Origin::Generated);  // not drawn where XTC cuts, but where it does not
+          } else {
+            if (k == i) p += share * at->p;
+            sampler.take(*at);
+          }
+        }
+      }
+      p_text *= p;
+    }
+    all[text] = p_text;
+  }
+  return all;
+}
+
+/// Three tokens with drafts of two, and which text of all they are.
+size_t drafted_text(Sampler& sampler, Speculation& speculation) {
+  std::vector<int32_t> text;
+  const auto last = [&] { return text.empty() ? -1 : text.back(); };
+  while (text.size() < kLength) {
+    for (int i = 0; i < 2; ++i)
+      speculation.add(sampler, logits_behind(i == 0 ? last() : speculation.drafts().back(), false));
+    speculation.begin_check(sampler, 2);
+    do {
+      text.push_back(speculation.choose(sampler, logits_behind(last(), true)));
+    } while (!speculation.drafts().empty());
+  }
+  return (static_cast<size_t>(text[0]) * kVocab + static_cast<size_t>(text[1])) * kVocab +
+         static_cast<size_t>(text[2]);
+}
+
+/// Draws texts with drafts and compares with the exact probabilities.
+void expect_exact(const SamplerParams& params, const std::vector<std::pair<double, SamplerParams>>& lots) {
+  constexpr uint64_t kTrials = 60000;
+  const std::vector<double> expected = text_probabilities(lots);
+  EXPECT_NEAR(std::accumulate(expected.begin(), expected.end(), 0.0), 1, 1e-5);
+  PolicyTable policies({{.layer = 0, .router = {.n_expert = 4, .n_expert_used = 2}}}, 1, 2, 8);
+  Speculation speculation({.n_expert = 1, .n_token = 2}, {}, policies, kVocab);
+  std::vector<double> count(kTexts);
+  for (uint64_t trial = 0; trial < kTrials; ++trial) {
+    SamplerParams seeded = params;
+    seeded.seed = trial;
+    Sampler sampler(seeded, {kVocab, 16});
+    ++count[drafted_text(sampler, speculation)];
+  }
+  double statistic = 0, n_cell = 0, rest = 0, rest_count = 0;
+  for (size_t text = 0; text < kTexts; ++text) {
+    const double want = expected[text] * kTrials;
+    if (want == 0) {
+      EXPECT_EQ(count[text], 0) << "text " << text << " is cut";
+    }
+    if (want < 5) {  // too few for the statistic: all of them together
+      rest += want;
+      rest_count += count[text];
+      continue;
+    }
+    statistic += (count[text] - want) * (count[text] - want) / want;
+    ++n_cell;
+  }
+  EXPECT_GT(n_cell, 15);
+  EXPECT_LT(statistic, chi_square_limit(n_cell - 1));
+  EXPECT_NEAR(rest_count, rest, 7 * std::sqrt(rest + 1));
+  EXPECT_GT(speculation.counts().n_accepted, speculation.counts().n_drafted / 8);
+  EXPECT_LT(speculation.counts().n_accepted, speculation.counts().n_drafted);
+}
+
+TEST(Speculation, MirostatIsDistributedAsTheFullModel) {
+  for (const int version : {1, 2}) {
+    SCOPED_TRACE(version);
+    SamplerParams params = plain_sampler(0);
+    params.mirostat = version;
+    params.mirostat_tau = 1.6f;
+    params.mirostat_eta = 0.9f;  // one token changes what the next may be
+    expect_exact(params, {{1, params}});
+  }
+}
+
+TEST(Speculation, XtcIsDistributedAsTheFullModel) {
+  SamplerParams params = plain_sampler(0), always = params, never = params;
+  params.xtc_threshold = always.xtc_threshold = 0.15f;
+  params.xtc_probability = 0.4f;
+  always.xtc_probability = 1;
+  expect_exact(params, {{0.4, always}, {0.6, never}});
+}
+
+TEST(Speculation, PenaltiesAreDistributedAsTheFullModel) {
+  SamplerParams params = plain_sampler(0);
+  params.frequency_penalty = 1.5f;
+  expect_exact(params, {{1, params}});
+}
+
+TEST_F(SpeculateTest, DraftsOfTheWholeModelAllStay) {
+  std::vector<SamplerParams> all(3, plain_sampler(3));
+  all[0].mirostat = 1;
+  all[1].mirostat = 2;
+  all[0].mirostat_tau = all[1].mirostat_tau = 3;
+  all[2].xtc_probability = 0.5f;
+  all[2].xtc_threshold = 0.01f;
+  for (const SamplerParams& params : all) {
+    SCOPED_TRACE(describe_sampler(params));
+    Engine engine(*model_, {.forward = {.invariant = true}});
+    SequenceRequest request = greedy(text(10), 60);
+    request.sampler = params;
+    request.draft = {.n_expert = 4, .n_token = 5};  // the model's own number: p and q are equal to the bit
+    engine.submit(request);
+    run(engine);
+    EXPECT_GT(engine.draft_counts().n_drafted, 40);
+    EXPECT_EQ(engine.draft_counts().n_accepted, engine.draft_counts().n_drafted);
+  }
+}
+
+TEST_F(SpeculateTest, StepsWithStateFollowTheirOwnText) {
+  constexpr size_t kSequences = 6;
+  Engine engine(*model_, {.forward = {.n_ubatch = 9, .n_logit_row = 2},
+                          .n_ctx = 256,
+                          .n_parallel = kSequences,
+                          .n_cache_token = 5 * 64});
+  std::vector<testing::SeenText> seen(kSequences, testing::SeenText(300));
+  std::vector<std::vector<int32_t>> texts;
+  std::map<SequenceId, size_t> index;
+  for (size_t i = 0; i < kSequences; ++i) {
+    SequenceRequest request{.prompt = text(8 + 5 * static_cast<int>(i)), .n_predict = 180};
+    request.sampler = plain_sampler(i);
+    request.sampler.extra_steps = {testing::alternating(seen[i])};
+    if (i % 3 != 2) request.draft = {.n_expert = 1, .n_token = 2 + static_cast<int>(i)};
+    texts.push_back(request.prompt);
+    index[engine.submit(request)] = i;
+  }
+  while (!engine.idle()) {
+    engine.step(nullptr, [&](const StepEvent& event, std::span<const float>) {
+      const size_t i = index[event.sequence];
+      EXPECT_EQ(event.token % 2, static_cast<int32_t>(texts[i].size() % 2));
+      texts[i].push_back(event.token);
+      EXPECT_EQ(seen[i].tokens, texts[i]) << "no draft, nothing of another sequence";
+    });
+  }
+  EXPECT_GT(engine.scheduler().n_preempted(), 0);
+  for (size_t i = 0; i < kSequences; ++i) {
+    EXPECT_EQ(texts[i].size(), 8 + 5 * i + 180);
+    EXPECT_EQ(seen[i].n_prompt, 8 + 5 * i);
+    EXPECT_EQ(seen[i].n_drawn, 180 + seen[i].n_rolled_back);
+    EXPECT_EQ(seen[i].n_rolled_back > 100, i % 3 != 2);
   }
 }
 
@@ -133,7 +303,7 @@ TEST_F(SpeculateTest, AtTemperatureOneTheDistributionIsTheSame) {
   EXPECT_LT(engine.draft_counts().n_accepted, engine.draft_counts().n_drafted);
 }
 
-TEST_F(SpeculateTest, RefusesWhatItCannotKeepExact) {
+TEST_F(SpeculateTest, RefusesWhatDoesNotFit) {
   Engine engine(*model_, {.forward = {.n_ubatch = 8}, .n_ctx = 64});
   const auto refused = [&](auto&& change) {
     SequenceRequest request = greedy(text(5), 4);
@@ -142,8 +312,6 @@ TEST_F(SpeculateTest, RefusesWhatItCannotKeepExact) {
     change(request);
     EXPECT_THROW(engine.submit(request), Error);
   };
-  refused([](SequenceRequest& r) { r.sampler.mirostat = 2; });
-  refused([](SequenceRequest& r) { r.sampler.xtc_probability = 0.5f; });
   refused([](SequenceRequest& r) { r.draft->n_token = 0; });
   refused([](SequenceRequest& r) { r.draft->n_token = 8; });
   refused([](SequenceRequest& r) { r.draft->n_expert = 0; });

@@ -81,10 +81,10 @@ using WarmUpTest = EngineTest;
 TEST_F(WarmUpTest, HasTheModelsOwnRouting) {
   const Devices devices = open_devices("fake:1");
   const auto expert_flops = [&](EngineOptions options) {
-    const PolicyTable policies = Engine::make_policies(*model_, options);
-    const PlacedModel placed(
-        *model_, devices,
-        choose_placement(*model_, devices, {}, Engine::plan_input(*model_, options, policies)));
+    const PlanInput input = Engine::plan_input(*model_, options);
+    const PlacedModel placed(*model_, devices,
+                             choose_placement(FileWeights(*model_).view(), facts_of(devices), {}, input),
+                             input.forward.program(input.experts_max));
     options.forward.placed = &placed;
     Engine engine(*model_, options);
     const uint64_t of_warm_up = engine.forward().counters().expert_flops;

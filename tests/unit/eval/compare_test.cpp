@@ -3,9 +3,9 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "engine/stats_probe.h"
 #include "eval/plot.h"
 #include "eval/routing_report.h"
-#include "eval/stats_probe.h"
 #include "support/tiny_model.h"
 
 namespace sw {
@@ -56,10 +56,10 @@ TEST_F(CompareTest, WeightsATokenAreThoseThatAreRead) {
     uint64_t told = 0;
     sweep_bench(*forward_, *model_, {.n_kv_max = 16, .n_prefill = 16, .n_decode = 5, .decode_policy = policy},
                 [&](const SweepRow& row) { told = row.decode_weight_bytes; });
-    PagedCache cache = forward_->make_cache(Forward::cache_spec(*model_, 16, Type::F16));
-    BlockTable table(cache, 16);
-    ASSERT_TRUE(table.resize(16));
-    BlockTable* const tables[] = {&table};
+    Cache cache = forward_->make_cache(Forward::cache_plan(*model_, 16, Type::F16));
+    SequenceCache table(cache, 16);
+    ASSERT_TRUE(table.prepare(0, 1));
+    const SequenceCache* const tables[] = {&table};
     const BatchToken token{.id = 3, .policy = policy};
     const int32_t row = 0;
     const OpCounters before = forward_->counters();

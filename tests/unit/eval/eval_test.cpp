@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "engine/stats_probe.h"
 #include "eval/perplexity.h"
-#include "eval/stats_probe.h"
 #include "support/tiny_model.h"
 
 namespace sw {
@@ -61,10 +61,10 @@ TEST_F(PerplexityTest, RefusesWhatCannotBeScored) {
 
 TEST_F(PerplexityTest, StatisticsCountEveryTokenAndGroup) {
   Forward forward(*model_, *policies_, {});
-  PagedCache cache(Forward::cache_spec(*model_, 64, Type::F32));
-  BlockTable table(cache, 64);
-  ASSERT_TRUE(table.resize(20));
-  BlockTable* const tables[] = {&table};
+  Cache cache(Forward::cache_plan(*model_, 64, Type::F32));
+  SequenceCache table(cache, 64);
+  ASSERT_TRUE(table.prepare(0, 20));
+  const SequenceCache* const tables[] = {&table};
   std::vector<BatchToken> batch;
   for (int i = 0; i < 20; ++i) batch.push_back({tokens_[static_cast<size_t>(i)], i, 0, 0});
   StatsProbe probe(*model_, 4);

@@ -30,24 +30,25 @@ class AttentionCase : public CachedCase {
             .n_head_kv = s.n_head_kv,
             .head_dim = s.head_dim,
             .value_dim = s.head_dim,
-            .n_rot = s.n_rot,
-            .rope_neighbours = s.neighbours,
             .rms_eps = 1e-6f,
             .norm = values(kEmbd),
             .qkv = linear(weights, {n_fused, kEmbd}),
-            .qkv_bias = s.bias ? values(n_fused) : nullptr,
-            .q_norm = s.qk_norm ? values(s.all_heads ? n_q : s.head_dim) : nullptr,
-            .k_norm = s.qk_norm ? values(s.all_heads ? n_k : s.head_dim) : nullptr,
-            .norm_all_heads = s.all_heads,
-            .window = s.window,
-            .sinks = s.sinks ? values(s.n_head) : nullptr,
+            .qkv_bias = values_if(s.bias, n_fused),
+            .rope = {.n_rot = s.n_rot, .neighbours = s.neighbours},
+            .mask = {.window = s.window},
+            .sinks = values_if(s.sinks, s.n_head),
             .out = linear(weights, {kEmbd, n_q}),
-            .out_bias = s.bias ? values(kEmbd) : nullptr};
+            .out_bias = values_if(s.bias, kEmbd)};
+    if (s.qk_norm) {
+      desc.qk_norm = {.over = s.all_heads ? QkNorm::Over::AllHeads : QkNorm::Over::Head,
+                      .q = values(s.all_heads ? n_q : s.head_dim),
+                      .k = values(s.all_heads ? n_k : s.head_dim)};
+    }
     if (!s.apart) return;
     desc.k = linear(weights, {n_k, kEmbd});
     desc.v = linear(Type::F32, {n_k, kEmbd});  // each has a format of its own
-    desc.k_bias = s.bias ? values(n_k) : nullptr;
-    desc.v_bias = s.bias ? values(n_k) : nullptr;
+    desc.k_bias = values_if(s.bias, n_k);
+    desc.v_bias = values_if(s.bias, n_k);
   }
 
   AttentionDesc desc;

@@ -17,11 +17,14 @@ namespace sw::testing {
 class Bench {
  public:
   explicit Bench(int n_thread = 2) : pool(n_thread), scratch_memory(size_t{4} << 20) {
-    // Stale scratch must never reach a result.
-    std::fill_n(reinterpret_cast<float*>(scratch_memory.data()), scratch_memory.size_bytes() / 4,
-                std::numeric_limits<float>::quiet_NaN());
-    scratch = Scratch(scratch_memory.data(), scratch_memory.size_bytes());
+    poison_scratch(scratch_memory.size_bytes());
     for (int i = 0; i < n_thread; ++i) route_scratch.emplace_back(kMostLogits, 4);
+  }
+  /// With just the scratch that the operation plans, poisoned.
+  template <class Desc>
+  OpContext context(const BoundOp<Desc>& op, int64_t n_token) {
+    poison_scratch(op.scratch_bytes(n_token, pool.size()));
+    return context();
   }
   OpContext context() { return {pool, scratch, counters, choose_vector(isa_limit()), route_scratch}; }
 
@@ -30,6 +33,7 @@ class Bench {
     for (float& x : v) x = static_cast<float>(rng.uniform() * 2 - 1);
     return v;
   }
+  Values vector(int64_t n) { return {values(n).data(), n}; }
   TensorView<float> matrix(int64_t n_rows, int64_t n_cols) {
     return {values(n_rows * n_cols).data(), n_rows, n_cols};
   }
@@ -39,8 +43,27 @@ class Bench {
     for (float& x : v) x /= std::sqrt(static_cast<float>(shape.n_cols()));
     std::vector<std::byte>& bytes =
         bytes_.emplace_back(row_bytes(type, shape.n_cols()) * static_cast<size_t>(shape.n_rows()));
-    traits(type).encode(v.data(), bytes.data(), shape.n_elements(), nullptr);
+    encode_rows(type, v.data(), shape.n_rows(), shape.n_cols(), bytes.data());
     return {.weight = {type, shape, bytes.data(), {}}};
+  }
+  /// One matrix of each expert, by way of a table; an empty view for those that are not here.
+  ExpertStack stack(const std::vector<WeightView>& experts) {
+    return list_experts(experts, tables_.emplace_back());
+  }
+  /// Experts of one format, [n_expert, n_out, n_in].
+  ExpertStack experts(Type type, const Shape& shape) {
+    const WeightView all = linear(type, shape).weight;
+    std::vector<WeightView> each;
+    for (int64_t e = 0; e < shape[0]; ++e) each.push_back(all.expert(e));
+    return stack(each);
+  }
+  /// Of `all`, those with the ids `here`.
+  ExpertStack some(const ExpertStack& all, const std::vector<int32_t>& here) {
+    std::vector<WeightView> each(static_cast<size_t>(all.n_expert));
+    for (const int32_t e : here) each[static_cast<size_t>(e)] = all.matrix(e);
+    ExpertStack some = stack(each);
+    some.bias = all.bias;
+    return some;
   }
 
   static constexpr int kMostLogits = 64;
@@ -52,8 +75,17 @@ class Bench {
   std::vector<RouteScratch> route_scratch;
 
  private:
+  /// Stale scratch must never reach a result.
+  void poison_scratch(size_t size_bytes) {
+    SW_ASSERT(size_bytes <= scratch_memory.size_bytes());
+    std::fill_n(reinterpret_cast<float*>(scratch_memory.data()), scratch_memory.size_bytes() / sizeof(float),
+                std::numeric_limits<float>::quiet_NaN());
+    scratch = Scratch(scratch_memory.data(), size_bytes);
+  }
+
   std::list<std::vector<float>> kept_;
   std::list<std::vector<std::byte>> bytes_;
+  std::list<std::vector<ExpertMatrix>> tables_;
 };
 
 inline std::vector<float> copy(TensorView<const float> x) {
@@ -61,6 +93,19 @@ inline std::vector<float> copy(TensorView<const float> x) {
 }
 
 inline constexpr BindOptions kReference{.limit = Isa::Scalar, .references = true};
+
+/// A description bound to each variant that this CPU can run and that accepts it, the reference first.
+template <class Desc>
+std::vector<BoundOp<Desc>> variants_of(const Desc& desc) {
+  const Desc bound = bind_op(desc, {.limit = isa_limit()}).desc;  // to the best products
+  std::vector<BoundOp<Desc>> all = {bind_op(desc, kReference)};
+  for (const OpKernel<Desc>* kernel : OpTraits<Desc>::kernels()) {
+    if (kernel->device == DeviceKind::Cpu && kernel->isa <= isa_limit() && kernel != all.front().kernel &&
+        !kernel->refuses(bound))
+      all.push_back({bound, kernel});
+  }
+  return all;
+}
 
 /// A routing with everything in it: real experts, identity experts (from n_expert on), unused slots, tokens
 /// without any, tokens with identity experts alone.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <algorithm>
-#include <cmath>
 #include <gtest/gtest.h>
 #include <limits>
 #include <list>
@@ -11,6 +10,7 @@
 #include "kernels/attention_parts.h"
 #include "unit/kernels/gpu.h"
 #include "unit/kernels/random_data.h"
+#include "unit/kernels/relative_error.h"
 
 /// What tests of attention on a GPU share, with keys and values or with latents.
 namespace sw::testing {
@@ -71,7 +71,8 @@ class CachedCase {
   std::vector<std::byte> cache;  ///< keys, then values; 0xFF (NaN) where nothing was written
 
  protected:
-  const float* values(int64_t n) { return kept_.emplace_back(random_floats(rng_, n)).data(); }
+  Values values(int64_t n) { return {kept_.emplace_back(random_floats(rng_, n)).data(), n}; }
+  Values values_if(bool wanted, int64_t n) { return wanted ? values(n) : Values{}; }
   Linear linear(Type type, const Shape& shape) {
     const std::vector<std::byte>& bytes =
         bytes_.emplace_back(encoded_weights(rng_, type, shape.n_rows(), shape.n_cols()));
@@ -168,7 +169,6 @@ Result run_reference(const Case& c) {
   return r;
 }
 
-/// `put_desc(gpu, desc)` copies the description to the GPU.
 template <class Case>
 Result run_on_gpu(Gpu& gpu, const Case& c) {
   std::vector<const int32_t*> tables;
@@ -181,23 +181,11 @@ Result run_on_gpu(Gpu& gpu, const Case& c) {
                          .rope_sin = gpu.put(c.rope_sin)};
   std::byte* cache = gpu.put(c.cache);
   float* x = gpu.put(c.x);
-  gpu.run(bind_op(put_desc(gpu, c.desc), kOnGpu),
+  gpu.run(bind_op(gpu.put_weights(c.desc), kOnGpu),
           {.batch = batch, .kv = c.kv_at(cache), .x = {x, c.n_token(), CachedCase::kEmbd}}, c.n_token());
   Result r{gpu.get(x, std::ssize(c.x)), gpu.get(cache, std::ssize(c.cache))};
   gpu.clear();
   return r;
-}
-
-/// The error's share of the power, as a root; NaN must meet NaN.
-inline double relative_error(const std::vector<float>& got, const std::vector<float>& want) {
-  double error = 0, power = 0;
-  for (size_t i = 0; i < got.size(); ++i) {
-    if (std::isnan(got[i]) && std::isnan(want[i])) continue;
-    const double difference = static_cast<double>(got[i]) - want[i];
-    error += difference * difference;
-    power += static_cast<double>(want[i]) * want[i];
-  }
-  return std::sqrt(error / power);
 }
 
 /// What attention added to the residual, so that the residual itself hides nothing.

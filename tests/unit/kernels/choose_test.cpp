@@ -45,8 +45,29 @@ TEST(Choose, TakesTheFirstThatAccepts) {
   EXPECT_NE(why.find("avx2_k: only Q4_K, Q5_K and Q6_K weights"), std::string::npos) << why;
 }
 
+TEST(Choose, PacksWeightsOnlyWhereItMay) {
+  if (!cpu_has(Isa::Avx512Vnni)) GTEST_SKIP() << "this CPU lacks AVX-512 VNNI";
+  for (const Type type : {Type::Q4_K, Type::Q6_K, Type::Q8_0}) {
+    const MatmulDesc stored{.weight = type, .n_in = 512, .n_out = 64};
+    EXPECT_EQ(choose_matmul(stored, Isa::Avx512Vnni).layout, nullptr);
+    MatmulDesc packed = stored;
+    packed.may_pack = true;
+    EXPECT_EQ(&choose_matmul(packed, Isa::Avx512Vnni), &avx512_rows4);
+    EXPECT_EQ(&choose_matmul(packed, Isa::AmxInt8), &avx512_rows4);
+    EXPECT_EQ(&choose_matmul(packed, Isa::Avx2), &choose_matmul(stored, Isa::Avx2));
+    EXPECT_EQ(matrix_bytes(choose_matmul(stored, Isa::Avx512Vnni), stored), 64 * row_bytes(type, 512));
+  }
+  std::string why;
+  choose_matmul({Type::Q4_K, 256}, Isa::Avx512Vnni, &why);
+  EXPECT_NE(why.find("avx512_rows4: the weights stay as stored"), std::string::npos) << why;
+}
+
 // Layers mix formats: one copy of the activations must serve all integer kernels.
-TEST(Choose, IntegerKernelsShareTheirPacking) { EXPECT_EQ(avx2_k.pack, avx2_q.pack); }
+TEST(Choose, IntegerKernelsShareTheirPacking) {
+  EXPECT_EQ(avx2_k.pack, avx2_q.pack);
+  for (const MatmulKernel* kernel : {&avx512_rows4, &avx512_k, &avx512_q})
+    EXPECT_EQ(kernel->pack, avx2_k.pack);
+}
 #endif
 
 }  // namespace

@@ -5,29 +5,9 @@
 #include "unit/kernels/attention_case.h"
 
 namespace sw {
+namespace {
 
 using namespace testing;
-
-/// Found by run_on_gpu() through its argument.
-static AttentionDesc put_desc(Gpu& gpu, const AttentionDesc& host) {
-  AttentionDesc desc = host;
-  desc.norm = gpu.put(host.norm, host.qkv.n_in());
-  desc.qkv = gpu.put(host.qkv);
-  desc.qkv_bias = gpu.put(host.qkv_bias, host.qkv.n_out());
-  desc.k = gpu.put(host.k);
-  desc.v = gpu.put(host.v);
-  const int64_t n_q = host.out.n_in(), n_k = int64_t{host.n_head_kv} * host.head_dim;
-  desc.k_bias = gpu.put(host.k_bias, n_k);
-  desc.v_bias = gpu.put(host.v_bias, n_k);
-  desc.q_norm = gpu.put(host.q_norm, host.norm_all_heads ? n_q : host.head_dim);
-  desc.k_norm = gpu.put(host.k_norm, host.norm_all_heads ? n_k : host.head_dim);
-  desc.sinks = gpu.put(host.sinks, host.n_head);
-  desc.out = gpu.put(host.out);
-  desc.out_bias = gpu.put(host.out_bias, host.out.n_out());
-  return desc;
-}
-
-namespace {
 
 TEST(CudaAttention, EveryFormatAndBatch) {
   SW_GPU_OR_SKIP();
@@ -132,7 +112,7 @@ TEST(CudaAttention, WindowsAndSinksOverLongContexts) {
           {.n_head = 4, .n_head_kv = 1, .head_dim = 32, .n_rot = 32, .window = window, .sinks = true},
           Type::F32, Type::F32, runs, ++seed);
       const float sinks[] = {-200.0f, 0.5f, 6.0f, 40.0f};
-      c.desc.sinks = sinks;
+      c.desc.sinks = {sinks, std::ssize(sinks)};
       expect_like_reference(gpu, c, bound_of(Type::F32, Type::F32));
     }
   }
@@ -199,7 +179,7 @@ TEST(CudaAttention, NoTokens) {
   SW_GPU_OR_SKIP();
   Gpu gpu;
   AttentionCase c({}, Type::F32, Type::F16, {{0, 0, 1}}, 7);
-  gpu.run(bind_op(put_desc(gpu, c.desc), kOnGpu),
+  gpu.run(bind_op(gpu.put_weights(c.desc), kOnGpu),
           {.batch = {}, .kv = c.kv_at(gpu.put(c.cache)), .x = {gpu.put(c.x), 0, AttentionCase::kEmbd}}, 0);
 }
 

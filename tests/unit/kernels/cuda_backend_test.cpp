@@ -108,17 +108,12 @@ TEST(CudaBackend, ARecordingRunsWhenReplayed) {
   Bench bench;
   Gpu gpu;
   constexpr int64_t kEmbd = 256, kFf = 512;
-  const FfnDesc desc{.norm = bench.values(kEmbd).data(),
+  const FfnDesc desc{.norm = bench.vector(kEmbd),
                      .rms_eps = 1e-6f,
                      .gate = bench.linear(Type::Q4_K, {kFf, kEmbd}),
                      .up = bench.linear(Type::Q4_K, {kFf, kEmbd}),
                      .down = bench.linear(Type::Q6_K, {kEmbd, kFf})};
-  const auto op = bind_op(FfnDesc{.norm = gpu.put(desc.norm, kEmbd),
-                                  .rms_eps = desc.rms_eps,
-                                  .gate = gpu.put(desc.gate),
-                                  .up = gpu.put(desc.up),
-                                  .down = gpu.put(desc.down)},
-                          kOnGpu);
+  const auto op = bind_op(gpu.put_weights(desc), kOnGpu);
   for (const int64_t n_token : {int64_t{1}, int64_t{5}, int64_t{40}}) {
     const TensorView<float> first = bench.matrix(n_token, kEmbd), second = bench.matrix(n_token, kEmbd);
     const TensorView<float> eager = gpu.put(second), x = gpu.put(first);

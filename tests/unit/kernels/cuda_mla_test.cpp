@@ -6,25 +6,9 @@
 #include "unit/kernels/mla_case.h"
 
 namespace sw {
+namespace {
 
 using namespace testing;
-
-/// Found by run_on_gpu() through its argument.
-static MlaDesc put_desc(Gpu& gpu, const MlaDesc& host) {
-  MlaDesc desc = host;
-  desc.norm = gpu.put(host.norm, host.kv_a.n_in());
-  desc.q_a = gpu.put(host.q_a);
-  desc.q_a_norm = gpu.put(host.q_a_norm, host.q.n_in());
-  desc.q = gpu.put(host.q);
-  desc.kv_a = gpu.put(host.kv_a);
-  desc.kv_a_norm = gpu.put(host.kv_a_norm, host.kv_rank);
-  desc.k_b = gpu.put(host.k_b);
-  desc.v_b = gpu.put(host.v_b);
-  desc.out = gpu.put(host.out);
-  return desc;
-}
-
-namespace {
 
 TEST(CudaMla, EveryFormatAndBatch) {
   SW_GPU_OR_SKIP();
@@ -100,7 +84,7 @@ TEST(CudaMla, NoTokens) {
   SW_GPU_OR_SKIP();
   Gpu gpu;
   const MlaCase c({}, Type::F32, Type::F16, {{0, 0, 1}}, 7);
-  gpu.run(bind_op(put_desc(gpu, c.desc), kOnGpu),
+  gpu.run(bind_op(gpu.put_weights(c.desc), kOnGpu),
           {.batch = {}, .kv = c.kv_at(gpu.put(c.cache)), .x = {gpu.put(c.x), 0, CachedCase::kEmbd}}, 0);
 }
 

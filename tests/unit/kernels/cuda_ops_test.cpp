@@ -98,8 +98,7 @@ TEST_P(CudaOpsTest, Head) {
   const auto [type, n_embd, n_ff] = case_;
   const HeadDesc desc{
       .norm = bench.values(n_embd).data(), .rms_eps = 1e-6f, .output = bench.linear(type, {kVocab, n_embd})};
-  const HeadDesc gpu_desc{
-      .norm = gpu.put(desc.norm, n_embd), .rms_eps = desc.rms_eps, .output = gpu.put(desc.output)};
+  const HeadDesc gpu_desc = gpu.put_weights(desc);
   const TensorView<float> x = strided(bench, kToken, n_embd, 8), gpu_x = gpu.put(x);
   for (const int64_t n_row : kTokens) {
     std::vector<int32_t> rows(static_cast<size_t>(n_row));
@@ -120,25 +119,17 @@ TEST_P(CudaOpsTest, Head) {
   }
 }
 
-FfnDesc on_gpu(Gpu& gpu, const FfnDesc& d) {
-  return {.norm = gpu.put(d.norm, d.gate.n_in()),
-          .rms_eps = d.rms_eps,
-          .gate = gpu.put(d.gate),
-          .up = gpu.put(d.up),
-          .down = gpu.put(d.down)};
-}
-
 TEST_P(CudaOpsTest, Ffn) {
   Bench bench;
   Gpu gpu;
   const auto [type, n_embd, n_ff] = case_;
   for (const bool normed : {false, true}) {
-    const FfnDesc desc{.norm = normed ? bench.values(n_embd).data() : nullptr,
+    const FfnDesc desc{.norm = normed ? bench.vector(n_embd) : Values{},
                        .rms_eps = 1e-6f,
                        .gate = bench.linear(type, {n_ff, n_embd}),
                        .up = bench.linear(normed ? Type::F32 : type, {n_ff, n_embd}),
                        .down = bench.linear(type, {n_embd, n_ff})};
-    const FfnDesc gpu_desc = on_gpu(gpu, desc);
+    const FfnDesc gpu_desc = gpu.put_weights(desc);
     for (const int64_t n_token : kTokens) {
       const TensorView<float> x = strided(bench, n_token, n_embd, 8);
       // In place, as in a model, and apart.
@@ -156,28 +147,17 @@ TEST_P(CudaOpsTest, Ffn) {
 constexpr int kExperts = 11, kZero = 3, kSlots = 4;
 
 ExpertsDesc experts(Bench& bench, const Case& c, Type up_type, int64_t n_expert) {
-  return {.gate = bench.linear(c.type, {n_expert, c.n_ff, c.n_embd}),
-          .up = bench.linear(up_type, {n_expert, c.n_ff, c.n_embd}),
-          .down = bench.linear(c.type, {n_expert, c.n_embd, c.n_ff}),
+  return {.gate = bench.experts(c.type, {n_expert, c.n_ff, c.n_embd}),
+          .up = bench.experts(up_type, {n_expert, c.n_ff, c.n_embd}),
+          .down = bench.experts(c.type, {n_expert, c.n_embd, c.n_ff}),
           .n_slot = kSlots};
 }
 
-ExpertsDesc on_gpu(Gpu& gpu, const ExpertsDesc& d) {
-  return {.gate = gpu.put(d.gate),
-          .up = gpu.put(d.up),
-          .down = gpu.put(d.down),
-          .gate_bias = gpu.put(d.gate_bias, d.gate.weight.shape[0] * d.gate.n_out()),
-          .up_bias = gpu.put(d.up_bias, d.up.weight.shape[0] * d.up.n_out()),
-          .down_bias = gpu.put(d.down_bias, d.down.weight.shape[0] * d.down.n_out()),
-          .swiglu_limit = d.swiglu_limit,
-          .n_slot = d.n_slot,
-          .local = gpu.put(d.local),
-          .identity = d.identity};
-}
+ExpertsDesc on_gpu(Gpu& gpu, const ExpertsDesc& host) { return gpu.put_weights(host); }
 
 void compare_experts(Bench& bench, Gpu& gpu, const ExpertsDesc& desc, int64_t n_zero) {
   const ExpertsDesc gpu_desc = on_gpu(gpu, desc);
-  const int64_t n_embd = desc.down.n_out();
+  const int64_t n_embd = desc.down.n_out;
   for (const int64_t n_token : kTokens) {
     // One column of slots more than is ever used: rows of a routing may be wider than n_slot.
     MixedRouting mixed(bench.rng, n_token, kSlots + 1, desc.n_expert(), n_zero);
@@ -199,30 +179,32 @@ TEST_P(CudaOpsTest, Experts) {
   compare_experts(bench, gpu, experts(bench, case_, case_.type, kExperts), kZero);
 }
 
+const std::vector<int32_t> kHere = {1, 3, 6, 8};
+
+/// Only the experts of kHere.
+ExpertsDesc partly(Bench& bench, ExpertsDesc desc) {
+  for (ExpertStack* stack : {&desc.gate, &desc.up, &desc.down}) *stack = bench.some(*stack, kHere);
+  return desc;
+}
+
 TEST_P(CudaOpsTest, ExpertsOfWhichSomeLiveElsewhere) {
   Bench bench;
   Gpu gpu;
-  const int32_t local[kExperts] = {-1, 2, -1, 0, -1, -1, 3, -1, 1, -1, -1};
   for (const bool identity : {false, true}) {
-    ExpertsDesc desc = experts(bench, case_, case_.type, 4);
-    desc.local = local;
+    ExpertsDesc desc = partly(bench, experts(bench, case_, case_.type, kExperts));
     desc.identity = identity;
     compare_experts(bench, gpu, desc, kZero);
   }
 }
 
-/// Some of them elsewhere, so that a place in the stacks is not the expert's id; many values are beyond the
-/// limit.
+/// Some of them elsewhere; many values are beyond the limit.
 TEST_P(CudaOpsTest, ExpertsWithBiasesAndClampedActivations) {
   Bench bench;
   Gpu gpu;
-  const int32_t local[kExperts] = {-1, 2, -1, 0, -1, -1, 3, -1, 1, -1, -1};
-  constexpr int64_t kHere = 4;
-  ExpertsDesc desc = experts(bench, case_, case_.type, kHere);
-  desc.local = local;
-  desc.gate_bias = bench.values(kHere * case_.n_ff).data();
-  desc.up_bias = bench.values(kHere * case_.n_ff).data();
-  desc.down_bias = bench.values(kHere * case_.n_embd).data();
+  ExpertsDesc desc = partly(bench, experts(bench, case_, case_.type, kExperts));
+  desc.gate.bias = bench.values(kExperts * case_.n_ff).data();
+  desc.up.bias = bench.values(kExperts * case_.n_ff).data();
+  desc.down.bias = bench.values(kExperts * case_.n_embd).data();
   desc.swiglu_limit = 0.5f;
   compare_experts(bench, gpu, desc, kZero);
 }
@@ -256,9 +238,9 @@ TEST_P(CudaOpsTest, RowInvariantOnesGiveARowTheSameBitsInAnyBatch) {
     return y.rows(0, n);
   };
 
-  const auto ffn = bind_op(on_gpu(gpu, FfnDesc{.gate = bench.linear(type, {n_ff, n_embd}),
-                                               .up = bench.linear(type, {n_ff, n_embd}),
-                                               .down = bench.linear(type, {n_embd, n_ff})}),
+  const auto ffn = bind_op(gpu.put_weights(FfnDesc{.gate = bench.linear(type, {n_ff, n_embd}),
+                                                   .up = bench.linear(type, {n_ff, n_embd}),
+                                                   .down = bench.linear(type, {n_embd, n_ff})}),
                            kInvariant);
   expect_same_rows([&](int64_t begin, int64_t n) {
     gpu.run(ffn, {.x = x.rows(begin, n), .out = cleared(n)}, n);
@@ -276,10 +258,10 @@ TEST_P(CudaOpsTest, RowInvariantOnesGiveARowTheSameBitsInAnyBatch) {
   });
 
   constexpr int64_t kVocab = 131;
-  const auto head = bind_op(HeadDesc{.norm = gpu.put(bench.values(n_embd)),
-                                     .rms_eps = 1e-6f,
-                                     .output = gpu.put(bench.linear(type, {kVocab, n_embd}))},
-                            kInvariant);
+  const auto head = bind_op(
+      gpu.put_weights(HeadDesc{
+          .norm = bench.vector(n_embd), .rms_eps = 1e-6f, .output = bench.linear(type, {kVocab, n_embd})}),
+      kInvariant);
   std::vector<int32_t> order(kToken);
   for (int32_t& row : order) row = static_cast<int32_t>(bench.rng.below(kToken));
   const std::span<const int32_t> rows = gpu.put(std::span<const int32_t>(order));
@@ -303,9 +285,9 @@ TEST(CudaExperts, SingleBiasesAndLimit) {
   const Case c{Type::F16, 300, 52};
   for (const int which : {0, 1, 2, 3}) {
     ExpertsDesc desc = experts(bench, c, c.type, kExperts);
-    if (which == 0) desc.gate_bias = bench.values(kExperts * c.n_ff).data();
-    if (which == 1) desc.up_bias = bench.values(kExperts * c.n_ff).data();
-    if (which == 2) desc.down_bias = bench.values(kExperts * c.n_embd).data();
+    if (which == 0) desc.gate.bias = bench.values(kExperts * c.n_ff).data();
+    if (which == 1) desc.up.bias = bench.values(kExperts * c.n_ff).data();
+    if (which == 2) desc.down.bias = bench.values(kExperts * c.n_embd).data();
     if (which == 3) desc.swiglu_limit = 0.25f;
     SCOPED_TRACE(which);
     compare_experts(bench, gpu, desc, kZero);
@@ -319,6 +301,24 @@ TEST(CudaExperts, GateAndUpOfTwoFormats) {
   compare_experts(bench, gpu, experts(bench, {Type::Q4_K, 512, 256}, Type::Q6_K, kExperts), 0);
 }
 
+/// Experts of three formats, each matrix of an expert its own; all of them, then some.
+TEST(CudaExperts, AFormatOfTheirOwnEach) {
+  SW_GPU_OR_SKIP();
+  Bench bench;
+  Gpu gpu;
+  constexpr Type kTypes[] = {Type::F32, Type::Q8_0, Type::Q4_K};
+  const auto mixed = [&](int64_t n_out, int64_t n_in, size_t step) {
+    std::vector<WeightView> each;
+    for (size_t e = 0; e < kExperts; ++e)
+      each.push_back(bench.linear(kTypes[e * step / 2 % 3], {n_out, n_in}).weight);
+    return bench.stack(each);
+  };
+  ExpertsDesc desc{
+      .gate = mixed(256, 512, 1), .up = mixed(256, 512, 2), .down = mixed(512, 256, 3), .n_slot = kSlots};
+  compare_experts(bench, gpu, desc, kZero);
+  compare_experts(bench, gpu, partly(bench, desc), kZero);
+}
+
 /// All tokens at one expert, and nearly none: tiles full and empty.
 TEST(CudaExperts, CrowdedAndLonelyExperts) {
   SW_GPU_OR_SKIP();
@@ -327,7 +327,7 @@ TEST(CudaExperts, CrowdedAndLonelyExperts) {
   ExpertsDesc desc = experts(bench, {Type::Q8_0, 96, 160}, Type::Q8_0, kExperts);
   desc.n_slot = 1;
   const ExpertsDesc gpu_desc = on_gpu(gpu, desc);
-  const int64_t n_token = 333, n_embd = desc.down.n_out();
+  const int64_t n_token = 333, n_embd = desc.down.n_out;
   std::vector<int32_t> ids(n_token, 5), n_active(n_token, 1);
   ids[17] = 10;
   std::vector<float> weights(n_token, 0.7f);
@@ -346,9 +346,9 @@ TEST(CudaExperts, ManyTokens) {
   SW_GPU_OR_SKIP();
   Bench bench;
   Gpu gpu;
-  const ExpertsDesc desc{.gate = bench.linear(Type::F32, {kExperts, 12, 8}),
-                         .up = bench.linear(Type::F32, {kExperts, 12, 8}),
-                         .down = bench.linear(Type::F32, {kExperts, 8, 12}),
+  const ExpertsDesc desc{.gate = bench.experts(Type::F32, {kExperts, 12, 8}),
+                         .up = bench.experts(Type::F32, {kExperts, 12, 8}),
+                         .down = bench.experts(Type::F32, {kExperts, 8, 12}),
                          .n_slot = kSlots};
   const int64_t n_token = 70001;
   MixedRouting mixed(bench.rng, n_token, kSlots, kExperts, kZero);

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 // The GPU's routing against sw::route: the very code of its kernel on the processor, then the kernel itself.
 #include <array>
+#include <atomic>
 #include <barrier>
 #include <gtest/gtest.h>
+#include <numeric>
 #include <thread>
 
-#include "kernels/cuda/route.h"
-#include "kernels/cuda/route_row.h"
+#include "kernels/cuda/route/route.h"
+#include "kernels/cuda/route/route_row.h"
 #include "unit/kernels/gpu.h"
 #include "unit/kernels/random_data.h"
 #include "unit/kernels/route_cases.h"
@@ -23,13 +25,19 @@ struct SoloTeam {
   void sync() const {}
   uint32_t max(uint32_t x) const { return x; }
   uint32_t min(uint32_t x) const { return x; }
+  template <class T>
+  T sum(T x) const {
+    return x;
+  }
+  void count(uint64_t& counter) const { ++counter; }
+  void add(double& total, double x) const { total += x; }
 };
 
 /// Lanes that are threads: they meet where a warp's lanes would.
 constexpr int kLanes = 3;
 struct Meeting {
   std::barrier<> barrier{kLanes};
-  std::array<uint32_t, kLanes> offers = {};
+  std::array<double, kLanes> offers = {};  // which hold any uint32_t exactly
 };
 struct ThreadTeam {
   Meeting* meeting;
@@ -44,21 +52,27 @@ struct ThreadTeam {
   uint32_t min(uint32_t x) const {
     return offer(x, [](auto& all) { return *std::ranges::min_element(all); });
   }
+  template <class T>
+  T sum(T x) const {
+    return offer(x, [](auto& all) { return std::accumulate(all.begin(), all.end(), 0.0); });
+  }
+  void count(uint64_t& counter) const { std::atomic_ref(counter).fetch_add(1); }
+  void add(double& total, double x) const { std::atomic_ref(total).fetch_add(x); }
 
  private:
-  template <class Choose>
-  uint32_t offer(uint32_t x, Choose choose) const {
+  template <class T, class Join>
+  T offer(T x, Join join) const {
     meeting->offers[static_cast<size_t>(index)] = x;
     sync();
-    const uint32_t chosen = choose(meeting->offers);
+    const auto joined = static_cast<T>(join(meeting->offers));
     sync();
-    return chosen;
+    return joined;
   }
 };
 
 /// Routes rows by one lane or by lanes that are threads; memory and results start with every byte 0xFF or 77.
 OwnedRouting route_by_team(const RouteCase& c, const RouteTable& t, const std::vector<float>& logits,
-                           bool threads) {
+                           bool threads, const RouteCounts& counts = {}) {
   const auto n_row = std::ssize(t.policy_ids);
   OwnedRouting out(n_row, t.k_max);
   const int n_slot = std::min(t.k_max, c.spec.n_logits());
@@ -74,7 +88,8 @@ OwnedRouting route_by_team(const RouteCase& c, const RouteTable& t, const std::v
                       c.bias.empty() ? nullptr : c.bias.data(),
                       cuda::route_memory(memory.data(), c.spec, n_slot),
                       {out.view.ids.row(row), out.view.weights.row(row),
-                       &out.n_active[static_cast<size_t>(row)], t.k_max});
+                       &out.n_active[static_cast<size_t>(row)], t.k_max},
+                      counts);
     }
   };
   if (!threads) {
@@ -97,7 +112,10 @@ TEST(CudaRouteRow, OneLaneGivesTheBitsOfRoute) {
     const RouteCase c = random_route_case(rng);
     const RouteTable t(rng, c, kRows);
     const std::vector<float> logits = random_logits(rng, kRows, c.spec.n_logits());
-    expect_same_bits(route_by_team(c, t, logits, false), route_on_cpu(c, t, logits));
+    const OwnedCounts counts(c.spec, t.k_max);
+    const OwnedRouting want = route_on_cpu(c, t, logits);
+    expect_same_bits(route_by_team(c, t, logits, false, counts.view), want);
+    expect_same_counts(counts.read(), stats_of(c.spec, want.view));
     if (HasFatalFailure()) return;
   }
 }
@@ -111,7 +129,10 @@ TEST(CudaRouteRow, LanesThatMeetGiveTheBitsOfRoute) {
     const RouteCase c = random_route_case(rng);
     const RouteTable t(rng, c, kRows);
     const std::vector<float> logits = random_logits(rng, kRows, c.spec.n_logits());
-    expect_same_bits(route_by_team(c, t, logits, true), route_on_cpu(c, t, logits));
+    const OwnedCounts counts(c.spec, t.k_max);
+    const OwnedRouting want = route_on_cpu(c, t, logits);
+    expect_same_bits(route_by_team(c, t, logits, true, counts.view), want);
+    expect_same_counts(counts.read(), stats_of(c.spec, want.view));
     if (HasFatalFailure()) return;
   }
 }
@@ -123,6 +144,22 @@ PolicyRows put_table(Gpu& gpu, const PolicyTable& table) {
   return {gpu.put(table.rows()).data(), gpu.put(table.masks()).data(), table.n_moe_layer(),
           static_cast<int>(table.n_mask_words())};
 }
+
+/// A layer's counts on the GPU, zero.
+struct GpuCounts {
+  GpuCounts(Gpu& gpu, const RouterSpec& spec, int k_max)
+      : host(spec, k_max),
+        memory(gpu.put(host.memory)),
+        view(counts_in(reinterpret_cast<std::byte*>(memory), spec, k_max)) {}
+
+  LayerStats read(Gpu& gpu) {
+    host.memory = gpu.get(memory, std::ssize(host.memory));
+    return host.read();
+  }
+  OwnedCounts host;
+  uint64_t* memory;
+  RouteCounts view;
+};
 
 /// Results on the GPU, poisoned.
 struct GpuRouting {
@@ -142,13 +179,17 @@ struct GpuRouting {
   Routing view;
 };
 
-OwnedRouting route_on_gpu(Gpu& gpu, const RouteCase& c, const RouteTable& t,
-                          const std::vector<float>& logits) {
+/// Held against sw::route, its counts too.
+void compare_with_route(Gpu& gpu, const RouteCase& c, const RouteTable& t, const std::vector<float>& logits) {
   const auto n_row = std::ssize(t.policy_ids);
   GpuRouting out(gpu, n_row, t.k_max);
+  GpuCounts counts(gpu, c.spec, t.k_max);
   cuda::route_rows(c.spec, put_table(gpu, t.table), RouteTable::kMoeLayer, gpu.put(t.policy_ids),
-                   {gpu.put(logits), n_row, c.spec.n_logits()}, gpu.put(c.bias), out.view, gpu.queue());
-  return out.get(gpu);
+                   {gpu.put(logits), n_row, c.spec.n_logits()}, gpu.put(c.bias), out.view, counts.view,
+                   gpu.queue());
+  const OwnedRouting want = route_on_cpu(c, t, logits);
+  expect_same_bits(out.get(gpu), want);
+  expect_same_counts(counts.read(gpu), stats_of(c.spec, want.view));
 }
 
 TEST(CudaRoute, AMillionRowsHaveTheBitsOfRoute) {
@@ -162,7 +203,7 @@ TEST(CudaRoute, AMillionRowsHaveTheBitsOfRoute) {
     const RouteCase c = random_route_case(rng);
     const RouteTable t(rng, c, kRows);
     const std::vector<float> logits = random_logits(rng, kRows, c.spec.n_logits());
-    expect_same_bits(route_on_gpu(gpu, c, t, logits), route_on_cpu(c, t, logits));
+    compare_with_route(gpu, c, t, logits);
     if (HasFatalFailure()) return;
     gpu.clear();
   }
@@ -177,7 +218,7 @@ TEST(CudaRoute, TheLargestBatchWithGroupsAndNoRowAtAll) {
   for (const int64_t n_row : {int64_t{0}, int64_t{1}, int64_t{70000}}) {
     const RouteTable t(rng, c, n_row);
     const std::vector<float> logits = random_logits(rng, n_row, c.spec.n_logits());
-    expect_same_bits(route_on_gpu(gpu, c, t, logits), route_on_cpu(c, t, logits));
+    compare_with_route(gpu, c, t, logits);
   }
 }
 
@@ -202,14 +243,14 @@ void compare_whole_route(int64_t n_token, bool logit_bias) {
 
   const std::vector<float> logit_biases = random_floats(rng, c.spec.n_logits());
 
-  RouteDesc desc{.norm = norm.data(),
-                 .rms_eps = 1e-6f,
-                 .router = router,
-                 .logit_bias = logit_bias ? logit_biases.data() : nullptr,
-                 .bias = c.bias,
-                 .spec = c.spec,
-                 .moe_layer = RouteTable::kMoeLayer,
-                 .policies = &t.table};
+  RouteDesc desc{
+      .norm = {norm.data(), kEmbd},
+      .rms_eps = 1e-6f,
+      .router = router,
+      .logit_bias = {logit_bias ? logit_biases.data() : nullptr, logit_bias ? c.spec.n_logits() : 0},
+      .bias = {c.bias.data(), std::ssize(c.bias)},
+      .spec = c.spec,
+      .moe_layer = RouteTable::kMoeLayer};
   std::vector<float> normed(static_cast<size_t>(n_token * kEmbd)),
       logits(static_cast<size_t>(n_token * c.spec.n_logits()));
   OwnedRouting want(n_token, t.k_max);
@@ -223,15 +264,13 @@ void compare_whole_route(int64_t n_token, bool logit_bias) {
        .x = {x.data(), n_token, kEmbd},
        .normed = {normed.data(), n_token, kEmbd},
        .logits = {logits.data(), n_token, c.spec.n_logits()},
-       .routing = want.view},
+       .routing = want.view,
+       .policies = t.table.view()},
       context);
 
-  desc.norm = gpu.put(norm);
-  desc.router = gpu.put(router);
-  desc.logit_bias = gpu.put(desc.logit_bias, c.spec.n_logits());
-  desc.bias = gpu.put(desc.bias);
-  desc.rows = put_table(gpu, t.table);
+  desc = gpu.put_weights(desc);
   GpuRouting got(gpu, n_token, t.k_max);
+  GpuCounts counts(gpu, c.spec, t.k_max);
   const TensorView<float> got_normed(gpu.poisoned<float>(n_token * kEmbd), n_token, kEmbd);
   const TensorView<float> got_logits(gpu.poisoned<float>(std::ssize(logits)), n_token, c.spec.n_logits());
   gpu.run(bind_op(desc, kOnGpu),
@@ -239,11 +278,15 @@ void compare_whole_route(int64_t n_token, bool logit_bias) {
            .x = {gpu.put(x), n_token, kEmbd},
            .normed = got_normed,
            .logits = got_logits,
-           .routing = got.view},
+           .routing = got.view,
+           .policies = put_table(gpu, t.table),
+           .counts = counts.view},
           n_token);
   const std::vector<float> its_logits = gpu.get(got_logits.data(), std::ssize(logits));
   for (size_t i = 0; i < logits.size(); ++i) ASSERT_NEAR(its_logits[i], logits[i], 1e-4);
-  expect_same_bits(got.get(gpu), route_on_cpu(c, t, its_logits));
+  const OwnedRouting its_routing = route_on_cpu(c, t, its_logits);
+  expect_same_bits(got.get(gpu), its_routing);
+  expect_same_counts(counts.read(gpu), stats_of(c.spec, its_routing.view));
 }
 
 TEST(CudaRoute, NormAndRouterAndRouting) {
@@ -252,10 +295,6 @@ TEST(CudaRoute, NormAndRouterAndRouting) {
     for (const bool logit_bias : {false, true}) compare_whole_route(n_token, logit_bias);
   }
 }
-
-#else
-
-TEST(CudaRoute, NeedsAGpu) { SW_GPU_OR_SKIP(); }
 
 #endif
 

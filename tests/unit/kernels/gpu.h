@@ -5,7 +5,6 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <type_traits>
 #include <vector>
 
 #include "kernels/cuda/cuda_backend.h"
@@ -59,6 +58,22 @@ class Gpu {
     return host;
   }
   Linear put(const Linear& host) { return {.weight = put(host.weight)}; }
+  Values put(const Values& host) { return {put(host.data, host.n), host.n}; }
+  ExpertStack put(ExpertStack host) {
+    std::vector<ExpertMatrix> table(static_cast<size_t>(host.n_expert));
+    for (int32_t e = 0; e < host.n_expert; ++e) {
+      if (host.has(e)) table[static_cast<size_t>(e)] = {put(host.matrix(e)).data, host.table[e].type};
+    }
+    host.table = put(table);
+    host.bias = put(host.bias, host.n_expert * host.n_out);
+    return host;
+  }
+  /// A description with its weights on the GPU.
+  template <class Desc>
+  Desc put_weights(Desc desc) {
+    for_each_weight(desc, [&](const char*, auto& weight) { weight = put(weight); });
+    return desc;
+  }
   Routing put(const Routing& host) {
     return {.ids = put(host.ids), .weights = put(host.weights), .n_active = put(host.n_active)};
   }
@@ -87,13 +102,13 @@ class Gpu {
     return {poisoned<std::byte>(static_cast<int64_t>(bytes)), bytes};
   }
   /// Queues an operation.
-  template <class Desc, class Args>
-  void run(const BoundOp<Desc, Args>& op, const std::type_identity_t<Args>& args, Scratch scratch) {
+  template <class Desc>
+  void run(const BoundOp<Desc>& op, const typename BoundOp<Desc>::Args& args, Scratch scratch) {
     OpContext context{pool_, scratch, counters_, choose_vector(Isa::Scalar), {}, &queue()};
     op(args, context);
   }
-  template <class Desc, class Args>
-  void run(const BoundOp<Desc, Args>& op, const std::type_identity_t<Args>& args, int64_t n_token) {
+  template <class Desc>
+  void run(const BoundOp<Desc>& op, const typename BoundOp<Desc>::Args& args, int64_t n_token) {
     run(op, args, scratch(op, n_token));
     backend_->wait();
   }

@@ -13,9 +13,9 @@ constexpr int kExperts = 5, kZero = 4, kSlots = 3;
 
 std::vector<float> run(float scratch, Type type, const std::vector<int32_t>& ids) {
   Bench bench;
-  const ExpertsDesc desc{.gate = bench.linear(type, {kExperts, kFf, kEmbd}),
-                         .up = bench.linear(type, {kExperts, kFf, kEmbd}),
-                         .down = bench.linear(type, {kExperts, kEmbd, kFf}),
+  const ExpertsDesc desc{.gate = bench.experts(type, {kExperts, kFf, kEmbd}),
+                         .up = bench.experts(type, {kExperts, kFf, kEmbd}),
+                         .down = bench.experts(type, {kExperts, kEmbd, kFf}),
                          .n_slot = kSlots};
   const TensorView<float> x = bench.matrix(kToken, kEmbd), out = bench.matrix(kToken, kEmbd);
   std::vector<float> weights = bench.values(kToken * kSlots);

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <numeric>
 
+#include "base/thread_pool.h"
 #include "kernels/cpu/act_q8.h"
 #include "kernels/variants/all.h"
 #include "random_data.h"
@@ -53,8 +54,10 @@ struct Problem {
   std::vector<std::byte> weights = {};
   std::vector<float> x = {};
   std::vector<std::byte> acts = {};
+  std::vector<std::byte> matrix = {};  ///< the weights in the kernel's layout
 
   void pack() {
+    matrix = laid_out(kernel, {type, {n_row, n_in}, weights.data()});
     acts.assign(kernel.act_bytes(n_in) * static_cast<size_t>(n_token), std::byte{0xff});
     for (int64_t t = 0; t < n_token; ++t) kernel.pack(x.data() + t * n_in, n_in, acts.data() + act_offset(t));
   }
@@ -63,13 +66,18 @@ struct Problem {
   MatmulArgs args(std::vector<float>& out) const {
     return {.weight = type,
             .n_in = n_in,
-            .weights = weights.data(),
+            .weights = matrix.data(),
             .row_begin = 0,
             .row_end = n_row,
             .acts = acts.data(),
             .n_token = n_token,
             .out = out.data(),
             .out_stride = n_row};
+  }
+  /// [begin, end), widened to whole groups of the kernel's layout.
+  Range whole_groups(int64_t begin, int64_t end) const {
+    const int64_t group = kernel.layout ? kernel.layout->row_group : 1;
+    return {begin / group * group, std::min((end + group - 1) / group * group, n_row)};
   }
   std::vector<float> product() const {
     std::vector<float> out(static_cast<size_t>(n_token * n_row), std::bit_cast<float>(kPoison));
@@ -137,7 +145,7 @@ std::vector<int64_t> widths(Type type) {
 class Matmul : public ::testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
-    if (!cpu_has(GetParam().kernel->isa)) GTEST_SKIP() << "this processor lacks the instruction set";
+    if (!cpu_has(GetParam().kernel->isa)) GTEST_SKIP() << "this CPU lacks the instruction set";
   }
 };
 
@@ -218,9 +226,11 @@ TEST_P(Matmul, AnElementDependsOnItsTwoRowsOnly) {
       MatmulArgs args = p.args(out);
       args.act_rows = rows.data();
       args.n_token = static_cast<int64_t>(rows.size());
-      args.row_begin = static_cast<int64_t>(rng.below(37));
-      args.row_end =
-          args.row_begin + 1 + static_cast<int64_t>(rng.below(static_cast<uint64_t>(37 - args.row_begin)));
+      const auto begin = static_cast<int64_t>(rng.below(37));
+      const int64_t end = begin + 1 + static_cast<int64_t>(rng.below(static_cast<uint64_t>(37 - begin)));
+      const Range range = p.whole_groups(begin, end);
+      args.row_begin = range.begin;
+      args.row_end = range.end;
       p.kernel.run(args);
       for (size_t t = 0; t < rows.size(); ++t) {
         for (int64_t r = args.row_begin; r < args.row_end; ++r) {
@@ -235,22 +245,110 @@ TEST_P(Matmul, AnElementDependsOnItsTwoRowsOnly) {
 }
 
 TEST_P(Matmul, WritesItsOwnElementsOnly) {
-  constexpr int64_t kStride = 71, kRows = 64;
+  constexpr int64_t kStride = 71, kRows = 63;
   for (const int64_t n_token : {0, 1, 4, 6}) {
-    for (const auto& [begin, end] : {std::pair{0, 0}, {5, 5}, {5, 6}, {3, 34}, {0, 64}}) {
-      Problem p = random_problem(GetParam(), 6, kRows, 256);
+    for (const auto& [begin, end] : {std::pair{0, 0}, {5, 5}, {5, 6}, {3, 34}, {59, 63}, {0, 63}}) {
+      const Problem p = random_problem(GetParam(), 6, kRows, 256);
+      const Range range = p.whole_groups(begin, end);
       std::vector<float> out(6 * kStride, std::bit_cast<float>(kPoison));
       MatmulArgs args = p.args(out);
       args.n_token = n_token;
-      args.row_begin = begin;
-      args.row_end = end;
+      args.row_begin = range.begin;
+      args.row_end = range.end;
       args.out_stride = kStride;
       p.kernel.run(args);
       for (int64_t i = 0; i < 6 * kStride; ++i) {
-        const bool mine = i / kStride < n_token && i % kStride >= begin && i % kStride < end;
+        const bool mine = i / kStride < n_token && i % kStride >= range.begin && i % kStride < range.end;
         ASSERT_EQ(std::bit_cast<uint32_t>(out[static_cast<size_t>(i)]) != kPoison, mine) << "element " << i;
       }
     }
+  }
+}
+
+/// Variants that promise the bits of another one: the first is held against the second.
+struct Twins {
+  const MatmulKernel *kernel, *other;
+  Type type;
+};
+class EqualBits : public ::testing::TestWithParam<Twins> {
+ protected:
+  void SetUp() override {
+    if (!cpu_has(GetParam().kernel->isa)) GTEST_SKIP() << "this CPU lacks the instruction set";
+  }
+  void expect_equal(int64_t n_token, int64_t n_row, int64_t n_in, bool wild) const {
+    SCOPED_TRACE("n_in " + std::to_string(n_in) + " n_row " + std::to_string(n_row) + " n_token " +
+                 std::to_string(n_token));
+    const auto& [kernel, other, type] = GetParam();
+    const std::vector<float> got = random_problem({kernel, type}, n_token, n_row, n_in, wild).product();
+    const std::vector<float> want = random_problem({other, type}, n_token, n_row, n_in, wild).product();
+    EXPECT_EQ(std::memcmp(got.data(), want.data(), got.size() * sizeof(float)), 0);
+  }
+};
+/// Every AVX-512 case with the AVX2 variant of its format.
+std::vector<Twins> avx512_twins() {
+  std::vector<Twins> twins;
+#if defined(__x86_64__)
+  for (const auto& [kernel, type] : all_cases()) {
+    if (kernel->isa != Isa::Avx512Vnni) continue;
+    twins.push_back({kernel, avx2_k.refuses({type, 256}) ? &avx2_q : &avx2_k, type});
+  }
+#endif
+  return twins;
+}
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(EqualBits);
+INSTANTIATE_TEST_SUITE_P(All, EqualBits, ::testing::ValuesIn(avx512_twins()), [](const auto& info) {
+  return std::string(info.param.kernel->name) + "_" + type_name(info.param.type);
+});
+
+/// Of those, the ones that pack.
+class PackedWeights : public EqualBits {};
+std::vector<Twins> packed_twins() {
+  std::vector<Twins> twins = avx512_twins();
+  std::erase_if(twins, [](const Twins& t) { return !t.kernel->layout; });
+  return twins;
+}
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(PackedWeights);
+INSTANTIATE_TEST_SUITE_P(All, PackedWeights, ::testing::ValuesIn(packed_twins()), [](const auto& info) {
+  return std::string(info.param.kernel->layout->name) + "_" + type_name(info.param.type);
+});
+
+TEST_P(EqualBits, ForAnyNumberOfTokensAndRows) {
+  for (const int64_t n_in : widths(GetParam().type)) {
+    for (int64_t n_token = 1; n_token <= 33; ++n_token) {
+      for (const int64_t n_row : {1, 3, 4, 22}) expect_equal(n_token, n_row, n_in, n_token % 8 != 0);
+    }
+  }
+}
+
+// All kinds of tiles of unpacked weights: several groups, one group, rows too long to keep.
+TEST_P(EqualBits, ForLongRows) {
+  for (const int64_t n_in : {2048, 2304, 7168, 20480, 20736}) expect_equal(14, 39, n_in, true);
+}
+
+// Cut anyhow, the packed bytes are the same, and none beyond size_bytes() is touched.
+TEST_P(PackedWeights, CutAnyhowAreTheSame) {
+  const PackedLayout& layout = *GetParam().kernel->layout;
+  for (const int64_t n_in : widths(GetParam().type)) {
+    const Problem p = random_problem({GetParam().kernel, GetParam().type}, 1, 22, n_in);
+    const WeightView stored{p.type, {p.n_row, n_in}, p.weights.data()};
+    const size_t n_bytes = layout.size_bytes(p.type, p.n_row, n_in);
+    EXPECT_EQ(n_bytes, matrix_bytes(p.kernel, {p.type, n_in, p.n_row, true}));
+    std::vector<std::byte> packed(n_bytes + 64, std::byte{0xa5});
+    for (const auto& [begin, end] : {std::pair{12, 20}, {20, 22}, {0, 12}}) {
+      layout.pack(stored, begin, end, packed.data());
+    }
+    EXPECT_EQ(std::memcmp(packed.data(), p.matrix.data(), n_bytes), 0);
+    for (size_t i = n_bytes; i < packed.size(); ++i) EXPECT_EQ(packed[i], std::byte{0xa5});
+  }
+}
+
+TEST_P(PackedWeights, AreAboutAsLargeAsStored) {
+  const PackedLayout& layout = *GetParam().kernel->layout;
+  for (const int64_t n_in : {1024, 1536, 2048, 7168}) {
+    const auto stored = static_cast<double>(64 * row_bytes(GetParam().type, n_in));
+    const auto packed = static_cast<double>(layout.size_bytes(GetParam().type, 64, n_in));
+    EXPECT_GE(packed, stored);
+    EXPECT_LE(packed, 1.02 * stored) << n_in;
   }
 }
 

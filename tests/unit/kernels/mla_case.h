@@ -20,10 +20,9 @@ class MlaCase : public CachedCase {
     const int64_t query_dim = s.nope_dim + s.n_rot;
     desc = {.n_head = s.n_head,
             .nope_dim = s.nope_dim,
-            .n_rot = s.n_rot,
             .value_dim = s.value_dim,
             .kv_rank = s.kv_rank,
-            .rope_neighbours = s.neighbours,
+            .rope = {.n_rot = s.n_rot, .neighbours = s.neighbours},
             .rms_eps = 1e-5f,
             .latent_eps = 1e-6f,
             .q_scale = s.q_rank > 0 ? 1.5f : 1.0f,

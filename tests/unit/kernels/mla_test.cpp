@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "bench.h"
+#include "relative_error.h"
 
 namespace sw {
 namespace {
@@ -23,17 +24,16 @@ MlaDesc make_desc(Bench& bench, Type type, bool low_rank_queries, const Sizes& s
   const int64_t q_rank = low_rank_queries ? 256 : kEmbd, q_dim = s.nope_dim + s.n_rot;
   MlaDesc d{.n_head = s.n_head,
             .nope_dim = s.nope_dim,
-            .n_rot = s.n_rot,
             .value_dim = s.value_dim,
             .kv_rank = s.kv_rank,
-            .rope_neighbours = low_rank_queries,
+            .rope = {.n_rot = s.n_rot, .neighbours = low_rank_queries},
             .rms_eps = 1e-5f,
             .latent_eps = 1e-6f,
             .softmax_scale = 1.3f / std::sqrt(static_cast<float>(q_dim)),
-            .norm = bench.values(kEmbd).data(),
+            .norm = bench.vector(kEmbd),
             .q = bench.linear(type, {s.n_head * q_dim, q_rank}),
             .kv_a = bench.linear(type, {int64_t{s.kv_rank} + s.n_rot, kEmbd}),
-            .kv_a_norm = bench.values(s.kv_rank).data(),
+            .kv_a_norm = bench.vector(s.kv_rank),
             .k_b = bench.linear(type, {s.n_head, s.kv_rank, s.nope_dim}),
             .v_b = bench.linear(type, {s.n_head, s.value_dim, s.kv_rank}),
             .out = bench.linear(type, {kEmbd, int64_t{s.n_head} * s.value_dim})};
@@ -41,7 +41,7 @@ MlaDesc make_desc(Bench& bench, Type type, bool low_rank_queries, const Sizes& s
   d.q_scale = 1.5f;
   d.latent_scale = 0.7f;
   d.q_a = bench.linear(type, {q_rank, kEmbd});
-  d.q_a_norm = bench.values(q_rank).data();
+  d.q_a_norm = bench.vector(q_rank);
   return d;
 }
 
@@ -52,7 +52,7 @@ class LatentBatch {
   static constexpr int64_t kPages = 24;
 
   LatentBatch(Bench& bench, const MlaDesc& d, Type type, int32_t n_first = 21, int32_t n_second = 19)
-      : type_(type), row_dim_(d.kv_rank + d.n_rot), pages_(kPages) {
+      : type_(type), row_dim_(d.latent_dim()), pages_(kPages) {
     for (int32_t i = 0; i < n_first; ++i) add(0, i);
     for (int32_t i = 0; i < n_second; ++i) add(1, kFirstPos + i);
     std::iota(pages_.begin(), pages_.end(), 0);
@@ -62,8 +62,8 @@ class LatentBatch {
     const int64_t n = kPages * kPage * row_dim_;
     old_.resize(row_bytes(type, n));
     traits(type).encode(bench.values(n).data(), old_.data(), n, nullptr);
-    cos_ = bench.values(n_token() * d.n_rot / 2);
-    sin_ = bench.values(n_token() * d.n_rot / 2);
+    cos_ = bench.values(n_token() * d.rope.n_pair());
+    sin_ = bench.values(n_token() * d.rope.n_pair());
     x_ = bench.values(n_token() * kEmbd);
   }
 
@@ -111,19 +111,9 @@ class LatentBatch {
   std::vector<float> cos_ = {}, sin_ = {}, x_ = {};
 };
 
-double relative_error(const std::vector<float>& got, const std::vector<float>& expected) {
-  double error = 0, power = 0;
-  for (size_t i = 0; i < got.size(); ++i) {
-    const double d = static_cast<double>(got[i]) - expected[i];
-    error += d * d;
-    power += static_cast<double>(expected[i]) * expected[i];
-  }
-  return std::sqrt(error / power);
-}
-
 class MlaTest : public ::testing::TestWithParam<Type> {};
 
-TEST_P(MlaTest, BothFormsEqualTheReference) {
+TEST_P(MlaTest, BothFormsAndEveryVariantEqualTheReference) {
   const double bound = traits(GetParam()).quantized ? 0.02 : 2e-5;
   for (const bool low_rank : {false, true}) {
     for (const Type cache : {Type::F32, Type::F16}) {
@@ -143,8 +133,12 @@ TEST_P(MlaTest, BothFormsEqualTheReference) {
       const double of_cache = cache == Type::F16 ? 2e-4 : 0;
       EXPECT_LE(relative_error(in_form(MlaForm::Absorbed), expected), bound + of_cache);
       EXPECT_LE(relative_error(in_form(MlaForm::Expanded), expected), bound + of_cache);
-      EXPECT_LE(relative_error(tokens.run([&](const MlaArgs& args) { fast(args, context); }), expected),
-                bound + of_cache);
+      for (const auto& op : variants_of(desc)) {
+        SCOPED_TRACE(op.kernel->name);
+        OpContext poisoned = bench.context(op, tokens.n_token());
+        EXPECT_LE(relative_error(tokens.run([&](const MlaArgs& args) { op(args, poisoned); }), expected),
+                  bound + of_cache);
+      }
     }
   }
 }
@@ -191,7 +185,7 @@ TEST(Mla, ATokenDoesNotDependOnItsNeighbours) {
 
 /// The sizes of DeepSeek-V3: single tokens are absorbed, prompts expanded, also where they follow a context.
 TEST(Mla, TheCheaperFormIsTaken) {
-  const MlaDesc desc{.n_head = 128, .nope_dim = 128, .n_rot = 64, .value_dim = 128, .kv_rank = 512};
+  const MlaDesc desc{.n_head = 128, .nope_dim = 128, .value_dim = 128, .kv_rank = 512, .rope = {.n_rot = 64}};
   const auto form = [&](int32_t n_token, int32_t first_pos) {
     std::vector<int32_t> pos(static_cast<size_t>(n_token)), seq(pos.size(), 0);
     std::iota(pos.begin(), pos.end(), first_pos);

@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "router/route_counts.h"
+#include "router/stats.h"
 #include "unit/router/run_route.h"
 
 /// Random routers, policies and logits, and how two routings are compared to the bit.
@@ -124,9 +126,45 @@ inline OwnedRouting route_on_cpu(const RouteCase& c, const RouteTable& t, const 
   const auto n_row = std::ssize(t.policy_ids);
   OwnedRouting out(n_row, t.k_max);
   RouteScratch scratch(c.spec);
-  route(c.spec, t.table, RouteTable::kMoeLayer, t.policy_ids, {logits.data(), n_row, c.spec.n_logits()},
-        c.bias, scratch, out.view);
+  route(c.spec, t.table.view(), RouteTable::kMoeLayer, t.policy_ids,
+        {logits.data(), n_row, c.spec.n_logits()}, c.bias, scratch, out.view);
   return out;
+}
+
+/// Room for what a layer's router counts, and the view of it.
+struct OwnedCounts {
+  OwnedCounts(const RouterSpec& spec, int k_max)
+      : layer{.layer = 1, .router = spec},
+        k_max(k_max),
+        memory(count_bytes(spec, k_max) / sizeof(uint64_t)),
+        view(counts_in(reinterpret_cast<std::byte*>(memory.data()), spec, k_max)) {}
+  OwnedCounts(OwnedCounts&&) = default;  // as of OwnedRouting
+
+  LayerStats read() const {
+    return read_counts(reinterpret_cast<const std::byte*>(memory.data()), layer, k_max);
+  }
+
+  MoeLayer layer;
+  int k_max;
+  std::vector<uint64_t> memory;
+  RouteCounts view;
+};
+
+/// What RoutingStats counts of a routing.
+inline LayerStats stats_of(const RouterSpec& spec, const Routing& routing) {
+  const MoeLayer layer{.layer = 1, .router = spec};
+  RoutingStats stats({&layer, 1}, static_cast<int>(routing.ids.n_cols()));
+  stats.add(0, routing);
+  return stats.layers()[0];
+}
+
+/// Equal counts; the entropy, a sum in any order of logarithms of any kind, within `bound` per token.
+inline void expect_same_counts(const LayerStats& got, const LayerStats& want, double bound = 1e-5) {
+  ASSERT_EQ(got.n_tokens, want.n_tokens);
+  ASSERT_EQ(got.counts, want.counts);
+  ASSERT_EQ(got.groups_per_token, want.groups_per_token);
+  ASSERT_EQ(got.real_per_token, want.real_per_token);
+  ASSERT_NEAR(got.entropy_bits, want.entropy_bits, bound * static_cast<double>(want.n_tokens));
 }
 
 /// Equal ids and counts, and weights equal to the bit.

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "convert/convert_hf.h"
 #include "model/forward.h"
+#include "model/memory_plan.h"
 #include "support/refusal.h"
 #include "support/test_data.h"
 
@@ -181,8 +182,16 @@ TEST(Model, ExpertsInSeparateTensorsBecomeStacks) {
         const WeightView got = model.weight(role, layer), expected = stacked.weight(role, layer);
         ASSERT_EQ(got.shape, expected.shape);
         EXPECT_EQ(std::memcmp(got.data, expected.data, expected.size_bytes()), 0);
+        for (int e = 0; e < 16; ++e) {
+          const WeightView one = model.expert(role, layer, e), in_stack = stacked.expert(role, layer, e);
+          ASSERT_EQ(one.shape, in_stack.shape);
+          EXPECT_EQ(std::memcmp(one.data, in_stack.data, in_stack.size_bytes()), 0);
+        }
       }
     }
+    // One expert is used where the file has it, whatever becomes of the stack.
+    EXPECT_EQ(model.expert(Role::ExpertUp, 1, 3).data,
+              model.file().find_tensor("blk.1.ffn_up.3.weight")->data);
     EXPECT_EQ(model.weight_bytes(), stacked.weight_bytes());
     EXPECT_EQ(model.n_parameters(), stacked.n_parameters());
     // Stacks that lie in the file as they should are used where they are.
@@ -238,10 +247,15 @@ TEST(Forward, PlanCountsWhatIsTaken) {
   const testing::TempDir temp;
   const Model model(write_edited(temp, {}));
   PolicyTable policies(model.moe_layers(), model.hparams().n_layer, 4, 1);
-  const Forward planned(model, policies, {.n_ubatch = 33, .plan_only = true});
+  const FileWeights weights(model);
+  const std::vector<DeviceFacts> cpu = {{.name = "CPU"}};
+  const DevicePlan planned = plan_memory(weights.view(), cpu, place(weights.view(), cpu, {}),
+                                         {.forward = {.n_ubatch = 33}, .experts_max = 4})
+                                 .front();
   const Forward taken(model, policies, {.n_ubatch = 33});
-  EXPECT_EQ(planned.buffer_bytes(), taken.buffer_bytes());
-  EXPECT_GT(planned.buffer_bytes(), size_t{33 * 64 * 4});
+  EXPECT_EQ(planned.buffer_bytes, taken.buffer_bytes());
+  EXPECT_EQ(planned.weight_bytes, model.weight_bytes());
+  EXPECT_GT(planned.buffer_bytes, size_t{33 * 64 * 4});
 }
 
 /// Bytes and operations of experts fall with their number: they are skipped, not multiplied by zero.
@@ -274,10 +288,10 @@ TEST(Forward, FewerExpertsCostLess) {
     PolicyTable policies(model.moe_layers(), model.hparams().n_layer, 4, 2);
     const uint16_t id = policies.resolve(policy, Phase::Prefill);
     Forward forward(model, policies, {});
-    PagedCache cache(Forward::cache_spec(model, 64, Type::F32));
-    BlockTable table(cache, 64);
-    ASSERT_TRUE(table.resize(1));
-    BlockTable* const tables[] = {&table};
+    Cache cache(Forward::cache_plan(model, 64, Type::F32));
+    SequenceCache table(cache, 64);
+    ASSERT_TRUE(table.prepare(0, 1));
+    const SequenceCache* const tables[] = {&table};
     const BatchToken token{.id = 5, .policy = id};
     forward.run({&token, 1}, tables, cache);
     flops[k] = forward.counters().expert_flops;

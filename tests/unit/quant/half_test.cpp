@@ -48,8 +48,7 @@ template <class T>
 void check_every_pattern(Small format) {
   for (uint32_t p = 0; p <= 0xffff; ++p) {
     const typename T::Block block = {static_cast<uint16_t>(p)};
-    float x = 0.0f;
-    T::decode(block, &x);
+    const float x = T::at(block, 0);
     const double expected = value_of(format, block.bits);
     typename T::Block back = {};
     T::encode(&x, nullptr, back);

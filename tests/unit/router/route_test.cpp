@@ -313,9 +313,9 @@ TEST(Route, ABatchMixesPoliciesAndLayersHaveTheirOwn) {
   const std::vector<uint16_t> ids = {three, 0, no_3};
   RouteScratch scratch(spec);
   OwnedRouting out(3, 3);
-  route(spec, table, 0, ids, {logits.data(), 3, 4}, {}, scratch, out.view);
+  route(spec, table.view(), 0, ids, {logits.data(), 3, 4}, {}, scratch, out.view);
   EXPECT_EQ(out.ids, (Ids{3, 2, -1, 3, 2, -1, 2, 1, -1}));
-  route(spec, table, 1, ids, {logits.data(), 3, 4}, {}, scratch, out.view);
+  route(spec, table.view(), 1, ids, {logits.data(), 3, 4}, {}, scratch, out.view);
   EXPECT_EQ(out.ids, (Ids{3, 2, 1, 3, 2, -1, 3, 2, -1}));
 }
 

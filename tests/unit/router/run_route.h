@@ -46,7 +46,7 @@ struct OneLayer {
     const std::vector<uint16_t> ids(static_cast<size_t>(n_tokens), id);
     RouteScratch scratch(spec);
     OwnedRouting out(n_tokens, k_max > 0 ? k_max : table.at(id, 0).k);
-    route(spec, table, 0, ids, {logits.data(), n_tokens, spec.n_logits()}, bias, scratch, out.view);
+    route(spec, table.view(), 0, ids, {logits.data(), n_tokens, spec.n_logits()}, bias, scratch, out.view);
     return out;
   }
 

@@ -7,10 +7,10 @@
 
 #include "base/rng.h"
 #include "support/test_data.h"
+#include "text/utf8.h"
 #include "tokenizer/normalizer.h"
 #include "tokenizer/spaces.h"
 #include "tokenizer/tokenizer.h"
-#include "tokenizer/utf8.h"
 
 namespace sw {
 namespace {

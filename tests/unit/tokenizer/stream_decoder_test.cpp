@@ -28,8 +28,8 @@ class Streaming : public ::testing::Test {
     EXPECT_EQ(ids.size(), text.size());
     return ids;
   }
-  std::vector<std::string> stream(const Ids& ids, bool skip_special = false) const {
-    StreamDecoder decoder(*tokenizer_, skip_special);
+  std::vector<std::string> stream(const Ids& ids) const {
+    StreamDecoder decoder(*tokenizer_);
     std::vector<std::string> parts;
     for (const int32_t id : ids) parts.push_back(decoder.push(id));
     parts.push_back(decoder.finish());
@@ -67,14 +67,6 @@ TEST_F(Streaming, ASpecialTokenEndsAnOpenCharacter) {
   Ids ids = bytes("\xE2\x82");
   ids.push_back(494);
   EXPECT_EQ(stream(ids), (Parts{"", "", kReplacement + "<|role_end|>", ""}));
-}
-
-TEST_F(Streaming, SpecialTokensAreLeftOutOnRequest) {
-  EXPECT_EQ(stream({494, 498}, true), (Parts{"", "<think>", ""}));
-  Ids around = bytes("\xE2");
-  around.push_back(494);
-  for (const int32_t id : bytes("\x82\xAC")) around.push_back(id);
-  EXPECT_EQ(stream(around, true), (Parts{"", "", "", "€", ""}));
 }
 
 TEST_F(Streaming, UnknownIdsGiveNothing) { EXPECT_EQ(stream({-1, 500, 1 << 30}), (Parts{"", "", "", ""})); }

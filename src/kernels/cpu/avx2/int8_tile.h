@@ -6,7 +6,7 @@
 
 /// The integer matrix product, written once for every quantised format. A format brings
 ///   kRawBytes             stored bytes of 256 weights
-///   kSigned               weights are -128..127 and have no minimum; else 0..31 less a minimum a group
+///   kSigned               weights are -128..127 and have no minimum; else 0..31 less a minimum per group
 ///   kWide                 products of 8 weights do not fit the sum in 16 bits
 ///   unpack(src)           256 stored weights -> WeightBlock
 /// and Int8Matmul<Format>::run is its kernel.
@@ -99,31 +99,43 @@ SW_AVX2_INLINE void add_block(const WeightBlock* const (&w)[R], const ActQ8* con
   }
 }
 
+/// Rows as stored, unpacked block by block. Formats whose rows begin with a header need a reader of their
+/// own.
 template <class Format>
-struct Int8Matmul {
-  const MatmulArgs& args;
-  size_t act_bytes;
+struct StoredRows {
+  const std::byte* data;
+  int64_t row_bytes;
   int64_t n_whole;     ///< whole blocks of 256 in a row
   int64_t tail_bytes;  ///< stored bytes of a row beyond them
   int64_t n_block;
-  int64_t row_bytes;
 
-  Int8Matmul(const MatmulArgs& a, int64_t elems_per_block, int64_t bytes_per_block)
-      : args(a),
-        act_bytes(static_cast<size_t>((a.n_in + 255) / 256) * sizeof(ActQ8)),
+  /// `stored_row_bytes` is row_bytes() of quant/type.h: an inline function, so the caller asks it.
+  StoredRows(const MatmulArgs& a, size_t stored_row_bytes)
+      : data(a.weights),
+        row_bytes(static_cast<int64_t>(stored_row_bytes)),
         n_whole(a.n_in / 256),
-        tail_bytes(a.n_in % 256 / elems_per_block * bytes_per_block),
-        n_block(n_whole + (tail_bytes > 0)),
-        row_bytes(a.n_in / elems_per_block * bytes_per_block) {}
+        tail_bytes(row_bytes - n_whole * Format::kRawBytes),
+        n_block(n_whole + (tail_bytes > 0)) {}
 
-  /// Block `b` of a row; the last one may be short and is filled up with zeros.
-  SW_AVX2_INLINE WeightBlock unpack(const std::byte* row, int64_t b) const {
-    const std::byte* src = row + b * Format::kRawBytes;
+  /// Block `b` of row `r`; the last one may be short and is filled up with zeros.
+  SW_AVX2_INLINE WeightBlock unpack(int64_t r, int64_t b) const {
+    const std::byte* src = data + r * row_bytes + b * Format::kRawBytes;
     if (b < n_whole) return Format::unpack(src);
     std::byte padded[Format::kRawBytes] = {};
     std::memcpy(padded, src, static_cast<size_t>(tail_bytes));
     return Format::unpack(padded);
   }
+};
+
+template <class Format>
+struct Int8Matmul {
+  const MatmulArgs& args;
+  StoredRows<Format> rows;
+  size_t act_bytes;
+  int64_t n_block;
+
+  Int8Matmul(const MatmulArgs& a, size_t stored_row_bytes)
+      : args(a), rows(a, stored_row_bytes), act_bytes(act_q8_bytes(a.n_in)), n_block(rows.n_block) {}
 
   /// R rows from `r` on and T tokens from `t` on; weights.add(b, ...) adds their products with block b.
   template <int R, int T, class Weights>
@@ -151,13 +163,13 @@ struct Int8Matmul {
 
   /// One row's weights, unpacked on the way.
   struct Stored {
-    const Int8Matmul& matmul;
-    const std::byte* row;
+    const StoredRows<Format>& rows;
+    int64_t row;
 
     template <int R, int T>
     SW_AVX2_INLINE void add(int64_t b, const ActQ8* const (&x)[T], __m256 (&acc)[R][T]) const {
       static_assert(R == 1);
-      const WeightBlock block = matmul.unpack(row, b);
+      const WeightBlock block = rows.unpack(row, b);
       const WeightBlock* const w[1] = {&block};
       add_block<Format>(w, x, acc);
     }
@@ -187,11 +199,11 @@ struct Int8Matmul {
     }
   }
 
-  /// One row after the other: a pure stream, as the processor's prefetcher likes it.
+  /// One row after the other: a pure stream, as the CPU's prefetcher likes it.
   void run_stored() const {
     for (int64_t t = 0; t < args.n_token; t += kTokenTile) {
       for (int64_t r = args.row_begin; r < args.row_end; ++r) {
-        tokens<1>(r, t, Stored{*this, args.weights + r * row_bytes});
+        tokens<1>(r, t, Stored{rows, r});
       }
     }
   }
@@ -199,7 +211,7 @@ struct Int8Matmul {
   void run_tile(WeightBlock* tile, int64_t begin, int64_t end) const {
     for (int64_t r = begin; r < end; ++r) {
       for (int64_t b = 0; b < n_block; ++b) {
-        tile[(r - begin) * n_block + b] = unpack(args.weights + r * row_bytes, b);
+        tile[(r - begin) * n_block + b] = rows.unpack(r, b);
       }
     }
     for (int64_t t = 0; t < args.n_token; t += kTokenTile) {

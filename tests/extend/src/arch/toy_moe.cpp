@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "arch/spec.h"
+#include "arch/common.h"
 
 /// A made-up family for the test of this folder: the checkpoint names of Ling 2.0, every layer with
 /// experts but the leading ones, QK-norm, no bias, no extra layers, and GGUF keys of its own.
@@ -35,33 +35,31 @@ constexpr Key kKeys[] = {
 
 // clang-format off
 constexpr TensorSpec kTensors[] = {
-    {Role::TokenEmbd, "token_embd.weight", "model.word_embeddings.weight", {Dim::Vocab, Dim::Embd}, On::Model},
-    {Role::OutputNorm, "output_norm.weight", "model.norm.weight", {Dim::Embd}, On::Model},
-    {Role::Output, "output.weight", "lm_head.weight", {Dim::Vocab, Dim::Embd}, On::Model},
+    {Role::TokenEmbd, "token_embd.weight", "model.word_embeddings.weight", {Dim::Vocab, Dim::Embd}},
+    {Role::OutputNorm, "output_norm.weight", "model.norm.weight", {Dim::Embd}},
+    {Role::Output, "output.weight", "lm_head.weight", {Dim::Vocab, Dim::Embd}},
     {Role::AttnNorm, "blk.{l}.attn_norm.weight", "model.layers.{l}.input_layernorm.weight", {Dim::Embd}},
     {Role::AttnQkv, "blk.{l}.attn_qkv.weight", "model.layers.{l}.attention.query_key_value.weight", {Dim::QkvRows, Dim::Embd}},
     {Role::AttnQNorm, "blk.{l}.attn_q_norm.weight", "model.layers.{l}.attention.query_layernorm.weight", {Dim::Head}},
     {Role::AttnKNorm, "blk.{l}.attn_k_norm.weight", "model.layers.{l}.attention.key_layernorm.weight", {Dim::Head}},
     {Role::AttnOut, "blk.{l}.attn_output.weight", "model.layers.{l}.attention.dense.weight", {Dim::Embd, Dim::ValueRows}},
     {Role::FfnNorm, "blk.{l}.ffn_norm.weight", "model.layers.{l}.post_attention_layernorm.weight", {Dim::Embd}},
-    {Role::FfnGate, "blk.{l}.ffn_gate.weight", "model.layers.{l}.mlp.gate_proj.weight", {Dim::Ff, Dim::Embd}, On::Dense},
-    {Role::FfnUp, "blk.{l}.ffn_up.weight", "model.layers.{l}.mlp.up_proj.weight", {Dim::Ff, Dim::Embd}, On::Dense},
-    {Role::FfnDown, "blk.{l}.ffn_down.weight", "model.layers.{l}.mlp.down_proj.weight", {Dim::Embd, Dim::Ff}, On::Dense},
-    {Role::Router, "blk.{l}.ffn_gate_inp.weight", "model.layers.{l}.mlp.gate.weight", {Dim::Expert, Dim::Embd}, On::Moe},
-    {Role::RouterBias, "blk.{l}.exp_probs_b.bias", "model.layers.{l}.mlp.gate.expert_bias", {Dim::Expert}, On::Moe},
+    {Role::FfnGate, "blk.{l}.ffn_gate.weight", "model.layers.{l}.mlp.gate_proj.weight", {Dim::Ff, Dim::Embd}},
+    {Role::FfnUp, "blk.{l}.ffn_up.weight", "model.layers.{l}.mlp.up_proj.weight", {Dim::Ff, Dim::Embd}},
+    {Role::FfnDown, "blk.{l}.ffn_down.weight", "model.layers.{l}.mlp.down_proj.weight", {Dim::Embd, Dim::Ff}},
+    {Role::Router, "blk.{l}.ffn_gate_inp.weight", "model.layers.{l}.mlp.gate.weight", {Dim::Expert, Dim::Embd}},
+    {Role::RouterBias, "blk.{l}.exp_probs_b.bias", "model.layers.{l}.mlp.gate.expert_bias", {Dim::Expert}},
     {Role::ExpertGate, "blk.{l}.ffn_gate_exps.weight", "model.layers.{l}.mlp.experts.{e}.gate_proj.weight",
-     {Dim::Expert, Dim::ExpertFf, Dim::Embd}, On::Moe, Transform::Stack},
+     {Dim::Expert, Dim::ExpertFf, Dim::Embd}, Transform::Stack},
     {Role::ExpertUp, "blk.{l}.ffn_up_exps.weight", "model.layers.{l}.mlp.experts.{e}.up_proj.weight",
-     {Dim::Expert, Dim::ExpertFf, Dim::Embd}, On::Moe, Transform::Stack},
+     {Dim::Expert, Dim::ExpertFf, Dim::Embd}, Transform::Stack},
     {Role::ExpertDown, "blk.{l}.ffn_down_exps.weight", "model.layers.{l}.mlp.experts.{e}.down_proj.weight",
-     {Dim::Expert, Dim::Embd, Dim::ExpertFf}, On::Moe, Transform::Stack},
-    {Role::SharedGate, "blk.{l}.ffn_gate_shexp.weight", "model.layers.{l}.mlp.shared_experts.gate_proj.weight", {Dim::SharedFf, Dim::Embd}, On::Moe},
-    {Role::SharedUp, "blk.{l}.ffn_up_shexp.weight", "model.layers.{l}.mlp.shared_experts.up_proj.weight", {Dim::SharedFf, Dim::Embd}, On::Moe},
-    {Role::SharedDown, "blk.{l}.ffn_down_shexp.weight", "model.layers.{l}.mlp.shared_experts.down_proj.weight", {Dim::Embd, Dim::SharedFf}, On::Moe},
+     {Dim::Expert, Dim::Embd, Dim::ExpertFf}, Transform::Stack},
+    {Role::SharedGate, "blk.{l}.ffn_gate_shexp.weight", "model.layers.{l}.mlp.shared_experts.gate_proj.weight", {Dim::SharedFf, Dim::Embd}},
+    {Role::SharedUp, "blk.{l}.ffn_up_shexp.weight", "model.layers.{l}.mlp.shared_experts.up_proj.weight", {Dim::SharedFf, Dim::Embd}},
+    {Role::SharedDown, "blk.{l}.ffn_down_shexp.weight", "model.layers.{l}.mlp.shared_experts.down_proj.weight", {Dim::Embd, Dim::SharedFf}},
 };
 // clang-format on
-
-constexpr Step kLayer[] = {Step::Attn, Step::Moe};
 
 }  // namespace
 
@@ -69,7 +67,8 @@ constinit const ArchSpec kToyMoe{.name = "toymoe",
                                  .hf_classes = {"ToyMoeForCausalLM"},
                                  .keys = kKeys,
                                  .tensors = kTensors,
-                                 .layer = kLayer,
+                                 .kinds = common::kDenseAndMoe,
+                                 .kind_of = common::dense_or_moe,
                                  .router = {.score = Score::Sigmoid,
                                             .select_bias = true,
                                             .group_score = GroupScore::Top2Sum,

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "chat/chat_template.h"
+
+namespace sw {
+
+/// A conversation with one person, and the prompt that it makes. Borrows the tokenizer.
+class ChatSession {
+ public:
+  using Json = ChatTemplate::Json;
+  /// `kwargs`: further template variables, an object. Throws sw::Error where the model has no template.
+  ChatSession(const Tokenizer& tokenizer, Json kwargs = Json::object());
+
+  /// Empty: no system message.
+  void set_system(std::string text) { system_ = std::move(text); }
+  void add_user(const std::string& text) { messages_.push_back({{"role", "user"}, {"content", text}}); }
+  void add_answer(const std::string& text, const std::string& reasoning);
+  /// Takes the last answer back. False where the last message is none.
+  bool drop_answer();
+  /// Takes the last user message back (an answer that failed).
+  void drop_user();
+  /// Forgets all but the system message.
+  void reset() { messages_.clear(); }
+  bool empty() const { return messages_.empty(); }
+
+  struct Fitted {
+    ChatPrompt prompt = {};
+    int n_dropped = 0;  ///< exchanges left out, oldest first, to make room
+  };
+  /// The prompt for the next answer, of at most `max_token` tokens; forgets the oldest exchanges for that.
+  /// Throws sw::Error where even the last message alone does not fit. Cost: one rendering for each exchange
+  /// that goes, and one.
+  Fitted fit_prompt(int64_t max_token);
+  /// The conversation as JSON messages, the system message first.
+  Json messages() const;
+
+ private:
+  ChatTemplate template_;
+  Json kwargs_;
+  std::string system_;
+  std::vector<Json> messages_;
+};
+
+/// Takes the oldest exchange away: a question and its answer, or a question alone where the answer failed.
+/// False, and nothing changed, where no other message would be left.
+bool drop_oldest_exchange(std::vector<ChatTemplate::Json>& messages);
+
+}  // namespace sw

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+// Tests: what may stand behind `is`.
+#include <fmt/core.h>
+
+#include "jinja/builtins/native_tables.h"
+#include "jinja/values/iterator.h"
+#include "jinja/values/operations.h"
+#include "jinja/values/str.h"
+
+namespace sw::jinja {
+namespace {
+
+template <bool (*test)(const Value&)>
+Value check(Budget&, const Arguments& a) {
+  return Value::boolean(test(a[0]));
+}
+
+bool is_defined(const Value& v) { return !v.is_undefined(); }
+bool is_not_defined(const Value& v) { return v.is_undefined(); }
+template <Kind kind>
+bool is_a(const Value& v) {
+  return v.is(kind);
+}
+bool is_yes(const Value& v) { return v.is(Kind::Bool) && v.as_integer(); }
+bool is_no(const Value& v) { return v.is(Kind::Bool) && !v.as_integer(); }
+bool is_a_number(const Value& v) { return v.is_number(); }
+bool has_markup(const Value& v) { return v.is_markup(); }
+bool is_indexable(const Value& v) {
+  return v.is_undefined() || v.is_str() || v.is_sequence() || v.is(Kind::Dict) || v.is(Kind::Range);
+}
+bool is_callable(const Value& v) {
+  return v.is_undefined() || v.is(Kind::Macro) || v.is(Kind::Method) || v.is(Kind::Function) ||
+         v.is(Kind::Loop);
+}
+
+/// value % divisor == wanted
+Value leaves(Budget& budget, const Value& value, const Value& divisor, int64_t wanted) {
+  const Value rest = arithmetic(budget, Arithmetic::Modulo, value, divisor);
+  return Value::boolean(equal(budget, rest, Value::integer(wanted)));
+}
+
+Value odd(Budget& budget, const Arguments& a) { return leaves(budget, a[0], Value::integer(2), 1); }
+Value even(Budget& budget, const Arguments& a) { return leaves(budget, a[0], Value::integer(2), 0); }
+Value divisible(Budget& budget, const Arguments& a) { return leaves(budget, a[0], a[1], 0); }
+
+template <TextClass what>
+Value is_cased(Budget& budget, const Arguments& a) {
+  const std::string_view text = to_text(budget, a[0]);
+  budget.spend_letters(text.size());
+  return Value::boolean(is_text(what, text));
+}
+
+Value equals(Budget& budget, const Arguments& a) { return Value::boolean(equal(budget, a[0], a[1])); }
+Value differs(Budget& budget, const Arguments& a) { return Value::boolean(!equal(budget, a[0], a[1])); }
+template <Order order>
+Value ordered(Budget& budget, const Arguments& a) {
+  return Value::boolean(compare(budget, order, a[0], a[1]));
+}
+
+Value is_in(Budget& budget, const Arguments& a) { return Value::boolean(contains(budget, a[1], a[0])); }
+
+/// Python's `is`: the same object, which equal small values are.
+Value same(Budget& budget, const Arguments& a) {
+  const bool plain = a[0].is_number() || a[0].is(Kind::None) || a[0].is_str();
+  return Value::boolean(a[0].kind() == a[1].kind() &&
+                        (plain ? equal(budget, a[0], a[1]) : a[0].same_object(a[1])));
+}
+
+Value is_filter(Budget& budget, const Arguments& a) {
+  return Value::boolean(find_filter(text_argument(budget, a[0])));
+}
+Value is_test(Budget& budget, const Arguments& a) {
+  return Value::boolean(find_test(text_argument(budget, a[0])));
+}
+
+constexpr std::string_view kOther = "value other";
+
+constexpr Native kTests[] = {
+    {"defined", check<is_defined>},
+    {"undefined", check<is_not_defined>},
+    {"none", check<is_a<Kind::None>>},
+    {"boolean", check<is_a<Kind::Bool>>},
+    {"true", check<is_yes>},
+    {"false", check<is_no>},
+    {"integer", check<is_a<Kind::Int>>},
+    {"float", check<is_a<Kind::Float>>},
+    {"number", check<is_a_number>},
+    {"string", check<is_a<Kind::Str>>},
+    {"mapping", check<is_a<Kind::Dict>>},
+    {"sequence", check<is_indexable>},
+    {"iterable", check<is_iterable>},
+    {"callable", check<is_callable>},
+    {"escaped", check<has_markup>},
+    {"odd", odd},
+    {"even", even},
+    {"divisibleby", divisible, "value num"},
+    {"lower", is_cased<TextClass::Lower>},
+    {"upper", is_cased<TextClass::Upper>},
+    {"in", is_in, "value seq"},
+    {"sameas", same, kOther},
+    {"filter", is_filter},
+    {"test", is_test},
+    {"==", equals, kOther},
+    {"eq", equals, kOther},
+    {"equalto", equals, kOther},
+    {"!=", differs, kOther},
+    {"ne", differs, kOther},
+    {">", ordered<Order::Greater>, kOther},
+    {"gt", ordered<Order::Greater>, kOther},
+    {"greaterthan", ordered<Order::Greater>, kOther},
+    {">=", ordered<Order::GreaterEqual>, kOther},
+    {"ge", ordered<Order::GreaterEqual>, kOther},
+    {"<", ordered<Order::Less>, kOther},
+    {"lt", ordered<Order::Less>, kOther},
+    {"lessthan", ordered<Order::Less>, kOther},
+    {"<=", ordered<Order::LessEqual>, kOther},
+    {"le", ordered<Order::LessEqual>, kOther},
+};
+
+}  // namespace
+
+std::span<const Native> value_tests() { return kTests; }
+
+}  // namespace sw::jinja

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+// How statements execute.
+#include "jinja/eval/interpreter.h"
+
+namespace sw::jinja {
+namespace {
+
+/// The items of a loop that its `if` lets pass, each looked at when it is asked for.
+class Filtered final : public Generator {
+ public:
+  Filtered(Interpreter& in, const ForNode& node, const Value& over)
+      : in_(in), node_(node), scope_(in.scope()), items_(in.budget(), over) {}
+
+  bool next(Budget& budget, Value& value) override {
+    for (Value item; items_.next(budget, item);) {
+      const bool passes = in_.in_scope(scope_, [&] {
+        in_.assign(node_.target, item);
+        return is_true(in_.eval(*node_.test));
+      });
+      if (!passes) continue;
+      value = item;
+      return true;
+    }
+    return false;
+  }
+
+ private:
+  Interpreter& in_;
+  const ForNode& node_;
+  Scope* scope_;
+  Iterator items_;
+};
+
+}  // namespace
+
+Flow Text::exec(Interpreter& in) const {
+  in.out().add(text);
+  return Flow::Normal;
+}
+
+Flow Print::exec(Interpreter& in) const {
+  append_text(in.out(), in.eval(*value));
+  return Flow::Normal;
+}
+
+Flow If::exec(Interpreter& in) const {
+  for (const auto& [test, block] : branches) {
+    if (is_true(in.eval(*test))) return in.exec(block);
+  }
+  return in.exec(otherwise);
+}
+
+Flow ForNode::exec(Interpreter& in) const { return in.run_loop(*this, in.eval(*over), 0); }
+
+Flow Interpreter::run_loop(const ForNode& node, const Value& over, int64_t depth) {
+  const Value items = node.test ? Value::generator(budget_.make(Filtered(*this, node, over))) : over;
+  budget_.spend(Budget::kStep);
+  LoopState* loop = budget_.make(LoopState(budget_, items));
+  loop->recursive = node.recursive ? &node : nullptr;
+  loop->scope = scope_;
+  loop->depth0 = depth;
+  const int name = node.loop_name;
+  Flow flow = Flow::Normal;
+  in_scope(scope_, [&] {
+    while (flow != Flow::Break && loop->next(budget_)) {
+      budget_.spend(Budget::kStep / 2);
+      scope_->variables.clear();  // each pass has its own
+      assign(name, Value::loop(loop));
+      assign(node.target, loop->current);
+      flow = exec(node.body);
+    }
+  });
+  if (loop->index0 < 0) {
+    return in_scope(scope_, [&] { return exec(node.otherwise); });
+  }
+  return Flow::Normal;
+}
+
+Flow Set::exec(Interpreter& in) const {
+  in.assign(target, in.eval(*value));
+  return Flow::Normal;
+}
+
+Flow SetBlock::exec(Interpreter& in) const {
+  Flow flow = Flow::Normal;
+  const Value text = in.captured([&] { flow = in.in_scope(in.scope(), [&] { return in.exec(body); }); });
+  if (flow != Flow::Normal) return flow;
+  in.assign(target, filter ? in.filtered(*filter, text) : text);
+  return flow;
+}
+
+Flow FilterBlock::exec(Interpreter& in) const {
+  Flow flow = Flow::Normal;
+  const Value text = in.captured([&] { flow = in.in_scope(in.scope(), [&] { return in.exec(body); }); });
+  if (flow == Flow::Normal) append_text(in.out(), in.filtered(*filter, text));
+  return flow;
+}
+
+Flow With::exec(Interpreter& in) const {
+  std::vector<Value> values;
+  for (const auto& [target, value] : variables) values.push_back(in.eval(*value));
+  return in.in_scope(in.scope(), [&] {
+    for (size_t i = 0; i < values.size(); ++i) in.assign(variables[i].first, values[i]);
+    return in.exec(body);
+  });
+}
+
+Flow MacroNode::exec(Interpreter& in) const {
+  in.assign(name, Value::macro(in.budget().make(Macro{this, in.scope()})));
+  return Flow::Normal;
+}
+
+Flow CallBlock::exec(Interpreter& in) const {
+  const Value body = Value::macro(in.budget().make(Macro{&caller, in.scope()}));
+  append_text(in.out(), call->eval_with(in, body));
+  return Flow::Normal;
+}
+
+Flow Generation::exec(Interpreter& in) const {
+  return in.in_scope(in.scope(), [&] { return in.exec(body); });
+}
+
+}  // namespace sw::jinja

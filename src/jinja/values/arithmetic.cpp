@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT
+#include <algorithm>
+#include <cmath>
+#include <fmt/core.h>
+#include <limits>
+
+#include "jinja/values/operations.h"
+#include "jinja/values/str.h"
+#include "text/escape_html.h"
+
+namespace sw::jinja {
+namespace {
+
+constexpr std::string_view kSigns[] = {"+", "-", "*", "/", "//", "%", "** or pow()"};
+
+[[noreturn]] void fail_types(const Budget& budget, Arithmetic op, const Value& a, const Value& b) {
+  if (a.is_undefined()) fail_undefined(budget, a);
+  if (b.is_undefined()) fail_undefined(budget, b);
+  budget.fail(fmt::format("unsupported operand type(s) for {}: '{}' and '{}'",
+                          kSigns[static_cast<size_t>(op)], type_name(a.kind()), type_name(b.kind())));
+}
+
+[[noreturn]] void fail_overflow(const Budget& budget) { budget.fail("an integer grows beyond 64 bits"); }
+
+[[noreturn]] void fail_zero(const Budget& budget) { budget.fail("division by zero"); }
+
+int64_t floor_divide(Budget& budget, int64_t a, int64_t b) {
+  if (b == 0) fail_zero(budget);
+  if (a == std::numeric_limits<int64_t>::min() && b == -1) fail_overflow(budget);
+  return a / b - (a % b != 0 && (a < 0) != (b < 0));
+}
+
+int64_t integer_power(Budget& budget, int64_t base, int64_t exponent) {
+  int64_t result = 1;
+  while (exponent > 0) {
+    if ((exponent & 1) && __builtin_mul_overflow(result, base, &result)) fail_overflow(budget);
+    exponent >>= 1;
+    if (exponent > 0 && __builtin_mul_overflow(base, base, &base)) fail_overflow(budget);
+  }
+  return result;
+}
+
+/// fmod goes bit by bit through the difference of the exponents.
+double float_modulo(Budget& budget, double a, double b) {
+  if (std::isnormal(a) && b != 0) budget.spend(std::max(std::ilogb(a) - std::ilogb(b), 0));
+  const double remainder = std::fmod(a, b);
+  if (remainder == 0) return std::copysign(0.0, b);
+  return (remainder < 0) != (b < 0) ? remainder + b : remainder;
+}
+
+double float_floor_divide(Budget& budget, double a, double b) {
+  const double quotient = (a - float_modulo(budget, a, b)) / b;
+  if (quotient == 0) return std::copysign(0.0, a / b);
+  const double whole = std::floor(quotient);
+  return quotient - whole > 0.5 ? whole + 1 : whole;
+}
+
+double float_power(Budget& budget, double a, double b) {
+  if (a == 0 && b < 0) budget.fail("0.0 cannot be raised to a negative power");
+  const double result = std::pow(a, b);
+  if (std::isnan(result) && !std::isnan(a) && !std::isnan(b)) budget.fail("a power is no real number");
+  if (std::isinf(result) && std::isfinite(a) && std::isfinite(b)) budget.fail("a power is too large");
+  return result;
+}
+
+Value of_integers(Budget& budget, Arithmetic op, int64_t a, int64_t b) {
+  int64_t result = 0;
+  bool overflow = false;
+  switch (op) {
+    case Arithmetic::Add:
+      overflow = __builtin_add_overflow(a, b, &result);
+      break;
+    case Arithmetic::Subtract:
+      overflow = __builtin_sub_overflow(a, b, &result);
+      break;
+    case Arithmetic::Multiply:
+      overflow = __builtin_mul_overflow(a, b, &result);
+      break;
+    case Arithmetic::Divide:
+      if (b == 0) fail_zero(budget);
+      return Value::number(static_cast<double>(static_cast<long double>(a) / static_cast<long double>(b)));
+    case Arithmetic::FloorDivide:
+      result = floor_divide(budget, a, b);
+      break;
+    case Arithmetic::Modulo:
+      result = b == -1 ? 0 : a - floor_divide(budget, a, b) * b;
+      break;
+    case Arithmetic::Power:
+      if (b < 0) return Value::number(float_power(budget, static_cast<double>(a), static_cast<double>(b)));
+      result = integer_power(budget, a, b);
+      break;
+  }
+  if (overflow) fail_overflow(budget);
+  return Value::integer(result);
+}
+
+Value of_floats(Budget& budget, Arithmetic op, double a, double b) {
+  const bool divides = op == Arithmetic::Divide || op == Arithmetic::FloorDivide || op == Arithmetic::Modulo;
+  if (divides && b == 0) fail_zero(budget);
+  switch (op) {
+    case Arithmetic::Add:
+      return Value::number(a + b);
+    case Arithmetic::Subtract:
+      return Value::number(a - b);
+    case Arithmetic::Multiply:
+      return Value::number(a * b);
+    case Arithmetic::Divide:
+      return Value::number(a / b);
+    case Arithmetic::FloorDivide:
+      return Value::number(float_floor_divide(budget, a, b));
+    case Arithmetic::Modulo:
+      return Value::number(float_modulo(budget, a, b));
+    case Arithmetic::Power:
+      return Value::number(float_power(budget, a, b));
+  }
+  return {};
+}
+
+/// Where one is Markup, the other is escaped.
+Value add_texts(Budget& budget, const Value& a, const Value& b) {
+  const bool markup = a.is_markup() || b.is_markup();
+  if (!markup) return budget.concat(a.as_text(), b.as_text());
+  const auto safe = [](const Value& v) {
+    return v.is_markup() ? std::string(v.as_text()) : escape_html(v.as_text());
+  };
+  return budget.concat(safe(a), safe(b), true);
+}
+
+Value add_sequences(Budget& budget, const Value& a, const Value& b) {
+  const auto x = a.as_items(), y = b.as_items();
+  const std::span<Value> all = budget.make_array<Value>(x.size() + y.size());
+  std::copy(y.begin(), y.end(), std::copy(x.begin(), x.end(), all.begin()));
+  return a.is(Kind::List) ? Value::list(all) : Value::tuple(all);
+}
+
+Value repeat(Budget& budget, const Value& value, int64_t times) {
+  const size_t n = times < 0 ? 0 : static_cast<size_t>(times);
+  if (value.is_str()) {
+    const std::string_view text = value.as_text();
+    if (n > 0 && text.size() > kMaxOutputBytes / n) budget.fail("a repeated text is too long");
+    TextBuilder out(budget);
+    for (size_t i = 0; i < n && !text.empty(); ++i) budget.spend(), out.add(text);
+    return out.value(value.is_markup());
+  }
+  const std::span<const Value> items = value.as_items();
+  if (items.empty() || n == 0) return value.is(Kind::List) ? Value::list({}) : Value::tuple({});
+  if (n > kMaxMemoryBytes / sizeof(Value) / items.size()) budget.fail("a repeated list is too long");
+  const std::span<Value> all = budget.make_array<Value>(items.size() * n);
+  for (size_t i = 0; i < n; ++i)
+    std::copy(items.begin(), items.end(), all.begin() + static_cast<long>(i * items.size()));
+  return value.is(Kind::List) ? Value::list(all) : Value::tuple(all);
+}
+
+}  // namespace
+
+Value arithmetic(Budget& budget, Arithmetic op, const Value& a, const Value& b) {
+  if (a.is_integer() && b.is_integer()) return of_integers(budget, op, a.as_integer(), b.as_integer());
+  if (a.is_number() && b.is_number()) return of_floats(budget, op, a.as_number(), b.as_number());
+  if (op == Arithmetic::Add) {
+    if (a.is_str() && b.is_str()) return add_texts(budget, a, b);
+    if (a.is_sequence() && a.kind() == b.kind()) return add_sequences(budget, a, b);
+    if (a.is_str() && !b.is_undefined()) {
+      budget.fail(fmt::format("can only concatenate str (not \"{}\") to str", type_name(b.kind())));
+    }
+  } else if (op == Arithmetic::Multiply) {
+    const auto repeats = [](const Value& v, const Value& n) {
+      return (v.is_str() || v.is_sequence()) && n.is_integer();
+    };
+    if (repeats(a, b)) return repeat(budget, a, b.as_integer());
+    if (repeats(b, a)) return repeat(budget, b, a.as_integer());
+  } else if (op == Arithmetic::Modulo && a.is_str()) {
+    return format_percent(budget, a, b);
+  }
+  fail_types(budget, op, a, b);
+}
+
+Value negate(Budget& budget, const Value& value) {
+  if (value.is_undefined()) fail_undefined(budget, value);
+  if (value.is(Kind::Float)) return Value::number(-value.as_number());
+  if (!value.is_integer())
+    budget.fail(fmt::format("bad operand type for unary -: '{}'", type_name(value.kind())));
+  return of_integers(budget, Arithmetic::Subtract, 0, value.as_integer());
+}
+
+}  // namespace sw::jinja

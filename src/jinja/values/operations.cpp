@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: MIT
+#include "jinja/values/operations.h"
+
+#include <algorithm>
+#include <fmt/core.h>
+
+#include "jinja/values/iterator.h"
+#include "jinja/values/str.h"
+
+namespace sw::jinja {
+namespace {
+
+/// -1, 0, 1; 2 where one is NaN. Exact for an int beside a float: long double holds both.
+int compare_numbers(const Value& a, const Value& b) {
+  const auto exact = [](const Value& v) {
+    return v.is_integer() ? static_cast<long double>(v.as_integer())
+                          : static_cast<long double>(v.as_number());
+  };
+  const long double x = exact(a), y = exact(b);
+  return x < y ? -1 : x > y ? 1 : x == y ? 0 : 2;
+}
+
+bool equal_items(Budget& budget, std::span<const Value> a, std::span<const Value> b) {
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (!equal(budget, a[i], b[i])) return false;
+  }
+  return true;
+}
+
+bool equal_dicts(Budget& budget, const Dict& a, const Dict& b) {
+  if (a.entries.size() != b.entries.size()) return false;
+  for (const DictEntry& entry : a.entries) {
+    const Value* other = find(budget, b, entry.key);
+    if (!other || !equal(budget, entry.value, *other)) return false;
+  }
+  return true;
+}
+
+bool equal_ranges(const Range& a, const Range& b) {
+  return a.size == b.size && (a.size == 0 || (a.start == b.start && (a.size == 1 || a.step == b.step)));
+}
+
+[[noreturn]] void fail_order(const Budget& budget, std::string_view op, const Value& a, const Value& b) {
+  if (a.is_undefined()) fail_undefined(budget, a);
+  if (b.is_undefined()) fail_undefined(budget, b);
+  budget.fail(fmt::format("'{}' is not supported between '{}' and '{}'", op, type_name(a.kind()),
+                          type_name(b.kind())));
+}
+
+}  // namespace
+
+std::string_view type_name(Kind kind) {
+  switch (kind) {
+    case Kind::Missing:
+      break;
+    case Kind::Undefined:
+      return "Undefined";
+    case Kind::None:
+      return "NoneType";
+    case Kind::Bool:
+      return "bool";
+    case Kind::Int:
+      return "int";
+    case Kind::Float:
+      return "float";
+    case Kind::Str:
+      return "str";
+    case Kind::List:
+      return "list";
+    case Kind::Tuple:
+      return "tuple";
+    case Kind::Dict:
+      return "dict";
+    case Kind::Keys:
+      return "dict_keys";
+    case Kind::Values:
+      return "dict_values";
+    case Kind::Items:
+      return "dict_items";
+    case Kind::Range:
+      return "range";
+    case Kind::Generator:
+      return "generator";
+    case Kind::Namespace:
+      return "Namespace";
+    case Kind::Macro:
+      return "Macro";
+    case Kind::Method:
+      return "method";
+    case Kind::Function:
+      return "function";
+    case Kind::Loop:
+      return "LoopContext";
+  }
+  return "missing";
+}
+
+void fail_undefined(const Budget& budget, const Value& undefined) {
+  const std::string name(undefined.as_text());
+  if (!undefined.names_attribute()) budget.fail(name);
+  if (undefined.owner() == Kind::Missing) budget.fail(fmt::format("'{}' is undefined", name));
+  if (undefined.owner() == Kind::None) budget.fail(fmt::format("'None' has no attribute '{}'", name));
+  budget.fail(fmt::format("'{} object' has no attribute '{}'", type_name(undefined.owner()), name));
+}
+
+bool is_true(const Value& value) {
+  switch (value.kind()) {
+    case Kind::Missing:
+    case Kind::Undefined:
+    case Kind::None:
+      return false;
+    case Kind::Bool:
+    case Kind::Int:
+      return value.as_integer() != 0;
+    case Kind::Float:
+      return value.as_number() != 0;
+    case Kind::Str:
+      return !value.as_text().empty();
+    default:
+      return length(value).value_or(1) != 0;
+  }
+}
+
+std::optional<int64_t> length(const Value& value) {
+  switch (value.kind()) {
+    case Kind::Undefined:
+      return 0;
+    case Kind::Str:
+      return static_cast<int64_t>(text_length(value.as_text()));
+    case Kind::List:
+    case Kind::Tuple:
+      return static_cast<int64_t>(value.as_items().size());
+    case Kind::Dict:
+    case Kind::Keys:
+    case Kind::Values:
+    case Kind::Items:
+      return static_cast<int64_t>(value.as_dict().entries.size());
+    case Kind::Range:
+      return value.as_range().size;
+    default:
+      return {};
+  }
+}
+
+bool equal(Budget& budget, const Value& a, const Value& b) {
+  const Budget::Deeper deeper(budget);
+  budget.spend();
+  if (a.is_number() && b.is_number()) return compare_numbers(a, b) == 0;
+  if (a.kind() != b.kind()) return false;
+  switch (a.kind()) {
+    case Kind::Undefined:
+    case Kind::None:
+      return true;
+    case Kind::Str:
+      budget.spend_bytes(a.as_text().size());
+      return a.as_text() == b.as_text();
+    case Kind::List:
+    case Kind::Tuple:
+      return a.same_object(b) || equal_items(budget, a.as_items(), b.as_items());
+    case Kind::Dict:
+    case Kind::Items:
+      return a.same_object(b) || equal_dicts(budget, a.as_dict(), b.as_dict());
+    case Kind::Keys:
+      return std::ranges::all_of(a.as_dict().entries,
+                                 [&](const DictEntry& e) { return find(budget, b.as_dict(), e.key); }) &&
+             length(a) == length(b);
+    case Kind::Range:
+      return equal_ranges(a.as_range(), b.as_range());
+    default:
+      return a.same_object(b);
+  }
+}
+
+bool compare(Budget& budget, Order order, const Value& a, const Value& b) {
+  const Budget::Deeper deeper(budget);
+  const auto holds = [order](int sign) {  // of a against b
+    switch (order) {
+      case Order::Less:
+        return sign == -1;
+      case Order::LessEqual:
+        return sign == -1 || sign == 0;
+      case Order::Greater:
+        return sign == 1;
+      case Order::GreaterEqual:
+        return sign == 1 || sign == 0;
+    }
+    return false;
+  };
+  budget.spend();
+  if (a.is_number() && b.is_number()) return holds(compare_numbers(a, b));
+  if (a.is_str() && b.is_str()) {
+    budget.spend_bytes(std::min(a.as_text().size(), b.as_text().size()));
+    const int sign = a.as_text().compare(b.as_text());  // UTF-8 sorts as its code points do
+    return holds((sign > 0) - (sign < 0));
+  }
+  if (a.is_sequence() && a.kind() == b.kind()) {
+    const auto x = a.as_items(), y = b.as_items();
+    for (size_t i = 0; i < std::min(x.size(), y.size()); ++i) {
+      if (!equal(budget, x[i], y[i])) return compare(budget, order, x[i], y[i]);
+    }
+    return holds((x.size() > y.size()) - (x.size() < y.size()));
+  }
+  constexpr std::string_view kNames[] = {"<", "<=", ">", ">="};
+  fail_order(budget, kNames[static_cast<size_t>(order)], a, b);
+}
+
+bool less(Budget& budget, const Value& a, const Value& b) { return compare(budget, Order::Less, a, b); }
+
+bool contains(Budget& budget, const Value& container, const Value& item) {
+  if (container.is_str()) {
+    if (!item.is_str()) {
+      budget.fail(
+          fmt::format("'in <string>' requires string as left operand, not {}", type_name(item.kind())));
+    }
+    budget.spend_search(container.as_text(), item.as_text());
+    return container.as_text().find(item.as_text()) != std::string_view::npos;
+  }
+  if (container.is(Kind::Dict) || container.is(Kind::Keys)) return find(budget, container.as_dict(), item);
+  Iterator iterator(budget, container);
+  for (Value each; iterator.next(budget, each);) {
+    if (equal(budget, each, item)) return true;
+  }
+  return false;
+}
+
+bool is_hashable(const Value& value) {
+  if (value.is(Kind::Tuple)) return std::ranges::all_of(value.as_items(), is_hashable);
+  return !value.is(Kind::List) && !value.is(Kind::Dict) && !value.is(Kind::Items) && !value.is(Kind::Keys);
+}
+
+const Value* find(Budget& budget, const Dict& dict, std::string_view key) {
+  budget.spend_scan(dict.entries.size());
+  for (const DictEntry& entry : dict.entries) {
+    if (entry.key.is_str() && entry.key.as_text() == key) return &entry.value;
+  }
+  return nullptr;
+}
+
+const Value* find(Budget& budget, const Dict& dict, const Value& key) {
+  if (key.is_str()) return find(budget, dict, key.as_text());
+  if (!is_hashable(key)) budget.fail(fmt::format("unhashable type: '{}'", type_name(key.kind())));
+  for (const DictEntry& entry : dict.entries) {
+    if (equal(budget, entry.key, key)) return &entry.value;
+  }
+  return nullptr;
+}
+
+void DictBuilder::set(const Value& key, const Value& value) {
+  if (const Value* old = find(budget_, Dict{entries_}, key)) {
+    *const_cast<Value*>(old) = value;  // an entry of our own vector
+    return;
+  }
+  budget_.spend(Budget::kStep / 2);
+  entries_.push_back({key, value});
+}
+
+Value DictBuilder::value() const {
+  const std::span<DictEntry> entries = budget_.make_array<DictEntry>(entries_.size());
+  std::copy(entries_.begin(), entries_.end(), entries.begin());
+  return Value::dict(budget_.make(Dict{entries}));
+}
+
+}  // namespace sw::jinja

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/variants/all.h"
+
+#if defined(__x86_64__)
+#include "kernels/cpu/avx2/formats_q.h"
+#include "kernels/cpu/avx512/stored_source.h"
+
+namespace sw {
+namespace {
+
+const char* refuses(const MatmulDesc& desc) { return avx2_q.refuses(desc); }
+
+/// Where unpacking costs more than wide products save, AVX2's kernel is as good.
+void run(const MatmulArgs& a) {
+  const size_t stored_row_bytes = row_bytes(a.weight, a.n_in);
+  bool is_done = false;
+  with_format_q(a.weight, [&]<class Format>() { is_done = run_stored<Format>(a, stored_row_bytes); });
+  if (!is_done) avx2_q.run(a);
+}
+
+}  // namespace
+
+const MatmulKernel avx512_q = {.name = "avx512_q",
+                               .isa = Isa::Avx512Vnni,
+                               .refuses = refuses,
+                               .act_bytes = act_q8_bytes,
+                               .pack = pack_act_q8_avx2,
+                               .run = run};
+
+}  // namespace sw
+#else
+namespace sw {
+const MatmulKernel avx512_q = not_built("avx512_q", Isa::Avx512Vnni);
+}
+#endif

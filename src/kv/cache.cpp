@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+#include "kv/cache.h"
+
+#include <utility>
+
+#include "base/error.h"
+
+namespace sw {
+
+Cache::Cache(CachePlan plan, std::span<DeviceMemory* const> memory) : plan_(std::move(plan)) {
+  SW_ASSERT(plan_.page_tokens > 0 && plan_.page_tokens <= kMaxPageTokens && plan_.n_seq > 0);
+  SW_ASSERT(plan_.snapshot_tokens % plan_.page_tokens == 0);
+  SW_ASSERT(memory.empty() || std::ssize(memory) >= plan_.n_block());
+  for (int b = 0; b < plan_.n_block(); ++b) {
+    blocks_.emplace_back(plan_.block_bytes(b),
+                         memory.empty() ? cpu_memory() : *memory[static_cast<size_t>(b)]);
+  }
+  for (int g = 0; g < plan_.n_group(); ++g) {
+    SW_ASSERT(plan_.group(g).kind != CacheKind::Window || plan_.group(g).window > 0);
+    pools_.emplace_back(plan_.n_page(g));
+  }
+}
+
+KvLayerView Cache::layer(int block) const {
+  const int g = plan_.group_of(block);
+  SW_ASSERT(g >= 0 && !plan_.group(g).is_state());
+  std::byte* keys = blocks_[static_cast<size_t>(block)].data();
+  const size_t page_bytes = plan_.page_bytes(g);
+  const size_t all_keys = page_bytes * static_cast<size_t>(plan_.n_page(g));
+  return {.k = keys,
+          .v = plan_.group(g).has_values() ? keys + all_keys : nullptr,
+          .type = plan_.type,
+          .page_tokens = plan_.page_tokens,
+          .page_stride_bytes = page_bytes,
+          .head_stride_bytes = page_bytes / static_cast<size_t>(plan_.group(g).n_head_kv)};
+}
+
+StateView Cache::state(int block) const {
+  const int g = plan_.group_of(block);
+  SW_ASSERT(g >= 0 && plan_.group(g).is_state());
+  return {reinterpret_cast<float*>(blocks_[static_cast<size_t>(block)].data()),
+          static_cast<int64_t>(plan_.page_bytes(g) / sizeof(float))};
+}
+
+}  // namespace sw

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+#include "model/cache_groups.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace sw {
+namespace {
+
+CacheGroup group_of_kind(CacheKind kind, const HParams& h) {
+  switch (kind) {
+    case CacheKind::Pages:
+      return {.kind = kind, .n_head_kv = h.attention.n_head_kv, .head_dim = h.attention.head_dim};
+    case CacheKind::Window:
+      return {.kind = kind,
+              .n_head_kv = h.attention.n_head_kv,
+              .head_dim = h.attention.head_dim,
+              .window = h.attention.window};
+    case CacheKind::Latent:
+      return {.kind = kind, .n_head_kv = 1, .head_dim = h.mla.kv_rank + h.rope.n_rot};
+    case CacheKind::State:
+      break;
+  }
+  return {.kind = kind};
+}
+
+bool same_shape(const CacheGroup& a, const CacheGroup& b) {
+  return a.kind == b.kind && a.n_head_kv == b.n_head_kv && a.head_dim == b.head_dim && a.window == b.window &&
+         a.state_floats == b.state_floats;
+}
+
+}  // namespace
+
+std::vector<CacheGroup> cache_groups(const ArchSpec& arch, const HParams& hparams) {
+  std::vector<CacheGroup> groups;
+  for (int block = 0; block < hparams.n_run_block(); ++block) {
+    const CacheGroup group = group_of_kind(block_kind(arch, hparams, block).cache, hparams);
+    auto at = std::ranges::find_if(groups, [&](const CacheGroup& g) { return same_shape(g, group); });
+    if (at == groups.end()) at = groups.insert(at, group);
+    at->blocks.push_back(block);
+  }
+  return groups;
+}
+
+CachePlan plan_cache(std::vector<CacheGroup> groups, const CacheSizes& sizes) {
+  CachePlan plan{
+      .groups = std::move(groups), .type = sizes.type, .n_seq = sizes.n_seq, .n_ahead = sizes.n_ubatch};
+  // A page belongs to one sequence.
+  plan.n_token = sizes.n_seq * plan.pages_for(sizes.n_token) * plan.page_tokens;
+  return plan;
+}
+
+}  // namespace sw

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "chat/text_stream.h"
+#include "engine/engine.h"
+#include "tokenizer/tokenizer.h"
+
+namespace sw {
+
+/// Tokens and seconds of the two phases, summed over generations.
+struct Speeds {
+  int64_t n_prompt = 0, n_decode = 0;
+  double prefill_s = 0, decode_s = 0;
+
+  /// "prefill: 4 tokens, 3800 t/s; decode: 199 tokens, 3100 t/s"
+  std::string to_string() const;
+};
+
+struct GenerateOptions {
+  TextStreamOptions text = {};
+  ForwardProbe* probe = nullptr;
+  TextStream::Sink sink = {};              ///< gets the text as it comes; may be null
+  std::function<bool()> interrupted = {};  ///< asked before each step: true ends the text; may be null
+};
+
+struct Generated {
+  std::string text = {}, reasoning = {};
+  Finish finish = Finish::None;
+  std::string error = {};  ///< why, where finish is Error
+};
+
+/// Runs one request to its end, or until it is interrupted, on an engine that has no other. Adds to `speeds`.
+/// An error in the middle is in the result, so that the text before it can be finished first.
+Generated generate(Engine& engine, const Tokenizer& tokenizer, SequenceRequest request,
+                   const GenerateOptions& options, Speeds& speeds);
+
+}  // namespace sw

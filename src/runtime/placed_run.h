@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <string>
+
+#include "model/memory_plan.h"
+#include "model/placed_model.h"
+#include "runtime/notes.h"
+
+namespace sw {
+
+struct DeviceOptions {
+  std::string devices = {};  ///< as open_devices() takes them: "" for all, "none" for the CPU alone
+  PlacementOptions placement = {};
+};
+
+/// A model's weights on the devices of a run. All that this room knows of how `model` plans and places is
+/// here.
+class PlacedRun {
+ public:
+  /// Opens devices, plans, tells what goes where (nothing on a machine without GPUs), copies weights. Borrows
+  /// the model. Throws sw::Error, and sw::SystemError where the model does not fit.
+  PlacedRun(const Model& model, const DeviceOptions& options, const PlanInput& input, const Notes& notes);
+  PlacedRun(const PlacedRun&) = delete;
+  PlacedRun& operator=(const PlacedRun&) = delete;
+
+  const PlacedModel& placed() const { return placed_; }
+
+ private:
+  Devices devices_;
+  PlacedModel placed_;
+};
+
+/// The options with n_thread 0 as one per core.
+ForwardOptions with_threads(ForwardOptions options);
+
+}  // namespace sw

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+#include <cctype>
+#include <vector>
+
+#include "base/error.h"
+#include "text/regex.h"
+
+namespace sw {
+namespace {
+
+/// Walks over a pattern once and writes it out, unit by unit.
+class Translator {
+ public:
+  Translator(std::string_view pattern, const std::string& where) : in_(pattern), where_(where) {}
+
+  std::string run() {
+    while (at_ < in_.size()) unit();
+    return std::move(out_);
+  }
+
+ private:
+  [[noreturn]] void refuse(const std::string& what) const {
+    throw Error({.what = what, .where = where_ + ", offset " + std::to_string(at_)});
+  }
+
+  char peek(size_t ahead = 0) const { return at_ + ahead < in_.size() ? in_[at_ + ahead] : '\0'; }
+  void copy(size_t n = 1) {
+    out_ += in_.substr(at_, n);
+    at_ += n;
+  }
+
+  void unit() {
+    switch (peek()) {
+      case '(':
+        return open_group();
+      case ')':
+        if (groups_.empty()) refuse("')' without '('");
+        atom_ = groups_.back();
+        groups_.pop_back();
+        return copy();
+      case '{':
+        return interval();
+      case '*':
+      case '+':
+      case '?':
+        return copy();
+      case '[':
+        atom_ = out_.size();
+        return char_class();
+      case '\\':
+        atom_ = out_.size();
+        return escape();
+      default:
+        // A continuation byte belongs to the atom of its lead.
+        if ((static_cast<uint8_t>(peek()) & 0xC0) != 0x80) atom_ = out_.size();
+        return copy();
+    }
+  }
+
+  /// Only groups that mean the same in both: (?m) is another flag in Ruby, (*...) a command in PCRE2.
+  void open_group() {
+    groups_.push_back(out_.size());
+    copy();
+    if (peek() == '*') refuse("a command is not supported");
+    if (peek() != '?') return;
+    static constexpr std::string_view kKnown[] = {"?:", "?=", "?!", "?>", "?<=", "?<!", "?i:", "?i)", "?-i:"};
+    for (const std::string_view known : kKnown) {
+      if (in_.substr(at_).starts_with(known))
+        return copy(known.back() == ')' ? known.size() - 1 : known.size());
+    }
+    refuse("this kind of group is not supported");
+  }
+
+  /// In Ruby X{n,m}+ repeats the interval; in PCRE2 it would be possessive.
+  void interval() {
+    const size_t end = in_.find_first_not_of("0123456789,", at_ + 1);
+    const bool is_interval = end != std::string_view::npos && in_[end] == '}' && end > at_ + 1;
+    if (!is_interval) {
+      atom_ = out_.size();
+      return copy();
+    }
+    copy(end + 1 - at_);
+    if (peek() != '+') return;
+    out_.insert(atom_, "(?:");
+    out_ += ')';
+  }
+
+  void char_class() {
+    copy();
+    if (peek() == '^') copy();
+    if (peek() == ']') refuse("a character class that begins with ']' is not supported");
+    while (peek() != ']') {
+      if (at_ >= in_.size()) refuse("a character class without an end");
+      if (peek() == '[') refuse("a character class within a class is not supported");
+      if (peek() == '&' && peek(1) == '&') refuse("an intersection of character classes is not supported");
+      if (peek() == '\\')
+        escape();
+      else
+        copy();
+    }
+    copy();
+  }
+
+  void escape() {
+    const char c = peek(1);
+    if (c == 's' || c == 'S') {
+      // PCRE2's \s also takes U+180E, which is no white space since Unicode 6.3.
+      out_ += c == 's' ? "\\p{White_Space}" : "\\P{White_Space}";
+      at_ += 2;
+      return;
+    }
+    const bool same_in_both =
+        c != '\0' && (std::string_view("pPdDrntfaeAzZ").find(c) != std::string_view::npos ||
+                      std::ispunct(static_cast<uint8_t>(c)) || c == ' ');
+    const bool code_point = c == 'x' && peek(2) == '{';
+    if (!same_in_both && !code_point) refuse("this escape is not supported");
+    copy(2);
+    // A brace that belongs to the escape is no interval.
+    if ((c == 'p' || c == 'P' || c == 'x') && peek() == '{') {
+      const size_t end = in_.find('}', at_);
+      if (end == std::string_view::npos) refuse("'{' without '}'");
+      copy(end + 1 - at_);
+    }
+  }
+
+  std::string_view in_;
+  const std::string& where_;
+  size_t at_ = 0;
+  std::string out_;
+  size_t atom_ = 0;             // where in out_ the last thing that can be repeated begins
+  std::vector<size_t> groups_;  // where in out_ the open groups begin
+};
+
+}  // namespace
+
+std::string to_pcre2(std::string_view pattern, const std::string& where) {
+  return Translator(pattern, where).run();
+}
+
+}  // namespace sw

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+// No tensor of a file is passed over in silence.
+#include <gtest/gtest.h>
+#include <set>
+
+#include "convert/convert_hf.h"
+#include "formats/gguf.h"
+#include "model/model.h"
+#include "support/refusal.h"
+#include "support/test_data.h"
+
+namespace sw {
+namespace {
+
+namespace fs = std::filesystem;
+using Names = std::vector<std::string>;
+
+/// Every folder of a tiny model.
+std::set<fs::path> golden_folders() {
+  std::set<fs::path> folders;
+  const fs::path committed = testing::source_dir() / "tests/data/golden";
+  for (const fs::path& root : {testing::find_data("golden").value_or(committed), committed}) {
+    for (const auto& entry : fs::directory_iterator(root)) {
+      if (fs::exists(entry.path() / "config.json")) folders.insert(entry.path());
+    }
+  }
+  return folders;
+}
+
+/// A file with tensors more, of four values each.
+fs::path write_more(const fs::path& plain, const Names& more, const fs::path& out) {
+  const GgufFile file(plain);
+  GgufWriter writer(out);
+  for (const auto& [key, value] : file.metadata()) writer.set(key, value);
+  for (const GgufTensor& t : file.tensors()) writer.add_tensor(t.name, *type_from_id(t.type_id), t.shape);
+  for (const std::string& name : more) writer.add_tensor(name, Type::F32, {4});
+  for (const GgufTensor& t : file.tensors()) writer.write_tensor({t.data, t.size_bytes});
+  const std::vector<float> values(4, 1.0f);
+  for (size_t i = 0; i < more.size(); ++i) writer.write_tensor(std::as_bytes(std::span(values)));
+  writer.finish();
+  return out;
+}
+
+TEST(UnreadTensors, AreRefusedByNameInEveryArchitecture) {
+  std::set<std::string_view> seen;
+  for (const fs::path& folder : golden_folders()) {
+    const testing::TempDir temp;
+    const fs::path plain = temp.path() / "plain.gguf";
+    convert_hf(folder, plain, {.out_type = Type::F32});
+    seen.insert(Model(plain, {.read_in = false}).arch().name);
+    for (const char* name : {"blk.0.attn_gate.weight", "blk.0.attn_q.scale", "blk.999.attn_norm.weight",
+                             "rope_factors_long.weight", "ffn_up"}) {
+      const fs::path more = write_more(plain, {name}, temp.path() / "more.gguf");
+      const std::string said = testing::refusal([&] { Model(more, {.read_in = false}); });
+      EXPECT_NE(said.find("the file has tensors that nothing reads"), std::string::npos) << said;
+      EXPECT_NE(said.find("more.gguf"), std::string::npos) << said;
+      EXPECT_NE(said.find(", tensor " + std::string(name) + ": "), std::string::npos) << said;
+    }
+  }
+  if (!testing::find_data("golden/olmoe")) GTEST_SKIP() << "only some architectures' golden models are here";
+  for (const ArchSpec* arch : all_archs()) EXPECT_TRUE(seen.contains(arch->name)) << arch->name;
+}
+
+TEST(UnreadTensors, IdleOnesAreLeftOut) {
+  SW_DATA_OR_SKIP(folder, "golden/bailing_moe_v2");
+  const testing::TempDir temp;
+  const fs::path plain = temp.path() / "plain.gguf";
+  convert_hf(folder, plain, {.out_type = Type::F32});
+  const Model model(write_more(plain,
+                               {"blk.0.attn_rot_embd.weight", "v.blk.0.ln1.weight", "v.patch_embd.weight"},
+                               temp.path() / "more.gguf"));
+  EXPECT_EQ(model.notes(), Names{"2 tensors are left out: the vision tower"});
+  EXPECT_EQ(model.weight_bytes(), Model(plain).weight_bytes());
+}
+
+/// What next-token layers hold is nobody's business yet, but a block behind them is an error.
+TEST(UnreadTensors, NextTokenLayersAreSkipped) {
+  SW_DATA_OR_SKIP(folder, "golden/bailing_moe_v2_mtp");
+  const testing::TempDir temp;
+  const fs::path plain = temp.path() / "plain.gguf";
+  convert_hf(folder, plain, {.out_type = Type::F32});
+  const int n_block = Model(plain).hparams().n_block;
+  const auto with = [&](int block) {
+    return write_more(plain, {"blk." + std::to_string(block) + ".nextn.more.weight"},
+                      temp.path() / "more.gguf");
+  };
+  EXPECT_EQ(Model(with(n_block - 1)).notes(), Names{"skipping 1 next-token-prediction layer(s)"});
+  testing::expect_refused([&] { Model{with(n_block)}; },
+                          "tensor blk." + std::to_string(n_block) + ".nextn.more");
+}
+
+TEST(UnreadTensors, FilesOfOthersHaveNone) {
+  SW_DATA_OR_SKIP(files, "interop");
+  for (const auto& entry : fs::directory_iterator(files)) {
+    if (entry.path().extension() != ".gguf") continue;
+    EXPECT_NO_THROW(Model(entry.path(), {.read_in = false})) << entry.path();
+  }
+}
+
+}  // namespace
+}  // namespace sw
