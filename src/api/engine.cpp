@@ -9,7 +9,6 @@
 #include "api/options.h"
 #include "chat/chat_template.h"
 #include "chat/text_stream.h"
-#include "engine/stats_probe.h"
 #include "runtime/runtime.h"
 
 namespace switchyard {
@@ -38,9 +37,7 @@ Finish to_public(sw::Finish finish) {
 struct Engine::Impl {
   Impl(std::shared_ptr<const Model::Impl> model_impl, const EngineOptions& options)
       : model(std::move(model_impl)),
-        runtime(model->model(), sw::api::to_runtime(options), sw::api::to_notes(options.on_note)) {
-    if (options.count_routing) routing.emplace(model->model(), engine().policies().experts_max());
-  }
+        runtime(model->model(), sw::api::to_runtime(options), sw::api::to_notes(options.on_note)) {}
   sw::Engine& engine() { return runtime.engine(); }
 
   /// The text side of a request that goes on.
@@ -92,7 +89,6 @@ struct Engine::Impl {
 
   std::shared_ptr<const Model::Impl> model;
   sw::Runtime runtime;
-  std::optional<sw::StatsProbe> routing;
   std::map<RequestId, std::unique_ptr<Text>> texts;
   std::vector<Event> events;
   Statistics totals;
@@ -116,8 +112,7 @@ std::span<const Event> Engine::step() {
   using Clock = std::chrono::steady_clock;
   return edge([&]() -> std::span<const Event> {
     const Clock::time_point start = Clock::now();
-    const std::span<const sw::StepEvent> events =
-        impl_->engine().step(impl_->routing ? &*impl_->routing : nullptr);
+    const std::span<const sw::StepEvent> events = impl_->engine().step();
     ++impl_->totals.n_step;
     impl_->totals.seconds += std::chrono::duration<double>(Clock::now() - start).count();
     impl_->totals.n_token_computed += impl_->engine().n_computed();
@@ -138,8 +133,10 @@ Statistics Engine::statistics() const {
   s.expert_flops = counters.expert_flops;
   s.dense_flops = counters.dense_flops;
   s.cache_bytes = impl_->engine().cache().plan().size_bytes();
-  if (!impl_->routing) return s;
-  for (const sw::LayerStats& layer : impl_->routing->stats().layers()) {
+  sw::Forward& forward = impl_->engine().forward();
+  if (!forward.options().count_routing) return s;
+  const sw::RoutingStats routing = forward.routing_stats();
+  for (const sw::LayerStats& layer : routing.layers()) {
     s.routing.push_back(
         {.layer = layer.layer,
          .n_token = layer.n_tokens,

@@ -53,7 +53,7 @@ class Printer {
 };
 
 /// One answer to what the session holds; printed, and added to the session.
-void answer(RunState& state, ChatSession& session, StatsProbe& probe) {
+void answer(RunState& state, ChatSession& session) {
   const int64_t room = state.engine.n_ctx() - std::min(kLeastAnswerTokens, state.engine.n_ctx() / 2);
   auto [prompt, n_dropped] = session.fit_prompt(room);
   if (n_dropped > 0) log::info("(the oldest {} exchange(s) were dropped to make room)", n_dropped);
@@ -69,7 +69,6 @@ void answer(RunState& state, ChatSession& session, StatsProbe& probe) {
                {.text = {.stops = state.flags.stops,
                          .special = state.flags.special,
                          .begins_reasoning = prompt.begins_reasoning},
-                .probe = &probe,
                 .sink = [&](std::string_view text, bool reasoning) { printer.show(text, reasoning); },
                 .interrupted = interrupted},
                state.speeds);
@@ -88,9 +87,8 @@ int run_chat_once(RunState& state, const std::string& message) {
   if (message.empty())
     throw Error({.what = "the prompt is empty", .hint = "there must be something to answer"});
   session.add_user(message);
-  StatsProbe probe(state.model, state.engine.policies().experts_max());
-  answer(state, session, probe);
-  if (state.flags.routing) fmt::print("\n{}", draw_heat_map(probe.stats()));
+  answer(state, session);
+  if (state.flags.routing) fmt::print("\n{}", draw_heat_map(state.engine.forward().routing_stats()));
   return kExitOk;
 }
 
@@ -118,16 +116,16 @@ int run_chat(RunState& state) {
       }
       if (next == ChatCommands::Next::Leave) break;
       if (next == ChatCommands::Next::Read) continue;
-      interrupted();  // a Ctrl-C from before is no reason to end this answer
-      commands.begin_answer();
-      answer(state, session, commands.probe());
+      interrupted();                                 // a Ctrl-C from before is no reason to end this answer
+      state.engine.forward().reset_routing_stats();  // /routing shows the last answer's
+      answer(state, session);
     } catch (const Error& e) {
       session.drop_user();
       log::error("{}", e.what());
     }
   }
   if (editor.on_terminal()) std::fputc('\n', stdout);
-  if (state.flags.routing) fmt::print("{}", draw_heat_map(commands.probe().stats()));
+  if (state.flags.routing) fmt::print("{}", draw_heat_map(state.engine.forward().routing_stats()));
   return kExitOk;
 }
 

@@ -142,7 +142,7 @@ ChatCommands::Next ChatCommands::threshold(const std::string& value) {
 }
 
 ChatCommands::Next ChatCommands::routing(const std::string&) {
-  fmt::print("{}", draw_heat_map(probe_->stats()));
+  fmt::print("{}", draw_heat_map(state_.engine.forward().routing_stats()));
   return Next::Read;
 }
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 #pragma once
-#include <optional>
 #include <string>
 
 #include "chat/chat_session.h"
@@ -14,16 +13,12 @@ ChatSession::Json parse_template_kwargs(const std::string& text);
 /// The lines of a chat that begin with a slash.
 class ChatCommands {
  public:
-  ChatCommands(RunState& state, ChatSession& session) : state_(state), session_(session) { begin_answer(); }
+  ChatCommands(RunState& state, ChatSession& session) : state_(state), session_(session) {}
 
   /// What the chat does after a command: read on, answer again, or end.
   enum class Next { Read, Answer, Leave };
   /// Throws sw::Error for an unknown command or a bad value; nothing has changed then.
   Next run(const std::string& line);
-
-  /// Statistics of the last answer, begun anew by begin_answer().
-  StatsProbe& probe() { return *probe_; }
-  void begin_answer() { probe_.emplace(state_.model, state_.engine.policies().experts_max()); }
 
  private:
   struct Command {
@@ -50,7 +45,6 @@ class ChatCommands {
 
   RunState& state_;
   ChatSession& session_;
-  std::optional<StatsProbe> probe_;
 };
 
 }  // namespace sw::cli

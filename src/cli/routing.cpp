@@ -22,20 +22,6 @@ struct RoutingFlags {
 
 constexpr int64_t kSpeedTokens = 64;  // generated for a row of the comparison
 
-/// Passes both probes on.
-class Watch : public ForwardProbe {
- public:
-  Watch(StatsProbe& stats, RoutingTrace* trace) : stats_(stats), trace_(trace) {}
-  void on_routing(int moe_layer, TensorView<const float> logits, const Routing& routing) override {
-    stats_.on_routing(moe_layer, logits, routing);
-    if (trace_) trace_->on_routing(moe_layer, logits, routing);
-  }
-
- private:
-  StatsProbe& stats_;
-  RoutingTrace* trace_;
-};
-
 int compare(const RoutingFlags& flags, std::span<const NamedPolicy> named, const Model& model,
             std::span<const int32_t> tokens, const PerplexityOptions& options) {
   const std::vector<RoutingPolicy> policies = policies_of(named);
@@ -69,17 +55,17 @@ int watch(const RoutingFlags& flags, const RoutingPolicy& policy, const Model& m
   if (std::filesystem::exists(flags.out)) read_stats(flags.out, model.moe_layers());
   for (const std::string& path : {flags.out, flags.svg, flags.trace})
     if (!path.empty()) check_writable(path);
-  MeasuredModel measured(model, measure_options(flags.model, {flags.text.n_ctx}), {&policy, 1}, log_notes());
-  StatsProbe stats(model, measured.policies().experts_max());
+  MeasureOptions counted = measure_options(flags.model, {flags.text.n_ctx});
+  counted.forward.count_routing = true;
+  MeasuredModel measured(model, counted, {&policy, 1}, log_notes());
   RoutingTrace trace(model.moe_layers());
-  Watch probe(stats, flags.trace.empty() ? nullptr : &trace);
   PerplexityOptions options = wanted;
   options.policy = measured.policy(0, Phase::Prefill);
-  options.probe = &probe;
+  if (!flags.trace.empty()) options.probe = &trace;
   const Perplexity perplexity = measure_perplexity(
       measured.forward(), model, tokens, options,
       [](const Perplexity& so_far, int64_t all) { log::info("[{}/{}]", so_far.n_chunk, all); });
-  RoutingStats all = stats.stats();
+  RoutingStats all = measured.forward().routing_stats();
   if (!flags.out.empty()) {
     if (std::filesystem::exists(flags.out)) {
       all.merge(read_stats(flags.out, model.moe_layers()));

@@ -31,11 +31,9 @@ int complete(RunState& state, const std::string& prompt) {
   const RunFlags& flags = state.flags;
   const std::vector<int32_t> ids =
       state.tokenizer.encode(prompt, {.parse_special = true, .add_special = true});
-  StatsProbe probe(state.model, state.engine.policies().experts_max());
   bool shown = flags.hide_prompt;
   GenerateOptions options{.text = {.stops = flags.stops, .special = flags.special},
                           .interrupted = interrupted};
-  if (flags.routing) options.probe = &probe;
   options.sink = [&](std::string_view text, bool) {
     // The prompt is printed with the first text, so that a prompt that is refused prints nothing.
     if (!std::exchange(shown, true)) std::fwrite(prompt.data(), 1, prompt.size(), stdout);
@@ -52,7 +50,7 @@ int complete(RunState& state, const std::string& prompt) {
   if (!shown) std::fwrite(prompt.data(), 1, prompt.size(), stdout);
   std::fputc('\n', stdout);
   if (result.finish == Finish::Error) throw SystemError({.what = result.error});
-  if (flags.routing) fmt::print("\n{}", draw_heat_map(probe.stats()));
+  if (flags.routing) fmt::print("\n{}", draw_heat_map(state.engine.forward().routing_stats()));
   return kExitOk;
 }
 
@@ -73,9 +71,11 @@ int run(const RunFlags& flags) {
   const std::unique_ptr<const Model> model = load_model(flags.model, {policy});
   const Tokenizer tokenizer = Tokenizer::from_gguf(model->file());
   const bool has_prompt = flags.prompt || !flags.prompt_file.empty();
+  ForwardOptions forward = flags.model.forward_options();
+  forward.count_routing = flags.routing || !has_prompt;  // a chat has /routing
   Runtime runtime(*model,
                   {.devices = flags.model.placement.options(),
-                   .engine = {.forward = flags.model.forward_options(),
+                   .engine = {.forward = forward,
                               .n_ctx = flags.n_ctx,
                               .cache_type = flags.model.kv_type(),
                               .experts_max = flags.model.experts_max,

@@ -6,7 +6,6 @@
 
 #include "cli/model_flags.h"
 #include "cli/sampler_flags.h"
-#include "engine/stats_probe.h"
 #include "runtime/generate.h"
 
 namespace sw::cli {

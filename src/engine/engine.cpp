@@ -54,11 +54,7 @@ int experts_max(const Model& model, const EngineOptions& options) {
 
 }  // namespace
 
-PolicyTable Engine::make_policies(const Model& model, const EngineOptions& options) {
-  return PolicyTable(model.moe_layers(), model.hparams().n_layer, experts_max(model, options), kMaxPolicies);
-}
-
-PlanInput Engine::plan_input(const Model& model, const EngineOptions& options) {
+PlanInput plan_input(const Model& model, const EngineOptions& options) {
   return {.forward = forward_options(options, context_of(model, options)),
           .experts_max = experts_max(model, options),
           .policies = PolicyTable::sizes(model.moe_layers(), kMaxPolicies),
@@ -70,7 +66,7 @@ Engine::Engine(const Model& model, const EngineOptions& options)
       n_ctx_(context_of(model, options)),
       default_policy_(options.default_policy),
       pieces_(options.pieces),
-      policies_(make_policies(model, options)),
+      policies_(model.moe_layers(), model.hparams().n_layer, experts_max(model, options), kMaxPolicies),
       forward_(model, policies_, forward_options(options, n_ctx_)),
       cache_(forward_.make_cache(cache_plan(model, options))),
       page_root_(random_root()),
@@ -100,6 +96,7 @@ void Engine::warm_up() {
   tokens.assign(1, {.pos = static_cast<int32_t>(n)});
   SW_ASSERT(cache.prepare(n, n + 1));
   forward_.step(tokens, caches, cache_, {&first, 1});
+  if (forward_.options().count_routing) forward_.reset_routing_stats();
 }
 
 void Engine::check_policy(const RoutingPolicy& policy) {

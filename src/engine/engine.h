@@ -48,11 +48,6 @@ class Engine {
  public:
   Engine(const Model& model, const EngineOptions& options);
 
-  /// What an engine with these options needs of memory, before there is one; `policies` is what
-  /// make_policies() gives for the same options.
-  static PolicyTable make_policies(const Model& model, const EngineOptions& options);
-  static PlanInput plan_input(const Model& model, const EngineOptions& options);
-
   /// Takes a request. Throws sw::Error where it cannot be served, before any work: empty prompt, prompt
   /// longer than the context, a policy the model cannot do, no place to run or to wait.
   SequenceId submit(SequenceRequest request);
@@ -74,6 +69,8 @@ class Engine {
 
   int64_t n_ctx() const { return n_ctx_; }
   const Forward& forward() const { return forward_; }
+  /// For what was routed: Forward::routing_stats(), between steps.
+  Forward& forward() { return forward_; }
   const PolicyTable& policies() const { return policies_; }
   const Cache& cache() const { return cache_; }
   const Scheduler& scheduler() const { return scheduler_; }
@@ -103,5 +100,8 @@ class Engine {
   std::vector<StepEvent> events_;
   DraftCounts draft_counts_;
 };
+
+/// What an engine with these options needs of memory, before there is one.
+PlanInput plan_input(const Model& model, const EngineOptions& options);
 
 }  // namespace sw

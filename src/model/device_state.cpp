@@ -79,4 +79,8 @@ LayerStats DeviceState::read_counts(int moe_layer) {
   return sw::read_counts(copy.data(), layer, limits_.n_slot);
 }
 
+void DeviceState::reset_counts() {
+  if (!arrays_.counts.empty()) backend_.zero(arrays_.counts.data(), arrays_.counts.size());
+}
+
 }  // namespace sw

@@ -42,8 +42,9 @@ class DeviceState {
   PolicyRows policies() const;
   /// Where a layer's routing is counted; nothing where none is.
   RouteCounts counts(int moe_layer) const;
-  /// Adds what was counted of a layer to `stats`. Waits for the device.
+  /// What was counted of a layer. Waits for the device.
   LayerStats read_counts(int moe_layer);
+  void reset_counts();
 
   template <class Desc>
   void run(const BoundOp<Desc>& op, const typename BoundOp<Desc>::Args& args, const OpContext& shared) {

@@ -91,4 +91,9 @@ RoutingStats Forward::routing_stats() {
   return RoutingStats(model_.moe_layers(), std::move(layers));
 }
 
+void Forward::reset_routing_stats() {
+  SW_ASSERT(options_.count_routing);
+  for (DeviceState& s : states_) s.reset_counts();
+}
+
 }  // namespace sw

@@ -78,6 +78,8 @@ class Forward {
   /// What was routed since the start, where it is counted (ForwardOptions::count_routing). Waits for the
   /// devices.
   RoutingStats routing_stats();
+  /// Counts from zero again.
+  void reset_routing_stats();
   /// Steps that a GPU keeps whole: one for each number of sequences so far, whatever their policies.
   int n_recorded() const { return recorder_.n_recorded(); }
   /// Times that something went from one device to another since the start.

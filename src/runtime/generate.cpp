@@ -27,7 +27,7 @@ Generated generate(Engine& engine, const Tokenizer& tokenizer, SequenceRequest r
     const bool interrupted = options.interrupted && options.interrupted();
     if (interrupted || stream.stopped()) engine.cancel(id);
     const Clock::time_point start = Clock::now();
-    const std::span<const StepEvent> events = engine.step(options.probe);
+    const std::span<const StepEvent> events = engine.step();
     (prefill ? speeds.prefill_s : speeds.decode_s) +=
         std::chrono::duration<double>(Clock::now() - start).count();
     if (prefill) speeds.n_prompt += engine.n_computed();

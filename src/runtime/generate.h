@@ -21,7 +21,6 @@ struct Speeds {
 
 struct GenerateOptions {
   TextStreamOptions text = {};
-  ForwardProbe* probe = nullptr;
   TextStream::Sink sink = {};              ///< gets the text as it comes; may be null
   std::function<bool()> interrupted = {};  ///< asked before each step: true ends the text; may be null
 };

@@ -14,7 +14,7 @@ EngineOptions engine_options(EngineOptions options, const PlacedModel* placed) {
 
 PlacedRun place(const Model& model, const RuntimeOptions& options, const Notes& notes) {
   const EngineOptions engine = engine_options(options.engine, nullptr);
-  return PlacedRun(model, options.devices, Engine::plan_input(model, engine), notes);
+  return PlacedRun(model, options.devices, plan_input(model, engine), notes);
 }
 
 }  // namespace

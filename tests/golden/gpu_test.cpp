@@ -149,7 +149,7 @@ TEST_F(GpuTest, WhatDoesNotFitIsRefusedWithAdvice) {
   SW_DATA_OR_SKIP(folder, "golden/bailing_moe_v2");
   const Golden golden(folder);
   EngineOptions options{.n_ctx = int64_t{1} << 34};
-  const PlanInput input = Engine::plan_input(*golden.model, options);
+  const PlanInput input = plan_input(*golden.model, options);
   try {
     choose_placement(FileWeights(*golden.model).view(), facts_of(devices_), {.n_gpu_layers = 99}, input);
     FAIL() << "it was taken";

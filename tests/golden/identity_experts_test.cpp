@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 #include <set>
 
-#include "engine/stats_probe.h"
 #include "golden/ling_golden.h"
+#include "support/stats_probe.h"
 
 namespace sw {
 namespace {

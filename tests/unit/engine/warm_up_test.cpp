@@ -81,7 +81,7 @@ using WarmUpTest = EngineTest;
 TEST_F(WarmUpTest, HasTheModelsOwnRouting) {
   const Devices devices = open_devices("fake:1");
   const auto expert_flops = [&](EngineOptions options) {
-    const PlanInput input = Engine::plan_input(*model_, options);
+    const PlanInput input = plan_input(*model_, options);
     const PlacedModel placed(*model_, devices,
                              choose_placement(FileWeights(*model_).view(), facts_of(devices), {}, input),
                              input.forward.program(input.experts_max));

@@ -3,9 +3,9 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "engine/stats_probe.h"
 #include "eval/plot.h"
 #include "eval/routing_report.h"
+#include "support/stats_probe.h"
 #include "support/tiny_model.h"
 
 namespace sw {

@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "engine/stats_probe.h"
 #include "eval/perplexity.h"
+#include "support/stats_probe.h"
 #include "support/tiny_model.h"
 
 namespace sw {

@@ -5,7 +5,8 @@
 
 namespace sw {
 
-/// Counts every routing decision of the passes that it watches.
+/// Counts every routing decision of the passes that it watches, on the CPU: what the counts that devices keep
+/// are compared with.
 class StatsProbe : public ForwardProbe {
  public:
   StatsProbe(const Model& model, int experts_max) : stats_(model.moe_layers(), experts_max) {}
