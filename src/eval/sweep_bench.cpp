@@ -12,28 +12,31 @@ namespace sw {
 namespace {
 
 /// Adds up the experts' matrices that tokens are sent to, one token a pass: the same on every device, where
-/// counters of what was read are the processor's alone.
+/// counters of what was read are the CPU's alone.
 class ExpertReads : public ForwardProbe {
  public:
   explicit ExpertReads(const Model& model) : n_expert_(model.hparams().moe.n_expert) {
     for (int b = 0; b < model.hparams().n_run_block(); ++b) {
       if (!model.has_experts(b)) continue;
-      uint64_t& bytes = expert_bytes_.emplace_back(0);
-      for (const Role role : {Role::ExpertGate, Role::ExpertUp, Role::ExpertDown})
-        bytes += model.weight(role, b).expert(0).size_bytes();
+      std::vector<uint64_t>& bytes = expert_bytes_.emplace_back(static_cast<size_t>(n_expert_), 0);
+      for (const Role role : {Role::ExpertGate, Role::ExpertUp, Role::ExpertDown}) {
+        for (int e = 0; e < n_expert_; ++e)
+          bytes[static_cast<size_t>(e)] += model.expert(role, b, e).size_bytes();
+      }
     }
   }
   void on_routing(int moe_layer, TensorView<const float>, const Routing& routing) override {
-    const auto used = routing.ids.row(0);
-    const auto n_real = std::count_if(used, used + routing.n_active[0],
-                                      [&](int32_t id) { return id >= 0 && id < n_expert_; });
-    bytes_ += static_cast<uint64_t>(n_real) * expert_bytes_[static_cast<size_t>(moe_layer)];
+    for (int s = 0; s < routing.n_active[0]; ++s) {
+      const int32_t id = routing.ids.at(0, s);
+      if (id >= 0 && id < n_expert_)
+        bytes_ += expert_bytes_[static_cast<size_t>(moe_layer)][static_cast<size_t>(id)];
+    }
   }
   uint64_t bytes() const { return bytes_; }
 
  private:
   int n_expert_;
-  std::vector<uint64_t> expert_bytes_;  // of one expert, by MoE layer
+  std::vector<std::vector<uint64_t>> expert_bytes_;  // [n_moe_layer, n_expert]
   uint64_t bytes_ = 0;
 };
 

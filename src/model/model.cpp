@@ -3,7 +3,6 @@
 
 #include <cmath>
 #include <cstdlib>
-#include <cstring>
 #include <fmt/core.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -102,7 +101,7 @@ Model::Model(const std::filesystem::path& path, const LoadOptions& options)
   // Blocks are bounded by what the file holds: a missing tensor of the first absent block ends the loop.
   for (int block = kOfModel; block < hparams_.n_run_block(); ++block) {
     items_.push_back(tensors_of(*arch_, hparams_, block));
-    for (const TensorItem& item : items_.back()) add_tensor(item, block, options.read_in);
+    for (const TensorItem& item : items_.back()) add_tensor(item, block);
     if (block == kOfModel || !has_experts(block)) continue;
     refuse_partial_shared(block);
     moe_layers_.push_back({block / hparams_.blocks_per_layer,
@@ -120,11 +119,6 @@ Model::Model(const std::filesystem::path& path, const LoadOptions& options)
   if (hparams_.n_layer_nextn > 0) {
     notes_.push_back("skipping " + std::to_string(hparams_.n_layer_nextn) +
                      " next-token-prediction layer(s)");
-  }
-  if (copied_bytes_ > 0) {
-    notes_.push_back(fmt::format(
-        "experts are separate tensors, as in old files: copied to stand together, {:.2f} MiB more memory",
-        static_cast<double>(copied_bytes_) / (1 << 20)));
   }
   refuse_unread();
   if (options.check) options.check(*this);
@@ -146,18 +140,24 @@ WeightView Model::read_view(const GgufTensor& t, const Shape& shape) {
   return {file_.require_type(t), t.shape, t.data, {}};
 }
 
+size_t Model::Weight::size_bytes() const {
+  if (experts.empty()) return view.size_bytes();
+  size_t all = 0;
+  for (const WeightView& expert : experts) all += expert.size_bytes();
+  return all;
+}
+
 /// Nothing where an optional tensor is absent.
-WeightView Model::find_weight(const TensorItem& item, int block, bool copy) {
+Model::Weight Model::find_weight(const TensorItem& item) {
   const GgufTensor* older = item.older.empty() ? nullptr : file_.find_tensor(item.older);
   if (older) read_.insert(older);  // or passed over: some files hold both forms
-  if (const GgufTensor* t = file_.find_tensor(item.gguf)) return read_view(*t, item.shape);
-  if (older) return remake(item, read_view(*older, item.stored));
+  if (const GgufTensor* t = file_.find_tensor(item.gguf)) return {.view = read_view(*t, item.shape)};
+  if (older) return {.view = remake(item, read_view(*older, item.stored))};
   std::vector<WeightView> experts = find_experts(item);
   if (experts.empty() && !item.optional) refuse_missing(item.gguf);
   if (experts.empty()) return {};
-  const WeightView stack = stack_experts(item, experts, copy);
-  separate_[{item.role, block}] = std::move(experts);
-  return stack;
+  const WeightView first{experts[0].type, item.shape, experts[0].data, {}};
+  return {.view = first, .experts = std::move(experts)};
 }
 
 /// Files of before 2024 have blk.{l}.ffn_up.{e}.weight where later ones have blk.{l}.ffn_up_exps.weight.
@@ -170,48 +170,28 @@ std::vector<WeightView> Model::find_experts(const TensorItem& item) {
     if (!t && e == 0) break;
     if (!t) refuse_missing(name);
     experts.push_back(read_view(*t, inner_shape(item.shape)));
-    if (experts.back().type != experts[0].type) {
-      throw Error({.what = "the experts of a layer have several weight formats",
-                   .where = file_.place_of(*t),
-                   .expected = type_name(experts[0].type),
-                   .got = type_name(experts.back().type)});
-    }
   }
   return experts;
 }
 
-/// Experts one after the other: where they lie, if they lie so.
-WeightView Model::stack_experts(const TensorItem& item, const std::vector<WeightView>& experts, bool copy) {
-  WeightView stack{experts[0].type, item.shape, experts[0].data, {}};
-  const size_t one = experts[0].size_bytes();
-  bool in_place = true;
-  for (size_t e = 0; e < experts.size(); ++e) in_place = in_place && experts[e].data == stack.data + e * one;
-  if (in_place) return stack;
-  copied_bytes_ += stack.size_bytes();
-  if (!copy) return stack;
-  Buffer& joined = copies_.emplace_back(stack.size_bytes());
-  for (size_t e = 0; e < experts.size(); ++e) std::memcpy(joined.data() + e * one, experts[e].data, one);
-  stack.data = joined.data();
-  return stack;
-}
-
-void Model::add_tensor(const TensorItem& item, int block, bool copy) {
-  const WeightView view = find_weight(item, block, copy);
+void Model::add_tensor(const TensorItem& item, int block) {
+  const Weight weight = find_weight(item);
+  const WeightView& view = weight.view;
   if (view.empty()) return;
-  weight_bytes_ += view.size_bytes();
+  weight_bytes_ += weight.size_bytes();
   n_parameters_ += view.shape.n_elements();
-  weights_[{item.role, block}] = view;
   if (form_of(item.role) == RoleForm::Vector && view.type != Type::F32) {
     std::vector<float>& values = decoded_[view.data];
     values.resize(static_cast<size_t>(view.shape.n_elements()));
-    traits(view.type).decode(view.data, values.data(), view.shape.n_elements());
+    decode_rows(view.type, view.data, view.shape.n_rows(), view.shape.n_cols(), values.data());
   }
+  weights_[{item.role, block}] = weight;
 }
 
 /// The matrices of a tensor that an older file stores as the checkpoint does, in f32.
 WeightView Model::remake(const TensorItem& item, const WeightView& stored) {
   std::vector<float> values(static_cast<size_t>(stored.shape.n_elements()));
-  traits(stored.type).decode(stored.data, values.data(), stored.shape.n_elements());
+  decode_rows(stored.type, stored.data, stored.shape.n_rows(), stored.shape.n_cols(), values.data());
   made_.push_back(rearrange(values, item.from));  // the vectors' memory stays when they move
   return {Type::F32, item.shape, reinterpret_cast<const std::byte*>(made_.back().data()), {}};
 }
@@ -255,19 +235,23 @@ void Model::refuse_missing(const std::string& tensor) const {
   throw Error({.what = "a tensor is missing", .where = file_.name(), .expected = tensor});
 }
 
-WeightView Model::weight(Role role, int layer) const {
-  const auto at = weights_.find({role, layer});
-  return at == weights_.end() ? WeightView{} : at->second;
+WeightView Model::weight(Role role, int block) const {
+  const auto at = weights_.find({role, block});
+  return at == weights_.end() ? WeightView{} : at->second.view;
 }
 
-WeightView Model::expert(Role role, int layer, int e) const {
-  const auto separate = separate_.find({role, layer});
-  return separate == separate_.end() ? weight(role, layer).expert(e)
-                                     : separate->second.at(static_cast<size_t>(e));
+WeightView Model::expert(Role role, int block, int e) const {
+  const Weight& weight = weights_.at({role, block});
+  return weight.experts.empty() ? weight.view.expert(e) : weight.experts.at(static_cast<size_t>(e));
 }
 
-const float* Model::vector(Role role, int layer) const {
-  const WeightView view = weight(role, layer);
+size_t Model::size_bytes(Role role, int block) const {
+  const auto at = weights_.find({role, block});
+  return at == weights_.end() ? 0 : at->second.size_bytes();
+}
+
+const float* Model::vector(Role role, int block) const {
+  const WeightView view = weight(role, block);
   if (view.empty()) return nullptr;
   const auto decoded = decoded_.find(view.data);
   return decoded != decoded_.end() ? decoded->second.data() : reinterpret_cast<const float*>(view.data);
@@ -275,9 +259,10 @@ const float* Model::vector(Role role, int layer) const {
 
 int64_t Model::n_active_parameters(int k) const {
   int64_t n = 0;
-  for (const auto& [key, view] : weights_) {
+  for (const auto& [key, weight] : weights_) {
+    const WeightView& view = weight.view;
     const bool expert = is_expert(key.first);
-    if (key.first == Role::TokenEmbd && !weight(Role::Output).empty()) {
+    if (key.first == Role::TokenEmbd && !this->weight(Role::Output).empty()) {
       n += view.shape.n_cols();
     } else {
       n += expert ? view.shape.n_elements() / view.shape[0] * k : view.shape.n_elements();
@@ -291,7 +276,7 @@ void Model::read_in(const Progress& progress) const {
   constexpr size_t kReportBytes = size_t{16} << 20;
   size_t done = 0, reported = 0;
   volatile std::byte sink{};
-  for (const auto& [key, view] : weights_) {
+  const auto read = [&](const WeightView& view) {
     const size_t size = view.size_bytes();
     for (size_t at = 0; at < size; at += page) {
       sink = view.data[at];
@@ -299,6 +284,10 @@ void Model::read_in(const Progress& progress) const {
     }
     if (size > 0) sink = view.data[size - 1];  // one page more where it does not begin with a page
     done += size;
+  };
+  for (const auto& [key, weight] : weights_) {
+    if (weight.experts.empty()) read(weight.view);
+    for (const WeightView& expert : weight.experts) read(expert);
   }
   static_cast<void>(sink);
   file_.check_unchanged();

@@ -15,7 +15,6 @@
 #include "kernels/ops.h"
 #include "quant/weight.h"
 #include "router/policy_table.h"
-#include "tensor/buffer.h"
 
 namespace sw {
 
@@ -33,8 +32,7 @@ struct LoadOptions {
   std::vector<KeyOverride> overrides = {};
   /// Sees the figures before the weights are read in, and may throw what the model cannot do.
   std::function<void(const Model&)> check = {};
-  /// Read every weight once, so that the first step finds them in memory. Without it the model is good for
-  /// reports alone: nothing is copied, and what would have to be is not there.
+  /// Read every weight once, so that the first step finds them in memory.
   bool read_in = true;
   Progress progress = {};  ///< bytes read in
 };
@@ -57,14 +55,16 @@ class Model {
   /// What was noticed and does not matter to everyone (a next-token layer skipped).
   const std::vector<std::string>& notes() const { return notes_; }
 
-  /// The weight of a role; an empty view where an optional one is absent. `layer` counts blocks; -1 for
-  /// Model roles.
-  WeightView weight(Role role, int layer = -1) const;
+  /// The weight of a role; an empty view where an optional one is absent. Of experts that the file has one by
+  /// one the shape is that of all, and the rest of the view the first one's: see expert().
+  WeightView weight(Role role, int block = kOfModel) const;
   /// One routed expert's matrix where the file has it, in the stack or apart; `role` is ExpertGate, ExpertUp
-  /// or ExpertDown of a layer that has it.
-  WeightView expert(Role role, int layer, int e) const;
+  /// or ExpertDown of a block that has it. Each may have a format of its own.
+  WeightView expert(Role role, int block, int e) const;
+  /// Stored bytes of a role's weight, of all experts together.
+  size_t size_bytes(Role role, int block) const;
   /// A vector's values as f32, null where an optional one is absent. Norms and biases.
-  const float* vector(Role role, int layer = -1) const;
+  const float* vector(Role role, int block = kOfModel) const;
 
   /// What the model has once (block kOfModel), or a block that is run, present or not.
   const std::vector<TensorItem>& tensors(int block) const { return items_[static_cast<size_t>(block + 1)]; }
@@ -77,19 +77,24 @@ class Model {
   /// The layers with a router, in order; empty for a dense model.
   const std::vector<MoeLayer>& moe_layers() const { return moe_layers_; }
   size_t weight_bytes() const { return weight_bytes_; }
-  /// Of these, bytes that are not mapped from the file but copied: experts that it has as separate tensors.
-  size_t copied_bytes() const { return copied_bytes_; }
   int64_t n_parameters() const { return n_parameters_; }
   /// Parameters that one token with `k` experts a layer uses; embedding rows counted once.
   int64_t n_active_parameters(int k) const;
 
  private:
-  void add_tensor(const TensorItem& item, int block, bool copy);
-  WeightView find_weight(const TensorItem& item, int block, bool copy);
+  /// A weight as the file has it: one tensor, or one per expert.
+  struct Weight {
+    WeightView view = {};
+    std::vector<WeightView> experts = {};  ///< where they are separate tensors
+
+    size_t size_bytes() const;
+  };
+
+  void add_tensor(const TensorItem& item, int block);
+  Weight find_weight(const TensorItem& item);
   WeightView read_view(const GgufTensor& tensor, const Shape& shape);
   WeightView remake(const TensorItem& item, const WeightView& stored);
   std::vector<WeightView> find_experts(const TensorItem& item);
-  WeightView stack_experts(const TensorItem& item, const std::vector<WeightView>& experts, bool copy);
   void check_shape(const GgufTensor& tensor, const Shape& expected) const;
   void refuse_partial_shared(int block) const;
   void refuse_unread();
@@ -104,13 +109,11 @@ class Model {
   std::vector<std::string> notes_;
   std::vector<std::vector<TensorItem>> items_;  // the model's, then block by block
   std::set<const GgufTensor*> read_;            // of the file's tensors
-  std::map<std::pair<Role, int>, WeightView> weights_;
-  std::map<std::pair<Role, int>, std::vector<WeightView>> separate_;  // experts that the file has one by one
-  std::map<const std::byte*, std::vector<float>> decoded_;            // vectors stored in another type
-  std::vector<std::vector<float>> made_;  // matrices that older files store in another form
-  std::vector<Buffer> copies_;            // stacks of experts
+  std::map<std::pair<Role, int>, Weight> weights_;
+  std::map<const std::byte*, std::vector<float>> decoded_;  // vectors stored in another type
+  std::vector<std::vector<float>> made_;                    // matrices that older files store in another form
   std::vector<MoeLayer> moe_layers_;
-  size_t weight_bytes_ = 0, copied_bytes_ = 0;
+  size_t weight_bytes_ = 0;
   int64_t n_parameters_ = 0;
 };
 

@@ -25,6 +25,8 @@ class WeightSource {
   virtual WeightView weight(Role role, int block) const = 0;
   /// One routed expert's matrix, of a block that has the role.
   virtual WeightView expert(Role role, int block, int e) const = 0;
+  /// Stored bytes of a weight, of all experts together.
+  virtual size_t size_bytes(Role role, int block) const = 0;
   /// A norm or a bias as f32; null where absent.
   virtual const float* vector(Role role, int block) const = 0;
   /// What the model or the block may have.
@@ -44,6 +46,7 @@ class FileWeights : public WeightSource {
   explicit FileWeights(const Model& model) : model_(model) {}
   WeightView weight(Role role, int block) const override;
   WeightView expert(Role role, int block, int e) const override;
+  size_t size_bytes(Role role, int block) const override { return model_.size_bytes(role, block); }
   const float* vector(Role role, int block) const override;
   const std::vector<TensorItem>& tensors(int block) const override { return model_.tensors(block); }
   bool was_read(Role role, int block) const { return read_.contains({role, block}); }

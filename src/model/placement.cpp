@@ -139,14 +139,14 @@ void apply(const ModelView& model, Overrides& overrides, Placement& placement) {
   const int n_block = model.hparams.n_run_block();
   for (int block = kOfModel; block < n_block; ++block) {
     for (const TensorItem& t : model.weights.tensors(block)) {
-      const WeightView weight = model.weights.weight(t.role, block);
-      if (weight.empty()) continue;
+      const size_t size_bytes = model.weights.size_bytes(t.role, block);
+      if (size_bytes == 0) continue;
       const std::optional<int> wanted = overrides.find(t.gguf);
       if (is_expert(t.role)) {
         const int now = placement.blocks[static_cast<size_t>(block)].experts.front();
-        expert_votes[block][wanted.value_or(now)] += weight.size_bytes();
+        expert_votes[block][wanted.value_or(now)] += size_bytes;
       } else if (int* device = device_of(placement, t.role, block)) {
-        votes[device][wanted.value_or(*device)] += weight.size_bytes();
+        votes[device][wanted.value_or(*device)] += size_bytes;
       }
     }
   }

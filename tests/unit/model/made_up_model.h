@@ -43,6 +43,7 @@ class MadeUpModel : public WeightSource {
     return {};
   }
   WeightView expert(Role role, int block, int e) const override { return weight(role, block).expert(e); }
+  size_t size_bytes(Role role, int block) const override { return weight(role, block).size_bytes(); }
   const float* vector(Role role, int block) const override {
     return weight(role, block).empty() ? nullptr : reinterpret_cast<const float*>(address(role, block));
   }
