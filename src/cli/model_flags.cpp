@@ -35,6 +35,8 @@ void add_model_flags(CLI::App& command, ModelFlags& f, const char* cache_default
   command.add_flag("--no-fused", f.no_fused, "use the scalar references");
   command.add_flag("--invariant", f.invariant,
                    "the same bits for a token in any batch, whatever is beside it");
+  command.add_flag("--repack,!--no-repack", f.repack,
+                   "copy the CPU's weights into the order that its kernels read fastest");
   command.add_flag("--explain", f.explain, "print which kernel was chosen for what, and why");
   command.add_option("--flash-attn,--fa", f.flash, "-fa: always on here")
       ->expected(0, 1)
@@ -83,7 +85,8 @@ ForwardOptions ModelFlags::forward_options() const {
           .n_ubatch = n_ubatch,
           .references = no_fused,
           .invariant = invariant,
-          .explain = explain};
+          .explain = explain,
+          .repack = repack};
 }
 
 Type ModelFlags::kv_type() const {

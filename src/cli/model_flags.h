@@ -23,6 +23,7 @@ struct ModelFlags {
   std::vector<std::string> overrides = {};
   int n_thread = 0;  ///< 0: one per core
   int n_ubatch = 512;
+  bool repack = false;
   std::string cache_type = "f16";
   bool no_fused = false, invariant = false, explain = false;
   std::string flash = "on";

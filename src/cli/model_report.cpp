@@ -101,18 +101,19 @@ void describe_plan(const Model& model, int64_t n_ctx, std::string& out) {
   if (n_ctx == 0) n_ctx = model.hparams().n_ctx_train;
   const FileWeights weights(model);
   const std::vector<DeviceFacts> cpu = {{.name = "CPU"}};
-  const PlanInput input{.experts_max = experts_needed(model.moe_layers(), {}),
-                        .policies = PolicyTable::sizes(model.moe_layers(), 1),
-                        .cache = Forward::cache_plan(model, n_ctx, Type::F16, 1, ForwardOptions{}.n_ubatch)};
+  PlanInput input{.experts_max = experts_needed(model.moe_layers(), {}),
+                  .policies = PolicyTable::sizes(model.moe_layers(), 1),
+                  .cache = Forward::cache_plan(model, n_ctx, Type::F16, 1, ForwardOptions{}.n_ubatch)};
   const DevicePlan plan = plan_memory(weights.view(), cpu, place(weights.view(), cpu, {}), input).front();
+  input.forward.repack = true;
+  const size_t packed =
+      plan_memory(weights.view(), cpu, place(weights.view(), cpu, {}), input).front().packed_bytes;
   line(out, "\nmemory");
-  line(
-      out, "  weights           {:>10.2f} MiB (mapped from the file{})", mib(model.weight_bytes()),
-      model.copied_bytes() ? fmt::format(", but for {:.2f} that are copied", mib(model.copied_bytes())) : "");
+  line(out, "  weights           {:>10.2f} MiB (mapped from the file)", mib(plan.weight_bytes));
+  if (packed > 0) line(out, "  packed            {:>10.2f} MiB more with --repack", mib(packed));
   line(out, "  KV cache          {:>10.2f} MiB ({} tokens, f16)", mib(plan.cache_bytes), n_ctx);
   line(out, "  buffers           {:>10.2f} MiB (u-batch {})", mib(plan.buffer_bytes), input.forward.n_ubatch);
-  line(out, "  all               {:>10.2f} MiB",
-       mib(model.weight_bytes() + plan.cache_bytes + plan.buffer_bytes));
+  line(out, "  all               {:>10.2f} MiB", mib(plan.size_bytes()));
 }
 
 /// "4", or "2 to 8" where layers differ.

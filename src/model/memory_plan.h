@@ -24,6 +24,8 @@ struct DevicePlan {
   uint64_t free_bytes = 0;  ///< when the plan was made
 
   size_t size_bytes() const { return weight_bytes + packed_bytes + cache_bytes + buffer_bytes; }
+  /// Whether there is room for what is taken on the CPU: all but the weights as stored, which are mapped.
+  bool fits_cpu() const { return packed_bytes + cache_bytes + buffer_bytes <= free_bytes; }
   /// "CUDA0: weights 9123.84 MiB, ..."
   std::string to_string() const;
 };

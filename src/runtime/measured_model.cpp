@@ -26,8 +26,7 @@ ForwardOptions pass_options(const MeasureOptions& options, const PlacedModel* pl
   ForwardOptions forward = with_threads(options.forward);
   forward.n_ctx = options.n_ctx;
   forward.n_seq = options.n_seq;
-  forward.placed = placed;
-  return forward;
+  return placed ? on_placed(forward, *placed) : forward;
 }
 
 PlanInput plan_input(const Model& model, const MeasureOptions& options, const PolicyTable& policies) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "runtime/placed_run.h"
 
+#include <fmt/core.h>
 #include <utility>
 
 #include "base/topology.h"
@@ -32,13 +33,46 @@ Placement choose_with_notes(const Model& model, const Devices& devices, Placemen
   return placement;
 }
 
+/// Whether the CPU's weights are packed: where that was asked for and there is room.
+bool packs_with_notes(const Model& model, const Devices& devices, const Placement& placement,
+                      const PlanInput& input, const Notes& notes) {
+  if (!input.forward.repack) return false;
+  const FileWeights weights(model);
+  const DevicePlan cpu = plan_memory(weights.view(), facts_of(devices), placement, input).front();
+  if (cpu.packed_bytes == 0) {
+    notes.warn("--repack has no effect: no kernel for this CPU packs any of the model's weights");
+    return false;
+  }
+  if (!cpu.fits_cpu()) {
+    notes.warn(fmt::format("--repack: packed weights need {} MiB and {} MiB are free: the model stays mapped",
+                           cpu.packed_bytes >> 20, cpu.free_bytes >> 20));
+    return false;
+  }
+  notes.info(fmt::format("packing {} MiB of weights", cpu.packed_bytes >> 20));
+  return true;
+}
+
+std::unique_ptr<PlacedModel> place_with_notes(const Model& model, const Devices& devices,
+                                              const DeviceOptions& options, const PlanInput& input,
+                                              const Notes& notes) {
+  Placement placement = choose_with_notes(model, devices, options.placement, input, notes);
+  ProgramOptions program = input.forward.program(input.experts_max);
+  program.may_pack = packs_with_notes(model, devices, placement, input, notes);
+  return std::make_unique<PlacedModel>(model, devices, std::move(placement), program, input.forward.n_thread);
+}
+
 }  // namespace
 
 PlacedRun::PlacedRun(const Model& model, const DeviceOptions& options, const PlanInput& input,
                      const Notes& notes)
     : devices_(open_with_notes(options, notes)),
-      placed_(model, devices_, choose_with_notes(model, devices_, options.placement, input, notes),
-              input.forward.program(input.experts_max), input.forward.n_thread) {}
+      placed_(place_with_notes(model, devices_, options, input, notes)) {}
+
+ForwardOptions on_placed(ForwardOptions options, const PlacedModel& placed) {
+  options.placed = &placed;
+  options.repack = placed.options().may_pack;
+  return options;
+}
 
 ForwardOptions with_threads(ForwardOptions options) {
   if (options.n_thread < 1) options.n_thread = topology().n_core;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include <memory>
 #include <string>
 
 #include "model/memory_plan.h"
@@ -23,13 +24,15 @@ class PlacedRun {
   PlacedRun(const PlacedRun&) = delete;
   PlacedRun& operator=(const PlacedRun&) = delete;
 
-  const PlacedModel& placed() const { return placed_; }
+  const PlacedModel& placed() const { return *placed_; }
 
  private:
   Devices devices_;
-  PlacedModel placed_;
+  std::unique_ptr<PlacedModel> placed_;
 };
 
+/// The options for a forward pass over these weights, as they were really placed.
+ForwardOptions on_placed(ForwardOptions options, const PlacedModel& placed);
 /// The options with n_thread 0 as one per core.
 ForwardOptions with_threads(ForwardOptions options);
 

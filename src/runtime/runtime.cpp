@@ -8,7 +8,7 @@ namespace {
 
 EngineOptions engine_options(EngineOptions options, const PlacedModel* placed) {
   options.forward = with_threads(options.forward);
-  options.forward.placed = placed;
+  if (placed) options.forward = on_placed(options.forward, *placed);
   return options;
 }
 
