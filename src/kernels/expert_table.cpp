@@ -24,6 +24,10 @@ ExpertStack list_experts(std::span<const WeightView> experts, std::vector<Expert
   stack.n_out = shape[0];
   stack.n_in = shape[1];
   stack.table = table.data();
+  const size_t size = row_bytes(table[0].type, stack.n_in) * static_cast<size_t>(stack.n_out);
+  bool even = stack.n_here == stack.n_expert && stack.formats.size() == 1;
+  for (size_t e = 0; even && e < table.size(); ++e) even = table[e].data == table[0].data + e * size;
+  if (even) stack.even = table[0].data;
   return stack;
 }
 

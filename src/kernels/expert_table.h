@@ -27,12 +27,15 @@ struct ExpertFormat {
 /// layer's stacks.
 ///
 /// The table may be rewritten between two steps, as experts come and go: recorded steps stay valid. What
-/// stands below it here must still hold then.
+/// stands below it here must still hold then, and there must be no `even`.
 struct ExpertStack {
   int64_t n_expert = 0;  ///< of the model
   int64_t n_out = 0, n_in = 0;
   const ExpertMatrix* table = nullptr;  ///< [n_expert] in the device's memory: read while an operation runs
-  const float* bias = nullptr;          ///< [n_expert, n_out], added to the product; or null
+  /// Where all experts are here, of one format, each right behind the one before: the first one's rows. Then
+  /// an address follows from the id, and nobody has to wait for the table.
+  const std::byte* even = nullptr;
+  const float* bias = nullptr;  ///< [n_expert, n_out], added to the product; or null
 
   // What binding and planning know of the table.
   std::vector<ExpertFormat> formats = {};  ///< of the experts that are here

@@ -55,6 +55,10 @@ class Placer {
     if (values) values.data = put(values.data, static_cast<size_t>(values.n) * sizeof(float));
   }
   void put(ExpertStack& stack);
+  static const PackedLayout* layout_of(const ExpertStack& stack, Type type) {
+    const MatmulKernel* matmul = stack.kernel(type);
+    return matmul ? matmul->layout : nullptr;
+  }
   template <class T>
   const T* put(const T* host, size_t size_bytes) {
     return reinterpret_cast<const T*>(put(reinterpret_cast<const std::byte*>(host), size_bytes));
@@ -101,28 +105,34 @@ class Placer {
   std::vector<PackJob> jobs_;
 };
 
-/// Each expert's matrix, then the table that finds them, which the device must hold too.
+/// The experts' matrices, in one piece where they lie so, and the table that finds them, which the device
+/// must have too.
 void Placer::put(ExpertStack& stack) {
-  if (buffers_) {
-    std::vector<ExpertMatrix>& table =
-        tables_->emplace_back(stack.table, stack.table + stack.n_expert);  // a vector's memory never moves
-    stack.table = table.data();
-  }
-  for (int64_t e = 0; e < stack.n_expert; ++e) {
-    const ExpertMatrix& matrix = stack.table[e];
-    if (!matrix.data) continue;
-    WeightView view{matrix.type, {stack.n_out, stack.n_in}, matrix.data, {}};
-    const MatmulKernel* matmul = stack.kernel(matrix.type);
-    put(view, matmul ? matmul->layout : nullptr);
-    if (buffers_) const_cast<ExpertMatrix&>(matrix).data = view.data;
+  std::vector<ExpertMatrix> table(stack.table, stack.table + stack.n_expert);
+  const PackedLayout* even_layout = layout_of(stack, table[0].type);
+  if (stack.even && !even_layout) {
+    const size_t one = row_bytes(table[0].type, stack.n_in) * static_cast<size_t>(stack.n_out);
+    stack.even = put(stack.even, one * table.size());
+    for (size_t e = 0; e < table.size(); ++e) table[e].data = stack.even + e * one;
+  } else {
+    stack.even = nullptr;
+    for (ExpertMatrix& matrix : table) {
+      WeightView view{matrix.type, {stack.n_out, stack.n_in}, matrix.data, {}};
+      put(view, layout_of(stack, matrix.type));
+      matrix.data = view.data;
+    }
   }
   if (stack.bias)
     stack.bias = put(stack.bias, static_cast<size_t>(stack.n_expert * stack.n_out) * sizeof(float));
-  if (device_ != 0) {
-    const auto* table = reinterpret_cast<const std::byte*>(stack.table);
-    const size_t size = static_cast<size_t>(stack.n_expert) * sizeof(ExpertMatrix);
-    stack.table = reinterpret_cast<const ExpertMatrix*>(copy(table, size));
+  const size_t table_bytes = table.size() * sizeof(ExpertMatrix);
+  if (!buffers_) {
+    if (device_ != 0) take(table_bytes);
+    return;
   }
+  const ExpertMatrix* host = tables_->emplace_back(std::move(table)).data();  // a vector's memory never moves
+  stack.table = device_ == 0 ? host
+                             : reinterpret_cast<const ExpertMatrix*>(
+                                   copy(reinterpret_cast<const std::byte*>(host), table_bytes));
 }
 
 /// Packs in parallel, a few hundred rows at a time.

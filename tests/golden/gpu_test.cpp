@@ -80,7 +80,8 @@ TEST_F(GpuTest, StepsAllocateNothing) {
 /// Decoding while each token brings another policy: one recording, and what the same calls give one by one.
 TEST_F(GpuTest, OneRecordingServesEveryPolicy) {
   const Model model(testing::source_dir() / "models" / "fable-ling-Q4_K_M.gguf");
-  const PlacedModel placed(model, devices_, place(model, devices_, {.split_layers = false}));
+  const PlacedModel placed(model, devices_, place(model, devices_, {.split_layers = false}),
+                           {.experts_max = 8});
   PolicyTable policies(model.moe_layers(), model.hparams().n_layer, 8, 16);
   std::vector<uint16_t> ids;
   for (const char* name :

@@ -14,6 +14,25 @@ __device__ __forceinline__ ExpertMatrix load_expert(const ExpertMatrix* table, i
   return matrix;
 }
 
+/// Where the matrices of a stack are, as kernels find them.
+struct ExpertMatrices {
+  const ExpertMatrix* table;
+  const uint8_t* even;  ///< or null
+  int64_t stride_bytes;
+
+  explicit ExpertMatrices(const ExpertStack& stack)
+      : table(stack.table),
+        even(reinterpret_cast<const uint8_t*>(stack.even)),
+        stride_bytes(stack.n_out * static_cast<int64_t>(row_bytes(stack.formats[0].type, stack.n_in))) {}
+
+  /// Of an id that is in the table; null where the expert is not here. With `even` it loads nothing: the
+  /// table may have left the cache since the last layer, and every weight waits for it.
+  __device__ const uint8_t* operator()(int32_t id) const {
+    if (even) return even + id * stride_bytes;
+    return reinterpret_cast<const uint8_t*>(load_expert(table, id).data);
+  }
+};
+
 /// Which experts the tokens of a batch chose, as kernels see it.
 struct ExpertSlots {
   const int32_t* ids;

@@ -23,17 +23,12 @@ bool few(const ExpertsDesc& d, int64_t n_token) {
          d.gate.formats[0].type == d.up.formats[0].type && d.down.formats.size() == 1;
 }
 
-struct GateTables {
-  const ExpertMatrix* gate;
-  const ExpertMatrix* up;
-};
-
 /// hidden[t, s] = gated(gate x, up x): blocks of 8 rows, all rows of a pair, all slots of a token. `pair` has
 /// the shape and all experts' biases.
 template <class Format>
 __global__ void __launch_bounds__(kMatvecThreads)
-    gate_pairs(GatePair pair, GateTables tables, ExpertSlots slots, const float* x, int64_t x_stride,
-               float* hidden) {
+    gate_pairs(GatePair pair, ExpertMatrices gate, ExpertMatrices up, ExpertSlots slots, const float* x,
+               int64_t x_stride, float* hidden) {
   const int64_t n_block = (pair.n_ff + kMatvecWarps - 1) / kMatvecWarps;
   const int64_t index = blockIdx.x / n_block, t = index / slots.n_slot;
   const int s = static_cast<int>(index % slots.n_slot);
@@ -41,8 +36,8 @@ __global__ void __launch_bounds__(kMatvecThreads)
   if (s >= slots.n_used(t) || r >= pair.n_ff) return;
   const int32_t id = slots.id(t, s);
   if (!slots.in_table(id)) return;
-  pair.gate = reinterpret_cast<const uint8_t*>(load_expert(tables.gate, id).data);
-  pair.up = reinterpret_cast<const uint8_t*>(load_expert(tables.up, id).data);
+  pair.gate = gate(id);
+  pair.up = up(id);
   if (!pair.gate) return;
   if (pair.gate_bias) pair.gate_bias += id * pair.n_ff;
   if (pair.up_bias) pair.up_bias += id * pair.n_ff;
@@ -52,7 +47,7 @@ __global__ void __launch_bounds__(kMatvecThreads)
 constexpr int kDownRows = 4;
 
 struct DownArgs {
-  const ExpertMatrix* table;
+  ExpertMatrices matrices;
   int64_t row_bytes, n_embd;
   const float* bias;  ///< [n_expert, n_embd] or null
   int n_ff;
@@ -63,51 +58,35 @@ struct DownArgs {
   int64_t out_stride;
 };
 
-/// What a block of down_pairs shares.
-struct DownShared {
-  float* products;         ///< [n_slot, kDownRows]
-  const uint8_t** matrix;  ///< [n_slot] of the slot's expert; null where none is here
-
-  static size_t bytes(int n_slot) {
-    return static_cast<size_t>(n_slot) * (kDownRows * sizeof(float) + sizeof(const uint8_t*));
-  }
-  __device__ DownShared(float* memory, int n_slot)
-      : products(memory), matrix(reinterpret_cast<const uint8_t**>(memory + n_slot * kDownRows)) {}
-};
-
 /// out[t] += sum over slots of weight * down(hidden[t, s]): a block has 4 rows of all the token's experts, a
 /// warp a product at a time; then a thread per row sums its products in the order of the slots.
 template <class Format>
 __global__ void __launch_bounds__(kMatvecThreads) down_pairs(DownArgs a, ExpertSlots slots) {
-  extern __shared__ float memory[];
-  const DownShared shared(memory, slots.n_slot);
+  extern __shared__ float products[];  // [n_slot, kDownRows]
   const int64_t n_block = (a.n_embd + kDownRows - 1) / kDownRows;
   const int64_t t = blockIdx.x / n_block, row_begin = blockIdx.x % n_block * kDownRows;
-  const int n_used = slots.n_used(t);
-  for (int s = static_cast<int>(threadIdx.x); s < n_used; s += kMatvecThreads) {
+  const int n_product = slots.n_used(t) * kDownRows;
+  const auto matrix = [&](int s) {
     const int32_t id = slots.id(t, s);
-    shared.matrix[s] =
-        slots.in_table(id) ? reinterpret_cast<const uint8_t*>(load_expert(a.table, id).data) : nullptr;
-  }
-  __syncthreads();
-  for (int i = static_cast<int>(threadIdx.x) / kWarp; i < n_used * kDownRows; i += kMatvecWarps) {
+    return slots.in_table(id) ? a.matrices(id) : nullptr;
+  };
+  for (int i = static_cast<int>(threadIdx.x) / kWarp; i < n_product; i += kMatvecWarps) {
     const int s = i / kDownRows;
     const int64_t r = row_begin + i % kDownRows;
-    const uint8_t* matrix = shared.matrix[s];
-    if (!matrix || r >= a.n_embd) continue;
+    const uint8_t* rows = matrix(s);
+    if (!rows || r >= a.n_embd) continue;
     const float product =
-        row_product<Format>(matrix + r * a.row_bytes, a.n_ff, a.hidden + (t * slots.n_slot + s) * a.n_ff);
+        row_product<Format>(rows + r * a.row_bytes, a.n_ff, a.hidden + (t * slots.n_slot + s) * a.n_ff);
     if (threadIdx.x % kWarp == 0)
-      shared.products[i] = a.bias ? product + a.bias[slots.id(t, s) * a.n_embd + r] : product;
+      products[i] = a.bias ? product + a.bias[slots.id(t, s) * a.n_embd + r] : product;
   }
   __syncthreads();
   const int row = static_cast<int>(threadIdx.x);
   const int64_t r = row_begin + row;
   if (row >= kDownRows || r >= a.n_embd) return;
   slots.combine(
-      t, a.x[t * a.x_stride + r], a.out[t * a.out_stride + r],
-      [&](int s) { return shared.matrix[s] != nullptr; },
-      [&](int s) { return shared.products[s * kDownRows + row]; });
+      t, a.x[t * a.x_stride + r], a.out[t * a.out_stride + r], [&](int s) { return matrix(s) != nullptr; },
+      [&](int s) { return products[s * kDownRows + row]; });
 }
 
 void run_few(const ExpertsDesc& d, const ExpertsArgs& args, OpContext& context) {
@@ -123,10 +102,10 @@ void run_few(const ExpertsDesc& d, const ExpertsArgs& args, OpContext& context) 
   with_type(type, [&]<class Format>() {
     const unsigned blocks = n_blocks(n_pair * n_blocks(d.gate.n_out, kMatvecWarps), 1);
     gate_pairs<Format><<<blocks, kMatvecThreads, 0, context.cuda->stream()>>>(
-        pair, {d.gate.table, d.up.table}, slots, args.x.data(), args.x.stride(), hidden);
+        pair, ExpertMatrices(d.gate), ExpertMatrices(d.up), slots, args.x.data(), args.x.stride(), hidden);
     SW_CUDA_LAUNCHED();
   });
-  const DownArgs down{.table = d.down.table,
+  const DownArgs down{.matrices = ExpertMatrices(d.down),
                       .row_bytes = static_cast<int64_t>(row_bytes(down_type, d.down.n_in)),
                       .n_embd = d.down.n_out,
                       .bias = d.down.bias,
@@ -138,8 +117,8 @@ void run_few(const ExpertsDesc& d, const ExpertsArgs& args, OpContext& context) 
                       .out_stride = args.out.stride()};
   with_type(down_type, [&]<class Format>() {
     const unsigned blocks = n_blocks(n_token * n_blocks(down.n_embd, kDownRows), 1);
-    down_pairs<Format>
-        <<<blocks, kMatvecThreads, DownShared::bytes(d.n_slot), context.cuda->stream()>>>(down, slots);
+    const size_t shared_bytes = static_cast<size_t>(d.n_slot) * kDownRows * sizeof(float);
+    down_pairs<Format><<<blocks, kMatvecThreads, shared_bytes, context.cuda->stream()>>>(down, slots);
     SW_CUDA_LAUNCHED();
   });
 }
@@ -182,8 +161,10 @@ void run_sorted(const ExpertsDesc& d, const ExpertsArgs& args, bool like_one, Op
   sort_by_expert(slots, d.gate, rows, context);
   const auto multiply = [&](const ExpertStack& stack, TensorView<const float> x, const int32_t* x_rows,
                             float* out) {
-    TiledProduct product{.weight = {.shape = {stack.n_out, stack.n_in}},
-                         .table = stack.table,
+    const Shape shape =
+        stack.even ? Shape{stack.n_expert, stack.n_out, stack.n_in} : Shape{stack.n_out, stack.n_in};
+    TiledProduct product{.weight = {.shape = shape, .data = stack.even},
+                         .table = stack.even ? nullptr : stack.table,
                          .x = x,
                          .out = {out, rows.n_pair, stack.n_out},
                          .bias = stack.bias,

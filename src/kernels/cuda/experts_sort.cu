@@ -9,13 +9,13 @@ namespace {
 constexpr int kPairThreads = 256;
 
 /// A thread a pair; it also empties the tiles, of which there are fewer than pairs.
-__global__ void find_experts(ExpertSlots slots, const ExpertMatrix* table, SortedRows rows) {
+__global__ void find_experts(ExpertSlots slots, ExpertMatrices matrices, SortedRows rows) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kPairThreads + threadIdx.x;
   if (i >= rows.n_pair) return;
   const int64_t t = i / slots.n_slot;
   const int s = static_cast<int>(i % slots.n_slot);
   const int32_t id = s < slots.n_used(t) ? slots.id(t, s) : -1;
-  rows.expert[i] = slots.in_table(id) && load_expert(table, id).data ? id : -1;
+  rows.expert[i] = slots.in_table(id) && matrices(id) ? id : -1;
   rows.row[i] = -1;
   if (i < rows.n_tile) rows.tiles[i] = {-1, 0, 0};
 }
@@ -66,7 +66,7 @@ __global__ void sort_rows(SortedRows rows, int n_slot) {
 void sort_by_expert(const ExpertSlots& slots, const ExpertStack& stack, const SortedRows& rows,
                     OpContext& context) {
   find_experts<<<n_blocks(rows.n_pair, kPairThreads), kPairThreads, 0, context.cuda->stream()>>>(
-      slots, stack.table, rows);
+      slots, ExpertMatrices(stack), rows);
   SW_CUDA_LAUNCHED();
   count_rows<<<n_blocks(stack.n_expert, 1), kWarp, 0, context.cuda->stream()>>>(rows);
   SW_CUDA_LAUNCHED();

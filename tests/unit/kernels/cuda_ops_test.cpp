@@ -97,7 +97,7 @@ TEST_P(CudaOpsTest, Head) {
   constexpr int64_t kVocab = 131, kToken = 350;
   const auto [type, n_embd, n_ff] = case_;
   const HeadDesc desc{
-      .norm = bench.values(n_embd).data(), .rms_eps = 1e-6f, .output = bench.linear(type, {kVocab, n_embd})};
+      .norm = bench.vector(n_embd), .rms_eps = 1e-6f, .output = bench.linear(type, {kVocab, n_embd})};
   const HeadDesc gpu_desc = gpu.put_weights(desc);
   const TensorView<float> x = strided(bench, kToken, n_embd, 8), gpu_x = gpu.put(x);
   for (const int64_t n_row : kTokens) {

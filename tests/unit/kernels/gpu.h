@@ -61,8 +61,12 @@ class Gpu {
   Values put(const Values& host) { return {put(host.data, host.n), host.n}; }
   ExpertStack put(ExpertStack host) {
     std::vector<ExpertMatrix> table(static_cast<size_t>(host.n_expert));
+    if (host.even)
+      host.even = put(host.even, host.n_expert * static_cast<int64_t>(host.matrix(0).size_bytes()));
     for (int32_t e = 0; e < host.n_expert; ++e) {
-      if (host.has(e)) table[static_cast<size_t>(e)] = {put(host.matrix(e)).data, host.table[e].type};
+      if (!host.has(e)) continue;
+      const std::byte* in_even = host.even + e * static_cast<int64_t>(host.matrix(e).size_bytes());
+      table[static_cast<size_t>(e)] = {host.even ? in_even : put(host.matrix(e)).data, host.table[e].type};
     }
     host.table = put(table);
     host.bias = put(host.bias, host.n_expert * host.n_out);
