@@ -89,7 +89,7 @@ double read_peak() {
   return peak;
 }
 
-/// Floating-point operations a second of AVX2 multiply-adds; 0 where the processor has none.
+/// Floating-point operations a second of AVX2 multiply-adds; 0 where the CPU has none.
 double flop_peak() {
 #if defined(__x86_64__)
   static const double peak = [] {

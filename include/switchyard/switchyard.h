@@ -46,9 +46,9 @@ class SystemError : public Error {
   using Error::Error;
 };
 
-/// A wish about routing. Every part is optional; an empty policy is the model's own routing.
+/// What a request sets about routing. Every part is optional; an empty policy is the model's own routing.
 struct RoutingPolicy {
-  /// `k` experts a token in the layers [first, last], counted as the model's Hugging Face config does.
+  /// `k` experts per token in the layers [first, last], counted as the model's Hugging Face config does.
   struct ExpertCount {
     int first = 0, last = std::numeric_limits<int>::max();
     int k = 0;
@@ -71,7 +71,7 @@ struct RoutingPolicy {
   std::optional<bool> grouped = {};  ///< nothing: where the model has groups
   std::vector<Mask> masks = {};
 
-  /// `k` experts a token in every layer, of prompts and answers alike.
+  /// `k` experts per token in every layer, of prompts and answers alike.
   static RoutingPolicy with_experts(int k);
   /// The JSON object that requests to a server bring, {"experts": 2, "threshold": [1, 0.3]}.
   static RoutingPolicy from_json(std::string_view json);
@@ -92,8 +92,8 @@ struct Message {
   std::string text = {};
 };
 
-/// A model's figures, weights and tokenizer. Immutable and cheap to copy: copies share one, and so may
-/// threads and engines.
+/// A model's hyperparameters, weights and tokenizer. Immutable and cheap to copy: copies share one, and so
+/// may threads and engines.
 class Model {
  public:
   /// Opens a GGUF file (of several: the first part) and reads it in once.
@@ -104,7 +104,7 @@ class Model {
   int64_t n_ctx_train() const;
   int n_layer() const;        ///< as the Hugging Face config counts
   int n_expert() const;       ///< with weights, of the first layer that has a router; 0: a dense model
-  int n_expert_used() const;  ///< a token's, where a request wishes nothing
+  int n_expert_used() const;  ///< a token's, where a request says nothing
   int64_t n_parameters() const;
   uint64_t weight_bytes() const;
 
@@ -145,7 +145,7 @@ struct EngineOptions {
   /// for these.
   std::string device = {};
   Placement placement = {};
-  int experts_max = 0;  ///< most experts that a request may wish for; 0: the model's own and default_policy
+  int experts_max = 0;  ///< most experts that a request may ask for; 0: the model's own and default_policy
   RoutingPolicy default_policy = {};  ///< of requests that bring none
   bool count_routing = false;         ///< keep LayerRouting statistics
   OnNote on_note = {};                ///< called while the engine is made

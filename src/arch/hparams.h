@@ -4,7 +4,7 @@
 
 namespace sw {
 
-/// A model's figures, grouped by the block that they shape, never by the model that has them.
+/// A model's hyperparameters, grouped by the block that they shape, never by the model that has them.
 struct Attention {
   int n_head = 0, n_head_kv = 0;
   int head_dim = 0;   ///< of queries and keys

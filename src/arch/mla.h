@@ -35,7 +35,8 @@ inline constexpr auto kHeadKeys = std::to_array<Key>({
      [](const HParams& h) { return double(h.mla.key_dim) - h.rope.n_rot; }},
 });
 
-/// Yarn as DeepSeek has it: the scores grow, and cos and sin by no more than what two figures differ in.
+/// Yarn as DeepSeek has it: the scores grow, and cos and sin by no more than the difference of the two
+/// multipliers.
 inline constexpr auto kYarnKeys = std::to_array<Key>({
     {at<&HParams::rope, &RopeParams::mscale_all_dim>, "", "rope_scaling.mscale_all_dim",
      [](const HParams& h) { return 10 * h.rope.log_multiplier; }},

@@ -2,7 +2,7 @@
 #pragma once
 #include "arch/common.h"
 
-/// The figures of Qwen3-MoE, which the text model of Qwen3-VL-MoE shares.
+/// The hyperparameters of Qwen3-MoE, which the text model of Qwen3-VL-MoE shares.
 namespace sw::qwen3_moe {
 
 inline constexpr auto kMoeKeys = std::to_array<Key>({

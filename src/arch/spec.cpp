@@ -33,7 +33,7 @@ const ArchSpec& find_arch(NamesOf names_of, std::string_view wanted, const char*
 
 void set_field(const Key& key, HParams& h, double value, std::string_view name) {
   const auto bad = [&](const char* expected) {
-    throw Error({.what = "a model figure is out of range",
+    throw Error({.what = "a hyperparameter is out of range",
                  .where = std::string(name),
                  .expected = expected,
                  .got = std::to_string(value)});
@@ -53,11 +53,11 @@ void set_field(const Key& key, HParams& h, double value, std::string_view name) 
   key.field.set(h, value);
 }
 
-/// Far above any model; keeps products of two figures inside 64 bits and reservations sane.
-constexpr int kMaxFigure = 1 << 24;
+/// Far above any model; keeps products of two of them inside 64 bits and reservations sane.
+constexpr int kMaxValue = 1 << 24;
 
 [[noreturn]] void refuse_figure(const char* which, const std::string& expected, const std::string& got) {
-  throw Error({.what = "a model figure is impossible", .where = which, .expected = expected, .got = got});
+  throw Error({.what = "a hyperparameter is impossible", .where = which, .expected = expected, .got = got});
 }
 
 void positive(const char* which, int value) {
@@ -95,7 +95,7 @@ void check_attention(const ArchSpec& arch, const HParams& h) {
   }
 }
 
-/// Figures that every architecture needs and that later arithmetic relies on.
+/// Hyperparameters that every architecture needs and that later arithmetic relies on.
 void check_hparams(const ArchSpec& arch, const HParams& h) {
   positive("layer count", h.n_layer);
   positive("embedding length", h.n_embd);
@@ -106,10 +106,10 @@ void check_hparams(const ArchSpec& arch, const HParams& h) {
   if (h.moe.groups_idle && h.moe.n_expert_group > 1)
     refuse_figure("expert group count of a selection without groups", "1",
                   std::to_string(h.moe.n_expert_group));
-  for (const int figure : {h.n_block, h.n_embd, h.n_vocab, h.n_ff, h.attention.n_head, h.attention.head_dim,
-                           h.attention.value_dim, h.mla.kv_rank, h.mla.q_rank, h.mla.key_dim, h.mla.value_dim,
-                           h.moe.n_expert, h.moe.n_expert_zero, h.moe.n_ff_expert, h.moe.n_ff_shared}) {
-    at_most("a layer, width, head or expert count", figure, kMaxFigure, "our limit");
+  for (const int value : {h.n_block, h.n_embd, h.n_vocab, h.n_ff, h.attention.n_head, h.attention.head_dim,
+                          h.attention.value_dim, h.mla.kv_rank, h.mla.q_rank, h.mla.key_dim, h.mla.value_dim,
+                          h.moe.n_expert, h.moe.n_expert_zero, h.moe.n_ff_expert, h.moe.n_ff_shared}) {
+    at_most("a layer, width, head or expert count", value, kMaxValue, "our limit");
   }
 }
 
@@ -234,8 +234,8 @@ void read_lists(const ArchSpec& arch, std::string_view ListKey::*name_of, const 
     if (!items || items->empty()) continue;
     std::vector<int>& field = key.field(h);
     for (const int64_t item : *items) {
-      if (item < 0 || item > kMaxFigure)
-        refuse_figure((key.*name_of).data(), "0 to " + std::to_string(kMaxFigure), std::to_string(item));
+      if (item < 0 || item > kMaxValue)
+        refuse_figure((key.*name_of).data(), "0 to " + std::to_string(kMaxValue), std::to_string(item));
       field.push_back(static_cast<int>(item));
     }
     field.resize(std::max(field.size(), key.length));

@@ -90,7 +90,7 @@ enum class Written : uint8_t {
   IfUnusual,  ///< where it is not the default
 };
 
-/// One figure of the model: where it goes, its GGUF key after "<arch>.", its Hugging Face name (with dots
+/// One hyperparameter: where it goes, its GGUF key after "<arch>.", its Hugging Face name (with dots
 /// into objects). Either name may be empty: that source then never says it.
 struct Key {
   Field field = {};
@@ -152,7 +152,7 @@ struct Dims {
 /// How the stored tensor comes from the checkpoint's.
 enum class Transform : uint8_t {
   None,
-  Stack,                 ///< one tensor an expert ({e}), stacked
+  Stack,                 ///< one tensor per expert ({e}), stacked
   PairsToNeighbours,     ///< rows of each head from the rotary pairs (i, i + n_rot / 2) to (2i, 2i + 1)
   Llama3Factors,         ///< computed: what llama3 scaling divides the frequencies by; none without it
   Transposed,            ///< matrices stored as [n_in, n_out]
@@ -248,7 +248,7 @@ struct ReadKey {
 };
 
 /// Fills HParams from a source: every key that the source has, then defaults in the order declared.
-/// Throws sw::Error where a needed key is missing or a figure is impossible.
+/// Throws sw::Error where a needed key is missing or a value is impossible.
 HParams read_hparams(const ArchSpec& arch, KeyName name_of, const KeyLookup& lookup,
                      std::vector<ReadKey>* read = nullptr);
 /// Fills the lists of HParams, of which read_hparams() made the rest.

@@ -8,7 +8,7 @@ namespace sw {
 enum class Isa { Scalar, Avx2, Avx512, Avx512Vnni, AmxInt8 };
 
 /// What this machine can run, found once by CPUID and XGETBV (and, for AMX, by asking the kernel for
-/// permission to use tiles). On a processor other than x86-64 only Scalar is there.
+/// permission to use tiles). On a CPU other than x86-64 only Scalar is there.
 struct CpuFacts {
   std::string name = {};      ///< brand string
   std::string features = {};  ///< "avx2 fma f16c avx512f ..." for `version`
@@ -16,7 +16,7 @@ struct CpuFacts {
   bool avx512 = false;        ///< F, BW, DQ, VL
   bool avx512_vnni = false;
   bool amx_int8 = false;
-  int n_core = 1;  ///< processors this process may use
+  int n_core = 1;  ///< hardware threads that this process may use
 };
 const CpuFacts& cpu_facts();
 

@@ -14,10 +14,10 @@
 namespace sw {
 namespace {
 
-// With more threads than free processors a spinning thread keeps the one it waits for from running.
+// With more threads than free cores a spinning thread keeps the one it waits for from running.
 constexpr int kSpinsBeforeYield = 2000;
 // About a millisecond: long enough to bridge the gap between two regions of a decode step, short enough
-// that an idle program uses no processor.
+// that an idle program uses no CPU time.
 constexpr int kSpinsBeforeSleep = 4000;
 
 void relax() {

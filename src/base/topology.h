@@ -3,8 +3,8 @@
 
 namespace sw {
 
-/// How the processors that this process may use hang together, from hwloc. Where a container hides the
-/// machine, each usable processor counts as a core of one node.
+/// The topology of the hardware threads that this process may use, from hwloc. Where a container hides the
+/// machine, each usable thread counts as a core of one node.
 struct Topology {
   int n_processor = 1;  ///< hardware threads
   int n_core = 1;       ///< physical cores: the best number of threads for kernels that fill a core

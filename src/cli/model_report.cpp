@@ -77,7 +77,7 @@ void describe_tensors(const GgufFile& file, std::string& out) {
        all.n_tensors, all.elements, mib(all.bytes), bits(all));
 }
 
-/// Every figure that the architecture has, and who said so.
+/// Every hyperparameter that the architecture has, and who said so.
 void describe_figures(const Model& model, std::string& out) {
   const std::vector<std::string>& overridden = model.overridden();
   for (const ReadKey& read : model.read_keys()) {
@@ -93,9 +93,9 @@ void describe_figures(const Model& model, std::string& out) {
 void describe_plan(const Model& model, int64_t n_ctx, std::string& out) {
   const int k = model.moe_layers().empty() ? 0 : model.moe_layers().front().router.n_expert_used;
   line(out, "\nmodel");
-  line(out, "  parameters        {:.3f} M, {:.3f} M active a token",
+  line(out, "  parameters        {:.3f} M, {:.3f} M active per token",
        static_cast<double>(model.n_parameters()) / 1e6,
-       static_cast<double>(model.n_active_parameters(k)) / 1e6);
+       static_cast<double>(n_active_parameters(model, k)) / 1e6);
   describe_figures(model, out);
   for (const std::string& note : model.notes()) line(out, "  {}", note);
   if (n_ctx == 0) n_ctx = model.hparams().n_ctx_train;

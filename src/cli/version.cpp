@@ -29,9 +29,9 @@ int run() {
   std::string note;
   const Devices devices = open_devices("", &note);
   if (devices.size() == 1) fmt::print("GPUs:      none ({})\n", note);
-  for (size_t slot = 1; slot < devices.size(); ++slot) {
-    const Backend::MemoryFacts memory = devices[slot]->memory();
-    fmt::print("{:<10} {}, {} of {} MiB free\n", devices[slot]->name() + ":", devices[slot]->description(),
+  for (size_t d = 1; d < devices.size(); ++d) {
+    const Backend::MemoryFacts memory = devices[d]->memory();
+    fmt::print("{:<10} {}, {} of {} MiB free\n", devices[d]->name() + ":", devices[d]->description(),
                memory.free_bytes >> 20, memory.total_bytes >> 20);
   }
   return kExitOk;

@@ -28,11 +28,11 @@ HfConfig::HfConfig(const std::filesystem::path& file) : file_(file.string()) {
     throw Error(
         {.what = "not a configuration", .where = file_, .expected = "a JSON object", .got = shown(object_)});
   }
-  // A model of text and images has the text model's figures in an object of their own.
+  // A model of text and images has the text model's hyperparameters in an object of their own.
   const auto text = object_.find("text_config");
   if (text != object_.end() && text->is_object()) {
-    const json figures = *text;
-    object_.insert(figures.begin(), figures.end());  // what stands there already stays
+    const json hparams = *text;
+    object_.insert(hparams.begin(), hparams.end());  // what stands there already stays
   }
 }
 

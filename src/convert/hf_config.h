@@ -27,7 +27,7 @@ class HfConfig {
   std::optional<std::vector<int64_t>> integers(std::string_view key) const;
   /// The architecture of "architectures"[0].
   const ArchSpec& arch() const;
-  /// The figures of `arch`, defaults filled in; `read`, if given, says where each came from.
+  /// The hyperparameters of `arch`, defaults filled in; `read`, if given, says where each came from.
   HParams hparams(const ArchSpec& arch, std::vector<ReadKey>* read = nullptr) const;
   /// Throws where a setting is not what the architecture takes for granted.
   void check(const ArchSpec& arch, const HParams& h) const;

@@ -59,7 +59,7 @@ bool holds(Blocks blocks, int64_t i, int64_t n) {
   return false;
 }
 
-Type wished_type(const QuantMix& mix, const MixTensor& tensor, QuantClass quant_class) {
+Type wanted_type(const QuantMix& mix, const MixTensor& tensor, QuantClass quant_class) {
   const int block = block_of_name(tensor.name).value_or(0);
   for (const MixRule& rule : mix.rules) {
     if (rule.tensors == quant_class && holds(rule.blocks, block, tensor.n_layer)) return rule.type;
@@ -84,14 +84,14 @@ const QuantMix& quant_mix(std::string_view name) {
 MixChoice choose_type(const QuantMix& mix, const MixTensor& tensor) {
   const QuantClass quant_class = class_of(tensor);
   if (quant_class == QuantClass::Kept) return {Type::F32};
-  const Type wished = wished_type(mix, tensor, quant_class);
+  const Type wanted = wanted_type(mix, tensor, quant_class);
   const int64_t n = tensor.shape.n_cols();
-  for (const Type type : {wished, Type::Q8_0, Type::F16}) {
+  for (const Type type : {wanted, Type::Q8_0, Type::F16}) {
     if (n % traits(type).block_elems != 0) continue;
-    if (type == wished) return {type};
+    if (type == wanted) return {type};
     return {type, fmt::format("{}: {} instead of {}, rows of {} are not a multiple of {}",
-                              printable(std::string(tensor.name)), type_name(type), type_name(wished), n,
-                              traits(wished).block_elems)};
+                              printable(std::string(tensor.name)), type_name(type), type_name(wanted), n,
+                              traits(wanted).block_elems)};
   }
   SW_ASSERT(false && "F16 fits any row");
 }

@@ -52,7 +52,7 @@ struct MixChoice {
   std::string note = {};  ///< why it is not the format that the mix has for it; mostly empty
 };
 
-/// The tensor's format. Vectors, norms, biases and the router stay F32. Where the wished format's block
+/// The tensor's format. Vectors, norms, biases and the router stay F32. Where the wanted format's block
 /// does not divide the rows: Q8_0, or F16 where that does not fit either.
 MixChoice choose_type(const QuantMix& mix, const MixTensor& tensor);
 

@@ -45,8 +45,8 @@ void refuse_lone_part(const GgufFile& file) {
 /// A rule of the user's first, then the mix. Tensors that every mix leaves in F32 are beyond the rules.
 MixChoice choose(const QuantMix& mix, TypeRules& rules, const MixTensor& tensor) {
   const bool is_matrix = choose_type({.base = Type::F16}, tensor).type == Type::F16;
-  const std::optional<Type> wish = is_matrix ? rules.find(std::string(tensor.name)) : std::nullopt;
-  return wish ? choose_type({.base = *wish}, tensor) : choose_type(mix, tensor);
+  const std::optional<Type> chosen = is_matrix ? rules.find(std::string(tensor.name)) : std::nullopt;
+  return chosen ? choose_type({.base = *chosen}, tensor) : choose_type(mix, tensor);
 }
 
 void refuse_requantizing(const QuantizedTensor& tensor) {

@@ -15,7 +15,7 @@ struct PlannedTensor {
   std::string name = {};
   Type type = Type::F32;
   Shape shape = {};
-  std::vector<const StTensor*> parts = {};  ///< one, or one an expert, to be stacked
+  std::vector<const StTensor*> parts = {};  ///< one, or one per expert, to be stacked
   std::vector<float> computed = {};         ///< the values, where there are no parts
   Rearranged from = {};                     ///< how a lone part is stored
   int64_t head_rows = 0;  ///< not 0: each head's so many rows go from rotary halves to neighbours
@@ -40,7 +40,7 @@ std::optional<Type> weight_type(StDtype dtype);
 
 /// Matches a checkpoint with an architecture's declaration. Throws sw::Error where a needed tensor is
 /// missing, a shape or element type is wrong, or a tensor of the checkpoint has no place. Work and memory
-/// are bounded by the tensors that are there, whatever the figures say.
+/// are bounded by the tensors that are there, whatever the hyperparameters say.
 TensorPlan plan_tensors(const ArchSpec& arch, const HParams& h, const Safetensors& checkpoint,
                         const PlanOptions& options);
 

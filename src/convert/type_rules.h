@@ -10,7 +10,7 @@
 
 namespace sw {
 
-/// A user's wish for the tensors whose name a pattern finds (searched, not anchored).
+/// A user's choice for the tensors whose name a pattern finds (searched, not anchored).
 struct TensorTypeRule {
   std::string pattern = {};
   Type type = Type::F32;

@@ -9,9 +9,9 @@
 
 namespace sw {
 
-/// A wish for self-speculative decoding: the model drafts with fewer experts of its own.
+/// How a request decodes speculatively: the model drafts with fewer experts of its own.
 struct DraftParams {
-  int n_expert = 1;  ///< experts a token while drafting, in every layer
+  int n_expert = 1;  ///< experts per token while drafting, in every layer
   int n_token = 4;   ///< drafted before each check
 };
 

@@ -17,7 +17,7 @@ class ExpertReads : public ForwardProbe {
  public:
   explicit ExpertReads(const Model& model) : n_expert_(model.hparams().moe.n_expert) {
     for (int b = 0; b < model.hparams().n_run_block(); ++b) {
-      if (!model.has_experts(b)) continue;
+      if (!has_experts(model, b)) continue;
       std::vector<uint64_t>& bytes = expert_bytes_.emplace_back(static_cast<size_t>(n_expert_), 0);
       for (const Role role : {Role::ExpertGate, Role::ExpertUp, Role::ExpertDown}) {
         for (int e = 0; e < n_expert_; ++e)

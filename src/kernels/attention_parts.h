@@ -36,9 +36,9 @@ inline void rotate(const Rope& rope, const TokenBatch& batch, int64_t t, float* 
 inline size_t kv_offset_bytes(const KvLayerView& kv, const int32_t* block_table, int64_t pos, int64_t head,
                               int64_t head_dim) {
   const auto page = static_cast<size_t>(block_table[pos / kv.page_tokens]);
-  const auto slot = static_cast<size_t>(pos % kv.page_tokens);
+  const auto row = static_cast<size_t>(pos % kv.page_tokens);
   return page * kv.page_stride_bytes + static_cast<size_t>(head) * kv.head_stride_bytes +
-         slot * row_bytes(kv.type, head_dim);
+         row * row_bytes(kv.type, head_dim);
 }
 
 /// Appends a row of one head of token t to `base`, the keys or the values of a cache.

@@ -10,8 +10,8 @@
 namespace sw {
 
 /// One device that runs operations: its memory and its work queue. Work of a GPU is queued and runs in
-/// order; the processor and fake devices have done it when a call returns. Pointers named `host` are the
-/// processor's memory.
+/// order; the CPU and fake devices have done it when a call returns. Pointers named `host` are the
+/// CPU's memory.
 class Backend : public DeviceMemory {
  public:
   struct MemoryFacts {
@@ -24,7 +24,7 @@ class Backend : public DeviceMemory {
   /// For `version` and logs: "NVIDIA H100 80GB HBM3, compute capability 9.0".
   virtual std::string description() const = 0;
   virtual MemoryFacts memory() const = 0;
-  /// The processor may touch this memory at any time.
+  /// The CPU may touch this memory at any time.
   virtual bool host_visible() const { return false; }
 
   virtual void copy_in(std::byte* to, const void* host, size_t size_bytes) = 0;
@@ -51,12 +51,12 @@ class Backend : public DeviceMemory {
   /// kMaxRecordings; replay() queues it again. False where the device cannot.
   static constexpr int kMaxRecordings = 64;
   virtual bool begin_recording() { return false; }
-  virtual void end_recording(int /*slot*/) {}
-  virtual void replay(int /*slot*/) {}
+  virtual void end_recording(int /*number*/) {}
+  virtual void replay(int /*number*/) {}
 
   virtual cuda::Queue* queue() { return nullptr; }
 
-  /// While one is alive the processor may touch this device's memory: fake devices lock theirs otherwise.
+  /// While one is alive the CPU may touch this device's memory: fake devices lock theirs otherwise.
   class Access {
    public:
     explicit Access(Backend& backend) : backend_(backend) { backend_.open(); }
@@ -73,9 +73,9 @@ class Backend : public DeviceMemory {
   virtual void close() {}
 };
 
-/// The processor, slot 0.
+/// The CPU, device 0.
 std::unique_ptr<Backend> open_cpu();
-/// `n` fake devices behind a processor whose memory is locked as well: slot 0 is "CPU", then "fake1" ...
+/// `n` fake devices behind a CPU whose memory is locked as well: device 0 is "CPU", then "fake1" ...
 std::vector<std::unique_ptr<Backend>> open_fakes(int n);
 
 }  // namespace sw

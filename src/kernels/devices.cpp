@@ -28,19 +28,19 @@ std::optional<int> number_after(const std::string& text, const char* prefix) {
 
 }  // namespace
 
-Devices open_devices(const std::string& wish, std::string* note) {
-  if (const auto n = number_after(wish, "fake:")) {
-    if (*n > kMaxFakes) throw Error({.what = "too many fake devices", .where = "--device", .got = wish});
+Devices open_devices(const std::string& wanted, std::string* note) {
+  if (const auto n = number_after(wanted, "fake:")) {
+    if (*n > kMaxFakes) throw Error({.what = "too many fake devices", .where = "--device", .got = wanted});
     return open_fakes(*n);
   }
   Devices devices;
   devices.push_back(open_cpu());
-  if (wish == "none") return devices;
+  if (wanted == "none") return devices;
   std::string why;
   const int n_gpu = cuda::device_count(&why);
   if (note) *note = why;
   const auto add = [&](int gpu) { devices.push_back(cuda::open(gpu, {static_cast<int>(devices.size())})); };
-  if (wish.empty()) {
+  if (wanted.empty()) {
     for (int gpu = 0; gpu < n_gpu; ++gpu) {
       try {
         add(gpu);
@@ -50,7 +50,7 @@ Devices open_devices(const std::string& wish, std::string* note) {
     }
     return devices;
   }
-  std::istringstream list(wish);
+  std::istringstream list(wanted);
   for (std::string name; std::getline(list, name, ',');) {
     const auto gpu = number_after(name, "CUDA");
     if (!gpu || *gpu >= n_gpu) {

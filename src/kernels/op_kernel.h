@@ -109,7 +109,7 @@ struct OpContext {
   Scratch& scratch;
   OpCounters& counters;
   const VectorKernel& vector;
-  std::span<RouteScratch> route_scratch;  ///< one a thread
+  std::span<RouteScratch> route_scratch;  ///< one per thread
   cuda::Queue* cuda = nullptr;
 };
 

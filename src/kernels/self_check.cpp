@@ -56,7 +56,7 @@ void check_matmul(const MatmulKernel& kernel, Type type, std::vector<KernelCheck
   KernelCheck check{.what = std::string(kernel.name) + " " + type_name(type),
                     .bound = kernel.act_bytes(kIn) < kIn * sizeof(float) ? kQuantizedBound : kExactBound};
   if (!cpu_has(kernel.isa)) {
-    check.skipped = std::string("this processor lacks ") + isa_name(kernel.isa);
+    check.skipped = std::string("this CPU lacks ") + isa_name(kernel.isa);
   } else {
     Rng rng(1);
     const std::vector<float> values = random_values(rng, kIn * kOut), x = random_values(rng, kIn * kToken);
@@ -97,7 +97,7 @@ void check_vector(const VectorKernel& kernel, std::vector<KernelCheck>& checks) 
     if (cpu_has(kernel.isa)) {
       check.error = relative_error(compute(kernel), compute(ref_vector));
     } else {
-      check.skipped = std::string("this processor lacks ") + isa_name(kernel.isa);
+      check.skipped = std::string("this CPU lacks ") + isa_name(kernel.isa);
     }
     checks.push_back(std::move(check));
   };

@@ -102,7 +102,7 @@ Model::Model(const std::filesystem::path& path, const LoadOptions& options)
   for (int block = kOfModel; block < hparams_.n_run_block(); ++block) {
     items_.push_back(tensors_of(*arch_, hparams_, block));
     for (const TensorItem& item : items_.back()) add_tensor(item, block);
-    if (block == kOfModel || !has_experts(block)) continue;
+    if (block == kOfModel || !block_operations(*arch_, hparams_, block).has(Operation::Experts)) continue;
     refuse_partial_shared(block);
     moe_layers_.push_back({block / hparams_.blocks_per_layer,
                            naming_file(file_.name(), [&] { return make_router_spec(*arch_, hparams_); })});
@@ -257,20 +257,6 @@ const float* Model::vector(Role role, int block) const {
   return decoded != decoded_.end() ? decoded->second.data() : reinterpret_cast<const float*>(view.data);
 }
 
-int64_t Model::n_active_parameters(int k) const {
-  int64_t n = 0;
-  for (const auto& [key, weight] : weights_) {
-    const WeightView& view = weight.view;
-    const bool expert = is_expert(key.first);
-    if (key.first == Role::TokenEmbd && !this->weight(Role::Output).empty()) {
-      n += view.shape.n_cols();
-    } else {
-      n += expert ? view.shape.n_elements() / view.shape[0] * k : view.shape.n_elements();
-    }
-  }
-  return n;
-}
-
 void Model::read_in(const Progress& progress) const {
   const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   constexpr size_t kReportBytes = size_t{16} << 20;
@@ -292,6 +278,23 @@ void Model::read_in(const Progress& progress) const {
   static_cast<void>(sink);
   file_.check_unchanged();
   if (progress) progress(weight_bytes_, weight_bytes_);
+}
+
+int64_t n_active_parameters(const Model& model, int k) {
+  const bool tied = model.weight(Role::Output).empty();
+  int64_t n = 0;
+  for (int block = kOfModel; block < model.hparams().n_run_block(); ++block) {
+    for (const TensorItem& item : model.tensors(block)) {
+      const Shape shape = model.weight(item.role, block).shape;
+      if (shape.n_dims() == 0) continue;
+      if (is_expert(item.role)) {
+        n += shape.n_elements() / shape[0] * k;
+      } else {
+        n += item.role == Role::TokenEmbd && !tied ? shape.n_cols() : shape.n_elements();
+      }
+    }
+  }
+  return n;
 }
 
 }  // namespace sw

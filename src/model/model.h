@@ -30,14 +30,14 @@ class Model;
 
 struct LoadOptions {
   std::vector<KeyOverride> overrides = {};
-  /// Sees the figures before the weights are read in, and may throw what the model cannot do.
+  /// Sees the hyperparameters before the weights are read in, and may throw what the model cannot do.
   std::function<void(const Model&)> check = {};
   /// Read every weight once, so that the first step finds them in memory.
   bool read_in = true;
   Progress progress = {};  ///< bytes read in
 };
 
-/// A model's figures and weights, as its file says them. Weights stay in the file's mapping.
+/// A model's hyperparameters and weights, as its file says them. Weights stay in the file's mapping.
 class Model {
  public:
   /// Throws sw::Error on an unknown architecture, a missing tensor, a wrong shape, or a tensor that nothing
@@ -49,7 +49,7 @@ class Model {
   const GgufFile& file() const { return file_; }
   const ArchSpec& arch() const { return *arch_; }
   const HParams& hparams() const { return hparams_; }
-  /// How each figure was found, for `info`.
+  /// How each hyperparameter was found, for `info`.
   const std::vector<ReadKey>& read_keys() const { return read_keys_; }
   const std::vector<std::string>& overridden() const { return overridden_; }
   /// What was noticed and does not matter to everyone (a next-token layer skipped).
@@ -68,18 +68,10 @@ class Model {
 
   /// What the model has once (block kOfModel), or a block that is run, present or not.
   const std::vector<TensorItem>& tensors(int block) const { return items_[static_cast<size_t>(block + 1)]; }
-  /// Of a block that is run (0 to n_run_block() - 1).
-  const LayerKind& block_kind(int block) const { return sw::block_kind(*arch_, hparams_, block); }
-  bool has_experts(int block) const {
-    return block_operations(*arch_, hparams_, block).has(Operation::Experts);
-  }
-
   /// The layers with a router, in order; empty for a dense model.
   const std::vector<MoeLayer>& moe_layers() const { return moe_layers_; }
   size_t weight_bytes() const { return weight_bytes_; }
   int64_t n_parameters() const { return n_parameters_; }
-  /// Parameters that one token with `k` experts a layer uses; embedding rows counted once.
-  int64_t n_active_parameters(int k) const;
 
  private:
   /// A weight as the file has it: one tensor, or one per expert.
@@ -116,5 +108,13 @@ class Model {
   size_t weight_bytes_ = 0;
   int64_t n_parameters_ = 0;
 };
+
+/// Parameters that one token with `k` experts per layer uses; of the embedding, where it is no head too, one
+/// row.
+int64_t n_active_parameters(const Model& model, int k);
+/// Whether a block that is run has routed experts.
+inline bool has_experts(const Model& model, int block) {
+  return block_operations(model.arch(), model.hparams(), block).has(Operation::Experts);
+}
 
 }  // namespace sw

@@ -134,7 +134,7 @@ std::string heat_map(const RoutingStats& stats, int max_width, bool color) {
   uint64_t n_tokens = 0;
   for (const LayerStats& l : stats.layers()) n_tokens = std::max(n_tokens, l.n_tokens);
   std::string out = fmt::format("expert load, {} token{}", n_tokens, n_tokens == 1 ? "" : "s");
-  if (layout.experts_per_cell > 1) out += fmt::format(", {} experts a cell", layout.experts_per_cell);
+  if (layout.experts_per_cell > 1) out += fmt::format(", {} experts per cell", layout.experts_per_cell);
   out += fmt::format("\n{:{}}{}", "layer", kLabelWidth,
                      ruler(0, layout.n_expert - 1, layout.columns(layout.n_expert)));
   if (layout.n_zero > 0) {

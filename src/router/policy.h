@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-/// What a user may wish about routing. Everything is optional; an empty policy is the model's own.
+/// What a user may set about routing. Everything is optional; an empty policy is the model's own.
 namespace sw {
 
 /// Which part of a sequence's life a token belongs to. It stays with the token when it is recomputed.

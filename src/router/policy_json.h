@@ -9,7 +9,7 @@ namespace sw {
 /// A routing policy as a request's JSON object "moe" says it:
 ///   {"experts": 4 | [[first, last, k], ...], "experts_prefill": .., "experts_decode": .., "grouped": true,
 ///    "threshold": [min, share], "mask": {"layer": [id, ...]}}
-/// Every member is optional; those left out keep `base`'s wish. Throws sw::Error with the member's name on
+/// Every member is optional; those left out keep what `base` says. Throws sw::Error with the member's name on
 /// anything else; what only the model can tell is checked when the policy is resolved.
 RoutingPolicy policy_from_json(const nlohmann::json& json, const RoutingPolicy& base = {});
 

@@ -53,7 +53,7 @@ struct RouteScratch {
 /// softmax a row whose logits are all -inf (or NaN) selects nothing, as there is no distribution.
 /// The bits of every result are fixed: exp_exact, sums from left to right (softmax by id, renormalisation by
 /// falling selection score), no contraction.
-/// Cost: one read of logits, O(n log k) comparisons a token, no allocation. Shapes were checked when bound.
+/// Cost: one read of logits, O(n log k) comparisons per token, no allocation. Shapes were checked when bound.
 /// Source: Ling-V2 modeling_bailing_moe_v2.py, BailingMoeV2Gate.forward (groups are scored with the bias on).
 void route(const RouterSpec& spec, const PolicyRows& policies, int moe_layer,
            std::span<const uint16_t> policy_id, TensorView<const float> logits, std::span<const float> bias,

@@ -11,7 +11,7 @@ namespace sw {
 namespace {
 
 void add_counts(std::vector<uint64_t>& to, const std::vector<uint64_t>& from) {
-  to.resize(std::max(to.size(), from.size()));  // a run may have planned for more experts a token
+  to.resize(std::max(to.size(), from.size()));  // a run may have planned for more experts per token
   std::transform(from.begin(), from.end(), to.begin(), to.begin(), std::plus<>());
 }
 

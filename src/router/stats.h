@@ -50,13 +50,13 @@ class RoutingStats {
   std::vector<LayerStats> layers_;
 };
 
-/// Draws load per layer (rows) and expert (columns; several experts a cell where they do not fit) as
+/// Draws load per layer (rows) and expert (columns; several experts per cell where they do not fit) as
 /// text of at most `max_width` columns (64 or more): shades on a logarithmic scale about each layer's mean
 /// load, in block characters or, with `color`, as 256-colour backgrounds. Identity experts stand behind a
 /// bar.
 std::string heat_map(const RoutingStats& stats, int max_width, bool color);
 
-/// The same as an SVG document: a row a layer, a cell an expert, its count where the pointer rests.
+/// The same as an SVG document: a row per layer, a cell per expert, its count where the pointer rests.
 std::string heat_map_svg(const RoutingStats& stats);
 /// How many experts with weights the tokens of each layer had, in percent of its tokens; empty for a model
 /// without identity experts.

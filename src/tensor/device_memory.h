@@ -16,7 +16,7 @@ class DeviceMemory {
   virtual void release(std::byte* data) noexcept = 0;
 };
 
-/// The processor's.
+/// The CPU's.
 DeviceMemory& cpu_memory();
 
 }  // namespace sw

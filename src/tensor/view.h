@@ -6,10 +6,10 @@
 
 namespace sw {
 
-/// Where memory lives. Slot 0 is the processor; others are GPUs or fake devices.
+/// Where memory lives. Index 0 is the CPU; others are GPUs or fake devices.
 struct Device {
-  int slot = 0;
-  constexpr bool is_cpu() const { return slot == 0; }
+  int index = 0;
+  constexpr bool is_cpu() const { return index == 0; }
   friend constexpr bool operator==(Device, Device) = default;
 };
 

@@ -11,7 +11,7 @@
 
 namespace sw {
 
-/// Pieces met before in the same text, with the ids they got. One entry a slot: a new piece replaces the
+/// Pieces met before in the same text, with the ids they got. One entry per slot: a new piece replaces the
 /// old. Keys view the text and values the ids given out so far, so nothing is copied.
 class PieceCache {
  public:

@@ -274,7 +274,7 @@ TEST(Cli, InfoTellsAllAndDumps) {
   const ProcessResult r = run_switchyard({"info", "--override-kv", "bailingmoe2.expert_used_count=int:2"});
   EXPECT_EQ(r.exit_code, 0) << r.err;
   for (const char* part :
-       {"expert_used_count = 2  (overridden)", "Q4_K", "bits per weight", "KV cache", "active a token"}) {
+       {"expert_used_count = 2  (overridden)", "Q4_K", "bits per weight", "KV cache", "active per token"}) {
     EXPECT_NE(r.out.find(part), std::string::npos) << part << "\n" << r.out;
   }
   const testing::TempDir temp;

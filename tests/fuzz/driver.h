@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-/// What both drivers share: the seeds, the processor's clock and the limits on time and memory.
+/// What both drivers share: the seeds, the CPU's clock and the limits on time and memory.
 namespace sw::fuzz {
 
 /// The contents of these files, and of all files below these folders, in the order of their paths.

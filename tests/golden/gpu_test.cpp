@@ -71,7 +71,7 @@ TEST_F(GpuTest, StepsAllocateNothing) {
     const uint64_t free_before = devices_[1]->memory().free_bytes, allocations = testing::n_allocation();
     float sum = 0;
     for (int32_t i = 1; i <= kSteps; ++i) sum += step(i);
-    EXPECT_EQ(testing::n_allocation(), allocations) << "experts on the processor: " << cpu_moe;
+    EXPECT_EQ(testing::n_allocation(), allocations) << "experts on the CPU: " << cpu_moe;
     EXPECT_EQ(devices_[1]->memory().free_bytes, free_before);
     EXPECT_TRUE(std::isfinite(sum));
   }
@@ -112,7 +112,7 @@ TEST_F(GpuTest, OneRecordingServesEveryPolicy) {
   EXPECT_TRUE(decode(nullptr) == decode(&looks_on));
 }
 
-/// The table of `routing --compare`: what the processor says, within 0.1 %.
+/// The table of `routing --compare`: what the CPU says, within 0.1 %.
 TEST_F(GpuTest, PoliciesCompareAsOnTheProcessor) {
   SW_DATA_OR_SKIP(folder, "golden/bailing_moe_v2");
   const Golden golden(folder);

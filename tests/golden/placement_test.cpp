@@ -25,7 +25,7 @@ Placement random_placement(const Model& model, int n_device, Rng& rng) {
   Placement placement{.embed = slot(), .head = slot()};
   for (int l = 0; l < model.hparams().n_run_block(); ++l) {
     BlockPlacement layer{.attention = slot(), .ffn = slot(), .shared = slot()};
-    if (model.has_experts(l)) {
+    if (has_experts(model, l)) {
       for (int e = 0; e < model.hparams().moe.n_expert; ++e) layer.experts.push_back(slot());
     }
     placement.blocks.push_back(layer);

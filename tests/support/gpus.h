@@ -5,7 +5,7 @@
 
 #include "kernels/devices.h"
 
-/// Declares `var`, the processor and all GPUs, or skips the test, saying why, where there is none.
+/// Declares `var`, the CPU and all GPUs, or skips the test, saying why, where there is none.
 #define SW_GPUS_OR_SKIP(var)                              \
   std::string var##_why;                                  \
   ::sw::Devices var = ::sw::open_devices("", &var##_why); \

@@ -11,10 +11,10 @@ namespace sw::testing {
 struct ProcessResult {
   int exit_code = -1;  ///< -signal where a signal ended it
   std::string out = {}, err = {};
-  double processor_s = 0;  ///< the processor's time that it took
+  double processor_s = 0;  ///< the CPU's time that it took
 };
 
-/// What refusing a bad file may cost of the processor's time; a sanitizer needs most of it to start.
+/// What refusing a bad file may cost of the CPU's time; a sanitizer needs most of it to start.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr double kMaxRefusalSeconds = 2.0;
 #else

@@ -6,7 +6,7 @@
 
 namespace sw::cpu {
 
-/// The processor as a device: whatever is queued has been done when the call returns.
+/// The CPU as a device: whatever is queued has been done when the call returns.
 class CpuBackend : public Backend {
  public:
   CpuBackend() = default;

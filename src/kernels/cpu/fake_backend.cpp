@@ -7,14 +7,14 @@
 namespace sw {
 namespace {
 
-/// The processor behind another device's tag. Its memory can be touched only between open() and close():
+/// The CPU behind another device's tag. Its memory can be touched only between open() and close():
 /// whoever takes one device's pointer for another's meets SIGSEGV at once, as on a machine with GPUs.
 class FakeBackend : public cpu::CpuBackend {
  public:
-  explicit FakeBackend(int slot)
-      : CpuBackend(slot == 0 ? "CPU" : "fake" + std::to_string(slot)), slot_(slot) {}
+  explicit FakeBackend(int index)
+      : CpuBackend(index == 0 ? "CPU" : "fake" + std::to_string(index)), index_(index) {}
 
-  Device device() const override { return {slot_}; }
+  Device device() const override { return {index_}; }
   std::string description() const override { return "a fake device, for tests of placement"; }
 
   bool host_visible() const override { return false; }
@@ -42,7 +42,7 @@ class FakeBackend : public cpu::CpuBackend {
     if (--n_open_ == 0) protect_all();
   }
 
-  int slot_;
+  int index_;
   int n_open_ = 0;
   std::map<std::byte*, size_t> sizes_;
 };
@@ -51,7 +51,7 @@ class FakeBackend : public cpu::CpuBackend {
 
 std::vector<std::unique_ptr<Backend>> open_fakes(int n) {
   std::vector<std::unique_ptr<Backend>> backends;
-  for (int slot = 0; slot <= n; ++slot) backends.push_back(std::make_unique<FakeBackend>(slot));
+  for (int index = 0; index <= n; ++index) backends.push_back(std::make_unique<FakeBackend>(index));
   return backends;
 }
 

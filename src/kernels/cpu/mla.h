@@ -3,7 +3,7 @@
 #include "kernels/attention_parts.h"
 #include "kernels/cpu/linear.h"
 
-/// Multi-head latent attention on the processor. The two forms differ in what meets the cache; both give the
+/// Multi-head latent attention on the CPU. The two forms differ in what meets the cache; both give the
 /// same but for rounding.
 namespace sw::cpu {
 

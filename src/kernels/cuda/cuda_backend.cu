@@ -143,8 +143,8 @@ class CudaBackend final : public Backend {
     SW_CUDA(cudaStreamBeginCapture(queue_.stream(), cudaStreamCaptureModeThreadLocal));
     return true;
   }
-  void end_recording(int slot) override {
-    cudaGraphExec_t& recording = recordings_.at(static_cast<size_t>(slot));
+  void end_recording(int number) override {
+    cudaGraphExec_t& recording = recordings_.at(static_cast<size_t>(number));
     cudaGraph_t graph = nullptr;
     SW_CUDA(cudaStreamEndCapture(queue_.stream(), &graph));
     if (recording) SW_CUDA(cudaGraphExecDestroy(recording));
@@ -153,8 +153,8 @@ class CudaBackend final : public Backend {
     (void)cudaGraphDestroy(graph);
     SW_CUDA(status);
   }
-  void replay(int slot) override {
-    const cudaGraphExec_t recording = recordings_.at(static_cast<size_t>(slot));
+  void replay(int number) override {
+    const cudaGraphExec_t recording = recordings_.at(static_cast<size_t>(number));
     SW_ASSERT(recording);
     SW_CUDA(cudaGraphLaunch(recording, queue_.stream()));
   }

@@ -11,7 +11,7 @@ namespace sw::cuda {
 /// How many GPUs can be used; 0 where none is there, and then `why`, if given, says in one line why
 /// ("no NVIDIA driver", "the driver is too old: needs 13.0, have 12.4", "built without CUDA").
 int device_count(std::string* why = nullptr);
-/// GPU `index` as the device of a slot. Throws sw::SystemError.
+/// GPU `index` as device `device`. Throws sw::SystemError.
 std::unique_ptr<Backend> open(int index, Device device);
 
 }  // namespace sw::cuda

@@ -10,7 +10,7 @@ namespace {
 
 constexpr int kEmbedThreads = 256;
 
-/// A block a token, a quad a thread. The same bits as on the processor.
+/// A block per token, a quad per thread. The same bits as on the CPU.
 template <class Format>
 __global__ void embed_kernel(const uint8_t* table, int64_t row_bytes, int n_embd, const int32_t* ids,
                              float* out, int64_t out_stride) {

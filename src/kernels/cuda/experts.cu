@@ -189,7 +189,7 @@ void run_sorted(const ExpertsDesc& d, const ExpertsArgs& args, bool like_one, Op
 }
 
 const char* refuses(const ExpertsDesc& d) {
-  return d.n_slot <= kMostSlots ? nullptr : "more than 1024 experts a token";
+  return d.n_slot <= kMostSlots ? nullptr : "more than 1024 experts per token";
 }
 
 size_t scratch_bytes(const ExpertsDesc& d, int64_t n_token, int) {

@@ -8,7 +8,7 @@ namespace {
 
 constexpr int kPairThreads = 256;
 
-/// A thread a pair; it also empties the tiles, of which there are fewer than pairs.
+/// A thread per pair; it also empties the tiles, of which there are fewer than pairs.
 __global__ void find_experts(ExpertSlots slots, ExpertMatrices matrices, SortedRows rows) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kPairThreads + threadIdx.x;
   if (i >= rows.n_pair) return;
@@ -20,7 +20,7 @@ __global__ void find_experts(ExpertSlots slots, ExpertMatrices matrices, SortedR
   if (i < rows.n_tile) rows.tiles[i] = {-1, 0, 0};
 }
 
-/// A block of one warp an expert.
+/// A block of one warp per expert.
 __global__ void count_rows(SortedRows rows) {
   const int expert = static_cast<int>(blockIdx.x), lane = static_cast<int>(threadIdx.x);
   int n = 0;
@@ -30,7 +30,7 @@ __global__ void count_rows(SortedRows rows) {
   if (lane == 0) rows.count[expert] = n;
 }
 
-/// A block of one warp an expert: its tiles, then its rows.
+/// A block of one warp per expert: its tiles, then its rows.
 __global__ void sort_rows(SortedRows rows, int n_slot) {
   const int expert = static_cast<int>(blockIdx.x), lane = static_cast<int>(threadIdx.x);
   const int n = rows.count[expert];

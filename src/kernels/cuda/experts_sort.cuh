@@ -5,7 +5,7 @@
 #include "kernels/cuda/expert_slots.cuh"
 #include "kernels/cuda/product/tiles.h"
 
-/// A counting sort of (token, slot) pairs by expert: a warp an expert reads all pairs and keeps its own, so
+/// A counting sort of (token, slot) pairs by expert: a warp per expert reads all pairs and keeps its own, so
 /// that tokens stay in order and no atomic decides anything. Pairs without an expert here get no row.
 namespace sw::cuda {
 

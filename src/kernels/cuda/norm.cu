@@ -9,7 +9,7 @@ namespace {
 
 constexpr int kNormThreads = 256, kGateThreads = 256;
 
-/// A block a row.
+/// A block per row.
 __global__ void rms_norm_kernel(const float* x, int64_t x_stride, const int32_t* rows, const float* weight,
                                 float eps, int n, float* out, int64_t out_stride) {
   const int64_t t = blockIdx.x;

@@ -49,7 +49,7 @@ TEST_F(CompareTest, EachPolicyHasThePerplexityThatItHasAlone) {
   EXPECT_NE(comparison_table(rows).find("| experts=1 |"), std::string::npos);
 }
 
-/// Weights are added up from the choices of experts; the processor's own count must say the same.
+/// Weights are added up from the choices of experts; the CPU's own count must say the same.
 TEST_F(CompareTest, WeightsATokenAreThoseThatAreRead) {
   for (const char* name : {"default", "experts=1", "standard+experts=2"}) {
     const uint16_t policy = resolve(name).decode;

@@ -67,7 +67,7 @@ TEST(ActQ8, ZeroTinyAndBadGroups) {
 
 #if defined(__x86_64__)
 TEST(ActQ8, Avx2GivesTheSameBytes) {
-  if (!cpu_has(Isa::Avx2)) GTEST_SKIP() << "this processor lacks AVX2";
+  if (!cpu_has(Isa::Avx2)) GTEST_SKIP() << "this CPU lacks AVX2";
   Rng rng(2);
   for (int trial = 0; trial < 300; ++trial) {
     const auto n = 1 + static_cast<int64_t>(rng.below(600));

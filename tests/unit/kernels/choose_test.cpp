@@ -32,7 +32,7 @@ TEST(Choose, SaysWhyInOneLine) {
 
 #if defined(__x86_64__)
 TEST(Choose, TakesTheFirstThatAccepts) {
-  if (!cpu_has(Isa::Avx2)) GTEST_SKIP() << "this processor lacks AVX2";
+  if (!cpu_has(Isa::Avx2)) GTEST_SKIP() << "this CPU lacks AVX2";
   const std::pair<Type, const MatmulKernel*> expected[] = {
       {Type::F32, &avx2_f},  {Type::F16, &avx2_f},  {Type::BF16, &avx2_f}, {Type::Q8_0, &avx2_q},
       {Type::Q4_0, &avx2_q}, {Type::Q4_K, &avx2_k}, {Type::Q5_K, &avx2_k}, {Type::Q6_K, &avx2_k}};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The GPU's routing against sw::route: the very code of its kernel on the processor, then the kernel itself.
+// The GPU's routing against sw::route: the very code of its kernel on the CPU, then the kernel itself.
 #include <array>
 #include <atomic>
 #include <barrier>

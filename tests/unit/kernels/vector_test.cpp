@@ -19,7 +19,7 @@ const int64_t kLengths[] = {1, 3, 7, 8, 9, 16, 31, 100, 2048, 2051};
 class Vector : public ::testing::TestWithParam<const VectorKernel*> {
  protected:
   void SetUp() override {
-    if (!cpu_has(GetParam()->isa)) GTEST_SKIP() << "this processor lacks the instruction set";
+    if (!cpu_has(GetParam()->isa)) GTEST_SKIP() << "this CPU lacks the instruction set";
   }
 };
 

@@ -69,7 +69,7 @@ TEST(Model, LoadsAndCounts) {
   EXPECT_TRUE(model.weight(Role::ExpertUp, 0).empty());
   EXPECT_EQ(model.vector(Role::AttnQkvBias, 0), nullptr);
   // Of 16 experts 4 are active: 12 of 3 matrices 64 x 32 in 2 layers rest, and all embedding rows but one.
-  EXPECT_EQ(model.n_parameters() - model.n_active_parameters(4), 12 * 3 * 64 * 32 * 2 + 511 * 64);
+  EXPECT_EQ(model.n_parameters() - n_active_parameters(model, 4), 12 * 3 * 64 * 32 * 2 + 511 * 64);
 }
 
 TEST(Model, SaysWhatIsMissingOrWrong) {

@@ -33,7 +33,7 @@ inline __m256i quantize(const float* x, float inverse) {
   return _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high), order);
 }
 
-/// Sums of 4 groups, one a lane, from their 4 vectors.
+/// Sums of 4 groups, one per lane, from their 4 vectors.
 inline __m128i sum_groups(const __m256i* q) {
   __m256i pairs = _mm256_setzero_si256();
   for (int k = 0; k < 4; ++k) {

@@ -50,7 +50,7 @@ __device__ inline void finish_head(const FinishTask& task, const float* from, co
   __syncwarp();
 }
 
-/// Queries stay where they were, keys and values go to the cache. One warp a head of a token.
+/// Queries stay where they were, keys and values go to the cache. One warp per head of a token.
 template <class Element>
 __global__ void __launch_bounds__(kFinishWarps* kWarp) finish_kernel(const FinishTask task) {
   __shared__ float heads[kFinishWarps][kMaxHeadDim];

@@ -18,7 +18,7 @@ struct MlaFinishTask {
   const float* kv_norm = nullptr;
 };
 
-/// Appends a token's latent and its rotated part to the cache and rotates its queries. A block a token.
+/// Appends a token's latent and its rotated part to the cache and rotates its queries. A block per token.
 template <class Element>
 __global__ void __launch_bounds__(kMlaFinishThreads) mla_finish_kernel(const MlaFinishTask task) {
   __shared__ float of_warp[kMlaFinishThreads / kWarp];

@@ -5,7 +5,7 @@
 #include "kernels/cuda/warp.cuh"
 #include "kernels/ops.h"
 
-/// Products for few tokens, where reading the weights is all the cost: a warp a row of weights, each lane
+/// Products for few tokens, where reading the weights is all the cost: a warp per row of weights, each lane
 /// every 32nd quad of it. Neighbouring lanes read neighbouring bytes.
 namespace sw::cuda {
 

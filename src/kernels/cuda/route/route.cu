@@ -43,7 +43,7 @@ int64_t n_slot_used(const RouterSpec& spec, int64_t n_slot) {
   return std::min<int64_t>(n_slot, spec.n_logits());
 }
 
-/// One block of one warp a token: a token's work is short, and many blocks hide each other's waits.
+/// One block of one warp per token: a token's work is short, and many blocks hide each other's waits.
 __global__ void __launch_bounds__(kWarp) route_kernel(const RouteTask task, int n_slot_used) {
   extern __shared__ std::byte memory[];
   const RouteMemory m = route_memory(memory, task.spec, n_slot_used);

@@ -19,7 +19,7 @@
 #endif
 
 /// How a GPU routes a token: sw::route's arithmetic, in sw::route's order, shared out among the lanes of a
-/// warp. Any compiler compiles it, so that the tests run the very same code on the processor against
+/// warp. Any compiler compiles it, so that the tests run the very same code on the CPU against
 /// sw::route.
 ///
 /// A Team is the lanes that work on one row: lane() and size(), sync() (after it all see what any wrote), and
