@@ -6,8 +6,8 @@
 #include <numeric>
 
 #include "base/error.h"
-#include "relative_error.h"
 #include "rig.h"
+#include "support/closeness.h"
 
 namespace sw {
 namespace {

@@ -5,8 +5,8 @@
 
 #include <gtest/gtest.h>
 
-#include "relative_error.h"
 #include "rig.h"
+#include "support/closeness.h"
 #include "unit/kernels/route_cases.h"
 
 namespace sw {
