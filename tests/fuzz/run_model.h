@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "model/forward.h"
+#include "support/cache_rig.h"
 
 namespace sw::fuzz {
 
@@ -13,14 +13,8 @@ inline void run_one_token(const Model& model) {
   for (const MoeLayer& layer : model.moe_layers()) n_slot = std::max(n_slot, layer.router.n_expert_used);
   const PolicyTable policies(model.moe_layers(), model.hparams().n_layer, n_slot, 1);
   Forward forward(model, policies, {.n_ubatch = 1, .n_logit_row = 1});
-  Cache cache(Forward::cache_plan(model, 1, Type::F16));
-  SequenceCache table(cache, 1);
-  SW_ASSERT(table.prepare(0, 1));
-  const BatchToken token{.id = model.hparams().n_vocab - 1};
-  const SequenceCache* const tables[] = {&table};
-  forward.run(std::span(&token, 1), tables, cache);
-  const int32_t row = 0;
-  SW_ASSERT(forward.logits(std::span(&row, 1)).n_cols() == model.hparams().n_vocab);
+  testing::CacheRig cache(forward, Forward::cache_plan(model, 1, Type::F16));
+  SW_ASSERT(cache.step({.id = model.hparams().n_vocab - 1}).n_cols() == model.hparams().n_vocab);
 }
 
 }  // namespace sw::fuzz

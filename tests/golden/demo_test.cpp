@@ -6,11 +6,11 @@
 #include <set>
 
 #include "base/cpu.h"
-#include "convert/convert_hf.h"
 #include "engine/engine.h"
 #include "eval/perplexity.h"
+#include "support/cache_rig.h"
+#include "support/converted_file.h"
 #include "support/process.h"
-#include "support/test_data.h"
 #include "tokenizer/tokenizer.h"
 
 namespace sw {
@@ -25,13 +25,10 @@ double own_perplexity(const Model& model, const std::vector<int32_t>& ids) {
                        1);
   Forward forward(model, policies, {.n_thread = cpu_facts().n_core, .n_logit_row = 512});
   const auto n = static_cast<int64_t>(ids.size());
-  Cache cache(Forward::cache_plan(model, n, Type::F32));
-  SequenceCache table(cache, n);
-  EXPECT_TRUE(table.prepare(0, n));
-  const SequenceCache* const tables[] = {&table};
+  testing::CacheRig cache(forward, Forward::cache_plan(model, n, Type::F32));
   std::vector<BatchToken> batch;
   for (int32_t i = 0; i < n; ++i) batch.push_back({ids[static_cast<size_t>(i)], i, 0, 0});
-  forward.run(batch, tables, cache);
+  cache.run(batch);
   std::vector<int32_t> rows(ids.size() - 1);
   std::iota(rows.begin(), rows.end(), 0);
   const TensorView<const float> logits = forward.logits(rows);
@@ -63,9 +60,8 @@ TEST(Demo, TheStoryHoldsTogether) {
   EXPECT_GE(ids.size(), size_t{kStoryTokens - 10}) << r.out;
   EXPECT_FALSE(repeats_a_span(ids)) << r.out;
   SW_DATA_OR_SKIP(folder, "models/fable-ling");
-  const testing::TempDir temp;
-  convert_hf(folder, temp.path() / "f32.gguf", {.out_type = Type::F32});
-  const double perplexity = own_perplexity(Model(temp.path() / "f32.gguf"), ids);
+  const testing::ConvertedFile f32(folder);
+  const double perplexity = own_perplexity(Model(f32.path()), ids);
   RecordProperty("perplexity", std::to_string(perplexity));
   EXPECT_LE(perplexity, 60) << r.out;
 }

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "golden/ling_golden.h"
+#include "support/refusal.h"
 
 namespace sw {
 namespace {
@@ -25,8 +26,8 @@ TEST(DenseLayers, AListSaysWhatAStepSays) {
   config["mlp_only_layers"] = nlohmann::json::array();
   for (int l = 0; l < n_layer; l += 2) config["mlp_only_layers"].push_back(l);
   std::ofstream(temp.path() / "config.json") << config;
-  convert_hf(temp.path(), temp.path() / "model.gguf", {.out_type = Type::F32});
-  golden.model = std::make_unique<Model>(temp.path() / "model.gguf");
+  const testing::ConvertedFile listed(temp.path());
+  golden.model = std::make_unique<Model>(listed.path());
   EXPECT_EQ(golden.model->hparams().moe.moe_step, 1);
   EXPECT_EQ(golden.model->moe_layers().size(), n_moe);
   EXPECT_EQ(Safetensors::to_f32(trace(golden, "seq0", {}).require("logits")), expected);
@@ -39,7 +40,7 @@ TEST(DenseLayers, NonsenseIsRefused) {
   for (const auto& list : {nlohmann::json(3), nlohmann::json::array({"1"}), nlohmann::json::array({-1})}) {
     config["mlp_only_layers"] = list;
     std::ofstream(temp.path() / "config.json") << config;
-    EXPECT_THROW(convert_hf(temp.path(), temp.path() / "model.gguf", {}), Error) << list;
+    testing::expect_refused([&] { testing::ConvertedFile{temp.path()}; }, "mlp_only_layers");
   }
 }
 

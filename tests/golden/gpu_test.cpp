@@ -5,6 +5,7 @@
 #include "eval/routing_report.h"
 #include "golden/golden_models.h"
 #include "support/allocations.h"
+#include "support/cache_rig.h"
 #include "support/gpus.h"
 
 namespace sw {
@@ -58,15 +59,8 @@ TEST_F(GpuTest, StepsAllocateNothing) {
     const PlacedModel placed(model, devices_,
                              place(model, devices_, {.cpu_moe = cpu_moe, .split_layers = false}));
     Forward forward(model, policies, {.n_ubatch = 8, .n_seq = 1, .n_ctx = kSteps + 8, .placed = &placed});
-    Cache cache = forward.make_cache(Forward::cache_plan(model, kSteps + 8, Type::F16));
-    SequenceCache table(cache, kSteps + 8);
-    const SequenceCache* const tables[] = {&table};
-    const int32_t row = 0;
-    const auto step = [&](int32_t pos) {
-      SW_ASSERT(table.prepare(pos, pos + 1));
-      const BatchToken token{.id = pos % 512, .pos = pos};
-      return forward.step({&token, 1}, tables, cache, {&row, 1}).at(0, 0);
-    };
+    testing::CacheRig cache(forward, Forward::cache_plan(model, kSteps + 8, Type::F16));
+    const auto step = [&](int32_t pos) { return cache.step({.id = pos % 512, .pos = pos}).at(0, 0); };
     step(0);
     const uint64_t free_before = devices_[1]->memory().free_bytes, allocations = testing::n_allocation();
     float sum = 0;
@@ -91,16 +85,12 @@ TEST_F(GpuTest, OneRecordingServesEveryPolicy) {
   // Of each step's logits; with a probe nothing is recorded.
   const auto decode = [&](ForwardProbe* probe) {
     Forward forward(model, policies, {.n_ubatch = 8, .n_seq = 1, .n_ctx = kSteps, .placed = &placed});
-    Cache cache = forward.make_cache(Forward::cache_plan(model, kSteps, Type::F16));
-    SequenceCache table(cache, kSteps);
-    const SequenceCache* const tables[] = {&table};
-    const int32_t row = 0;
+    testing::CacheRig cache(forward, Forward::cache_plan(model, kSteps, Type::F16));
     std::vector<float> all;
     for (int32_t i = 0; i < kSteps; ++i) {
-      SW_ASSERT(table.prepare(i, i + 1));
       const BatchToken token{
           .id = 7 * i % 1000, .pos = i, .policy = ids[static_cast<size_t>(i) % ids.size()]};
-      const TensorView<const float> logits = forward.step({&token, 1}, tables, cache, {&row, 1}, probe);
+      const TensorView<const float> logits = cache.step(token, probe);
       all.insert(all.end(), logits.row(0), logits.row(0) + logits.n_cols());
     }
     EXPECT_EQ(forward.n_recorded(), probe ? 0 : 1);

@@ -5,6 +5,7 @@
 
 #include "base/rng.h"
 #include "golden/golden_models.h"
+#include "support/cache_rig.h"
 #include "support/gpus.h"
 
 namespace sw {
@@ -66,29 +67,19 @@ class Batches {
                      .n_ctx = kLongest,
                      .invariant = invariant_,
                      .placed = placed_});
-    Cache cache = forward.make_cache(Forward::cache_plan(model_, kLongest, Type::F16, kTexts, n_ubatch));
-    std::vector<SequenceCache> tables;
-    tables.reserve(which.size());
-    for (size_t s = 0; s < which.size(); ++s) tables.emplace_back(cache, kLongest);
-    std::vector<const SequenceCache*> sequences;
-    for (SequenceCache& table : tables) sequences.push_back(&table);
-
+    testing::CacheRig cache(forward,
+                            Forward::cache_plan(model_, kLongest, Type::F16, std::ssize(which), n_ubatch));
     std::vector<std::vector<float>> all(which.size());
     std::vector<size_t> done(which.size(), 0);
     int64_t n_left = 0;
     for (const int i : which) n_left += std::ssize(texts_[static_cast<size_t>(i)].ids);
     Rng rng(seed);
     while (n_left > 0) {
-      const std::vector<size_t> before = done;
       const std::vector<BatchToken> batch = next_batch(which, n_ubatch, rng, done);
-      for (size_t s = 0; s < which.size(); ++s) {
-        if (done[s] == before[s]) continue;
-        SW_ASSERT(tables[s].prepare(static_cast<int64_t>(before[s]), static_cast<int64_t>(done[s])));
-      }
       n_left -= std::ssize(batch);
       std::vector<int32_t> rows(batch.size());
       for (size_t r = 0; r < rows.size(); ++r) rows[r] = static_cast<int32_t>(r);
-      const TensorView<const float> got = forward.step(batch, sequences, cache, rows);
+      const TensorView<const float> got = cache.step(batch, rows);
       for (size_t r = 0; r < rows.size(); ++r) {
         const float* row = got.row(static_cast<int64_t>(r));
         std::vector<float>& text = all[static_cast<size_t>(batch[r].seq)];
@@ -165,11 +156,10 @@ INSTANTIATE_TEST_SUITE_P(Models, InvariantGolden, ::testing::ValuesIn(kGoldenMod
 
 /// Weights in blocks: Q4_K and Q6_K, and latent attention in Q8_0 (F16 where a block does not divide a row).
 void expect_quantised_invariant(const Devices* devices) {
-  const testing::TempDir temp;
+  std::optional<testing::ConvertedFile> latent;
   std::vector<std::filesystem::path> files = {testing::source_dir() / "models" / "fable-ling-Q4_K_M.gguf"};
-  if (const auto latent = testing::find_data("golden/deepseek_v3")) {
-    convert_hf(*latent, files.emplace_back(temp.path() / "latent.gguf"), {.out_type = Type::Q8_0});
-  }
+  if (const auto checkpoint = testing::find_data("golden/deepseek_v3"))
+    files.push_back(latent.emplace(*checkpoint, Type::Q8_0).path());
   for (const std::filesystem::path& file : files) {
     SCOPED_TRACE(file);
     const Model model(file);

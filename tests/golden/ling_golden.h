@@ -2,15 +2,14 @@
 #pragma once
 // Ling against the outputs of its original Python: what the tests of each device share.
 #include <algorithm>
-#include <cmath>
 #include <gtest/gtest.h>
 #include <memory>
 
-#include "convert/convert_hf.h"
 #include "engine/engine.h"
 #include "eval/trace.h"
 #include "formats/safetensors.h"
-#include "support/test_data.h"
+#include "support/closeness.h"
+#include "support/converted_file.h"
 
 namespace sw {
 
@@ -18,10 +17,8 @@ inline constexpr int64_t kAll = 512;
 
 /// A golden model converted to f32, and what it should give.
 struct Golden {
-  explicit Golden(const std::filesystem::path& folder) : expected(folder / "golden.safetensors") {
-    convert_hf(folder, temp.path() / "model.gguf", {.out_type = Type::F32});
-    model = std::make_unique<Model>(temp.path() / "model.gguf");
-  }
+  explicit Golden(const std::filesystem::path& folder)
+      : file(folder), expected(folder / "golden.safetensors"), model(std::make_unique<Model>(file.path())) {}
   std::vector<int32_t> ints(const std::string& name) const {
     return Safetensors::to_i32(expected.require(name));
   }
@@ -29,7 +26,7 @@ struct Golden {
     return Safetensors::to_f32(expected.require(name));
   }
 
-  testing::TempDir temp;
+  testing::ConvertedFile file;
   Safetensors expected;
   std::unique_ptr<Model> model;
 };
@@ -42,23 +39,13 @@ inline Safetensors trace_ids(const Golden& golden, const std::vector<int32_t>& i
                        experts_needed(model.moe_layers(), policy), 2);
   const uint16_t id = policies.resolve(policy, Phase::Prefill);
   Forward forward(model, policies, options);
-  const std::filesystem::path out = golden.temp.path() / "trace.safetensors";
+  const std::filesystem::path out = golden.file.folder() / "trace.safetensors";
   write_trace(forward, model, ids, {.hidden = true, .policy = id}, out);
   return Safetensors(out);
 }
 
 inline Safetensors trace(const Golden& golden, const std::string& sequence, const ForwardOptions& options) {
   return trace_ids(golden, golden.ints(sequence + ".ids"), options);
-}
-
-inline void expect_near(const std::vector<float>& got, const std::vector<float>& expected, float absolute,
-                        float relative, const std::string& name) {
-  ASSERT_EQ(got.size(), expected.size()) << name;
-  float worst = 0;
-  for (size_t i = 0; i < got.size(); ++i) {
-    worst = std::max(worst, std::abs(got[i] - expected[i]) - relative * std::abs(expected[i]));
-  }
-  EXPECT_LE(worst, absolute) << name;
 }
 
 inline void expect_same_experts(std::vector<int32_t> got, std::vector<int32_t> expected, size_t k,
@@ -92,17 +79,20 @@ inline void expect_golden(const Golden& golden, const std::string& sequence, con
       continue;
     const std::string key = name.substr(sequence.size() + 1);
     const StTensor& ours = got.require(key);
+    const auto error = [&](double relative = 0) {
+      return testing::largest_error(Safetensors::to_f32(ours), Safetensors::to_f32(tensor), relative);
+    };
     EXPECT_EQ(ours.shape, tensor.shape) << name;
     ++n_compared;
     if (key.ends_with("topk_ids")) {
       expect_same_experts(Safetensors::to_i32(ours), Safetensors::to_i32(tensor),
                           static_cast<size_t>(tensor.shape[1]), name);
     } else if (key.ends_with("topk_weights")) {
-      expect_near(Safetensors::to_f32(ours), Safetensors::to_f32(tensor), tolerance.weights * scale, 0, name);
+      EXPECT_LE(error(), tolerance.weights * scale) << name;
     } else if (key == "logits") {
-      expect_near(Safetensors::to_f32(ours), Safetensors::to_f32(tensor), tolerance.logits, 0, name);
+      EXPECT_LE(error(), tolerance.logits) << name;
     } else {
-      expect_near(Safetensors::to_f32(ours), Safetensors::to_f32(tensor), tolerance.states, 1e-5f, name);
+      EXPECT_LE(error(1e-5), tolerance.states) << name;
     }
   }
   // Logits and their input, a hidden state a block, and what each router said.

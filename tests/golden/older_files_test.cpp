@@ -52,7 +52,7 @@ TEST(OlderFiles, KeysAndValuesInOneMatrix) {
     SW_DATA_OR_SKIP(folder, std::string("golden/") + name);
     Golden golden(folder);
     const std::vector<float> expected = Safetensors::to_f32(trace(golden, "seq0", {}).require("logits"));
-    const std::filesystem::path older = golden.temp.path() / "older.gguf";
+    const std::filesystem::path older = golden.file.folder() / "older.gguf";
     write_older(golden.model->file(), golden, folder, older);
     golden.model = std::make_unique<Model>(older);
     ASSERT_EQ(golden.model->notes().size(), 1u);

@@ -10,9 +10,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/cpu.h"
-#include "convert/convert_hf.h"
 #include "engine/engine.h"
-#include "support/test_data.h"
+#include "support/converted_file.h"
 #include "tokenizer/tokenizer.h"
 
 namespace sw {
@@ -23,17 +22,13 @@ constexpr const char* kTexts[] = {"stories-heldout.txt", "pride-and-prejudice.tx
 /// A model of data/models at f32, converted once for all tests of the program; null where it is absent.
 const Model* model_f32(const std::string& name) {
   struct Made {
-    testing::TempDir temp;
-    std::unique_ptr<Model> model;
+    explicit Made(const std::filesystem::path& folder) : file(folder), model(file.path()) {}
+    testing::ConvertedFile file;
+    Model model;
   };
   static std::map<std::string, Made> all;
-  Made& made = all[name];
   const auto folder = testing::find_data("models/" + name);
-  if (!made.model && folder) {
-    convert_hf(*folder, made.temp.path() / "f32.gguf", {.out_type = Type::F32});
-    made.model = std::make_unique<Model>(made.temp.path() / "f32.gguf");
-  }
-  return made.model.get();
+  return folder ? &all.try_emplace(name, *folder).first->second.model : nullptr;
 }
 const Model* fable_f32() { return model_f32("fable-ling"); }
 

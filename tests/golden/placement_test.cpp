@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: MIT
 // Wherever a model's operations and single experts are placed, the logits are the same. Fake devices lock
 // their memory while another device works, so that a pointer taken to the wrong device ends the test.
-#include <algorithm>
-#include <cmath>
 #include <gtest/gtest.h>
 
 #include "base/error.h"
 #include "base/rng.h"
-#include "convert/convert_hf.h"
 #include "engine/engine.h"
 #include "model/placed_model.h"
+#include "support/cache_rig.h"
+#include "support/closeness.h"
 #include "support/gpus.h"
-#include "support/test_data.h"
+#include "support/tiny_model.h"
 
 namespace sw {
 namespace {
@@ -33,14 +32,13 @@ Placement random_placement(const Model& model, int n_device, Rng& rng) {
   return placement;
 }
 
-class PlacementTest : public ::testing::Test {
+class PlacementTest : public testing::TinyModel {
  protected:
-  void SetUp() override { load("bailing_moe_v2"); }
+  void SetUp() override { set_up("bailing_moe_v2"); }
 
-  void load(const std::string& name) {
-    SW_DATA_OR_SKIP(folder, "golden/" + name);
-    convert_hf(folder, temp_.path() / "model.gguf", {.out_type = Type::F32});
-    model_.emplace(temp_.path() / "model.gguf");
+  void set_up(const std::string& name) {
+    load(name);
+    if (!model_) return;  // skipped
     policies_.emplace(model_->moe_layers(), model_->hparams().n_layer,
                       experts_needed(model_->moe_layers(), {}), 1);
   }
@@ -48,11 +46,7 @@ class PlacementTest : public ::testing::Test {
   /// Two sequences, a prompt in two parts and then single tokens: all logits, one after the other.
   std::vector<float> run(const PlacedModel* placed) {
     Forward forward(*model_, *policies_, {.n_ubatch = 16, .n_seq = 2, .n_ctx = 128, .placed = placed});
-    Cache cache = forward.make_cache(Forward::cache_plan(*model_, 128, Type::F32, 2));
-    std::vector<SequenceCache> tables;
-    std::vector<const SequenceCache*> sequences;
-    for (int s = 0; s < 2; ++s) tables.emplace_back(cache, 128);
-    for (SequenceCache& table : tables) sequences.push_back(&table);
+    testing::CacheRig cache(forward, Forward::cache_plan(*model_, 128, Type::F32, 2));
     std::vector<float> all;
     int32_t pos = 0;
     for (const int n : {7, 5, 1, 1}) {
@@ -61,10 +55,9 @@ class PlacementTest : public ::testing::Test {
         for (int i = 0; i < n; ++i)
           batch.push_back({.id = (s * 251 + (pos + i) * 37) % 512, .pos = pos + i, .seq = s});
       }
-      for (SequenceCache& table : tables) SW_ASSERT(table.prepare(pos, pos + n));
       pos += n;
       const std::vector<int32_t> rows = {0, n - 1, 2 * n - 1};
-      const TensorView<const float> logits = forward.step(batch, sequences, cache, rows);
+      const TensorView<const float> logits = cache.step(batch, rows);
       for (int64_t r = 0; r < logits.n_rows(); ++r)
         all.insert(all.end(), logits.row(r), logits.row(r) + logits.n_cols());
     }
@@ -78,18 +71,10 @@ class PlacementTest : public ::testing::Test {
     for (int i = 0; i < n_placement; ++i) {
       const PlacedModel placed(*model_, devices,
                                random_placement(*model_, static_cast<int>(devices.size()), rng));
-      ASSERT_LE(difference(run(&placed), expected), tolerance) << "placement " << i;
+      ASSERT_LE(testing::largest_error(run(&placed), expected), tolerance) << "placement " << i;
     }
   }
 
-  float difference(const std::vector<float>& a, const std::vector<float>& b) {
-    float worst = a.size() == b.size() ? 0.0f : INFINITY;
-    for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) worst = std::max(worst, std::abs(a[i] - b[i]));
-    return worst;
-  }
-
-  testing::TempDir temp_;
-  std::optional<Model> model_;
   std::optional<PolicyTable> policies_;
   uint64_t n_sent_ = 0;
 };
@@ -106,7 +91,7 @@ TEST_F(PlacementTest, RandomPlacementsOnGpusGiveTheSameLogits) {
 /// Families whose layers differ: latent attention, blocks beside which experts run, windows, a dense start.
 class FamilyPlacementTest : public PlacementTest, public ::testing::WithParamInterface<const char*> {
  protected:
-  void SetUp() override { load(GetParam()); }
+  void SetUp() override { set_up(GetParam()); }
 };
 
 TEST_P(FamilyPlacementTest, RandomPlacementsGiveTheSameLogits) {

@@ -11,9 +11,13 @@ std::atomic<uint64_t> count{0};
 
 uint64_t sw::testing::n_allocation() { return count.load(); }
 
-void* operator new(std::size_t size) {
+// Both, as sanitizers have one of their own for each, whose memory must not go to free().
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
   ++count;
-  if (void* p = std::malloc(size > 0 ? size : 1)) return p;
+  return std::malloc(size > 0 ? size : 1);
+}
+void* operator new(std::size_t size) {
+  if (void* p = operator new(size, std::nothrow)) return p;
   throw std::bad_alloc();
 }
 void operator delete(void* p) noexcept { std::free(p); }

@@ -1,27 +1,22 @@
 // SPDX-License-Identifier: MIT
 #pragma once
-#include <gtest/gtest.h>
 #include <memory>
 #include <string>
 
-#include "convert/convert_hf.h"
 #include "model/model.h"
-#include "support/test_data.h"
+#include "support/converted_file.h"
 
 namespace sw::testing {
 
 /// Tests over a tiny golden model, in f32 unless told; skipped aloud where it is absent.
-class TinyModel : public ::testing::Test {
+class TinyModel : public TinyFile {
  protected:
   void load(const std::string& golden, Type type = Type::F32) {
-    const auto folder = find_data("golden/" + golden);
-    if (!folder) GTEST_SKIP() << "no golden/" << golden << " on this machine";
-    model_.reset();  // the file of an earlier one is written over
-    convert_hf(*folder, temp_.path() / "model.gguf", {.out_type = type});
-    model_ = std::make_unique<Model>(temp_.path() / "model.gguf");
+    model_.reset();
+    convert(golden, type);
+    if (!IsSkipped()) model_ = std::make_unique<Model>(file());
   }
 
-  TempDir temp_;
   std::unique_ptr<Model> model_;
 };
 

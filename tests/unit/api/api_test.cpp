@@ -5,22 +5,14 @@
 #include <numeric>
 #include <switchyard/switchyard.h>
 
-#include "convert/convert_hf.h"
 #include "engine/engine.h"
-#include "support/test_data.h"
+#include "support/converted_file.h"
 
 namespace switchyard {
 namespace {
 
-class ApiTest : public ::testing::Test {
+class ApiTest : public sw::testing::TinyLingFile {
  protected:
-  void SetUp() override {
-    const auto folder = sw::testing::find_data("golden/bailing_moe_v2");
-    if (!folder) GTEST_SKIP() << "no golden/bailing_moe_v2 on this machine";
-    sw::convert_hf(*folder, path(), {.out_type = sw::Type::F32});
-  }
-  std::filesystem::path path() const { return temp_.path() / "model.gguf"; }
-
   static Request greedy(std::vector<int32_t> prompt, int64_t n) {
     Request request{.prompt = std::move(prompt), .n_predict = n, .end_ids = std::vector<int32_t>{}};
     request.sampler.temperature = 0;
@@ -55,28 +47,26 @@ class ApiTest : public ::testing::Test {
     ADD_FAILURE() << "nothing was thrown";
     return {};
   }
-
-  sw::testing::TempDir temp_;
 };
 
 TEST_F(ApiTest, TellsTheModelsFigures) {
-  const Model model(path());
-  const sw::Model inner(path());
+  const Model model(file());
+  const sw::Model inner(file());
   EXPECT_EQ(model.architecture(), "bailingmoe2");
   EXPECT_EQ(model.n_layer(), inner.hparams().n_layer);
   EXPECT_EQ(model.n_expert(), inner.moe_layers().front().router.n_expert);
   EXPECT_EQ(model.n_expert_used(), inner.moe_layers().front().router.n_expert_used);
   EXPECT_EQ(model.weight_bytes(), inner.weight_bytes());
-  const Model overridden(path(), {.overrides = {"bailingmoe2.expert_used_count=int:2"}});
+  const Model overridden(file(), {.overrides = {"bailingmoe2.expert_used_count=int:2"}});
   EXPECT_EQ(overridden.n_expert_used(), 2);
 }
 
 TEST_F(ApiTest, GivesTheTokensOfTheEngine) {
-  const Model model(path());
+  const Model model(file());
   Engine engine(model, {.device = "none"});
   const RequestId id = engine.submit(greedy({1, 2, 3, 4}, 12));
 
-  const sw::Model inner(path());
+  const sw::Model inner(file());
   sw::Engine plain(inner, {});
   sw::SequenceRequest request{.prompt = {1, 2, 3, 4}, .n_predict = 12};
   request.sampler.temperature = 0;
@@ -91,7 +81,7 @@ TEST_F(ApiTest, GivesTheTokensOfTheEngine) {
 }
 
 TEST_F(ApiTest, RequestsWithOtherPoliciesShareABatch) {
-  const Model model(path());
+  const Model model(file());
   const std::vector<std::optional<RoutingPolicy>> policies = {
       std::nullopt, RoutingPolicy::with_experts(1), RoutingPolicy{.grouped = false},
       RoutingPolicy::from_json(R"({"threshold": [1, 0.5]})")};
@@ -116,7 +106,7 @@ TEST_F(ApiTest, RequestsWithOtherPoliciesShareABatch) {
 }
 
 TEST_F(ApiTest, TextArrivesWholeAndEndsWithTheRequest) {
-  const Model model(path());
+  const Model model(file());
   Engine engine(model, {});
   const RequestId id = engine.submit(greedy(model.tokenize("a"), 20));
   const Answer answer = run(engine)[id];
@@ -134,7 +124,7 @@ TEST_F(ApiTest, TextArrivesWholeAndEndsWithTheRequest) {
 }
 
 TEST_F(ApiTest, StopStringsEndAnAnswerAndAreNoneOfIt) {
-  const Model model(path());
+  const Model model(file());
   Engine engine(model, {.n_parallel = 2, .device = "none"});
   const RequestId whole = engine.submit(greedy(model.tokenize("a"), 20));
   const std::string text = run(engine)[whole].text;
@@ -153,7 +143,7 @@ TEST_F(ApiTest, StopStringsEndAnAnswerAndAreNoneOfIt) {
 }
 
 TEST_F(ApiTest, ReasoningIsToldApart) {
-  const Model model(path());
+  const Model model(file());
   Engine engine(model, {.device = "none"});
   const RequestId plain = engine.submit(greedy(model.tokenize("a", false), 8));
   const Answer answer = run(engine)[plain];
@@ -174,7 +164,7 @@ TEST_F(ApiTest, PlacesAsTheCommandLineDoesAndTellsWhere) {
     return std::any_of(lines.begin(), lines.end(),
                        [&](const std::string& line) { return line.find(part) != line.npos; });
   };
-  const Model model(path(), {.overrides = {"general.name=str:Fox"}, .on_note = note});
+  const Model model(file(), {.overrides = {"general.name=str:Fox"}, .on_note = note});
   EXPECT_TRUE(told(notes, "overridden: general.name"));
   Engine cpu(model, {.device = "none", .placement = {.n_gpu_layers = 1}, .on_note = note});
   EXPECT_TRUE(told(warnings, "-ngl has no effect"));
@@ -195,7 +185,7 @@ TEST_F(ApiTest, PlacesAsTheCommandLineDoesAndTellsWhere) {
 }
 
 TEST_F(ApiTest, CancelEndsOneRequestBeforeTheNextStep) {
-  const Model model(path());
+  const Model model(file());
   Engine engine(model, {.n_parallel = 2});
   const RequestId a = engine.submit(greedy({1, 2}, 10)), b = engine.submit(greedy({3}, 10));
   engine.step();
@@ -208,7 +198,7 @@ TEST_F(ApiTest, CancelEndsOneRequestBeforeTheNextStep) {
 }
 
 TEST_F(ApiTest, StatisticsCountWhatWasDone) {
-  const Model model(path());
+  const Model model(file());
   Engine engine(model, {.count_routing = true});
   engine.submit(greedy({1, 2, 3, 4, 5}, 4));
   run(engine);
@@ -229,8 +219,8 @@ TEST_F(ApiTest, StatisticsCountWhatWasDone) {
 }
 
 TEST_F(ApiTest, FaultsAreErrorsOfOneLine) {
-  EXPECT_THROW(Model(temp_.path() / "none.gguf"), Error);
-  const Model model(path());
+  EXPECT_THROW(Model(folder() / "none.gguf"), Error);
+  const Model model(file());
   EXPECT_EQ(refusal([&] { Engine(model, {.n_parallel = 0}); }).where, "n_parallel");
   EXPECT_THROW(Engine(model, {.device = "CUDA77"}), Error);
   EXPECT_THROW(Engine(model, {.default_policy = RoutingPolicy::with_experts(-1)}), Error);

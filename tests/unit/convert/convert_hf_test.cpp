@@ -9,6 +9,7 @@
 #include "arch/spec.h"
 #include "base/error.h"
 #include "formats/gguf.h"
+#include "support/converted_file.h"
 #include "unit/convert/hf_folder.h"
 
 namespace sw {
@@ -42,9 +43,8 @@ TEST_P(Interop, EqualsMainlinesFileKeyByKeyAndTensorByTensor) {
   const GgufFile theirs(reference);
   if (!is_known(theirs))
     GTEST_SKIP() << theirs.require_string("general.architecture") << " is not known here";
-  const TempDir dir;
-  const ConvertReport report = convert_hf(folder, dir.path() / "out.gguf", {.out_type = Type::F32});
-  const GgufFile ours(dir.path() / "out.gguf");
+  const testing::ConvertedFile converted(folder);
+  const GgufFile ours(converted.path());
 
   for (const auto& [key, value] : theirs.metadata()) {
     if (may_differ(key)) continue;
@@ -70,7 +70,7 @@ TEST_P(Interop, EqualsMainlinesFileKeyByKeyAndTensorByTensor) {
     EXPECT_TRUE(theirs.find(key) || key.starts_with("tokenizer.switchyard.")) << "an extra key: " << key;
   }
 
-  EXPECT_EQ(report.n_tensors, theirs.tensors().size());
+  EXPECT_EQ(converted.report().n_tensors, theirs.tensors().size());
   ASSERT_EQ(ours.tensors().size(), theirs.tensors().size());
   for (const GgufTensor& tensor : theirs.tensors()) {
     const GgufTensor* mine = ours.find_tensor(tensor.name);
@@ -79,9 +79,9 @@ TEST_P(Interop, EqualsMainlinesFileKeyByKeyAndTensorByTensor) {
     EXPECT_EQ(mine->shape, tensor.shape) << tensor.name;
     EXPECT_TRUE(same_bytes(*mine, tensor)) << tensor.name;
   }
-  EXPECT_EQ(report.notes, model == "qwen3_vl_moe"
-                              ? std::vector<std::string>{"45 tensors are left out: the vision tower"}
-                              : std::vector<std::string>{});
+  EXPECT_EQ(converted.report().notes,
+            model == "qwen3_vl_moe" ? std::vector<std::string>{"45 tensors are left out: the vision tower"}
+                                    : std::vector<std::string>{});
 }
 
 constexpr const char* kInteropModels[] = {"bailing_moe_v2",

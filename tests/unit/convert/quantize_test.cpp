@@ -6,26 +6,18 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "convert/convert_hf.h"
 #include "formats/gguf.h"
-#include "support/test_data.h"
+#include "support/closeness.h"
+#include "support/converted_file.h"
 
 namespace sw {
 namespace {
 
-using testing::TempDir;
-
-/// golden/bailing_moe_v2 at f32: matrices with rows of 64, 96 and 32.
-class Quantize : public ::testing::Test {
+class Quantize : public testing::TinyLingFile {
  protected:
-  void SetUp() override {
-    SW_DATA_OR_SKIP(golden, "golden/bailing_moe_v2");
-    convert_hf(golden, in(), {.out_type = Type::F32});
-  }
-  std::filesystem::path in() const { return dir_.path() / "in.gguf"; }
-  std::filesystem::path out() const { return dir_.path() / "out.gguf"; }
+  std::filesystem::path out() const { return folder() / "out.gguf"; }
   QuantizeReport run(std::string_view mix, const QuantizeOptions& options = {}) const {
-    return quantize(in(), out(), mix, options);
+    return quantize(file(), out(), mix, options);
   }
   std::string refusal(std::string_view mix, const QuantizeOptions& options = {}) const {
     try {
@@ -36,8 +28,6 @@ class Quantize : public ::testing::Test {
     }
     return "nothing was thrown";
   }
-
-  TempDir dir_;
 };
 
 #define EXPECT_CONTAINS(text, part) EXPECT_PRED_FORMAT2(::testing::IsSubstring, part, text)
@@ -49,7 +39,7 @@ Type type_of(const GgufFile& file, const char* name) {
 TEST_F(Quantize, EncodesMatricesAndLeavesTheRest) {
   const QuantizeReport report = run("q8_0");
   EXPECT_TRUE(report.notes.empty());
-  const GgufFile before(in()), after(out());
+  const GgufFile before(file()), after(out());
   EXPECT_EQ(after.require_int("general.file_type"), 7);
   EXPECT_EQ(after.require_int("general.quantization_version"), 2);
   ASSERT_EQ(after.metadata().size(), before.metadata().size());
@@ -67,12 +57,9 @@ TEST_F(Quantize, EncodesMatricesAndLeavesTheRest) {
     std::vector<float> x(static_cast<size_t>(n)), y(x.size());
     traits(Type::F32).decode(a.data, x.data(), n);
     traits(*type_from_id(b.type_id)).decode(b.data, y.data(), n);
-    float largest = 0, worst = 0;
-    for (size_t k = 0; k < x.size(); ++k) {
-      largest = std::max(largest, std::abs(x[k]));
-      worst = std::max(worst, std::abs(x[k] - y[k]));
-    }
-    EXPECT_LE(worst, stays ? 0.0f : largest / 200) << a.name;
+    float largest = 0;
+    for (const float v : x) largest = std::max(largest, std::abs(v));
+    EXPECT_LE(testing::largest_error(y, x), stays ? 0.0f : largest / 200) << a.name;
   }
 }
 
@@ -148,10 +135,10 @@ TEST_F(Quantize, RefusesBadRules) {
 
 TEST_F(Quantize, RefusesToLosePrecisionTwice) {
   run("Q8_0");
-  std::filesystem::rename(out(), in());
+  std::filesystem::rename(out(), file());
   EXPECT_CONTAINS(refusal("Q4_0"), "quantised already");
   run("Q8_0");  // nothing is lost: copied
-  EXPECT_EQ(read_file(in()), read_file(out()));
+  EXPECT_EQ(read_file(file()), read_file(out()));
   run("Q4_0", {.allow_requantize = true});
   EXPECT_EQ(type_of(GgufFile(out()), "output.weight"), Type::Q8_0);  // Q6_K's block is too long
   EXPECT_EQ(type_of(GgufFile(out()), "token_embd.weight"), Type::Q4_0);
@@ -159,21 +146,21 @@ TEST_F(Quantize, RefusesToLosePrecisionTwice) {
 
 TEST_F(Quantize, RefusesUnknownMixAndItsOwnInput) {
   EXPECT_CONTAINS(refusal("Q9_Z"), "Q4_K_M");
-  EXPECT_THROW(quantize(in(), in(), "Q8_0"), Error);
-  EXPECT_NO_THROW(GgufFile{in()});
+  EXPECT_THROW(quantize(file(), file(), "Q8_0"), Error);
+  EXPECT_NO_THROW(GgufFile{file()});
 }
 
 TEST_F(Quantize, DropsTheKeysOfASplitAndRefusesCountsThatCannotBe) {
   const auto rewrite = [&](const char* key, GgufValue value) {
-    const auto changed = dir_.path() / "changed.gguf";
-    const GgufFile source(in());
+    const auto changed = folder() / "changed.gguf";
+    const GgufFile source(file());
     GgufWriter writer(changed);
     for (const auto& [k, v] : source.metadata()) writer.set(k, v);
     writer.set(key, std::move(value));
     for (const GgufTensor& t : source.tensors()) writer.add_tensor(t.name, *type_from_id(t.type_id), t.shape);
     for (const GgufTensor& t : source.tensors()) writer.write_tensor({t.data, t.size_bytes});
     writer.finish();
-    std::filesystem::rename(changed, in());
+    std::filesystem::rename(changed, file());
   };
   rewrite("split.no", GgufValue::u32(0));
   run("Q8_0");
@@ -190,10 +177,9 @@ TEST_F(Quantize, DropsTheKeysOfASplitAndRefusesCountsThatCannotBe) {
 TEST(FableLing, ComesOutWithMainlinesTypesAndAsCommitted) {
   SW_DATA_OR_SKIP(folder, "models/fable-ling");
   SW_DATA_OR_SKIP(reference, "interop/fable-ling-Q4_K_M.gguf");
-  const TempDir dir;
-  const auto bf16 = dir.path() / "bf16.gguf", made = dir.path() / "made.gguf";
-  convert_hf(folder, bf16, {.out_type = Type::BF16});
-  const QuantizeReport report = quantize(bf16, made, "Q4_K_M", {.n_thread = 2});
+  const testing::ConvertedFile bf16(folder, Type::BF16);
+  const auto made = bf16.folder() / "made.gguf";
+  const QuantizeReport report = quantize(bf16.path(), made, "Q4_K_M", {.n_thread = 2});
   EXPECT_TRUE(report.notes.empty());
 
   const GgufFile ours(made), theirs(reference);

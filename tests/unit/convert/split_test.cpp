@@ -4,12 +4,11 @@
 #include <functional>
 #include <gtest/gtest.h>
 
-#include "convert/convert_hf.h"
 #include "convert/quantize.h"
 #include "formats/gguf.h"
 #include "formats/gguf_split.h"
+#include "support/converted_file.h"
 #include "support/refusal.h"
-#include "support/test_data.h"
 
 namespace sw {
 namespace {
@@ -18,21 +17,16 @@ namespace fs = std::filesystem;
 using testing::expect_refused;
 
 /// golden/bailing_moe_v2 at f32: 40 tensors, the largest of 131 kB.
-class Split : public ::testing::Test {
+class Split : public testing::TinyLingFile {
  protected:
-  void SetUp() override {
-    SW_DATA_OR_SKIP(golden, "golden/bailing_moe_v2");
-    convert_hf(golden, in(), {.out_type = Type::F32});
-  }
-  fs::path in() const { return dir_.path() / "in.gguf"; }
-  fs::path prefix() const { return dir_.path() / "part"; }
-  fs::path out() const { return dir_.path() / "out.gguf"; }
+  fs::path prefix() const { return folder() / "part"; }
+  fs::path out() const { return folder() / "out.gguf"; }
   std::vector<SplitPart> split(const SplitOptions& options = {.max_tensors = 15}) const {
-    return split_gguf(in(), prefix(), options);
+    return split_gguf(file(), prefix(), options);
   }
   /// Writes a part again with a change to its metadata.
   void edit(const fs::path& part, const std::function<void(GgufWriter&)>& change) const {
-    const fs::path alone = dir_.path() / "alone.gguf";  // with a name and a count that nobody follows
+    const fs::path alone = folder() / "alone.gguf";  // with a name and a count that nobody follows
     fs::copy(part, alone);
     std::string bytes = read_file(alone);
     const GgufFile file(std::as_bytes(std::span(bytes)), "alone");
@@ -48,13 +42,11 @@ class Split : public ::testing::Test {
     expect_refused([&] { GgufFile{first}; }, says);
     expect_refused([&] { GgufFile{first}; }, names.string());
   }
-
-  testing::TempDir dir_;
 };
 
 TEST_F(Split, MergedItHasTheBytesThatItHad) {
-  const std::string original = read_file(in());
-  const size_t n_tensor = GgufFile(in()).tensors().size();
+  const std::string original = read_file(file());
+  const size_t n_tensor = GgufFile(file()).tensors().size();
   const SplitOptions all[] = {{.max_tensors = 1},
                               {.max_tensors = 15},
                               {.max_tensors = 15, .first_without_tensors = true},
@@ -74,7 +66,7 @@ TEST_F(Split, MergedItHasTheBytesThatItHad) {
     }
     for (const SplitPart& part : parts) fs::remove(part.path);
   }
-  EXPECT_EQ(std::distance(fs::directory_iterator(dir_.path()), {}), 2) << "nothing else was left";
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder()), {}), 2) << "nothing else was left";
 }
 
 TEST_F(Split, PartsKeepTheLimits) {
@@ -102,33 +94,33 @@ TEST_F(Split, DryRunWritesNothing) {
 
 TEST_F(Split, SplitsAreSplitMergedAndQuantizedLikeWholeFiles) {
   const auto parts = split();
-  const std::string original = read_file(in());
-  const auto again = split_gguf(parts[0].path, dir_.path() / "again", {.max_tensors = 5});
+  const std::string original = read_file(file());
+  const auto again = split_gguf(parts[0].path, folder() / "again", {.max_tensors = 5});
   merge_gguf(again[0].path, out());
   EXPECT_TRUE(read_file(out()) == original);
-  quantize(in(), out(), "Q8_0");
+  quantize(file(), out(), "Q8_0");
   const std::string whole = read_file(out());
   quantize(parts[0].path, out(), "Q8_0");
   EXPECT_TRUE(read_file(out()) == whole);
 }
 
 TEST_F(Split, MergedFilesOfMainlineSayZeroParts) {
-  edit(in(), [](GgufWriter& writer) {
+  edit(file(), [](GgufWriter& writer) {
     writer.set(gguf::kSplitNo, GgufValue::u16(0));
     writer.set(gguf::kSplitCount, GgufValue::u16(0));
   });
-  EXPECT_EQ(GgufFile(in()).tensors().size(), 40u);
-  expect_refused([&] { merge_gguf(in(), out()); }, "not a part of a split model");
+  EXPECT_EQ(GgufFile(file()).tensors().size(), 40u);
+  expect_refused([&] { merge_gguf(file(), out()); }, "not a part of a split model");
 }
 
 TEST_F(Split, SaysWhichPartIsMissingOrNamedAmiss) {
   const auto parts = split();
   const fs::path first = parts[0].path, second = parts[1].path;
   expect_refuses(second, "this is not the first part of a split model", second);
-  const fs::path renamed = dir_.path() / "model.gguf";
+  const fs::path renamed = folder() / "renamed.gguf";
   fs::copy(first, renamed);
   expect_refuses(renamed, "expected NAME-00001-of-00003.gguf", renamed);
-  fs::rename(second, dir_.path() / "elsewhere");
+  fs::rename(second, folder() / "elsewhere");
   expect_refuses(first, "a part of a split model is missing", second);
   fs::copy(parts[2].path, second);
   expect_refuses(first, "another one than its name says", second);

@@ -122,8 +122,8 @@ TEST_F(EngineTest, AnErrorEndsOneSequenceAndSpoilsNoOther) {
   for (int32_t id = 0; id < model_->hparams().n_vocab; ++id)
     forbidden.sampler.logit_bias.push_back({id, -std::numeric_limits<float>::infinity()});
   const std::vector<int32_t> expected = alone(well);
-  poison(temp_.path() / "model.gguf", kPoisoned);
-  model_ = std::make_unique<Model>(temp_.path() / "model.gguf");
+  poison(file(), kPoisoned);
+  model_ = std::make_unique<Model>(file());
   Engine engine(*model_, {.n_ctx = 256, .n_parallel = 3});
   std::map<SequenceId, std::string> errors;
   std::vector<int32_t> tokens;

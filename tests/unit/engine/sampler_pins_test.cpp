@@ -1,29 +1,11 @@
 // SPDX-License-Identifier: MIT
 // What a seed gives must stay the same on every machine and through every change of the code; and choosing
 // a token takes no memory.
-#include <cstdlib>
 #include <gtest/gtest.h>
-#include <new>
 
 #include "engine/sampler/sampler.h"
+#include "support/allocations.h"
 #include "unit/engine/sampler_support.h"
-
-namespace {
-bool counting = false;
-int n_allocation = 0;
-}  // namespace
-
-// Not inlined: g++ would see memory of malloc given to delete and warn.
-[[gnu::noinline]] void* operator new(size_t size, const std::nothrow_t&) noexcept {
-  n_allocation += counting;
-  return std::malloc(size);
-}
-[[gnu::noinline]] void* operator new(size_t size) {
-  if (void* p = operator new(size, std::nothrow)) return p;
-  throw std::bad_alloc();
-}
-[[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
-[[gnu::noinline]] void operator delete(void* p, size_t) noexcept { std::free(p); }
 
 namespace sw {
 namespace {
@@ -152,15 +134,14 @@ TEST(SamplerPins, SampleAllocatesNothing) {
   for (const SamplerParams& params : {everything, mirostat, greedy, draw}) {
     Sampler sampler(params, {.n_vocab = 4000, .n_ctx = 256, .end_ids = ends});
     sampler.accept(17, Origin::Prompt);
-    n_allocation = 0;
-    counting = true;
+    const uint64_t before = testing::n_allocation();
+    ASSERT_GT(before, 0u) << "they are counted";
     for (int i = 0; i < 255; ++i) {
       sampler.sample(logits);
       sampler.rollback(1);
       sampler.sample(logits);
     }
-    counting = false;
-    EXPECT_EQ(n_allocation, 0) << describe_sampler(params);
+    EXPECT_EQ(testing::n_allocation(), before) << describe_sampler(params);
   }
 }
 

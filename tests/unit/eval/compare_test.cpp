@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "eval/plot.h"
 #include "eval/routing_report.h"
+#include "support/cache_rig.h"
 #include "support/stats_probe.h"
 #include "support/tiny_model.h"
 
@@ -56,14 +57,9 @@ TEST_F(CompareTest, WeightsATokenAreThoseThatAreRead) {
     uint64_t told = 0;
     sweep_bench(*forward_, *model_, {.n_kv_max = 16, .n_prefill = 16, .n_decode = 5, .decode_policy = policy},
                 [&](const SweepRow& row) { told = row.decode_weight_bytes; });
-    Cache cache = forward_->make_cache(Forward::cache_plan(*model_, 16, Type::F16));
-    SequenceCache table(cache, 16);
-    ASSERT_TRUE(table.prepare(0, 1));
-    const SequenceCache* const tables[] = {&table};
-    const BatchToken token{.id = 3, .policy = policy};
-    const int32_t row = 0;
+    testing::CacheRig cache(*forward_, Forward::cache_plan(*model_, 16, Type::F16));
     const OpCounters before = forward_->counters();
-    forward_->step({&token, 1}, tables, cache, {&row, 1});
+    cache.step({.id = 3, .policy = policy});
     const OpCounters spent = forward_->counters() - before;
     EXPECT_EQ(told, spent.dense_bytes + spent.expert_bytes) << name;
   }
@@ -87,7 +83,7 @@ TEST_F(CompareTest, StatisticsAreKeptBetweenRuns) {
   PerplexityOptions options{.n_ctx = 16, .n_chunk = 1};
   options.probe = &probe;
   measure_perplexity(*forward_, *model_, tokens_, options);
-  const auto path = temp_.path() / "stats.json";
+  const auto path = folder() / "stats.json";
   write_stats(probe.stats(), path);
   RoutingStats twice = read_stats(path, model_->moe_layers());
   EXPECT_EQ(stats_table(twice), stats_table(probe.stats()));
@@ -109,8 +105,8 @@ TEST_F(CompareTest, ATraceHoldsEveryTokensExperts) {
   PerplexityOptions options{.n_ctx = 16, .n_chunk = 2};
   options.probe = &trace;
   measure_perplexity(*forward_, *model_, tokens_, options);
-  trace.write(temp_.path() / "trace.safetensors");
-  const Safetensors file(temp_.path() / "trace.safetensors");
+  trace.write(folder() / "trace.safetensors");
+  const Safetensors file(folder() / "trace.safetensors");
   const std::string name = "layer" + std::to_string(model_->moe_layers()[0].layer);
   EXPECT_EQ(file.require(name + ".topk_ids").shape, (Shape{32, 4}));
   EXPECT_EQ(file.require(name + ".topk_weights").dtype, StDtype::F16);

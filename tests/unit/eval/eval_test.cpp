@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "eval/perplexity.h"
+#include "support/cache_rig.h"
 #include "support/stats_probe.h"
 #include "support/tiny_model.h"
 
@@ -61,14 +62,11 @@ TEST_F(PerplexityTest, RefusesWhatCannotBeScored) {
 
 TEST_F(PerplexityTest, StatisticsCountEveryTokenAndGroup) {
   Forward forward(*model_, *policies_, {});
-  Cache cache(Forward::cache_plan(*model_, 64, Type::F32));
-  SequenceCache table(cache, 64);
-  ASSERT_TRUE(table.prepare(0, 20));
-  const SequenceCache* const tables[] = {&table};
+  testing::CacheRig cache(forward, Forward::cache_plan(*model_, 64, Type::F32));
   std::vector<BatchToken> batch;
   for (int i = 0; i < 20; ++i) batch.push_back({tokens_[static_cast<size_t>(i)], i, 0, 0});
   StatsProbe probe(*model_, 4);
-  forward.run(batch, tables, cache, &probe);
+  cache.run(batch, &probe);
   for (const LayerStats& layer : probe.stats().layers()) {
     EXPECT_EQ(layer.n_tokens, 20u);
     uint64_t chosen = 0;

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "kernels/attention_parts.h"
+#include "support/closeness.h"
 #include "unit/kernels/gpu.h"
 #include "unit/kernels/random_data.h"
-#include "unit/kernels/relative_error.h"
 
 /// What tests of attention on a GPU share, with keys and values or with latents.
 namespace sw::testing {

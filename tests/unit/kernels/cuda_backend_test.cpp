@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 #include <numeric>
 
-#include "bench.h"
 #include "gpu.h"
+#include "rig.h"
 
 namespace sw {
 namespace {
@@ -105,17 +105,17 @@ TEST(CudaBackend, MemoryThatIsNotThereIsOneLineAndHarmsNothing) {
 /// What is recorded does not run; each replay reads the inputs as they are then.
 TEST(CudaBackend, ARecordingRunsWhenReplayed) {
   SW_GPU_OR_SKIP();
-  Bench bench;
+  Rig rig;
   Gpu gpu;
   constexpr int64_t kEmbd = 256, kFf = 512;
-  const FfnDesc desc{.norm = bench.vector(kEmbd),
+  const FfnDesc desc{.norm = rig.vector(kEmbd),
                      .rms_eps = 1e-6f,
-                     .gate = bench.linear(Type::Q4_K, {kFf, kEmbd}),
-                     .up = bench.linear(Type::Q4_K, {kFf, kEmbd}),
-                     .down = bench.linear(Type::Q6_K, {kEmbd, kFf})};
+                     .gate = rig.linear(Type::Q4_K, {kFf, kEmbd}),
+                     .up = rig.linear(Type::Q4_K, {kFf, kEmbd}),
+                     .down = rig.linear(Type::Q6_K, {kEmbd, kFf})};
   const auto op = bind_op(gpu.put_weights(desc), kOnGpu);
   for (const int64_t n_token : {int64_t{1}, int64_t{5}, int64_t{40}}) {
-    const TensorView<float> first = bench.matrix(n_token, kEmbd), second = bench.matrix(n_token, kEmbd);
+    const TensorView<float> first = rig.matrix(n_token, kEmbd), second = rig.matrix(n_token, kEmbd);
     const TensorView<float> eager = gpu.put(second), x = gpu.put(first);
     gpu.run(op, {.x = eager, .out = eager}, n_token);
     const Scratch scratch = gpu.scratch(op, n_token);  // taken before: nothing is while a recording is made

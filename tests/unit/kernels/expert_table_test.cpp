@@ -6,7 +6,7 @@
 #include <cstring>
 #include <gtest/gtest.h>
 
-#include "bench.h"
+#include "rig.h"
 
 namespace sw {
 namespace {
@@ -18,15 +18,15 @@ constexpr Type kTypes[] = {Type::F32, Type::Q8_0, Type::Q4_K};
 
 /// One of the matrices of all experts, in each of the formats.
 struct InEachFormat {
-  InEachFormat(Bench& bench, int64_t n_out, int64_t n_in) {
-    for (const Type type : kTypes) uniform.push_back(bench.experts(type, {kExperts, n_out, n_in}));
+  InEachFormat(Rig& rig, int64_t n_out, int64_t n_in) {
+    for (const Type type : kTypes) uniform.push_back(rig.experts(type, {kExperts, n_out, n_in}));
   }
   /// Expert e in format `format_of(e)`, an index.
   template <class F>
-  ExpertStack mix(Bench& bench, const F& format_of) const {
+  ExpertStack mix(Rig& rig, const F& format_of) const {
     std::vector<WeightView> each;
     for (int32_t e = 0; e < kExperts; ++e) each.push_back(uniform[format_of(e)].matrix(e));
-    return bench.stack(each);
+    return rig.stack(each);
   }
   std::vector<ExpertStack> uniform;
 };
@@ -44,20 +44,20 @@ class ExpertTable : public ::testing::Test {
   template <class Op>
   std::vector<float> run(const Op& op, Routing routing) {
     std::vector<float> out(kToken * kEmbd, 0.0f);
-    OpContext context = bench.context();
+    OpContext context = rig.context();
     op({.x = x, .routing = routing, .out = {out.data(), kToken, kEmbd}}, context);
     return out;
   }
   ExpertsDesc mixed() {
-    return {.gate = gate.mix(bench, gate_format),
-            .up = up.mix(bench, up_format),
-            .down = down.mix(bench, down_format),
+    return {.gate = gate.mix(rig, gate_format),
+            .up = up.mix(rig, up_format),
+            .down = down.mix(rig, down_format),
             .n_slot = kSlots};
   }
 
-  Bench bench;
-  const InEachFormat gate{bench, kFf, kEmbd}, up{bench, kFf, kEmbd}, down{bench, kEmbd, kFf};
-  const TensorView<float> x = bench.matrix(kToken, kEmbd);
+  Rig rig;
+  const InEachFormat gate{rig, kFf, kEmbd}, up{rig, kFf, kEmbd}, down{rig, kEmbd, kFf};
+  const TensorView<float> x = rig.matrix(kToken, kEmbd);
 };
 
 TEST_F(ExpertTable, SaysWhatItHolds) {
@@ -68,7 +68,7 @@ TEST_F(ExpertTable, SaysWhatItHolds) {
   EXPECT_EQ(all.n_in, kEmbd);
   ASSERT_EQ(all.formats.size(), 3u);
   for (size_t i = 0; i < 3; ++i) EXPECT_EQ(all.formats[i].type, kTypes[i]);
-  const ExpertStack some = bench.some(all, {1, 4});
+  const ExpertStack some = rig.some(all, {1, 4});
   EXPECT_EQ(some.n_here, 2);
   ASSERT_EQ(some.formats.size(), 1u);
   EXPECT_EQ(some.formats[0].type, Type::Q8_0);
@@ -105,14 +105,14 @@ TEST_F(ExpertTable, AnExpertsFormatIsItsOwnAffair) {
 
 /// Experts shared between two devices add up to all of them.
 TEST_F(ExpertTable, ExpertsElsewhereAddNothing) {
-  MixedRouting routing(bench.rng, kToken, kSlots, kExperts, kZero);
+  MixedRouting routing(rig.rng, kToken, kSlots, kExperts, kZero);
   const ExpertsDesc all = mixed();
   const std::vector<int32_t> parts[] = {{0, 3, 4, 8}, {1, 2, 5, 6, 7}};
   for (const BindOptions& options : {BindOptions{.limit = isa_limit()}, kReference}) {
     std::vector<float> sum(kToken * kEmbd, 0.0f);
     for (const std::vector<int32_t>& here : parts) {
       ExpertsDesc part = all;
-      for (ExpertStack* stack : {&part.gate, &part.up, &part.down}) *stack = bench.some(*stack, here);
+      for (ExpertStack* stack : {&part.gate, &part.up, &part.down}) *stack = rig.some(*stack, here);
       part.identity = &here == &parts[1];
       const std::vector<float> share = run(part, routing.view(), options);
       for (size_t i = 0; i < sum.size(); ++i) sum[i] += share[i];
@@ -123,7 +123,7 @@ TEST_F(ExpertTable, ExpertsElsewhereAddNothing) {
 }
 
 TEST_F(ExpertTable, MayBeRewrittenUnderABoundOperation) {
-  MixedRouting routing(bench.rng, kToken, kSlots, kExperts, kZero);
+  MixedRouting routing(rig.rng, kToken, kSlots, kExperts, kZero);
   std::vector<ExpertMatrix> tables[3];
   ExpertsDesc desc = mixed();
   ExpertStack* const stacks[] = {&desc.gate, &desc.up, &desc.down};
@@ -140,7 +140,7 @@ TEST_F(ExpertTable, MayBeRewrittenUnderABoundOperation) {
   tables[1][5] = {up.uniform[0].matrix(5).data, kTypes[0]};
   ExpertsDesc expected = desc;
   ExpertStack* const expected_stacks[] = {&expected.gate, &expected.up, &expected.down};
-  for (ExpertStack* stack : expected_stacks) *stack = bench.some(*stack, left);
+  for (ExpertStack* stack : expected_stacks) *stack = rig.some(*stack, left);
   for (auto& table : tables) table[2].data = nullptr;
 
   const std::vector<float> after = run(op, routing.view());
@@ -163,8 +163,8 @@ TEST_F(ExpertTable, CountsTheBytesOfEachFormat) {
   for (const ExpertStack* stack : {&desc.gate, &desc.up, &desc.down}) {
     for (const int32_t e : {1, 6}) bytes += stack->matrix(e).size_bytes();
   }
-  EXPECT_EQ(bench.counters.expert_bytes, bytes);
-  EXPECT_EQ(bench.counters.expert_flops, uint64_t{3} * 2 * 3 * kFf * kEmbd);
+  EXPECT_EQ(rig.counters.expert_bytes, bytes);
+  EXPECT_EQ(rig.counters.expert_flops, uint64_t{3} * 2 * 3 * kFf * kEmbd);
 }
 
 }  // namespace

@@ -2,7 +2,7 @@
 // Rows without a real expert leave nothing behind in scratch that could reach a result.
 #include <gtest/gtest.h>
 
-#include "bench.h"
+#include "rig.h"
 
 namespace sw {
 namespace {
@@ -12,17 +12,17 @@ constexpr int64_t kEmbd = 256, kFf = 512, kToken = 9;
 constexpr int kExperts = 5, kZero = 4, kSlots = 3;
 
 std::vector<float> run(float scratch, Type type, const std::vector<int32_t>& ids) {
-  Bench bench;
-  const ExpertsDesc desc{.gate = bench.experts(type, {kExperts, kFf, kEmbd}),
-                         .up = bench.experts(type, {kExperts, kFf, kEmbd}),
-                         .down = bench.experts(type, {kExperts, kEmbd, kFf}),
+  Rig rig;
+  const ExpertsDesc desc{.gate = rig.experts(type, {kExperts, kFf, kEmbd}),
+                         .up = rig.experts(type, {kExperts, kFf, kEmbd}),
+                         .down = rig.experts(type, {kExperts, kEmbd, kFf}),
                          .n_slot = kSlots};
-  const TensorView<float> x = bench.matrix(kToken, kEmbd), out = bench.matrix(kToken, kEmbd);
-  std::vector<float> weights = bench.values(kToken * kSlots);
+  const TensorView<float> x = rig.matrix(kToken, kEmbd), out = rig.matrix(kToken, kEmbd);
+  std::vector<float> weights = rig.values(kToken * kSlots);
   std::vector<int32_t> taken = ids, n_active(kToken, kSlots);
-  std::fill_n(reinterpret_cast<float*>(bench.scratch_memory.data()),
-              bench.scratch_memory.size_bytes() / sizeof(float), scratch);
-  OpContext context = bench.context();
+  std::fill_n(reinterpret_cast<float*>(rig.scratch_memory.data()),
+              rig.scratch_memory.size_bytes() / sizeof(float), scratch);
+  OpContext context = rig.context();
   const Routing routing{{taken.data(), kToken, kSlots}, {weights.data(), kToken, kSlots}, n_active};
   bind_op(desc, {.limit = isa_limit()})({.x = x, .routing = routing, .out = out}, context);
   return copy(out);

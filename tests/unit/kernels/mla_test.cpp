@@ -6,8 +6,8 @@
 #include <numeric>
 
 #include "base/error.h"
-#include "bench.h"
-#include "relative_error.h"
+#include "rig.h"
+#include "support/closeness.h"
 
 namespace sw {
 namespace {
@@ -20,7 +20,7 @@ struct Sizes {
   int n_head = 3, nope_dim = 256, n_rot = 32, value_dim = 256, kv_rank = 256;
 };
 
-MlaDesc make_desc(Bench& bench, Type type, bool low_rank_queries, const Sizes& s = {}) {
+MlaDesc make_desc(Rig& rig, Type type, bool low_rank_queries, const Sizes& s = {}) {
   const int64_t q_rank = low_rank_queries ? 256 : kEmbd, q_dim = s.nope_dim + s.n_rot;
   MlaDesc d{.n_head = s.n_head,
             .nope_dim = s.nope_dim,
@@ -30,18 +30,18 @@ MlaDesc make_desc(Bench& bench, Type type, bool low_rank_queries, const Sizes& s
             .rms_eps = 1e-5f,
             .latent_eps = 1e-6f,
             .softmax_scale = 1.3f / std::sqrt(static_cast<float>(q_dim)),
-            .norm = bench.vector(kEmbd),
-            .q = bench.linear(type, {s.n_head * q_dim, q_rank}),
-            .kv_a = bench.linear(type, {int64_t{s.kv_rank} + s.n_rot, kEmbd}),
-            .kv_a_norm = bench.vector(s.kv_rank),
-            .k_b = bench.linear(type, {s.n_head, s.kv_rank, s.nope_dim}),
-            .v_b = bench.linear(type, {s.n_head, s.value_dim, s.kv_rank}),
-            .out = bench.linear(type, {kEmbd, int64_t{s.n_head} * s.value_dim})};
+            .norm = rig.vector(kEmbd),
+            .q = rig.linear(type, {s.n_head * q_dim, q_rank}),
+            .kv_a = rig.linear(type, {int64_t{s.kv_rank} + s.n_rot, kEmbd}),
+            .kv_a_norm = rig.vector(s.kv_rank),
+            .k_b = rig.linear(type, {s.n_head, s.kv_rank, s.nope_dim}),
+            .v_b = rig.linear(type, {s.n_head, s.value_dim, s.kv_rank}),
+            .out = rig.linear(type, {kEmbd, int64_t{s.n_head} * s.value_dim})};
   if (!low_rank_queries) return d;
   d.q_scale = 1.5f;
   d.latent_scale = 0.7f;
-  d.q_a = bench.linear(type, {q_rank, kEmbd});
-  d.q_a_norm = bench.vector(q_rank);
+  d.q_a = rig.linear(type, {q_rank, kEmbd});
+  d.q_a_norm = rig.vector(q_rank);
   return d;
 }
 
@@ -51,7 +51,7 @@ class LatentBatch {
   static constexpr int32_t kFirstPos = 290;  // three blocks of unfolded tokens
   static constexpr int64_t kPages = 24;
 
-  LatentBatch(Bench& bench, const MlaDesc& d, Type type, int32_t n_first = 21, int32_t n_second = 19)
+  LatentBatch(Rig& rig, const MlaDesc& d, Type type, int32_t n_first = 21, int32_t n_second = 19)
       : type_(type), row_dim_(d.latent_dim()), pages_(kPages) {
     for (int32_t i = 0; i < n_first; ++i) add(0, i);
     for (int32_t i = 0; i < n_second; ++i) add(1, kFirstPos + i);
@@ -61,10 +61,10 @@ class LatentBatch {
     tables_[1] = pages_.data() + 2;
     const int64_t n = kPages * kPage * row_dim_;
     old_.resize(row_bytes(type, n));
-    traits(type).encode(bench.values(n).data(), old_.data(), n, nullptr);
-    cos_ = bench.values(n_token() * d.rope.n_pair());
-    sin_ = bench.values(n_token() * d.rope.n_pair());
-    x_ = bench.values(n_token() * kEmbd);
+    traits(type).encode(rig.values(n).data(), old_.data(), n, nullptr);
+    cos_ = rig.values(n_token() * d.rope.n_pair());
+    sin_ = rig.values(n_token() * d.rope.n_pair());
+    x_ = rig.values(n_token() * kEmbd);
   }
 
   int64_t n_token() const { return std::ssize(seq_); }
@@ -117,11 +117,11 @@ TEST_P(MlaTest, BothFormsAndEveryVariantEqualTheReference) {
   const double bound = traits(GetParam()).quantized ? 0.02 : 2e-5;
   for (const bool low_rank : {false, true}) {
     for (const Type cache : {Type::F32, Type::F16}) {
-      Bench bench;
-      const MlaDesc desc = make_desc(bench, GetParam(), low_rank);
-      LatentBatch tokens(bench, desc, cache);
+      Rig rig;
+      const MlaDesc desc = make_desc(rig, GetParam(), low_rank);
+      LatentBatch tokens(rig, desc, cache);
       const auto reference = bind_op(desc, kReference), fast = bind_op(desc, {.limit = isa_limit()});
-      OpContext context = bench.context();
+      OpContext context = rig.context();
       const auto expected = tokens.run([&](const MlaArgs& args) { reference(args, context); });
       const auto in_form = [&](MlaForm form) {
         return tokens.run([&](const MlaArgs& args) {
@@ -135,7 +135,7 @@ TEST_P(MlaTest, BothFormsAndEveryVariantEqualTheReference) {
       EXPECT_LE(relative_error(in_form(MlaForm::Expanded), expected), bound + of_cache);
       for (const auto& op : variants_of(desc)) {
         SCOPED_TRACE(op.kernel->name);
-        OpContext poisoned = bench.context(op, tokens.n_token());
+        OpContext poisoned = rig.context(op, tokens.n_token());
         EXPECT_LE(relative_error(tokens.run([&](const MlaArgs& args) { op(args, poisoned); }), expected),
                   bound + of_cache);
       }
@@ -161,11 +161,11 @@ TEST(Mla, ATokenDoesNotDependOnItsNeighbours) {
     std::vector<std::byte> cache;
     for (const int n_thread : {1, 2, 5}) {
       for (const int64_t n_ubatch : {1000, 1, 7, 33}) {
-        Bench bench(n_thread);
-        const MlaDesc desc = make_desc(bench, Type::F32, true, {.n_head = 5, .nope_dim = 20, .kv_rank = 28});
-        LatentBatch tokens(bench, desc, Type::F32);
+        Rig rig(n_thread);
+        const MlaDesc desc = make_desc(rig, Type::F32, true, {.n_head = 5, .nope_dim = 20, .kv_rank = 28});
+        LatentBatch tokens(rig, desc, Type::F32);
         const auto op = bind_op(desc, {.limit = isa_limit()});
-        OpContext context = bench.context();
+        OpContext context = rig.context();
         const std::vector<float> got = tokens.run(
             [&](const MlaArgs& args) {
               context.scratch.reset();
@@ -201,23 +201,23 @@ TEST(Mla, TheCheaperFormIsTaken) {
 }
 
 TEST(Mla, FoldedWeightsAreCountedOnceEachToken) {
-  Bench bench;
-  const MlaDesc desc = make_desc(bench, Type::F32, true);
-  LatentBatch tokens(bench, desc, Type::F32, 1, 0);
+  Rig rig;
+  const MlaDesc desc = make_desc(rig, Type::F32, true);
+  LatentBatch tokens(rig, desc, Type::F32, 1, 0);
   const auto op = bind_op(desc, {.limit = isa_limit()});
-  OpContext context = bench.context();
+  OpContext context = rig.context();
   tokens.run([&](const MlaArgs& args) { op(args, context); });
   uint64_t bytes = 0;
   for (const Linear* linear : {&desc.q_a, &desc.q, &desc.kv_a, &desc.k_b, &desc.v_b, &desc.out})
     bytes += linear->weight.size_bytes();
-  EXPECT_EQ(bench.counters.dense_bytes, bytes);
-  EXPECT_EQ(bench.counters.dense_flops, bytes / sizeof(float) * 2);
+  EXPECT_EQ(rig.counters.dense_bytes, bytes);
+  EXPECT_EQ(rig.counters.dense_flops, bytes / sizeof(float) * 2);
 }
 
 TEST(Mla, RefusalsNameTheReason) {
-  Bench bench;
+  Rig rig;
   std::string why;
-  MlaDesc desc = make_desc(bench, Type::F32, true);
+  MlaDesc desc = make_desc(rig, Type::F32, true);
   desc.k_b = {};
   const std::string reason = "the matrices of keys and values are missing";
   try {
@@ -227,7 +227,7 @@ TEST(Mla, RefusalsNameTheReason) {
     EXPECT_EQ(e.what(),
               "no kernel can run this operation: mla (cpu_mla: " + reason + "; ref_mla: " + reason + ")");
   }
-  EXPECT_STREQ(bind_op(make_desc(bench, Type::F32, true), kReference, &why).kernel->name, "ref_mla");
+  EXPECT_STREQ(bind_op(make_desc(rig, Type::F32, true), kReference, &why).kernel->name, "ref_mla");
   EXPECT_NE(why.find("not cpu_mla: the references were asked for"), std::string::npos);
 }
 

@@ -5,8 +5,8 @@
 
 #include <gtest/gtest.h>
 
-#include "bench.h"
-#include "relative_error.h"
+#include "rig.h"
+#include "support/closeness.h"
 #include "unit/kernels/route_cases.h"
 
 namespace sw {
@@ -45,13 +45,13 @@ class OpsTest : public ::testing::TestWithParam<Case> {
   /// Runs `call(bound op, residual, context)` with each variant, its scratch poisoned, and compares the
   /// residuals [n_token, n_embd] with the reference's.
   template <class Desc, class Call>
-  void compare(Bench& bench, const Desc& desc, int64_t n_token, int64_t n_embd, Call&& call) {
-    const std::vector<float> start = bench.values(n_token * n_embd);
+  void compare(Rig& rig, const Desc& desc, int64_t n_token, int64_t n_embd, Call&& call) {
+    const std::vector<float> start = rig.values(n_token * n_embd);
     std::vector<float> expected;
     for (const BoundOp<Desc>& op : variants_of(desc)) {
       SCOPED_TRACE(std::string(op.kernel->name) + ", " + std::to_string(n_token) + " tokens");
       std::vector<float> x = start;
-      OpContext context = bench.context(op, n_token);
+      OpContext context = rig.context(op, n_token);
       call(op, TensorView<float>(x.data(), n_token, n_embd), context);
       if (op.kernel == OpTraits<Desc>::kernels().back()) expected = x;
       EXPECT_LE(relative_error(x, expected), GetParam().bound);
@@ -63,37 +63,37 @@ class OpsTest : public ::testing::TestWithParam<Case> {
 constexpr int64_t kTokens[] = {0, 1, kToken, 37};
 
 TEST_P(OpsTest, Ffn) {
-  Bench bench;
+  Rig rig;
   const auto [type, bound, n_embd, n_ff] = GetParam();
   for (const bool normed : {false, true}) {
-    const FfnDesc desc{.norm = normed ? bench.vector(n_embd) : Values{},
+    const FfnDesc desc{.norm = normed ? rig.vector(n_embd) : Values{},
                        .rms_eps = 1e-6f,
-                       .gate = bench.linear(type, {n_ff, n_embd}),
-                       .up = bench.linear(normed ? Type::F32 : type, {n_ff, n_embd}),
-                       .down = bench.linear(type, {n_embd, n_ff})};
+                       .gate = rig.linear(type, {n_ff, n_embd}),
+                       .up = rig.linear(normed ? Type::F32 : type, {n_ff, n_embd}),
+                       .down = rig.linear(type, {n_embd, n_ff})};
     for (const int64_t n_token : kTokens) {
-      compare(bench, desc, n_token, n_embd, [](const auto& op, TensorView<float> x, OpContext& context) {
+      compare(rig, desc, n_token, n_embd, [](const auto& op, TensorView<float> x, OpContext& context) {
         op({.x = x, .out = x}, context);
       });
     }
   }
 }
 
-ExpertsDesc experts(Bench& bench, Type type) {
-  return {.gate = bench.experts(type, {kExperts, kFf, kEmbd}),
-          .up = bench.experts(type, {kExperts, kFf, kEmbd}),
-          .down = bench.experts(type, {kExperts, kEmbd, kFf}),
+ExpertsDesc experts(Rig& rig, Type type) {
+  return {.gate = rig.experts(type, {kExperts, kFf, kEmbd}),
+          .up = rig.experts(type, {kExperts, kFf, kEmbd}),
+          .down = rig.experts(type, {kExperts, kEmbd, kFf}),
           .n_slot = kSlots};
 }
 
 class ExpertsTest : public OpsTest {
  protected:
-  void compare_experts(Bench& bench, const ExpertsDesc& desc) {
+  void compare_experts(Rig& rig, const ExpertsDesc& desc) {
     for (const int64_t n_token : kTokens) {
-      const TensorView<float> normed = bench.matrix(n_token, kEmbd);
-      MixedRouting mixed(bench.rng, n_token, kSlots, kExperts, kZero);
+      const TensorView<float> normed = rig.matrix(n_token, kEmbd);
+      MixedRouting mixed(rig.rng, n_token, kSlots, kExperts, kZero);
       Routing routing = mixed.view();
-      compare(bench, desc, n_token, kEmbd, [&](const auto& op, TensorView<float> x, OpContext& context) {
+      compare(rig, desc, n_token, kEmbd, [&](const auto& op, TensorView<float> x, OpContext& context) {
         op({.x = normed, .routing = routing, .out = x}, context);
       });
     }
@@ -101,52 +101,52 @@ class ExpertsTest : public OpsTest {
 };
 
 TEST_P(ExpertsTest, WithBiasesAndClampedActivations) {
-  Bench bench;
-  ExpertsDesc desc = experts(bench, GetParam().type);
-  desc.gate.bias = bench.values(kExperts * kFf).data();
-  desc.up.bias = bench.values(kExperts * kFf).data();
-  desc.down.bias = bench.values(kExperts * kEmbd).data();
+  Rig rig;
+  ExpertsDesc desc = experts(rig, GetParam().type);
+  desc.gate.bias = rig.values(kExperts * kFf).data();
+  desc.up.bias = rig.values(kExperts * kFf).data();
+  desc.down.bias = rig.values(kExperts * kEmbd).data();
   desc.swiglu_limit = 0.5f;  // many are beyond it
-  compare_experts(bench, desc);
+  compare_experts(rig, desc);
 }
 
 TEST_P(ExpertsTest, Plain) {
-  Bench bench;
-  const ExpertsDesc desc = experts(bench, GetParam().type);
-  compare_experts(bench, desc);
+  Rig rig;
+  const ExpertsDesc desc = experts(rig, GetParam().type);
+  compare_experts(rig, desc);
 }
 
 constexpr int kHead = 64, kHeads = 4, kKvHeads = 2;
 
-AttentionDesc fused(Bench& bench, const Case& c, bool extras) {
+AttentionDesc fused(Rig& rig, const Case& c, bool extras) {
   AttentionDesc desc{.n_head = kHeads,
                      .n_head_kv = kKvHeads,
                      .head_dim = kHead,
                      .value_dim = kHead,
                      .rms_eps = 1e-6f,
-                     .norm = bench.vector(c.n_embd),
-                     .qkv = bench.linear(c.type, {(kHeads + 2 * kKvHeads) * kHead, c.n_embd}),
+                     .norm = rig.vector(c.n_embd),
+                     .qkv = rig.linear(c.type, {(kHeads + 2 * kKvHeads) * kHead, c.n_embd}),
                      .rope = {.n_rot = extras ? 32 : 64, .neighbours = extras},
-                     .out = bench.linear(c.type, {c.n_embd, kHeads * kHead})};
+                     .out = rig.linear(c.type, {c.n_embd, kHeads * kHead})};
   if (!extras) return desc;
-  desc.qkv_bias = bench.vector((kHeads + 2 * kKvHeads) * kHead);
-  desc.qk_norm = {QkNorm::Over::Head, bench.vector(kHead), bench.vector(kHead)};
+  desc.qkv_bias = rig.vector((kHeads + 2 * kKvHeads) * kHead);
+  desc.qk_norm = {QkNorm::Over::Head, rig.vector(kHead), rig.vector(kHead)};
   return desc;
 }
 
 /// The fused matrix cut into those of queries, keys and values, of which the queries' has another format.
-AttentionDesc apart(Bench& bench, const Case& c, bool extras) {
-  AttentionDesc desc = fused(bench, c, extras);
-  desc.qkv = bench.linear(Type::F32, {kHeads * kHead, c.n_embd});
-  desc.k = bench.linear(c.type, {kKvHeads * kHead, c.n_embd});
-  desc.v = bench.linear(c.type, {kKvHeads * kHead, c.n_embd});
+AttentionDesc apart(Rig& rig, const Case& c, bool extras) {
+  AttentionDesc desc = fused(rig, c, extras);
+  desc.qkv = rig.linear(Type::F32, {kHeads * kHead, c.n_embd});
+  desc.k = rig.linear(c.type, {kKvHeads * kHead, c.n_embd});
+  desc.v = rig.linear(c.type, {kKvHeads * kHead, c.n_embd});
   if (!extras) return desc;
-  desc.k_bias = bench.vector(kKvHeads * kHead);
-  desc.v_bias = bench.vector(kKvHeads * kHead);
-  desc.qk_norm = {QkNorm::Over::AllHeads, bench.vector(kHeads * kHead), bench.vector(kKvHeads * kHead)};
+  desc.k_bias = rig.vector(kKvHeads * kHead);
+  desc.v_bias = rig.vector(kKvHeads * kHead);
+  desc.qk_norm = {QkNorm::Over::AllHeads, rig.vector(kHeads * kHead), rig.vector(kKvHeads * kHead)};
   desc.mask.window = 3;
-  desc.sinks = bench.vector(kHeads);
-  desc.out_bias = bench.vector(c.n_embd);
+  desc.sinks = rig.vector(kHeads);
+  desc.out_bias = rig.vector(c.n_embd);
   return desc;
 }
 
@@ -154,11 +154,11 @@ AttentionDesc apart(Bench& bench, const Case& c, bool extras) {
 struct TwoSequences {
   static constexpr int64_t kPage = 4, kPages = 8;
 
-  TwoSequences(Bench& bench, const AttentionDesc& d, int64_t n_token)
+  TwoSequences(Rig& rig, const AttentionDesc& d, int64_t n_token)
       : n_token(n_token),
         cache(2 * kPages * kPage * kKvHeads * kHead, 0.25f),
-        cos(bench.values(kToken * d.rope.n_pair())),
-        sin(bench.values(kToken * d.rope.n_pair())) {}
+        cos(rig.values(kToken * d.rope.n_pair())),
+        sin(rig.values(kToken * d.rope.n_pair())) {}
 
   TokenBatch batch() const {
     return {.n_token = n_token,
@@ -187,14 +187,14 @@ struct TwoSequences {
 };
 
 TEST_P(OpsTest, Attention) {
-  Bench bench;
+  Rig rig;
   for (const auto form : {fused, apart}) {
     for (const bool extras : {false, true}) {
-      const AttentionDesc desc = form(bench, GetParam(), extras);
+      const AttentionDesc desc = form(rig, GetParam(), extras);
       for (const int64_t n_token : {int64_t{0}, int64_t{1}, kToken}) {
-        TwoSequences tokens(bench, desc, n_token);
+        TwoSequences tokens(rig, desc, n_token);
         const TokenBatch batch = tokens.batch();
-        compare(bench, desc, n_token, GetParam().n_embd,
+        compare(rig, desc, n_token, GetParam().n_embd,
                 [&](const auto& op, TensorView<float> x, OpContext& context) {
                   op({.batch = batch, .kv = tokens.kv(), .x = x}, context);
                 });
@@ -204,31 +204,31 @@ TEST_P(OpsTest, Attention) {
 }
 
 TEST_P(OpsTest, Head) {
-  Bench bench;
+  Rig rig;
   const auto [type, bound, n_embd, n_vocab] = GetParam();
   const HeadDesc desc{
-      .norm = bench.vector(n_embd), .rms_eps = 1e-6f, .output = bench.linear(type, {n_vocab, n_embd})};
-  const TensorView<float> hidden = bench.matrix(kToken, n_embd);
+      .norm = rig.vector(n_embd), .rms_eps = 1e-6f, .output = rig.linear(type, {n_vocab, n_embd})};
+  const TensorView<float> hidden = rig.matrix(kToken, n_embd);
   const int32_t order[] = {7, 0, 3, 3, 8};
   for (const size_t n_row : {0, 1, 5}) {
     const std::span<const int32_t> rows = std::span(order).first(n_row);
     const auto n = static_cast<int64_t>(n_row);
-    compare(bench, desc, n, n_vocab, [&](const auto& op, TensorView<float> logits, OpContext& context) {
-      op({.x = hidden, .rows = rows, .normed = bench.matrix(n, n_embd), .logits = logits}, context);
+    compare(rig, desc, n, n_vocab, [&](const auto& op, TensorView<float> logits, OpContext& context) {
+      op({.x = hidden, .rows = rows, .normed = rig.matrix(n, n_embd), .logits = logits}, context);
     });
   }
 }
 
 TEST_P(OpsTest, EmbedGivesTheBitsOfTheReference) {
-  Bench bench;
+  Rig rig;
   const auto [type, bound, n_embd, n_vocab] = GetParam();
-  const EmbedDesc desc{.table = bench.linear(type, {n_vocab, n_embd}).weight};
+  const EmbedDesc desc{.table = rig.linear(type, {n_vocab, n_embd}).weight};
   const int32_t ids[] = {4, static_cast<int32_t>(n_vocab) - 1, 0};
   for (const int64_t n_token : {0, 1, 3}) {
     std::vector<float> expected;
     for (const auto& op : variants_of(desc)) {
       std::vector<float> out(static_cast<size_t>(n_token * n_embd));
-      OpContext context = bench.context(op, n_token);
+      OpContext context = rig.context(op, n_token);
       op({.batch = {.n_token = n_token, .ids = ids}, .out = {out.data(), n_token, n_embd}}, context);
       if (expected.empty()) expected = out;
       EXPECT_EQ(out, expected) << op.kernel->name;
@@ -237,7 +237,7 @@ TEST_P(OpsTest, EmbedGivesTheBitsOfTheReference) {
 }
 
 TEST_P(OpsTest, Route) {
-  Bench bench;
+  Rig rig;
   const auto [type, bound, n_embd, n_ff] = GetParam();
   const RouterSpec spec{.score = Score::Sigmoid,
                         .n_expert = kExperts,
@@ -246,32 +246,31 @@ TEST_P(OpsTest, Route) {
                         .n_group_used = 2,
                         .renorm = true};
   const PolicyTable policies({{0, spec}}, 1, 2, 1);
-  const RouteDesc desc{.norm = bench.vector(n_embd),
+  const RouteDesc desc{.norm = rig.vector(n_embd),
                        .rms_eps = 1e-6f,
-                       .router = bench.linear(type, {kExperts, n_embd}),
-                       .logit_bias = bench.vector(kExperts),
-                       .bias = bench.vector(kExperts),
+                       .router = rig.linear(type, {kExperts, n_embd}),
+                       .logit_bias = rig.vector(kExperts),
+                       .bias = rig.vector(kExperts),
                        .spec = spec};
   const uint16_t policy[37] = {};
   for (const int64_t n_token : kTokens) {
-    const TensorView<float> x = bench.matrix(n_token, n_embd);
-    compare(
-        bench, desc, n_token, kExperts, [&](const auto& op, TensorView<float> logits, OpContext& context) {
-          OwnedRouting got(n_token, 2), want(n_token, 2);
-          const OwnedCounts counts(spec, 2);
-          op({.batch = {.n_token = n_token, .policy = policy},
-              .x = x,
-              .normed = bench.matrix(n_token, n_embd),
-              .logits = logits,
-              .routing = got.view,
-              .policies = policies.view(),
-              .counts = counts.view},
-             context);
-          const std::span ids(policy, static_cast<size_t>(n_token));
-          route(spec, policies.view(), 0, ids, logits, desc.bias.span(), bench.route_scratch[0], want.view);
-          expect_same_bits(got, want);
-          expect_same_counts(counts.read(), stats_of(spec, want.view), 0);
-        });
+    const TensorView<float> x = rig.matrix(n_token, n_embd);
+    compare(rig, desc, n_token, kExperts, [&](const auto& op, TensorView<float> logits, OpContext& context) {
+      OwnedRouting got(n_token, 2), want(n_token, 2);
+      const OwnedCounts counts(spec, 2);
+      op({.batch = {.n_token = n_token, .policy = policy},
+          .x = x,
+          .normed = rig.matrix(n_token, n_embd),
+          .logits = logits,
+          .routing = got.view,
+          .policies = policies.view(),
+          .counts = counts.view},
+         context);
+      const std::span ids(policy, static_cast<size_t>(n_token));
+      route(spec, policies.view(), 0, ids, logits, desc.bias.span(), rig.route_scratch[0], want.view);
+      expect_same_bits(got, want);
+      expect_same_counts(counts.read(), stats_of(spec, want.view), 0);
+    });
   }
 }
 
@@ -282,12 +281,12 @@ INSTANTIATE_TEST_SUITE_P(Types, ExpertsTest, ::testing::ValuesIn(cases()), name_
 /// A token's result is the same bits alone, in a batch and in another order, for every format.
 TEST(OpsInvariance, ExpertsOfATokenDoNotDependOnItsNeighbours) {
   for (const Case& c : cases()) {
-    Bench bench(3);
-    const auto op = bind_op(experts(bench, c.type), {.limit = isa_limit()});
-    const TensorView<float> x = bench.matrix(kToken, kEmbd);
-    MixedRouting all(bench.rng, kToken, kSlots, kExperts, kZero);
+    Rig rig(3);
+    const auto op = bind_op(experts(rig, c.type), {.limit = isa_limit()});
+    const TensorView<float> x = rig.matrix(kToken, kEmbd);
+    MixedRouting all(rig.rng, kToken, kSlots, kExperts, kZero);
     std::vector<float> together(kToken * kEmbd), alone(kToken * kEmbd);
-    OpContext context = bench.context();
+    OpContext context = rig.context();
     op({.x = x, .routing = all.view(), .out = {together.data(), kToken, kEmbd}}, context);
     for (int64_t t = 0; t < kToken; ++t) {
       const Routing one{all.view().ids.rows(t, 1), all.view().weights.rows(t, 1),
@@ -300,24 +299,24 @@ TEST(OpsInvariance, ExpertsOfATokenDoNotDependOnItsNeighbours) {
 }
 
 TEST(OpsCounters, IdentityExpertsAndEmptySlotsCostNothing) {
-  Bench bench;
-  const auto op = bind_op(experts(bench, Type::F32), {.limit = isa_limit()});
-  const TensorView<float> x = bench.matrix(1, kEmbd), out = bench.matrix(1, kEmbd);
+  Rig rig;
+  const auto op = bind_op(experts(rig, Type::F32), {.limit = isa_limit()});
+  const TensorView<float> x = rig.matrix(1, kEmbd), out = rig.matrix(1, kEmbd);
   int32_t ids[kSlots] = {kExperts, kExperts + 2, -1, -1}, n_active[] = {2};
   float weights[kSlots] = {0.5f, 0.25f, 0, 0};
   const std::vector<float> before = copy(out);
-  OpContext context = bench.context();
+  OpContext context = rig.context();
   op({.x = x, .routing = {{ids, 1, kSlots}, {weights, 1, kSlots}, n_active}, .out = out}, context);
-  EXPECT_EQ(bench.counters.expert_bytes, 0u);
-  EXPECT_EQ(bench.counters.expert_flops, 0u);
+  EXPECT_EQ(rig.counters.expert_bytes, 0u);
+  EXPECT_EQ(rig.counters.expert_flops, 0u);
   for (int64_t i = 0; i < kEmbd; ++i)
     EXPECT_FLOAT_EQ(out.at(0, i), before[static_cast<size_t>(i)] + 0.75f * x.at(0, i));
 }
 
 TEST(OpsBinding, SaysWhy) {
-  Bench bench;
+  Rig rig;
   std::string why;
-  const auto op = bind_op(experts(bench, Type::F32), kReference, &why);
+  const auto op = bind_op(experts(rig, Type::F32), kReference, &why);
   EXPECT_STREQ(op.kernel->name, "ref_experts");
   EXPECT_NE(why.find("not cpu_experts: the references were asked for"), std::string::npos) << why;
 }

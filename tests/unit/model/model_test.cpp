@@ -9,11 +9,11 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "convert/convert_hf.h"
 #include "model/forward.h"
 #include "model/memory_plan.h"
+#include "support/cache_rig.h"
+#include "support/converted_file.h"
 #include "support/refusal.h"
-#include "support/test_data.h"
 
 namespace sw {
 namespace {
@@ -27,11 +27,9 @@ struct Edited {
 };
 
 std::filesystem::path write_edited(const testing::TempDir& temp, const Edited& edit) {
-  const auto folder = testing::find_data(kGolden);
-  const std::filesystem::path plain = temp.path() / "plain.gguf";
+  const testing::ConvertedFile plain(*testing::find_data(kGolden));
   std::filesystem::path out = temp.path() / "edited.gguf";
-  convert_hf(*folder, plain, {.out_type = Type::F32});
-  const GgufFile file(plain);
+  const GgufFile file(plain.path());
   GgufWriter writer(out);
   for (auto [key, value] : file.metadata()) {
     edit.key(key, value);
@@ -319,12 +317,8 @@ TEST(Forward, FewerExpertsCostLess) {
     PolicyTable policies(model.moe_layers(), model.hparams().n_layer, 4, 2);
     const uint16_t id = policies.resolve(policy, Phase::Prefill);
     Forward forward(model, policies, {});
-    Cache cache(Forward::cache_plan(model, 64, Type::F32));
-    SequenceCache table(cache, 64);
-    ASSERT_TRUE(table.prepare(0, 1));
-    const SequenceCache* const tables[] = {&table};
-    const BatchToken token{.id = 5, .policy = id};
-    forward.run({&token, 1}, tables, cache);
+    testing::CacheRig cache(forward, Forward::cache_plan(model, 64, Type::F32));
+    cache.step({.id = 5, .policy = id});
     flops[k] = forward.counters().expert_flops;
     bytes[k] = forward.counters().expert_bytes;
   }

@@ -32,8 +32,6 @@ struct Told {
 
 class RuntimeTest : public testing::TinyLing {
  protected:
-  std::filesystem::path file() const { return temp_.path() / "model.gguf"; }
-
   static SequenceRequest greedy() {
     SequenceRequest request{.prompt = {1, 2, 3, 4}, .n_predict = 12};
     request.sampler.temperature = 0;

@@ -14,9 +14,9 @@
 namespace sw::testing {
 
 /// Random weights and what an operation runs with.
-class Bench {
+class Rig {
  public:
-  explicit Bench(int n_thread = 2) : pool(n_thread), scratch_memory(size_t{4} << 20) {
+  explicit Rig(int n_thread = 2) : pool(n_thread), scratch_memory(size_t{4} << 20) {
     poison_scratch(scratch_memory.size_bytes());
     for (int i = 0; i < n_thread; ++i) route_scratch.emplace_back(kMostLogits, 4);
   }
