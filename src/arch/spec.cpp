@@ -138,61 +138,6 @@ const ArchSpec& arch_by_hf_class(std::string_view hf_class) {
                    "unknown model class in config.json");
 }
 
-int64_t dim_size(Dim dim, const HParams& h) {
-  const auto& a = h.attention;
-  switch (dim) {
-    case Dim::Embd:
-      return h.n_embd;
-    case Dim::TwoEmbd:
-      return 2 * int64_t{h.n_embd};
-    case Dim::Vocab:
-      return h.n_vocab;
-    case Dim::Head:
-      return a.head_dim;
-    case Dim::RotPairs:
-      return h.rope.n_rot / 2;
-    case Dim::Heads:
-      return a.n_head;
-    case Dim::QRank:
-      return h.mla.q_rank;
-    case Dim::KvRank:
-      return h.mla.kv_rank;
-    case Dim::LatentRows:
-      return int64_t{h.mla.kv_rank} + h.rope.n_rot;
-    case Dim::LatentQRows:
-      return int64_t{a.n_head} * h.mla.key_dim;
-    case Dim::PlainQRows:
-      return h.mla.q_rank > 0 ? 0 : int64_t{a.n_head} * h.mla.key_dim;
-    case Dim::NopeHead:
-      return h.mla.nope_dim;
-    case Dim::ValueHead:
-      return h.mla.value_dim;
-    case Dim::HeadValueRows:
-      return int64_t{a.n_head} * h.mla.value_dim;
-    case Dim::QRows:
-      return int64_t{a.n_head} * a.head_dim;
-    case Dim::KRows:
-      return int64_t{a.n_head_kv} * a.head_dim;
-    case Dim::VRows:
-      return int64_t{a.n_head_kv} * a.value_dim;
-    case Dim::QkvRows:
-      return int64_t{a.n_head + a.n_head_kv} * a.head_dim + int64_t{a.n_head_kv} * a.value_dim;
-    case Dim::ValueRows:
-      return int64_t{a.n_head} * a.value_dim;
-    case Dim::Ff:
-      return h.n_ff;
-    case Dim::Expert:
-      return h.moe.n_expert;
-    case Dim::RouterRows:
-      return int64_t{h.moe.n_expert} + h.moe.n_expert_zero;
-    case Dim::ExpertFf:
-      return h.moe.n_ff_expert;
-    case Dim::SharedFf:
-      return h.moe.n_ff_shared;
-  }
-  return 0;
-}
-
 std::string_view name_of_value(std::span<const NamedValue> names, int value) {
   const auto at = std::ranges::find(names, value, &NamedValue::value);
   SW_ASSERT(at != names.end());

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "arch/dim.h"
 #include "arch/hparams.h"
 #include "arch/layer_kind.h"
 #include "arch/role.h"
@@ -109,35 +110,6 @@ struct ListKey {
   std::string_view gguf = {}, hf = {};
   size_t length = 0;  ///< not 0: one that is not empty is filled up with zeros to so many
 };
-
-/// A size that HParams gives.
-enum class Dim : uint8_t {
-  Embd,
-  TwoEmbd,
-  Vocab,
-  Head,
-  RotPairs,
-  Heads,
-  QRank,
-  KvRank,
-  LatentRows,   ///< a latent and the rotated part of a key
-  LatentQRows,  ///< all heads' queries, made from latents
-  PlainQRows,   ///< or from the input: 0 where they are made from latents
-  NopeHead,
-  ValueHead,
-  HeadValueRows,
-  QRows,
-  KRows,
-  VRows,
-  QkvRows,
-  ValueRows,
-  Ff,
-  Expert,
-  RouterRows,  ///< identity experts included
-  ExpertFf,
-  SharedFf
-};
-int64_t dim_size(Dim dim, const HParams& h);
 
 /// A shape in terms of Dim, outermost first.
 struct Dims {

@@ -9,6 +9,7 @@
 #include "kernels/expert_table.h"
 #include "kernels/matmul.h"
 #include "kernels/op_kernel.h"
+#include "kernels/token_batch.h"
 #include "kv/layer_view.h"
 #include "quant/weight.h"
 #include "router/route_counts.h"
@@ -89,22 +90,6 @@ template <class Desc>
 void count_dense(OpCounters& counters, const Desc& desc, int64_t n_token) {
   for_each_linear(desc, [&](const Linear& linear) { count_dense(counters, linear, n_token); });
 }
-
-/// The tokens of one forward pass. Arrays of n_token unless said otherwise.
-struct TokenBatch {
-  int64_t n_token = 0;
-  const int32_t* ids = nullptr;
-  const int32_t* pos = nullptr;                  ///< position in its sequence; all earlier ones are cached
-  const int32_t* seq = nullptr;                  ///< which block table
-  const int32_t* const* block_tables = nullptr;  ///< [n_seq] -> pages of the sequence in the block's group
-  /// Of a block that keeps states, pages of its group. [n_seq] the one that holds the state before the
-  /// sequence's first token here; -1: the state is zeros. It is read only.
-  const int32_t* state_from = nullptr;
-  const int32_t* state_to = nullptr;  ///< where the state after the token is stored; -1: nowhere
-  const uint16_t* policy = nullptr;   ///< resolved routing policy
-  const float* rope_cos = nullptr;    ///< [n_token, n_rot / 2]
-  const float* rope_sin = nullptr;
-};
 
 /// out[t] = table[ids[t]].
 struct EmbedDesc {

@@ -25,7 +25,8 @@ QkNorm Describe::qk_norm(int block) const {
 
 EmbedDesc Describe::embed() const { return {.table = weights.weight(Role::TokenEmbd, -1)}; }
 
-AttentionDesc Describe::attention(int block) const {
+template <>
+AttentionDesc Describe::mixer<AttentionDesc>(int block) const {
   const HParams& h = hparams;
   const bool fused = !weights.weight(Role::AttnQkv, block).empty();
   return {.n_head = h.attention.n_head,
@@ -48,7 +49,8 @@ AttentionDesc Describe::attention(int block) const {
           .out_bias = values(Role::AttnOutBias, block)};
 }
 
-MlaDesc Describe::latent_attention(int block) const {
+template <>
+MlaDesc Describe::mixer<MlaDesc>(int block) const {
   const HParams& h = hparams;
   const double scale =
       static_cast<double>(yarn_score_scale(h.rope)) / std::sqrt(static_cast<double>(h.mla.key_dim));
