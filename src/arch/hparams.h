@@ -26,6 +26,11 @@ struct Mla {
   bool any() const { return kv_rank > 0; }
 };
 
+/// Short convolutions. See ShortConvDesc.
+struct ShortConv {
+  int n_tap = 0;  ///< a token sees so many, itself included
+};
+
 /// How rotary frequencies are changed to serve contexts longer than those of the first training.
 enum class RopeScaling : int { None = 0, Linear = 1, Yarn = 2, Llama3 = 3 };
 
@@ -82,6 +87,7 @@ struct HParams {
   int n_deepstack = 0;  ///< layers that a vision tower feeds; not used here
   Attention attention = {};
   Mla mla = {};
+  ShortConv short_conv = {};
   RopeParams rope = {};
   Moe moe = {};
 

@@ -230,6 +230,40 @@ struct MlaArgs {
   TensorView<float> x;  ///< [n_token, n_embd], residual
 };
 
+/// A short convolution between two gates: x += out(c * y) + out_bias, where
+///   b, c, v = in(norm(x)) + in_bias, each n_embd wide; u = b * v;
+///   y(t) = bias + sum over j of taps[:, j] * u(t - n_tap + 1 + j), channel by channel.
+/// u is 0 before a sequence's first token. The state after a token is the last n_tap - 1 u, oldest first.
+struct ShortConvDesc {
+  Values norm = {};  ///< [n_embd]
+  float rms_eps = 0;
+  Linear in = {};        ///< [3 * n_embd, n_embd]
+  Values in_bias = {};   ///< [3 * n_embd]
+  Values taps = {};      ///< [n_embd, n_tap]
+  Values bias = {};      ///< [n_embd]
+  Linear out = {};       ///< [n_embd, n_embd]
+  Values out_bias = {};  ///< [n_embd]
+
+  int64_t n_embd() const { return in.n_in(); }
+  int64_t n_tap() const { return taps.n / n_embd(); }
+
+  template <class Self, class F>
+  static void for_each_weight(Self& d, F& f) {
+    f("convolution norm", d.norm);
+    f("convolution input", d.in);
+    f("convolution input bias", d.in_bias);
+    f("convolution taps", d.taps);
+    f("convolution bias", d.bias);
+    f("convolution output", d.out);
+    f("convolution output bias", d.out_bias);
+  }
+};
+struct ShortConvArgs {
+  const TokenBatch& batch;
+  StateView states;     ///< [n_tap - 1, n_embd] each
+  TensorView<float> x;  ///< [n_token, n_embd], residual
+};
+
 /// normed = norm(x); logits = router(normed) + logit_bias; routing = route(logits).
 struct RouteDesc {
   Values norm = {};  ///< [n_embd]

@@ -75,6 +75,18 @@ MlaDesc Describe::mixer<MlaDesc>(int block) const {
           .out = linear(Role::AttnOut, block)};
 }
 
+template <>
+ShortConvDesc Describe::mixer<ShortConvDesc>(int block) const {
+  return {.norm = values(Role::AttnNorm, block),
+          .rms_eps = hparams.rms_eps,
+          .in = linear(Role::ConvIn, block),
+          .in_bias = values(Role::ConvInBias, block),
+          .taps = values(Role::ConvTaps, block),
+          .bias = values(Role::ConvBias, block),
+          .out = linear(Role::ConvOut, block),
+          .out_bias = values(Role::ConvOutBias, block)};
+}
+
 RouteDesc Describe::route(int block, const MoeLayer& layer, int moe_layer) const {
   return {.norm = values(Role::FfnNorm, block),
           .rms_eps = hparams.rms_eps,
