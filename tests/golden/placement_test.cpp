@@ -38,7 +38,7 @@ class PlacementTest : public ::testing::Test {
   void SetUp() override { load("bailing_moe_v2"); }
 
   void load(const std::string& name) {
-    SW_DATA_OR_SKIP(folder, "golden/" + name);
+    SW_DATA_OR_SKIP(folder, testing::golden_folder(name));
     convert_hf(folder, temp_.path() / "model.gguf", {.out_type = Type::F32});
     model_.emplace(temp_.path() / "model.gguf");
     policies_.emplace(model_->moe_layers(), model_->hparams().n_layer,
@@ -103,7 +103,8 @@ TEST_F(PlacementTest, RandomPlacementsOnGpusGiveTheSameLogits) {
   check_random_placements(devices, kGpuTolerance);
 }
 
-/// Families whose layers differ: latent attention, blocks beside which experts run, windows, a dense start.
+/// Families whose layers differ: latent attention, blocks beside which experts run, windows, a dense start,
+/// states.
 class FamilyPlacementTest : public PlacementTest, public ::testing::WithParamInterface<const char*> {
  protected:
   void SetUp() override { load(GetParam()); }
@@ -123,7 +124,7 @@ TEST_P(FamilyPlacementTest, BlocksOnOneDeviceAreExact) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, FamilyPlacementTest,
-                         ::testing::Values("deepseek_v3", "longcat_flash", "gpt_oss", "glm4_moe"),
+                         ::testing::Values("deepseek_v3", "longcat_flash", "gpt_oss", "glm4_moe", "lfm2_moe"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST_F(PlacementTest, LayersOnOneDeviceAreExact) {

@@ -14,8 +14,8 @@ namespace sw::testing {
 class TinyModel : public ::testing::Test {
  protected:
   void load(const std::string& golden, Type type = Type::F32) {
-    const auto folder = find_data("golden/" + golden);
-    if (!folder) GTEST_SKIP() << "no golden/" << golden << " on this machine";
+    const auto folder = find_data(golden_folder(golden));
+    if (!folder) GTEST_SKIP() << "no golden model " << golden << " on this machine";
     model_.reset();  // the file of an earlier one is written over
     convert_hf(*folder, temp_.path() / "model.gguf", {.out_type = type});
     model_ = std::make_unique<Model>(temp_.path() / "model.gguf");
@@ -34,6 +34,12 @@ class TinyLing : public TinyModel {
 class TinyGptOss : public TinyModel {
  protected:
   void SetUp() override { load("gpt_oss"); }
+};
+
+/// Most layers keep a state.
+class TinyLfm2 : public TinyModel {
+ protected:
+  void SetUp() override { load("lfm2_moe"); }
 };
 
 }  // namespace sw::testing

@@ -93,6 +93,8 @@ TEST(LayerKinds, EveryDeclarationsKindsFitTogether) {
       // A latent is what latent attention keeps, and nothing else does.
       EXPECT_EQ(operations_of(kind.steps).has(Operation::Mla), kind.cache == CacheKind::Latent)
           << arch->name << " " << kind.name;
+      EXPECT_EQ(kind.state_floats != nullptr, kind.cache == CacheKind::State)
+          << arch->name << " " << kind.name;
     }
     EXPECT_TRUE(arch->nextn.empty() || count_blocks(arch->nextn) == 1) << arch->name;
   }
