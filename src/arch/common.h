@@ -226,7 +226,8 @@ inline constexpr auto kExpertTensors = join(kRouterTensor, kExpertStacks);
 // clang-format on
 
 /// Some layers dense, the others with experts.
-inline constexpr Step kDenseSteps[] = {Step::Attn, Step::Ffn}, kMoeSteps[] = {Step::Attn, Step::Moe};
+inline constexpr Step kDenseSteps[] = {Step::Attention, Step::Ffn},
+                      kMoeSteps[] = {Step::Attention, Step::Moe};
 inline constexpr LayerKind kDenseKind{"dense", kDenseSteps}, kMoeKind{"moe", kMoeSteps};
 inline constexpr LayerKind kDenseOnly[] = {kDenseKind}, kMoeOnly[] = {kMoeKind};
 inline constexpr LayerKind kDenseAndMoe[] = {kDenseKind, kMoeKind};
@@ -239,6 +240,6 @@ constexpr int dense_or_moe(const HParams& h, int layer) {
   return has_experts ? 1 : 0;
 }
 /// A next-token-prediction layer, which has experts.
-inline constexpr Step kNextnSteps[] = {Step::Nextn, Step::Attn, Step::Moe};
+inline constexpr Step kNextnSteps[] = {Step::Nextn, Step::Attention, Step::Moe};
 
 }  // namespace sw::common

@@ -7,10 +7,11 @@ namespace sw {
 /// A model's hyperparameters, grouped by the block that they shape, never by the model that has them.
 struct Attention {
   int n_head = 0, n_head_kv = 0;
-  int head_dim = 0;   ///< of queries and keys
-  int value_dim = 0;  ///< of values
-  int window = 0;     ///< a token sees so many, itself included; 0: all before it
-  int full_step = 1;  ///< with a window: every so-many-th layer has none
+  int head_dim = 0;              ///< of queries and keys
+  int value_dim = 0;             ///< of values
+  int window = 0;                ///< a token sees so many, itself included; 0: all before it
+  int full_step = 1;             ///< with a window: every so-many-th layer has none
+  std::vector<int> layers = {};  ///< of each layer, whether it attends; empty: all do
 };
 
 /// Multi-head latent attention; kv_rank 0: ordinary attention. See MlaDesc.
@@ -24,6 +25,11 @@ struct Mla {
   bool scales_q = false, scales_latent = false;  ///< as a config says it: by sqrt(n_embd / rank)
 
   bool any() const { return kv_rank > 0; }
+};
+
+/// Short convolutions. See ShortConvDesc.
+struct ShortConv {
+  int n_tap = 0;  ///< a token sees so many, itself included
 };
 
 /// How rotary frequencies are changed to serve contexts longer than those of the first training.
@@ -82,6 +88,7 @@ struct HParams {
   int n_deepstack = 0;  ///< layers that a vision tower feeds; not used here
   Attention attention = {};
   Mla mla = {};
+  ShortConv short_conv = {};
   RopeParams rope = {};
   Moe moe = {};
 

@@ -11,11 +11,13 @@
 /// architecture.
 namespace sw {
 
+struct HParams;
+
 /// A layer is a list of coarse steps. A step that mixes tokens (see begins_block) begins a block, which the
 /// steps after it belong to.
 enum class Step : uint8_t {
-  Attn,
-  Mla,       ///< latent attention
+#define SW_MIXER(name) name,
+#include "arch/roles.inc"
   Moe,       ///< router, experts and shared experts
   Ffn,       ///< a dense FFN
   MoeBegin,  ///< as Moe, on the residual as it is here; what it gives is kept
@@ -26,10 +28,10 @@ enum class Step : uint8_t {
 /// What a step performs, and so which roles its block has.
 constexpr Operations operations_of(Step step) {
   switch (step) {
-    case Step::Attn:
-      return Operation::Attention;
-    case Step::Mla:
-      return Operation::Mla;
+#define SW_MIXER(name) \
+  case Step::name:     \
+    return Operation::name;
+#include "arch/roles.inc"
     case Step::Moe:
     case Step::MoeBegin:
       return Operation::Route | Operation::Experts | Operation::Shared;
@@ -49,9 +51,7 @@ constexpr Operations operations_of(std::span<const Step> steps) {
 }
 
 /// True for steps that mix tokens; they are what a cache serves.
-constexpr bool begins_block(Step step) {
-  return operations_of(step).meets(Operation::Attention | Operation::Mla);
-}
+constexpr bool begins_block(Step step) { return operations_of(step).meets(kMixers); }
 /// Blocks of a layer.
 constexpr int count_blocks(std::span<const Step> steps) {
   int n = 0;
@@ -62,7 +62,8 @@ constexpr int count_blocks(std::span<const Step> steps) {
 struct LayerKind {
   std::string_view name = {};  ///< for messages and `info`
   std::span<const Step> steps = {};
-  CacheKind cache = CacheKind::Pages;  ///< of each of its blocks
+  CacheKind cache = CacheKind::Pages;                 ///< of each of its blocks
+  int64_t (*state_floats)(const HParams&) = nullptr;  ///< with CacheKind::State: the size of the state
 };
 
 }  // namespace sw

@@ -47,6 +47,9 @@ Rearranged rearranged(Transform transform, const Shape& shape, const HParams& h)
       from.first_row = h.mla.nope_dim;
       stored(h.mla.nope_dim + from.n_row, from.n_col);
       break;
+    case Transform::OneRowEach:
+      from.one_row_each = true;
+      break;
     default:
       break;
   }
@@ -54,6 +57,7 @@ Rearranged rearranged(Transform transform, const Shape& shape, const HParams& h)
 }
 
 Shape stored_shape(const Shape& shape, const Rearranged& from) {
+  if (from.one_row_each) return {shape[0], 1, shape[1]};
   if (!from.any()) return shape;
   const int n_dims = shape.n_dims();
   Shape stored;

@@ -17,6 +17,7 @@ struct Rearranged {
   int64_t first_col = 0, col_step = 1;       ///< and of their columns every so-many-th
   bool transposed = false;                   ///< afterwards
   bool joined = false;                       ///< the stored matrices are one, each below the one before
+  bool one_row_each = false;                 ///< as it is stored, but there every row is a matrix
 
   bool any() const { return stored_rows > 0; }
 };

@@ -4,15 +4,16 @@
 #include <cstdint>
 #include <string_view>
 
-/// The roles of weights and what follows from a role alone. A new one is one line in roles.inc.
+/// The operations, the roles of weights and what follows from a role alone. A new role is one line in
+/// roles.inc, and so is a new operation that mixes tokens.
 namespace sw {
 
 /// What reads weights: the coarse operations of a block, and what stands around the layers.
 enum class Operation : uint8_t {
   Embed,
   Rope,  ///< the table of rotary angles, made on the host
-  Attention,
-  Mla,
+#define SW_MIXER(name) name,
+#include "arch/roles.inc"
   Route,
   Experts,
   Shared,
@@ -48,7 +49,6 @@ constexpr Operations operator|(Operation a, Operation b) { return Operations(a) 
 enum class Role : uint8_t {
 #define SW_ROLE(name, readers, form, quant_class) name,
 #include "arch/roles.inc"
-#undef SW_ROLE
 };
 
 enum class RoleForm : uint8_t {
@@ -74,13 +74,12 @@ constexpr Operations readers_of(Role role) {
   case Role::name:                                \
     return readers;
 #include "arch/roles.inc"
-#undef SW_ROLE
   }
   return {};
 }
 
-/// The operation that decides where a weight lives. Several that read one role share a device: of Attention
-/// and Mla a block runs one; Route and Ffn both begin with the norm that one of them applies. So the first
+/// The operation that decides where a weight lives. Several that read one role share a device: of those that
+/// mix tokens a block runs one; Route and Ffn both begin with the norm that one of them applies. So the first
 /// reader stands for all of them.
 constexpr Operation operation_of(Role role) { return readers_of(role).first(); }
 
@@ -90,7 +89,6 @@ constexpr RoleForm form_of(Role role) {
   case Role::name:                                \
     return RoleForm::form;
 #include "arch/roles.inc"
-#undef SW_ROLE
   }
   return {};
 }
@@ -101,7 +99,6 @@ constexpr QuantClass quant_class_of(Role role) {
   case Role::name:                                \
     return QuantClass::quant_class;
 #include "arch/roles.inc"
-#undef SW_ROLE
   }
   return {};
 }
@@ -113,13 +110,17 @@ constexpr std::string_view role_name(Role role) {
   case Role::name:                                \
     return #name;
 #include "arch/roles.inc"
-#undef SW_ROLE
   }
   return {};
 }
 
 /// True for what a block has of each routed expert.
 constexpr bool is_expert(Role role) { return operation_of(role) == Operation::Experts; }
+/// Those that mix tokens.
+inline constexpr Operations kMixers = Operations()
+#define SW_MIXER(name) | Operation::name
+#include "arch/roles.inc"
+    ;
 /// Those around the layers: what they read, a model has once.
 inline constexpr Operations kModelOperations = Operation::Embed | Operation::Rope | Operation::Head;
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "base/error.h"
 
@@ -71,6 +72,10 @@ void at_most(const char* which, int value, int limit, const char* of) {
 
 void check_attention(const ArchSpec& arch, const HParams& h) {
   const Attention& a = h.attention;
+  if (!a.layers.empty() && std::ssize(a.layers) != h.n_layer) {
+    refuse_figure("length of the list of layers that attend", std::to_string(h.n_layer),
+                  std::to_string(a.layers.size()));
+  }
   positive("attention head count", a.n_head);
   positive("attention key/value head count", a.n_head_kv);
   positive("attention key length", a.head_dim);
@@ -102,15 +107,30 @@ void check_hparams(const ArchSpec& arch, const HParams& h) {
   positive("vocabulary size", h.n_vocab);
   check_attention(arch, h);
   positive("step between layers with experts", h.moe.moe_step);
+  if (std::ranges::count(arch.tensors, Role::ConvTaps, &TensorSpec::role) > 0 && h.short_conv.n_tap < 2)
+    refuse_figure("length of the short convolution", "at least 2", std::to_string(h.short_conv.n_tap));
   at_most("next-token layer count", h.n_layer_nextn, h.n_block - 1, "layers in all, less one");
   if (h.moe.groups_idle && h.moe.n_expert_group > 1)
     refuse_figure("expert group count of a selection without groups", "1",
                   std::to_string(h.moe.n_expert_group));
-  for (const int value : {h.n_block, h.n_embd, h.n_vocab, h.n_ff, h.attention.n_head, h.attention.head_dim,
-                          h.attention.value_dim, h.mla.kv_rank, h.mla.q_rank, h.mla.key_dim, h.mla.value_dim,
-                          h.moe.n_expert, h.moe.n_expert_zero, h.moe.n_ff_expert, h.moe.n_ff_shared}) {
+  for (const int value :
+       {h.n_block, h.n_embd, h.n_vocab, h.n_ff, h.attention.n_head, h.attention.head_dim,
+        h.attention.value_dim, h.mla.kv_rank, h.mla.q_rank, h.mla.key_dim, h.mla.value_dim, h.moe.n_expert,
+        h.moe.n_expert_zero, h.moe.n_ff_expert, h.moe.n_ff_shared, h.short_conv.n_tap}) {
     at_most("a layer, width, head or expert count", value, kMaxValue, "our limit");
   }
+}
+
+/// A file's list has one number in place of all ones; a config's texts gave ones.
+void read_ones(const ListKey& key, const char* name, HParams& h) {
+  int one = 0;
+  for (int& item : key.field(h)) {
+    if (item == 0) continue;
+    if (one != 0 && item != one)
+      refuse_figure(name, "0 or " + std::to_string(one) + ", as before", std::to_string(item));
+    one = std::exchange(item, 1);
+  }
+  if (one > 0) key.one.set(h, one);
 }
 
 }  // namespace
@@ -138,61 +158,6 @@ const ArchSpec& arch_by_hf_class(std::string_view hf_class) {
                    "unknown model class in config.json");
 }
 
-int64_t dim_size(Dim dim, const HParams& h) {
-  const auto& a = h.attention;
-  switch (dim) {
-    case Dim::Embd:
-      return h.n_embd;
-    case Dim::TwoEmbd:
-      return 2 * int64_t{h.n_embd};
-    case Dim::Vocab:
-      return h.n_vocab;
-    case Dim::Head:
-      return a.head_dim;
-    case Dim::RotPairs:
-      return h.rope.n_rot / 2;
-    case Dim::Heads:
-      return a.n_head;
-    case Dim::QRank:
-      return h.mla.q_rank;
-    case Dim::KvRank:
-      return h.mla.kv_rank;
-    case Dim::LatentRows:
-      return int64_t{h.mla.kv_rank} + h.rope.n_rot;
-    case Dim::LatentQRows:
-      return int64_t{a.n_head} * h.mla.key_dim;
-    case Dim::PlainQRows:
-      return h.mla.q_rank > 0 ? 0 : int64_t{a.n_head} * h.mla.key_dim;
-    case Dim::NopeHead:
-      return h.mla.nope_dim;
-    case Dim::ValueHead:
-      return h.mla.value_dim;
-    case Dim::HeadValueRows:
-      return int64_t{a.n_head} * h.mla.value_dim;
-    case Dim::QRows:
-      return int64_t{a.n_head} * a.head_dim;
-    case Dim::KRows:
-      return int64_t{a.n_head_kv} * a.head_dim;
-    case Dim::VRows:
-      return int64_t{a.n_head_kv} * a.value_dim;
-    case Dim::QkvRows:
-      return int64_t{a.n_head + a.n_head_kv} * a.head_dim + int64_t{a.n_head_kv} * a.value_dim;
-    case Dim::ValueRows:
-      return int64_t{a.n_head} * a.value_dim;
-    case Dim::Ff:
-      return h.n_ff;
-    case Dim::Expert:
-      return h.moe.n_expert;
-    case Dim::RouterRows:
-      return int64_t{h.moe.n_expert} + h.moe.n_expert_zero;
-    case Dim::ExpertFf:
-      return h.moe.n_ff_expert;
-    case Dim::SharedFf:
-      return h.moe.n_ff_shared;
-  }
-  return 0;
-}
-
 std::string_view name_of_value(std::span<const NamedValue> names, int value) {
   const auto at = std::ranges::find(names, value, &NamedValue::value);
   SW_ASSERT(at != names.end());
@@ -200,8 +165,8 @@ std::string_view name_of_value(std::span<const NamedValue> names, int value) {
 }
 
 HParams read_hparams(const ArchSpec& arch, KeyName name_of, const KeyLookup& lookup,
-                     std::vector<ReadKey>* read) {
-  HParams h;
+                     std::vector<ReadKey>* read, HParams lists) {
+  HParams h = std::move(lists);
   h.blocks_per_layer = count_blocks(arch.kinds.front().steps);
   std::vector<std::optional<double>> found(arch.keys.size());
   for (size_t i = 0; i < arch.keys.size(); ++i) {
@@ -227,8 +192,8 @@ HParams read_hparams(const ArchSpec& arch, KeyName name_of, const KeyLookup& loo
   return h;
 }
 
-void read_lists(const ArchSpec& arch, std::string_view ListKey::*name_of, const ListLookup& lookup,
-                HParams& h) {
+HParams read_lists(const ArchSpec& arch, std::string_view ListKey::*name_of, const ListLookup& lookup) {
+  HParams h;
   for (const ListKey& key : arch.lists) {
     const std::optional<std::vector<int64_t>> items = lookup(key);
     if (!items || items->empty()) continue;
@@ -239,7 +204,9 @@ void read_lists(const ArchSpec& arch, std::string_view ListKey::*name_of, const 
       field.push_back(static_cast<int>(item));
     }
     field.resize(std::max(field.size(), key.length));
+    if (key.one.set) read_ones(key, (key.*name_of).data(), h);
   }
+  return h;
 }
 
 RouterSpec make_router_spec(const ArchSpec& arch, const HParams& h) {

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "arch/dim.h"
 #include "arch/hparams.h"
 #include "arch/layer_kind.h"
 #include "arch/role.h"
@@ -108,36 +109,10 @@ struct ListKey {
   std::vector<int>& (*field)(HParams&) = nullptr;
   std::string_view gguf = {}, hf = {};
   size_t length = 0;  ///< not 0: one that is not empty is filled up with zeros to so many
+  std::span<const NamedValue> names = {};  ///< the texts of a config; empty: it has numbers
+  /// Has a function: the list says 1 or 0, and a file holds this number in place of each 1.
+  Field one = {};
 };
-
-/// A size that HParams gives.
-enum class Dim : uint8_t {
-  Embd,
-  TwoEmbd,
-  Vocab,
-  Head,
-  RotPairs,
-  Heads,
-  QRank,
-  KvRank,
-  LatentRows,   ///< a latent and the rotated part of a key
-  LatentQRows,  ///< all heads' queries, made from latents
-  PlainQRows,   ///< or from the input: 0 where they are made from latents
-  NopeHead,
-  ValueHead,
-  HeadValueRows,
-  QRows,
-  KRows,
-  VRows,
-  QkvRows,
-  ValueRows,
-  Ff,
-  Expert,
-  RouterRows,  ///< identity experts included
-  ExpertFf,
-  SharedFf
-};
-int64_t dim_size(Dim dim, const HParams& h);
 
 /// A shape in terms of Dim, outermost first.
 struct Dims {
@@ -163,7 +138,8 @@ enum class Transform : uint8_t {
   KeyRowsTransposed,     ///< of [n_head * (nope_dim + value_dim), kv_rank] each head's first rows, transposed
   ValueRows,             ///< likewise the rest of its rows, as they are
   Even,                  ///< every second value of a row, from the first on
-  Odd                    ///< from the second on
+  Odd,                   ///< from the second on
+  OneRowEach             ///< each row as a matrix of one row: the weights of a depthwise convolution
 };
 
 enum class Presence : uint8_t {
@@ -247,13 +223,13 @@ struct ReadKey {
   bool from_file = false;  ///< else a default
 };
 
-/// Fills HParams from a source: every key that the source has, then defaults in the order declared.
+/// The lists of a source, and what they say about single numbers. Throws sw::Error where an item is
+/// impossible.
+HParams read_lists(const ArchSpec& arch, std::string_view ListKey::*name_of, const ListLookup& lookup);
+/// Adds the rest to the lists of a source: every key that it has, then defaults in the order declared.
 /// Throws sw::Error where a needed key is missing or a value is impossible.
 HParams read_hparams(const ArchSpec& arch, KeyName name_of, const KeyLookup& lookup,
-                     std::vector<ReadKey>* read = nullptr);
-/// Fills the lists of HParams, of which read_hparams() made the rest.
-void read_lists(const ArchSpec& arch, std::string_view ListKey::*name_of, const ListLookup& lookup,
-                HParams& h);
+                     std::vector<ReadKey>* read = nullptr, HParams lists = {});
 
 /// The router of a model's MoE layers.
 RouterSpec make_router_spec(const ArchSpec& arch, const HParams& h);

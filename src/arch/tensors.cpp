@@ -53,7 +53,7 @@ std::string per_expert_pattern(const TensorSpec& t) {
 
 Shape shape_of(const TensorSpec& t, const HParams& h) {
   Shape shape;
-  for (int i = 0; i < t.dims.n; ++i) shape.push_back(dim_size(t.dims.dim[static_cast<size_t>(i)], h));
+  for (int i = 0; i < t.dims.n; ++i) shape.push_back(t.dims.dim[static_cast<size_t>(i)].of(h));
   return shape;
 }
 

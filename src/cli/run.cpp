@@ -78,6 +78,7 @@ int run(const RunFlags& flags) {
                    .engine = {.forward = forward,
                               .n_ctx = flags.n_ctx,
                               .cache_type = flags.model.kv_type(),
+                              .n_draft = flags.draft.n_expert > 0 ? flags.draft.n_token : 0,
                               .experts_max = flags.model.experts_max,
                               .default_policy = policy,
                               .pieces = [&](int32_t id) { return tokenizer.piece(id); }}},

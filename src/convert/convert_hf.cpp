@@ -118,11 +118,12 @@ void set_figures(GgufWriter& writer, const ArchSpec& arch, HParams h, const std:
 
 void set_lists(GgufWriter& writer, const ArchSpec& arch, HParams h) {
   for (const ListKey& key : arch.lists) {
-    const std::vector<int>& items = key.field(h);
+    const int64_t one = key.one.get ? static_cast<int64_t>(key.one.get(h)) : 1;
+    std::vector<int64_t> items;
+    for (const int item : key.field(h)) items.push_back(item * one);
     if (items.empty()) continue;
     writer.set(fmt::format("{}.{}", arch.name, key.gguf),
-               {.type = GgufType::Array,
-                .data = GgufArray{GgufType::I32, std::vector<int64_t>(items.begin(), items.end())}});
+               {.type = GgufType::Array, .data = GgufArray{GgufType::I32, std::move(items)}});
   }
 }
 

@@ -34,6 +34,30 @@ HfConfig::HfConfig(const std::filesystem::path& file) : file_(file.string()) {
     const json hparams = *text;
     object_.insert(hparams.begin(), hparams.end());  // what stands there already stays
   }
+  spell_rope_as_before();
+}
+
+/// Configs of transformers 5 have all that concerns rotation in one object, "rope_parameters": brought into
+/// the form before. What stands there already stays.
+void HfConfig::spell_rope_as_before() {
+  constexpr const char* kAll = "rope_parameters";
+  const json* all = value(kAll);
+  if (!all) return;
+  if (!all->is_object() || std::ranges::any_of(*all, [](const json& v) { return v.is_object(); })) {
+    throw Error({.what = "the model's rotation is not supported",
+                 .where = where(kAll),
+                 .expected = "one set of numbers for all layers",
+                 .got = shown(*all)});
+  }
+  json scaling = *all;
+  for (const char* key : {"rope_theta", "partial_rotary_factor"}) {
+    const auto member = scaling.find(key);
+    if (member == scaling.end()) continue;
+    if (!has(key)) object_[key] = *member;
+    scaling.erase(member);
+  }
+  if (scaling.empty() || scaling == json{{"rope_type", "default"}}) return;
+  if (!has("rope_scaling")) object_["rope_scaling"] = std::move(scaling);
 }
 
 HfConfig HfConfig::optional_file(const std::filesystem::path& file) {
@@ -89,6 +113,21 @@ std::optional<std::vector<int64_t>> HfConfig::integers(std::string_view key) con
                .got = shown(*v)});
 }
 
+std::optional<std::vector<int64_t>> HfConfig::named(const ListKey& key) const {
+  const json* v = value(key.hf);
+  if (!v) return std::nullopt;
+  if (!v->is_array() || !std::ranges::all_of(*v, [](const json& item) { return item.is_string(); })) {
+    throw Error({.what = "wrong type in a configuration",
+                 .where = where(key.hf),
+                 .expected = "an array of texts",
+                 .got = shown(*v)});
+  }
+  std::vector<int64_t> items;
+  for (const json& item : *v)
+    items.push_back(value_of_name(key.names, item.get_ref<const std::string&>(), where(key.hf)));
+  return items;
+}
+
 std::optional<double> HfConfig::lookup(const Key& key) const {
   if (key.hf_counts) {
     const json* v = value(key.hf);
@@ -116,11 +155,11 @@ const ArchSpec& HfConfig::arch() const {
 
 HParams HfConfig::hparams(const ArchSpec& arch, std::vector<ReadKey>* read) const {
   const auto find = [this](const Key& key) { return lookup(key); };
+  const auto find_list = [this](const ListKey& key) {
+    return key.names.empty() ? integers(key.hf) : named(key);
+  };
   return naming_file(file_, [&] {
-    HParams h = read_hparams(arch, &Key::hf, find, read);
-    read_lists(
-        arch, &ListKey::hf, [this](const ListKey& key) { return integers(key.hf); }, h);
-    return h;
+    return read_hparams(arch, &Key::hf, find, read, read_lists(arch, &ListKey::hf, find_list));
   });
 }
 
@@ -128,7 +167,7 @@ HParams HfConfig::hparams(const ArchSpec& arch, std::vector<ReadKey>* read) cons
 void HfConfig::check_windows(const ArchSpec& arch, const HParams& h) const {
   constexpr const char* kKey = "layer_types";
   const json* kinds = value(kKey);
-  if (!kinds) return;
+  if (!kinds || std::ranges::find(arch.lists, kKey, &ListKey::hf) != arch.lists.end()) return;
   for (int l = 0; l < h.n_layer; ++l) {
     const char* expected =
         layer_kind(arch, h, l).cache == CacheKind::Window ? "sliding_attention" : "full_attention";

@@ -37,10 +37,13 @@ class HfConfig {
 
  private:
   HfConfig() = default;
+  void spell_rope_as_before();
   void check_windows(const ArchSpec& arch, const HParams& h) const;
   /// "a.b|c": member b of the object a or, where that is absent, c. Null where absent or null.
   const nlohmann::json* value(std::string_view key) const;
   std::optional<double> lookup(const Key& key) const;
+  /// The values that an array's texts stand for.
+  std::optional<std::vector<int64_t>> named(const ListKey& key) const;
 
   std::string file_;
   nlohmann::json object_ = nlohmann::json::object();

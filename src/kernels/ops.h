@@ -9,6 +9,7 @@
 #include "kernels/expert_table.h"
 #include "kernels/matmul.h"
 #include "kernels/op_kernel.h"
+#include "kernels/token_batch.h"
 #include "kv/layer_view.h"
 #include "quant/weight.h"
 #include "router/route_counts.h"
@@ -89,22 +90,6 @@ template <class Desc>
 void count_dense(OpCounters& counters, const Desc& desc, int64_t n_token) {
   for_each_linear(desc, [&](const Linear& linear) { count_dense(counters, linear, n_token); });
 }
-
-/// The tokens of one forward pass. Arrays of n_token unless said otherwise.
-struct TokenBatch {
-  int64_t n_token = 0;
-  const int32_t* ids = nullptr;
-  const int32_t* pos = nullptr;                  ///< position in its sequence; all earlier ones are cached
-  const int32_t* seq = nullptr;                  ///< which block table
-  const int32_t* const* block_tables = nullptr;  ///< [n_seq] -> pages of the sequence in the block's group
-  /// Of a block that keeps states, pages of its group. [n_seq] the one that holds the state before the
-  /// sequence's first token here; -1: the state is zeros. It is read only.
-  const int32_t* state_from = nullptr;
-  const int32_t* state_to = nullptr;  ///< where the state after the token is stored; -1: nowhere
-  const uint16_t* policy = nullptr;   ///< resolved routing policy
-  const float* rope_cos = nullptr;    ///< [n_token, n_rot / 2]
-  const float* rope_sin = nullptr;
-};
 
 /// out[t] = table[ids[t]].
 struct EmbedDesc {
@@ -242,6 +227,40 @@ struct MlaDesc {
 struct MlaArgs {
   const TokenBatch& batch;
   KvLayerView kv;       ///< keys alone, one head of kv_rank + n_rot: the latent, then the rotated part
+  TensorView<float> x;  ///< [n_token, n_embd], residual
+};
+
+/// A short convolution between two gates: x += out(c * y) + out_bias, where
+///   b, c, v = in(norm(x)) + in_bias, each n_embd wide; u = b * v;
+///   y(t) = bias + sum over j of taps[:, j] * u(t - n_tap + 1 + j), channel by channel.
+/// u is 0 before a sequence's first token. The state after a token is the last n_tap - 1 u, oldest first.
+struct ShortConvDesc {
+  Values norm = {};  ///< [n_embd]
+  float rms_eps = 0;
+  Linear in = {};        ///< [3 * n_embd, n_embd]
+  Values in_bias = {};   ///< [3 * n_embd]
+  Values taps = {};      ///< [n_embd, n_tap]
+  Values bias = {};      ///< [n_embd]
+  Linear out = {};       ///< [n_embd, n_embd]
+  Values out_bias = {};  ///< [n_embd]
+
+  int64_t n_embd() const { return in.n_in(); }
+  int64_t n_tap() const { return taps.n / n_embd(); }
+
+  template <class Self, class F>
+  static void for_each_weight(Self& d, F& f) {
+    f("convolution norm", d.norm);
+    f("convolution input", d.in);
+    f("convolution input bias", d.in_bias);
+    f("convolution taps", d.taps);
+    f("convolution bias", d.bias);
+    f("convolution output", d.out);
+    f("convolution output bias", d.out_bias);
+  }
+};
+struct ShortConvArgs {
+  const TokenBatch& batch;
+  StateView states;     ///< [n_tap - 1, n_embd] each
   TensorView<float> x;  ///< [n_token, n_embd], residual
 };
 

@@ -7,7 +7,8 @@
 namespace sw {
 namespace {
 
-CacheGroup group_of_kind(CacheKind kind, const HParams& h) {
+CacheGroup group_of_kind(const LayerKind& layer, const HParams& h) {
+  const CacheKind kind = layer.cache;
   switch (kind) {
     case CacheKind::Pages:
       return {.kind = kind, .n_head_kv = h.attention.n_head_kv, .head_dim = h.attention.head_dim};
@@ -19,9 +20,9 @@ CacheGroup group_of_kind(CacheKind kind, const HParams& h) {
     case CacheKind::Latent:
       return {.kind = kind, .n_head_kv = 1, .head_dim = h.mla.kv_rank + h.rope.n_rot};
     case CacheKind::State:
-      break;
+      return {.kind = kind, .state_floats = layer.state_floats(h)};
   }
-  return {.kind = kind};
+  return {};
 }
 
 bool same_shape(const CacheGroup& a, const CacheGroup& b) {
@@ -34,7 +35,7 @@ bool same_shape(const CacheGroup& a, const CacheGroup& b) {
 std::vector<CacheGroup> cache_groups(const ArchSpec& arch, const HParams& hparams) {
   std::vector<CacheGroup> groups;
   for (int block = 0; block < hparams.n_run_block(); ++block) {
-    const CacheGroup group = group_of_kind(block_kind(arch, hparams, block).cache, hparams);
+    const CacheGroup group = group_of_kind(block_kind(arch, hparams, block), hparams);
     auto at = std::ranges::find_if(groups, [&](const CacheGroup& g) { return same_shape(g, group); });
     if (at == groups.end()) at = groups.insert(at, group);
     at->blocks.push_back(block);

@@ -55,8 +55,8 @@ class Compiler {
   BoundOp<Desc> bind(Desc desc, int device, bool with_reasons);
   void move_residual(int device, std::vector<Instruction>& to);
   void compile_layer(int layer);
-  void attend(int block, bool with_reasons);
-  void attend_latent(int block, bool with_reasons);
+  template <class Desc>
+  void mix(int block, bool with_reasons);
   void dense(int block, bool normed, bool with_reasons);
   Moe begin_moe(int block, bool deferred);
   void end_moe(const Moe& moe);
@@ -97,17 +97,11 @@ void Compiler::move_residual(int device, std::vector<Instruction>& to) {
   residual_ = device;
 }
 
-void Compiler::attend(int block, bool with_reasons) {
+template <class Desc>
+void Compiler::mix(int block, bool with_reasons) {
   const int device = at(block).attention;
   move_residual(device, program_.layers);
-  emit(Attend{device, block, group_of(block), bind(describe_.attention(block), device, with_reasons)});
-}
-
-void Compiler::attend_latent(int block, bool with_reasons) {
-  const int device = at(block).attention;
-  move_residual(device, program_.layers);
-  emit(AttendLatent{device, block, group_of(block),
-                    bind(describe_.latent_attention(block), device, with_reasons)});
+  emit(Mix<Desc>{device, block, group_of(block), bind(describe_.mixer<Desc>(block), device, with_reasons)});
 }
 
 /// `normed`: reads what the block's router normed.
@@ -219,12 +213,11 @@ void Compiler::compile_layer(int layer) {
     }
     const bool with_reasons = block == 0;
     switch (step) {
-      case Step::Attn:
-        attend(block, with_reasons);
-        break;
-      case Step::Mla:
-        attend_latent(block, with_reasons);
-        break;
+#define SW_MIXER(name)                    \
+  case Step::name:                        \
+    mix<name##Desc>(block, with_reasons); \
+    break;
+#include "arch/roles.inc"
       case Step::Moe:
         end_moe(begin_moe(block, false));
         break;

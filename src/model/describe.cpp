@@ -25,7 +25,8 @@ QkNorm Describe::qk_norm(int block) const {
 
 EmbedDesc Describe::embed() const { return {.table = weights.weight(Role::TokenEmbd, -1)}; }
 
-AttentionDesc Describe::attention(int block) const {
+template <>
+AttentionDesc Describe::mixer<AttentionDesc>(int block) const {
   const HParams& h = hparams;
   const bool fused = !weights.weight(Role::AttnQkv, block).empty();
   return {.n_head = h.attention.n_head,
@@ -48,7 +49,8 @@ AttentionDesc Describe::attention(int block) const {
           .out_bias = values(Role::AttnOutBias, block)};
 }
 
-MlaDesc Describe::latent_attention(int block) const {
+template <>
+MlaDesc Describe::mixer<MlaDesc>(int block) const {
   const HParams& h = hparams;
   const double scale =
       static_cast<double>(yarn_score_scale(h.rope)) / std::sqrt(static_cast<double>(h.mla.key_dim));
@@ -71,6 +73,18 @@ MlaDesc Describe::latent_attention(int block) const {
           .k_b = linear(Role::AttnKB, block),
           .v_b = linear(Role::AttnVB, block),
           .out = linear(Role::AttnOut, block)};
+}
+
+template <>
+ShortConvDesc Describe::mixer<ShortConvDesc>(int block) const {
+  return {.norm = values(Role::AttnNorm, block),
+          .rms_eps = hparams.rms_eps,
+          .in = linear(Role::ConvIn, block),
+          .in_bias = values(Role::ConvInBias, block),
+          .taps = values(Role::ConvTaps, block),
+          .bias = values(Role::ConvBias, block),
+          .out = linear(Role::ConvOut, block),
+          .out_bias = values(Role::ConvOutBias, block)};
 }
 
 RouteDesc Describe::route(int block, const MoeLayer& layer, int moe_layer) const {

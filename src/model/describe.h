@@ -17,8 +17,9 @@ struct Describe {
   const WeightSource& weights;
 
   EmbedDesc embed() const;
-  AttentionDesc attention(int block) const;
-  MlaDesc latent_attention(int block) const;
+  /// Of the operation that mixes tokens.
+  template <class Desc>
+  Desc mixer(int block) const;
   RouteDesc route(int block, const MoeLayer& layer, int moe_layer) const;
   /// The part of `device`, of experts whose devices are `placed` [n_expert]. `identity`: this part adds the
   /// identity experts' share. `tables` gets what the stacks point at.
@@ -37,5 +38,10 @@ struct Describe {
   Rope rope() const;
   QkNorm qk_norm(int block) const;
 };
+
+#define SW_MIXER(name) \
+  template <>          \
+  name##Desc Describe::mixer<name##Desc>(int block) const;
+#include "arch/roles.inc"
 
 }  // namespace sw

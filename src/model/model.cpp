@@ -92,11 +92,10 @@ Model::Model(const std::filesystem::path& path, const LoadOptions& options)
       naming_file(file_.name(), [&] { return &arch_by_name(file_.require_string("general.architecture")); });
   const std::string prefix = std::string(arch_->name) + ".";
   const auto find = [&](const Key& key) { return look_up(file_, prefix, key); };
-  hparams_ = naming_file(file_.name(), [&] { return read_hparams(*arch_, &Key::gguf, find, &read_keys_); });
-
-  read_lists(
-      *arch_, &ListKey::gguf,
-      [&](const ListKey& key) { return file_.get_ints(prefix + std::string(key.gguf)); }, hparams_);
+  const auto find_list = [&](const ListKey& key) { return file_.get_ints(prefix + std::string(key.gguf)); };
+  hparams_ = naming_file(file_.name(), [&] {
+    return read_hparams(*arch_, &Key::gguf, find, &read_keys_, read_lists(*arch_, &ListKey::gguf, find_list));
+  });
 
   // Blocks are bounded by what the file holds: a missing tensor of the first absent block ends the loop.
   for (int block = kOfModel; block < hparams_.n_run_block(); ++block) {

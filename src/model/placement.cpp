@@ -170,8 +170,8 @@ int* device_of(Placement& placement, Role role, int block) {
       return &placement.embed;
     case Operation::Head:
       return &placement.head;
-    case Operation::Attention:
-    case Operation::Mla:
+#define SW_MIXER(name) case Operation::name:
+#include "arch/roles.inc"
       return &at().attention;
     case Operation::Route:
     case Operation::Ffn:

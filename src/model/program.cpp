@@ -56,23 +56,22 @@ std::string to_string(const Instruction& instruction) {
 
 std::string short_name(const Instruction& instruction) {
   using fmt::format;
-  const auto name =
-      Overload{[](const Embed& i) { return format("embed@{}", i.device); },
-               [](const Attend& i) { return format("attention@{}", i.device); },
-               [](const AttendLatent& i) { return format("mla@{}", i.device); },
-               [](const Route& i) { return format("route@{}", i.device); },
-               [](const Experts& i) { return format("experts@{}{}", i.device, suffix(i.out)); },
-               [](const Ffn& i) { return format("ffn@{}{}", i.device, suffix(i.in)); },
-               [](const Head& i) { return format("head@{}", i.device); },
-               [](const Zero& i) { return format("zero@{}", i.device); },
-               [](const AddPart& i) { return format("add@{}", i.device); },
-               [](const Send& i) { return format("send:{}@{}>{}", name_of(i.what), i.from, i.to); },
-               [](const Mark& i) { return format("mark@{}", i.device); },
-               [](const Await& i) {
-                 return format("await@{}{}", i.device, i.until == Await::Until::Marked ? ":mark" : "");
-               },
-               [](const ShowHidden&) { return std::string("show"); },
-               [](const ShowRouting&) { return std::string("show"); }};
+  const auto name = Overload{
+      [](const Embed& i) { return format("embed@{}", i.device); },
+      []<class Desc>(const Mix<Desc>& i) { return format("{}@{}", OpTraits<Desc>::kName, i.device); },
+      [](const Route& i) { return format("route@{}", i.device); },
+      [](const Experts& i) { return format("experts@{}{}", i.device, suffix(i.out)); },
+      [](const Ffn& i) { return format("ffn@{}{}", i.device, suffix(i.in)); },
+      [](const Head& i) { return format("head@{}", i.device); },
+      [](const Zero& i) { return format("zero@{}", i.device); },
+      [](const AddPart& i) { return format("add@{}", i.device); },
+      [](const Send& i) { return format("send:{}@{}>{}", name_of(i.what), i.from, i.to); },
+      [](const Mark& i) { return format("mark@{}", i.device); },
+      [](const Await& i) {
+        return format("await@{}{}", i.device, i.until == Await::Until::Marked ? ":mark" : "");
+      },
+      [](const ShowHidden&) { return std::string("show"); },
+      [](const ShowRouting&) { return std::string("show"); }};
   return std::visit(name, instruction);
 }
 

@@ -35,17 +35,13 @@ struct Embed {
   int device = 0;
   BoundOp<EmbedDesc> op = {};
 };
-struct Attend {
+/// Mixes tokens, one of SW_MIXER's operations: a block's first step.
+template <class Desc>
+struct Mix {
   int device = 0;
-  int block = 0;  ///< whose keys and values
+  int block = 0;  ///< what the cache keeps of this one is read and written
   int group = 0;  ///< of the cache
-  BoundOp<AttentionDesc> op = {};
-};
-struct AttendLatent {
-  int device = 0;
-  int block = 0;
-  int group = 0;
-  BoundOp<MlaDesc> op = {};
+  BoundOp<Desc> op = {};
 };
 struct Route {
   int device = 0;
@@ -104,10 +100,12 @@ struct ShowRouting {
 
 }  // namespace program
 
-using Instruction =
-    std::variant<program::Embed, program::Attend, program::AttendLatent, program::Route, program::Experts,
-                 program::Ffn, program::Head, program::Zero, program::AddPart, program::Send, program::Mark,
-                 program::Await, program::ShowHidden, program::ShowRouting>;
+using Instruction = std::variant<
+#define SW_MIXER(name) program::Mix<name##Desc>,
+#include "arch/roles.inc"
+    program::Embed, program::Route, program::Experts, program::Ffn, program::Head, program::Zero,
+    program::AddPart, program::Send, program::Mark, program::Await, program::ShowHidden,
+    program::ShowRouting>;
 
 /// What a pass does, in order.
 struct Program {

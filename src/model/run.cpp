@@ -10,6 +10,15 @@ namespace sw {
 
 using namespace program;
 
+/// What a cache keeps of a block, as the block's operation wants to see it.
+struct BlockCache {
+  const Cache& cache;
+  int block = 0;
+
+  operator KvLayerView() const { return cache.layer(block); }  // NOLINT: implicit, the operation chooses
+  operator StateView() const { return cache.state(block); }    // NOLINT: likewise
+};
+
 /// One way through instructions.
 class Pass {
  public:
@@ -20,8 +29,12 @@ class Pass {
     DeviceState& at = f_.state(i.device);
     at.run(i.op, {.batch = at.batch(), .out = at.arrays().residual.rows(0, n_)}, f_.context());
   }
-  void operator()(const Attend& i) { attend(i); }
-  void operator()(const AttendLatent& i) { attend(i); }
+  template <class Desc>
+  void operator()(const Mix<Desc>& i) {
+    DeviceState& at = f_.state(i.device);
+    at.run(i.op, {at.batch(i.group), BlockCache{*cache_, i.block}, at.arrays().residual.rows(0, n_)},
+           f_.context());
+  }
   void operator()(const Route& i) {
     DeviceState& at = f_.state(i.device);
     Routing routing = at.arrays().routing.first(n_);
@@ -82,16 +95,8 @@ class Pass {
     }
     __builtin_unreachable();
   }
-  template <class Instruction>
-  void attend(const Instruction& i) {
-    DeviceState& at = f_.state(i.device);
-    at.run(i.op,
-           {.batch = at.batch(i.group), .kv = cache_->layer(i.block), .x = at.arrays().residual.rows(0, n_)},
-           f_.context());
-  }
-
   Forward& f_;
-  const Cache* cache_;  // null where no attention runs
+  const Cache* cache_;  // null where no tokens are mixed
   ForwardProbe* probe_;
   int64_t n_;  // tokens of the batch
 };

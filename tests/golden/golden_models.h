@@ -9,8 +9,8 @@
 
 namespace sw {
 
-/// Every model of ../shared/data/golden, and qwen2 of tests/data. Those of an architecture that is not
-/// declared yet are skipped aloud.
+/// Every model of ../shared/data/golden, some of ../shared/data/golden_next, and qwen2 of tests/data. Those
+/// of an architecture that is not declared yet are skipped aloud.
 inline constexpr const char* kGoldenModels[] = {"bailing_moe_v2",
                                                 "bailing_moe_v2_qkvbias",
                                                 "bailing_moe_v2_mtp",
@@ -30,7 +30,16 @@ inline constexpr const char* kGoldenModels[] = {"bailing_moe_v2",
                                                 "deepseek_v3",
                                                 "deepseek_v3_yarn",
                                                 "longcat_flash",
-                                                "longcat_flash_b"};
+                                                "longcat_flash_b",
+                                                "lfm2_moe"};
+
+/// Why a model does not run on GPUs, if it does not.
+inline std::optional<std::string> refused_by_gpus(const Model& model) {
+  for (const LayerKind& kind : model.arch().kinds) {
+    if (operations_of(kind.steps).has(Operation::ShortConv)) return "no GPU runs short convolutions yet";
+  }
+  return std::nullopt;
+}
 
 /// Whether all_archs() has what the folder's config.json names; why not, else.
 inline std::optional<std::string> unknown_architecture(const std::filesystem::path& folder) {
@@ -45,6 +54,10 @@ inline std::optional<std::string> unknown_architecture(const std::filesystem::pa
 }  // namespace sw
 
 /// Declares `var`, the folder of a golden model, or skips the test aloud.
-#define SW_GOLDEN_OR_SKIP(var, name)                     \
-  SW_DATA_OR_SKIP(var, std::string("golden/") + (name)); \
+#define SW_GOLDEN_OR_SKIP(var, name)                        \
+  SW_DATA_OR_SKIP(var, ::sw::testing::golden_folder(name)); \
   if (const auto why = ::sw::unknown_architecture(var)) GTEST_SKIP() << *why
+
+/// Skips the test aloud where no GPU runs the model.
+#define SW_RUNS_ON_GPUS_OR_SKIP(model) \
+  if (const auto refused = ::sw::refused_by_gpus(model)) GTEST_SKIP() << *refused

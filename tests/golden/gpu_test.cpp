@@ -25,6 +25,7 @@ class GpuModelTest : public GpuTest, public ::testing::WithParamInterface<const 
 TEST_P(GpuModelTest, TraceEqualsThePythonInEveryPlaceThatUsersChoose) {
   SW_GOLDEN_OR_SKIP(folder, GetParam());
   const Golden golden(folder);
+  SW_RUNS_ON_GPUS_OR_SKIP(*golden.model);
   std::vector<PlacementOptions> places = {{}, {.n_gpu_layers = 2}};
   if (!golden.model->moe_layers().empty()) {
     places.push_back({.cpu_moe = true});
@@ -40,6 +41,7 @@ TEST_P(GpuModelTest, TraceEqualsThePythonInEveryPlaceThatUsersChoose) {
 TEST_P(GpuModelTest, GreedyIdsEqualThePython) {
   SW_GOLDEN_OR_SKIP(folder, GetParam());
   const Golden golden(folder);
+  SW_RUNS_ON_GPUS_OR_SKIP(*golden.model);
   const PlacedModel placed(*golden.model, devices_, place(*golden.model, devices_, {}));
   EXPECT_EQ(greedy(golden, {.placed = &placed}), golden.ints("greedy.ids"));
 }

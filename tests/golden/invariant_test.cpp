@@ -144,6 +144,7 @@ TEST_P(InvariantGolden, SameBitsInAnyBatchOnGpus) {
   SW_GOLDEN_OR_SKIP(folder, GetParam());
   SW_GPUS_OR_SKIP(devices);
   const Golden golden(folder);
+  SW_RUNS_ON_GPUS_OR_SKIP(*golden.model);
   for (const bool cpu_moe : {false, true}) {
     const PlacedModel placed(*golden.model, devices, place(*golden.model, devices, {.cpu_moe = cpu_moe}),
                              {.invariant = true});

@@ -7,19 +7,24 @@
 namespace sw {
 namespace {
 
+/// The second set of models was made with a Python that sums in another order: its README says how far.
+Tolerance tolerance_of(const std::string& name) {
+  return {.logits = testing::golden_folder(name).starts_with("golden_next") ? 2e-4f : 1e-4f};
+}
+
 class ModelGolden : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(ModelGolden, TraceEqualsThePython) {
   SW_GOLDEN_OR_SKIP(folder, GetParam());
   const Golden golden(folder);
   for (const char* sequence : {"seq0", "seq1"})
-    expect_golden(golden, sequence, {.n_thread = 2, .n_ubatch = kAll});
+    expect_golden(golden, sequence, {.n_thread = 2, .n_ubatch = kAll}, tolerance_of(GetParam()));
 }
 
 TEST_P(ModelGolden, ReferencesEqualThePython) {
   SW_GOLDEN_OR_SKIP(folder, GetParam());
   const Golden golden(folder);
-  expect_golden(golden, "seq0", {.n_ubatch = kAll, .references = true});
+  expect_golden(golden, "seq0", {.n_ubatch = kAll, .references = true}, tolerance_of(GetParam()));
 }
 
 TEST_P(ModelGolden, AnyUbatchAndThreadsGiveTheSameBits) {
@@ -46,15 +51,16 @@ INSTANTIATE_TEST_SUITE_P(Models, ModelGolden, ::testing::ValuesIn(kGoldenModels)
                          [](const auto& info) { return std::string(info.param); });
 
 /// Its converter refuses some valid checkpoints (see the README of interop) and knows no LongCat; of our own
-/// qwen2 there is no file of its.
+/// qwen2 and of the second set of models there is no file of its.
 bool is_in_interop(std::string_view name) {
-  return name != "glm4_moe" && name != "qwen3_moe_sparse2" && name != "qwen2" && !name.starts_with("longcat");
+  return name != "glm4_moe" && name != "qwen3_moe_sparse2" && name != "qwen2" && name != "lfm2_moe" &&
+         !name.starts_with("longcat");
 }
 
 TEST(ModelInterop, MainlinesFilesGiveTheSameLogits) {
   for (const char* name : kGoldenModels) {
     if (!is_in_interop(name)) continue;
-    SW_DATA_OR_SKIP(folder, std::string("golden/") + name);
+    SW_DATA_OR_SKIP(folder, testing::golden_folder(name));
     if (unknown_architecture(folder)) continue;
     SW_DATA_OR_SKIP(theirs, std::string("interop/") + name + ".gguf");
     Golden golden(folder);

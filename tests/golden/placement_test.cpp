@@ -88,7 +88,8 @@ TEST_F(PlacementTest, RandomPlacementsOnGpusGiveTheSameLogits) {
   check_random_placements(devices, kGpuTolerance);
 }
 
-/// Families whose layers differ: latent attention, blocks beside which experts run, windows, a dense start.
+/// Families whose layers differ: latent attention, blocks beside which experts run, windows, a dense start,
+/// states.
 class FamilyPlacementTest : public PlacementTest, public ::testing::WithParamInterface<const char*> {
  protected:
   void SetUp() override { set_up(GetParam()); }
@@ -108,7 +109,7 @@ TEST_P(FamilyPlacementTest, BlocksOnOneDeviceAreExact) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, FamilyPlacementTest,
-                         ::testing::Values("deepseek_v3", "longcat_flash", "gpt_oss", "glm4_moe"),
+                         ::testing::Values("deepseek_v3", "longcat_flash", "gpt_oss", "glm4_moe", "lfm2_moe"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST_F(PlacementTest, LayersOnOneDeviceAreExact) {

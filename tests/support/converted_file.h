@@ -29,7 +29,7 @@ class ConvertedFile {
 class TinyFile : public ::testing::Test {
  protected:
   void convert(const std::string& golden, Type type = Type::F32) {
-    SW_DATA_OR_SKIP(checkpoint, "golden/" + golden);
+    SW_DATA_OR_SKIP(checkpoint, golden_folder(golden));
     file_.emplace(checkpoint, type);
   }
   std::filesystem::path file() const { return file_->path(); }

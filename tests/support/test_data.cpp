@@ -22,6 +22,11 @@ std::optional<fs::path> find_data(const std::string& below_data) {
   return std::nullopt;
 }
 
+std::string golden_folder(const std::string& name) {
+  const std::string next = "golden_next/" + name;
+  return find_data(next) ? next : "golden/" + name;
+}
+
 TempDir::TempDir() {
   std::string pattern = (fs::temp_directory_path() / "switchyard-XXXXXX").string();
   if (!mkdtemp(pattern.data())) throw std::runtime_error("mkdtemp failed for " + pattern);

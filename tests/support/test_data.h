@@ -12,6 +12,10 @@ namespace sw::testing {
 /// committed; nothing where neither has it.
 std::optional<std::filesystem::path> find_data(const std::string& below_data);
 
+/// Where a tiny model with the outputs of its Python is, below `data/`: "golden/<name>", or
+/// "golden_next/<name>" for the families of the second set.
+std::string golden_folder(const std::string& name);
+
 /// The source tree.
 std::filesystem::path source_dir();
 

@@ -31,4 +31,10 @@ class TinyGptOss : public TinyModel {
   void SetUp() override { load("gpt_oss"); }
 };
 
+/// Most layers keep a state.
+class TinyLfm2 : public TinyModel {
+ protected:
+  void SetUp() override { load("lfm2_moe"); }
+};
+
 }  // namespace sw::testing

@@ -13,7 +13,6 @@ namespace {
 constexpr Role kRoles[] = {
 #define SW_ROLE(name, readers, form, quant_class) Role::name,
 #include "arch/roles.inc"
-#undef SW_ROLE
 };
 
 TEST(Roles, FollowFromTheirLine) {
@@ -29,16 +28,19 @@ TEST(Roles, FollowFromTheirLine) {
   EXPECT_FALSE(readers_of(Role::NextnOutput).meets(kModelOperations));
 }
 
+int n_in(Operations set) {
+  int n = 0;
+  for (int op = 0; op <= static_cast<int>(Operation::Head); ++op) n += set.has(static_cast<Operation>(op));
+  return n;
+}
+
 /// operation_of() stands for all readers: they must share a device.
 TEST(Roles, ReadersThatShareARoleShareADevice) {
-  const std::vector<Operations> together = {Operation::Attention | Operation::Mla,
-                                            Operation::Route | Operation::Ffn};
+  const std::vector<Operations> together = {kMixers, Operation::Route | Operation::Ffn};
   for (const Role role : kRoles) {
-    int n_reader = 0;
-    for (int op = 0; op <= static_cast<int>(Operation::Head); ++op)
-      n_reader += readers_of(role).has(static_cast<Operation>(op));
+    const int n_reader = n_in(readers_of(role));
     const bool shares = std::ranges::any_of(together, [&](Operations set) {
-      return readers_of(role).meets(set) && set.has(operation_of(role)) && n_reader == 2;
+      return readers_of(role).meets(set) && set.has(operation_of(role)) && n_reader <= n_in(set);
     });
     EXPECT_TRUE(n_reader == 1 || shares) << role_name(role);
   }
@@ -90,6 +92,8 @@ TEST(LayerKinds, EveryDeclarationsKindsFitTogether) {
       EXPECT_FALSE(operations_of(kind.steps).has(Operation::Nextn)) << arch->name;
       // A latent is what latent attention keeps, and nothing else does.
       EXPECT_EQ(operations_of(kind.steps).has(Operation::Mla), kind.cache == CacheKind::Latent)
+          << arch->name << " " << kind.name;
+      EXPECT_EQ(kind.state_floats != nullptr, kind.cache == CacheKind::State)
           << arch->name << " " << kind.name;
     }
     EXPECT_TRUE(arch->nextn.empty() || count_blocks(arch->nextn) == 1) << arch->name;

@@ -224,6 +224,46 @@ TEST(ArchSpec, LatentAttentionFromAConfigAndFromFiles) {
   EXPECT_EQ(make_router_spec(arch, old).group_score, GroupScore::Max);
 }
 
+/// A file says in one list which layers attend, and with how many key/value heads.
+TEST(ArchSpec, AListOfLayersGivesItsOneNumber) {
+  const ArchSpec& arch = arch_by_name("lfm2moe");
+  const auto read = [&](const std::vector<int64_t>& list) {
+    return read_lists(arch, &ListKey::gguf, [&](const ListKey&) { return std::optional(list); });
+  };
+  const HParams h = read({0, 8, 0, 8});
+  EXPECT_EQ(h.attention.layers, (std::vector<int>{0, 1, 0, 1}));
+  EXPECT_EQ(h.attention.n_head_kv, 8);
+  EXPECT_THROW(read({0, 8, 4, 0}), Error);
+  EXPECT_THROW(read({0, 8, 1, 0}), Error);
+  const Values values = {{"block_count", 4},
+                         {"context_length", 128},
+                         {"embedding_length", 64},
+                         {"feed_forward_length", 96},
+                         {"vocab_size", 100},
+                         {"attention.layer_norm_rms_epsilon", 1e-5},
+                         {"attention.head_count", 16},
+                         {"rope.freq_base", 1e6},
+                         {"shortconv.l_cache", 3},
+                         {"leading_dense_block_count", 1},
+                         {"expert_count", 8},
+                         {"expert_used_count", 2},
+                         {"expert_feed_forward_length", 32}};
+  const auto whole = [&](const Values& v, const std::vector<int64_t>& list) {
+    return read_hparams(arch, &Key::gguf, from(v, &Key::gguf), nullptr, read(list));
+  };
+  const HParams all = whole(values, {0, 8, 0, 8});
+  EXPECT_EQ(all.attention.n_head_kv, 8);
+  EXPECT_EQ(layer_kind(arch, all, 0).name, "conv, dense");
+  EXPECT_EQ(layer_kind(arch, all, 1).name, "moe");
+  EXPECT_EQ(layer_kind(arch, all, 2).name, "conv, moe");
+  EXPECT_EQ(layer_kind(arch, all, 2).state_floats(all), 2 * 64);
+  EXPECT_THROW(whole(values, {0, 8, 0}), Error) << "a layer too few";
+  EXPECT_THROW(whole(values, {}), Error) << "no key/value heads";
+  Values one_tap = values;
+  one_tap["shortconv.l_cache"] = 1;
+  EXPECT_THROW(whole(one_tap, {0, 8, 0, 8}), Error);
+}
+
 TEST(ArchSpec, ImpossibleLatentAttentionIsRefused) {
   const ArchSpec& arch = arch_by_name("deepseek2");
   for (const auto& [key, value] :

@@ -71,7 +71,7 @@ TEST(Tensors, AsTheCheckpointHasThem) {
 }
 
 TEST(Tensors, NamesOfBlocksAndPartsAreFilledIn) {
-  static constexpr Step kSteps[] = {Step::Attn, Step::Ffn, Step::Attn, Step::Ffn};
+  static constexpr Step kSteps[] = {Step::Attention, Step::Ffn, Step::Attention, Step::Ffn};
   static constexpr LayerKind kKinds[] = {{"two", kSteps}};
   static constexpr TensorSpec kTensors[] = {
       {.role = Role::FfnUp, .gguf = "blk.{l}.up", .hf = "model.layers.{l}.ffn.{part}.up"}};

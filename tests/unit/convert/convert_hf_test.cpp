@@ -183,6 +183,28 @@ TEST_F(ConvertHf, Q8FallsBackToF16WhereRowsAreTooShortAndSaysSo) {
   EXPECT_PRED_FORMAT2(::testing::IsSubstring, "2 tensors are F16", report.notes[0]);
 }
 
+/// The spelling of transformers 5 gives the file that the one before gives.
+TEST_F(ConvertHf, RopeParametersMeanWhatSingleKeysMean) {
+  convert();
+  const std::string before = read_file(folder_->out());
+  folder_->edit_config([](nlohmann::json& c) {
+    c["rope_parameters"] = {{"rope_type", "default"}};
+    for (const char* key : {"rope_theta", "partial_rotary_factor"}) {
+      if (c.contains(key)) c["rope_parameters"][key] = c[key];
+      c.erase(key);
+    }
+  });
+  convert();
+  EXPECT_TRUE(before == read_file(folder_->out()));
+}
+
+TEST_F(ConvertHf, RopeParametersThatMeanMoreAreRefused) {
+  config("rope_parameters", {{"rope_type", "yarn"}, {"factor", 4}});
+  EXPECT_REFUSES("rope scaling");
+  config("rope_parameters", {{"full_attention", {{"rope_theta", 1e6}}}});
+  EXPECT_REFUSES("one set of numbers for all layers");
+}
+
 TEST_F(ConvertHf, ThreadsDoNotChangeTheBytes) {
   convert({.out_type = Type::Q8_0, .n_thread = 1});
   const std::string one = read_file(folder_->out());

@@ -123,6 +123,25 @@ TEST(Compile, EveryWeightIsReadByAnOperation) {
   }
 }
 
+/// LFM2-MoE: blocks that mix tokens in two ways, each with its group of the cache.
+TEST(Compile, ConvolutionsAndAttentionShareAModel) {
+  const MadeUpModel model("lfm2moe", [](HParams& h) {
+    h.short_conv.n_tap = 3;
+    h.attention.layers = {0, 1, 0, 1};
+  });
+  const Program program = program_of(model, PlacementOptions{}, 0);
+  EXPECT_EQ(layer_of(program, 0), "short_conv@0 ffn@0 show");
+  EXPECT_EQ(layer_of(program, 1), "attention@0 route@0 show experts@0 show");
+  EXPECT_EQ(layer_of(program, 2), "short_conv@0 route@0 show experts@0 show");
+  const std::vector<CacheGroup> groups = cache_groups(model.view().arch, model.hparams());
+  ASSERT_EQ(groups.size(), 2u);
+  EXPECT_EQ(groups[0].kind, CacheKind::State);
+  EXPECT_EQ(groups[0].state_floats, 2 * 64);
+  EXPECT_EQ(groups[0].blocks, (std::vector<int>{0, 2}));
+  EXPECT_EQ(groups[1].kind, CacheKind::Pages);
+  EXPECT_EQ(groups[1].blocks, (std::vector<int>{1, 3}));
+}
+
 TEST(Needs, FollowFromInstructions) {
   const BatchSizes sizes{.n_token = 8, .n_logit_row = 2, .n_thread = 2};
   const Program program = program_of(MadeUpModel("bailingmoe2"), {.cpu_moe = true});
