@@ -61,7 +61,7 @@ struct DownArgs {
 /// out[t] += sum over slots of weight * down(hidden[t, s]): a block has 4 rows of all the token's experts, a
 /// warp a product at a time; then a thread per row sums its products in the order of the slots.
 template <class Format>
-__global__ void __launch_bounds__(kMatvecThreads) down_pairs(DownArgs a, ExpertSlots slots) {
+__global__ void __launch_bounds__(kMatvecThreads, 4) down_pairs(DownArgs a, ExpertSlots slots) {
   extern __shared__ float products[];  // [n_slot, kDownRows]
   const int64_t n_block = (a.n_embd + kDownRows - 1) / kDownRows;
   const int64_t t = blockIdx.x / n_block, row_begin = blockIdx.x % n_block * kDownRows;

@@ -5,8 +5,8 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "bench.h"
 #include "relative_error.h"
+#include "rig.h"
 
 namespace sw {
 namespace {
@@ -25,15 +25,15 @@ constexpr Case kCases[] = {{Type::F32, 77, 3, false},
                            {Type::Q8_0, 96, 3, true},
                            {Type::Q4_K, 256, 4, false}};
 
-ShortConvDesc describe(Bench& bench, const Case& s) {
-  const auto bias = [&](int64_t n) { return s.biases ? bench.vector(n) : Values{}; };
-  return {.norm = bench.vector(s.n_embd),
+ShortConvDesc describe(Rig& rig, const Case& s) {
+  const auto bias = [&](int64_t n) { return s.biases ? rig.vector(n) : Values{}; };
+  return {.norm = rig.vector(s.n_embd),
           .rms_eps = 1e-5f,
-          .in = bench.linear(s.type, {3 * s.n_embd, s.n_embd}),
+          .in = rig.linear(s.type, {3 * s.n_embd, s.n_embd}),
           .in_bias = bias(3 * s.n_embd),
-          .taps = bench.vector(s.n_embd * s.n_tap),
+          .taps = rig.vector(s.n_embd * s.n_tap),
           .bias = bias(s.n_embd),
-          .out = bench.linear(s.type, {s.n_embd, s.n_embd}),
+          .out = rig.linear(s.type, {s.n_embd, s.n_embd}),
           .out_bias = bias(s.n_embd)};
 }
 
@@ -54,10 +54,10 @@ constexpr int64_t kPages = 16;
 
 /// Pages of states, with room between them, all random.
 struct States {
-  States(Bench& bench, const ShortConvDesc& d)
+  States(Rig& rig, const ShortConvDesc& d)
       : n_float((d.n_tap() - 1) * d.n_embd()),
         stride((n_float + 15) / 16 * 16 + 16),
-        values(bench.values(kPages * stride)) {}
+        values(rig.values(kPages * stride)) {}
   StateView view() { return {values.data(), stride}; }
   /// Of a page.
   std::vector<float> state(int64_t page) const {
@@ -69,10 +69,10 @@ struct States {
   std::vector<float> values;
 };
 
-std::vector<float> run(Bench& bench, const BoundOp<ShortConvDesc>& op, const Tokens& tokens, States& states,
+std::vector<float> run(Rig& rig, const BoundOp<ShortConvDesc>& op, const Tokens& tokens, States& states,
                        std::vector<float> x) {
   const TokenBatch batch = tokens.batch();
-  OpContext context = bench.context(op, batch.n_token);
+  OpContext context = rig.context(op, batch.n_token);
   op({.batch = batch, .states = states.view(), .x = {x.data(), batch.n_token, op.desc.n_embd()}}, context);
   return x;
 }
@@ -90,21 +90,21 @@ const std::vector<Tokens> kBatches = {
 };
 
 TEST(ShortConv, EveryVariantIsNearTheReference) {
-  Bench bench;
+  Rig rig;
   for (const Case& shape : kCases) {
-    const ShortConvDesc desc = describe(bench, shape);
+    const ShortConvDesc desc = describe(rig, shape);
     const double bound = traits(shape.type).quantized ? 0.02 : 2e-5;
     for (const Tokens& tokens : kBatches) {
-      const std::vector<float> x = bench.values(std::ssize(tokens.seq) * shape.n_embd);
-      const States before(bench, desc);
+      const std::vector<float> x = rig.values(std::ssize(tokens.seq) * shape.n_embd);
+      const States before(rig, desc);
       States expected = before;
       const auto variants = variants_of(desc);
       EXPECT_GE(variants.size(), 2u);
-      const std::vector<float> want = run(bench, variants[0], tokens, expected, x);
+      const std::vector<float> want = run(rig, variants[0], tokens, expected, x);
       for (const auto& op : variants) {
         SCOPED_TRACE(std::string(op.kernel->name) + ", " + std::to_string(tokens.seq.size()) + " tokens");
         States states = before;
-        EXPECT_LE(relative_error(run(bench, op, tokens, states, x), want), bound);
+        EXPECT_LE(relative_error(run(rig, op, tokens, states, x), want), bound);
         for (int64_t page = 0; page < kPages; ++page) {
           const bool stored = std::ranges::find(tokens.to, page) != tokens.to.end();
           EXPECT_LE(relative_error(states.state(page), expected.state(page)), stored ? bound : 0) << page;
@@ -118,11 +118,11 @@ TEST(ShortConv, EveryVariantIsNearTheReference) {
 /// A text of 12 tokens in one pass, and in two with each token in turn as the first of the second.
 TEST(ShortConv, ACutChangesNoBit) {
   constexpr int64_t kToken = 12;
-  Bench bench;
+  Rig rig;
   for (const Case& shape : kCases) {
-    const ShortConvDesc desc = describe(bench, shape);
-    const std::vector<float> x = bench.values(kToken * shape.n_embd);
-    States states(bench, desc);
+    const ShortConvDesc desc = describe(rig, shape);
+    const std::vector<float> x = rig.values(kToken * shape.n_embd);
+    States states(rig, desc);
     for (const auto& op : variants_of(desc)) {
       SCOPED_TRACE(op.kernel->name);
       const auto part = [&](int64_t begin, int64_t end, int32_t from, int32_t to) {
@@ -132,7 +132,7 @@ TEST(ShortConv, ACutChangesNoBit) {
           tokens.pos.push_back(static_cast<int32_t>(t));
           tokens.to.push_back(t + 1 == end ? to : -1);
         }
-        return run(bench, op, tokens, states,
+        return run(rig, op, tokens, states,
                    {x.begin() + begin * shape.n_embd, x.begin() + end * shape.n_embd});
       };
       const std::vector<float> whole = part(0, kToken, -1, 1);
@@ -150,7 +150,7 @@ TEST(ShortConv, ACutChangesNoBit) {
 
 /// By hand: one channel, three taps, everything else the identity or one.
 TEST(ShortConv, IsTheSumOfItsTaps) {
-  Bench bench;
+  Rig rig;
   const std::vector<float> in = {1, 1, 1}, one = {1}, taps = {100, 10, 1};
   const auto matrix = [](const std::vector<float>& v) {
     return Linear{
@@ -160,11 +160,11 @@ TEST(ShortConv, IsTheSumOfItsTaps) {
   const ShortConvDesc desc{
       .norm = {one.data(), 1}, .in = matrix(in), .taps = {taps.data(), 3}, .out = matrix(one)};
   for (const auto& op : variants_of(desc)) {
-    States states(bench, desc);
+    States states(rig, desc);
     states.values[0] = 5;  // page 0: two tokens ago
     states.values[1] = 7;
     const Tokens tokens{.seq = {0, 0}, .pos = {2, 3}, .from = {0}, .to = {-1, 1}};
-    const std::vector<float> x = run(bench, op, tokens, states, {3, -4});
+    const std::vector<float> x = run(rig, op, tokens, states, {3, -4});
     EXPECT_FLOAT_EQ(x[0], 3 + (500 + 70 + 1));
     EXPECT_FLOAT_EQ(x[1], -4 - (700 + 10 + 1));  // c is -1
     EXPECT_EQ(states.state(1), (std::vector<float>{1, 1}));
@@ -172,9 +172,9 @@ TEST(ShortConv, IsTheSumOfItsTaps) {
 }
 
 TEST(ShortConv, IsRefusedOnGpusInOneLine) {
-  Bench bench;
+  Rig rig;
   try {
-    bind_op(describe(bench, kCases[0]), {.device = DeviceKind::Cuda});
+    bind_op(describe(rig, kCases[0]), {.device = DeviceKind::Cuda});
     FAIL() << "there is no such kernel";
   } catch (const Error& e) {
     const std::string said = e.what();

@@ -44,6 +44,7 @@ int64_t n_slot_used(const RouterSpec& spec, int64_t n_slot) {
 }
 
 /// One block of one warp per token: a token's work is short, and many blocks hide each other's waits.
+template <bool kCounts>
 __global__ void __launch_bounds__(kWarp) route_kernel(const RouteTask task, int n_slot_used) {
   extern __shared__ std::byte memory[];
   const RouteMemory m = route_memory(memory, task.spec, n_slot_used);
@@ -53,7 +54,7 @@ __global__ void __launch_bounds__(kWarp) route_kernel(const RouteTask task, int 
             task.policies.mask(policy, task.moe_layer), task.logits.row(token), task.bias, m,
             {task.ids.row(token), task.weights.row(token), task.n_active + token,
              static_cast<int>(task.ids.n_cols())},
-            task.counts);
+            kCounts ? task.counts : RouteCounts{});
 }
 
 }  // namespace
@@ -68,8 +69,9 @@ void route_rows(const RouterSpec& spec, const PolicyRows& policies, int moe_laye
   const auto shared_bytes = static_cast<size_t>(route_memory_bytes(spec, n_slot));
   const RouteTask task{spec, policies, moe_layer,   policy_id,           logits,
                        bias, out.ids,  out.weights, out.n_active.data(), counts};
-  route_kernel<<<n_blocks(logits.n_rows(), 1), kWarp, shared_bytes, queue.stream()>>>(
-      task, static_cast<int>(n_slot));
+  const auto kernel = counts.wanted() ? route_kernel<true> : route_kernel<false>;
+  kernel<<<n_blocks(logits.n_rows(), 1), kWarp, shared_bytes, queue.stream()>>>(task,
+                                                                                static_cast<int>(n_slot));
   SW_CUDA_LAUNCHED();
 }
 
