@@ -157,7 +157,9 @@ void Planner::drop() {
     size_t n = 0;
     for (const auto& [name, tensor] : checkpoint_.tensors())
       n += begins_with(name, dropped.hf, h_.n_layer) && used_.insert(&tensor).second;
-    if (n > 0) plan_.notes.push_back(fmt::format("{} tensors are left out: {}", n, dropped.what));
+    if (n == 0) continue;
+    plan_.notes.push_back(
+        fmt::format("{} {} left out: {}", n, n == 1 ? "tensor is" : "tensors are", dropped.what));
   }
   for (const auto& [name, tensor] : checkpoint_.tensors()) {
     if (!used_.contains(&tensor) && find_idle(name)) used_.insert(&tensor);

@@ -18,7 +18,7 @@ Regex compile(const std::string& pattern) {
                  .got = std::to_string(pattern.size())});
   }
   try {
-    return Regex(pattern);
+    return Regex(pattern, {}, Regex::Dialect::Pcre2);
   } catch (const Error& e) {
     throw Error({.what = "a tensor pattern is no regular expression",
                  .where = std::string(kFlag) + " " + pattern,

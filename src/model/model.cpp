@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "model/model.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <fmt/core.h>
@@ -212,17 +213,23 @@ void Model::refuse_partial_shared(int block) const {
 void Model::refuse_unread() {
   std::map<std::string_view, size_t> n_left_out;
   std::vector<const GgufTensor*> unread;
+  const bool cut =
+      std::ranges::find(overridden_, fmt::format("{}.block_count", arch_->name)) != overridden_.end();
   for (const GgufTensor& t : file_.tensors()) {
     if (read_.contains(&t)) continue;
     const int block = block_of_name(t.name).value_or(0);
     if (block >= hparams_.n_run_block() && block < hparams_.n_block)
       continue;  // next-token layers: see notes
+    if (cut && block >= hparams_.n_block) {
+      ++n_left_out["block_count is overridden"];
+      continue;
+    }
     const IdleTensors* idle = find_idle(t.name);
     if (!idle) unread.push_back(&t);
     if (idle && !idle->what.empty()) ++n_left_out[idle->what];
   }
   for (const auto& [what, n] : n_left_out)
-    notes_.push_back(fmt::format("{} tensors are left out: {}", n, what));
+    notes_.push_back(fmt::format("{} {} left out: {}", n, n == 1 ? "tensor is" : "tensors are", what));
   if (unread.empty()) return;
   throw Error({.what = "the file has tensors that nothing reads",
                .where = file_.place_of(*unread[0]),

@@ -110,7 +110,7 @@ class Overrides {
  private:
   static Regex compile_pattern(const std::string& pattern, const std::string& where) {
     try {
-      return Regex(pattern, where);
+      return Regex(pattern, where, Regex::Dialect::Pcre2);
     } catch (const Error& e) {
       throw Error({.what = "not a regular expression", .where = e.parts().where, .got = e.parts().what});
     }

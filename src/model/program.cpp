@@ -113,7 +113,7 @@ std::string explain(const Program& program) {
     if (layer == before) {
       ++n_same;
     } else {
-      if (n_same > 0) text += fmt::format("  ({} more layers like this)\n", n_same);
+      if (n_same > 0) text += fmt::format("  (and {} like this)\n", n_same);
       n_same = 0;
       for (const std::string& line : layer) text += "  " + line + "\n";
       before = layer;
@@ -127,7 +127,7 @@ std::string explain(const Program& program) {
     if (ends_layer) finish();
   }
   finish();
-  if (n_same > 0) text += fmt::format("  ({} more layers like this)\n", n_same);
+  if (n_same > 0) text += fmt::format("  (and {} like this)\n", n_same);
   for (const Instruction& instruction : program.to_head) text += "  " + to_string(instruction) + "\n";
   return text + "  " + to_string(program.head) + "\n" + program.reasons;
 }

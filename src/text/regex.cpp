@@ -40,7 +40,7 @@ pcre2_match_context* match_context() {
 
 }  // namespace
 
-Regex::Regex(std::string_view pattern, std::string where)
+Regex::Regex(std::string_view pattern, std::string where, Dialect dialect)
     : where_(where.empty() ? "pattern '" + std::string(pattern) + "'" : std::move(where)) {
   if (pattern.size() > kMaxPatternBytes) {
     throw Error({.what = "the pattern is too long",
@@ -49,8 +49,11 @@ Regex::Regex(std::string_view pattern, std::string where)
                  .got = std::to_string(pattern.size())});
   }
   constexpr std::string_view kBytesMark = "(?-u)";
-  bytes_ = pattern.starts_with(kBytesMark);
-  const std::string translated = to_pcre2(bytes_ ? pattern.substr(kBytesMark.size()) : pattern, where_);
+  std::string translated(pattern);
+  if (dialect == Dialect::Tokenizer) {
+    bytes_ = pattern.starts_with(kBytesMark);
+    translated = to_pcre2(bytes_ ? pattern.substr(kBytesMark.size()) : pattern, where_);
+  }
   const std::unique_ptr<pcre2_compile_context, decltype(&pcre2_compile_context_free)> context(
       pcre2_compile_context_create(nullptr), pcre2_compile_context_free);
   if (!context) throw std::bad_alloc();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -8,15 +9,21 @@
 
 namespace sw {
 
-/// A pattern in the dialect of tokenizer.json (Oniguruma's Ruby syntax), run by PCRE2: just-in-time
-/// compiled where the system allows, else interpreted. Immutable: threads may share it. A pattern that begins
-/// with "(?-u)" matches bytes: it may cut within a character.
+/// A pattern run by PCRE2: just-in-time compiled where the system allows, else interpreted. Immutable:
+/// threads may share it.
 class Regex {
  public:
-  /// Throws sw::Error with the position of the fault. A construct that the two dialects read
-  /// differently is translated or refused, never guessed. `where` names the pattern in errors
+  enum class Dialect : uint8_t {
+    /// Of tokenizer.json (Oniguruma's Ruby syntax). A construct that PCRE2 reads differently is translated or
+    /// refused, never guessed. A pattern that begins with "(?-u)" matches bytes: it may cut within a
+    /// character.
+    Tokenizer,
+    Pcre2,  ///< as PCRE2 reads it: what users write
+  };
+
+  /// Throws sw::Error with the position of the fault. `where` names the pattern in errors
   /// ("-ot exps=CPU"); empty: the pattern itself does.
-  explicit Regex(std::string_view pattern, std::string where = {});
+  explicit Regex(std::string_view pattern, std::string where = {}, Dialect dialect = Dialect::Tokenizer);
 
   /// Whether the pattern matches anywhere in `text`, which must be valid UTF-8.
   bool finds(std::string_view text) const { return Scan(*this, text).next(0).has_value(); }

@@ -5,8 +5,8 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "relative_error.h"
 #include "rig.h"
+#include "support/closeness.h"
 
 namespace sw {
 namespace {

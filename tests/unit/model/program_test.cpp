@@ -170,7 +170,7 @@ TEST(Arrays, AreCountedAsTheyAreTaken) {
 
 TEST(Explain, EqualLayersStandOnce) {
   const std::string text = explain(program_of(MadeUpModel("bailingmoe2"), PlacementOptions{}, 0));
-  EXPECT_NE(text.find("(2 more layers like this)"), text.npos) << text;
+  EXPECT_NE(text.find("(and 2 like this)"), text.npos) << text;
 }
 
 class Plan : public ::testing::Test {

@@ -84,6 +84,17 @@ TEST(UnreadTensors, IdleOnesAreLeftOut) {
   EXPECT_EQ(model.weight_bytes(), Model(plain.path()).weight_bytes());
 }
 
+/// Who says that a model has fewer layers than its file means it.
+TEST(UnreadTensors, LayersBeyondAnOverriddenCountAreLeftOut) {
+  SW_DATA_OR_SKIP(folder, "golden/bailing_moe_v2");
+  const testing::ConvertedFile file(folder);
+  const LoadOptions fewer{.overrides = {parse_key_override("bailingmoe2.block_count=int:2")}};
+  const Model model(file.path(), fewer);
+  EXPECT_EQ(model.hparams().n_layer, 2);
+  ASSERT_EQ(model.notes().size(), 1u);
+  EXPECT_NE(model.notes()[0].find("tensors are left out: block_count is overridden"), std::string::npos);
+}
+
 /// What next-token layers hold is nobody's business yet, but a block behind them is an error.
 TEST(UnreadTensors, NextTokenLayersAreSkipped) {
   SW_DATA_OR_SKIP(folder, "golden/bailing_moe_v2_mtp");

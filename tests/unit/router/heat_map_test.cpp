@@ -84,7 +84,7 @@ TEST(HeatMap, FitsTheWidth) {
 TEST(HeatMap, CellsAreBinnedWhereTheyDoNotFit) {
   const RoutingStats stats = stats_of(2, 256, 0, [](int l, int e) { return l == 1 && e == 255 ? 64 : 1; });
   const auto lines = lines_of(heat_map(stats, 80, false));
-  EXPECT_EQ(lines[0], "expert load, 319 tokens, 4 experts a cell");
+  EXPECT_EQ(lines[0], "expert load, 319 tokens, 4 experts per cell");
   EXPECT_EQ(lines[2].substr(0, 6), "    1 ");
   EXPECT_EQ(columns(lines[2]), 6 + 64 + 10);
   EXPECT_EQ(lines[3].substr(lines[3].size() - 13), "█     51.36");

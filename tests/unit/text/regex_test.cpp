@@ -82,6 +82,16 @@ TEST(Regex, LongTextsDoNotOverflowTheStack) {
   EXPECT_TRUE(Regex("(a|b)*c").finds(std::string(1'000'000, 'a') + 'c'));
 }
 
+// And in the dialect that they know from other programs.
+TEST(Regex, UsersPatternsAreNotThoseOfTokenizers) {
+  const auto finds = [](const char* pattern, const char* text) {
+    return Regex(pattern, "-ot", Regex::Dialect::Pcre2).finds(text);
+  };
+  EXPECT_TRUE(finds("^blk\\.\\d+\\.\\w+_exps\\b", "blk.12.ffn_up_exps.weight"));
+  EXPECT_FALSE(finds("[[:alpha:]]{9}|\\x61{2}", "blk.12.ffn_up_exps.weight"));
+  testing::expect_refused([&] { finds("a(", ""); }, "-ot, near offset 2");
+}
+
 TEST(Regex, ErrorsNameThePatternOrItsPlace) {
   const auto expect = [](const char* pattern, const char* where, const char* part) {
     testing::expect_refused([&] { Regex(pattern, where); }, part);
