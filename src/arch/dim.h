@@ -10,6 +10,8 @@ namespace sw {
 struct Dim {
   int64_t (*of)(const HParams&) = nullptr;
 
+  // Named as enumerators are: a declaration says {Dim::Vocab, Dim::Embd}.
+  // NOLINTBEGIN(readability-identifier-naming)
   static const Dim Embd, TwoEmbd, Vocab, Ff;
   static const Dim Head, Heads, RotPairs, QRows, KRows, VRows, QkvRows, ValueRows;
   static const Dim QRank, KvRank;
@@ -19,6 +21,7 @@ struct Dim {
   static const Dim NopeHead, ValueHead, HeadValueRows;
   static const Dim Expert, ExpertFf, SharedFf;
   static const Dim RouterRows;  ///< identity experts included
+  // NOLINTEND(readability-identifier-naming)
 };
 
 // clang-format off

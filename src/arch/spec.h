@@ -47,7 +47,7 @@ inline constexpr Field::Type kFieldType = std::is_same_v<T, bool>    ? Field::Ty
 
 /// A field of HParams: at<&HParams::moe, &Moe::n_expert> or at<&HParams::n_embd>.
 template <auto... Path>
-inline constexpr Field at = [] {
+inline constexpr Field at = [] {  // NOLINT(readability-identifier-naming): it reads as a function
   using T = std::remove_cvref_t<decltype(follow<Path...>(std::declval<HParams&>()))>;
   return Field{kFieldType<T>, [](const HParams& h) { return static_cast<double>(follow<Path...>(h)); },
                [](HParams& h, double value) { follow<Path...>(h) = static_cast<T>(value); }};

@@ -67,7 +67,9 @@ class Model {
   const float* vector(Role role, int block = kOfModel) const;
 
   /// What the model has once (block kOfModel), or a block that is run, present or not.
-  const std::vector<TensorItem>& tensors(int block) const { return items_[static_cast<size_t>(block + 1)]; }
+  const std::vector<TensorItem>& tensors(int block) const {
+    return items_[static_cast<size_t>(block - kOfModel)];
+  }
   /// The layers with a router, in order; empty for a dense model.
   const std::vector<MoeLayer>& moe_layers() const { return moe_layers_; }
   size_t weight_bytes() const { return weight_bytes_; }

@@ -13,6 +13,8 @@ template <class... Visits>
 struct Overload : Visits... {
   using Visits::operator()...;
 };
+template <class... Visits>
+Overload(Visits...) -> Overload<Visits...>;  // some compilers do not deduce it by themselves
 
 const char* name_of(Activation a) {
   switch (a) {

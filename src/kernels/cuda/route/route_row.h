@@ -255,11 +255,14 @@ SW_ROUTE_FUNCTION void route_count(const Team& team, int n, const RouteMemory& m
   uint32_t n_group = 0, n_real = 0;
   double sum = 0.0, sum_w_log = 0.0;
   for (int i = team.lane(); i < n; i += team.size()) {
-    const int32_t id = m.ids[i], group = id / counts.group_size;
+    const int32_t id = m.ids[i], group_begin = id - id % counts.group_size;
     team.count(counts.chosen[id]);
     n_real += id < counts.n_expert;
-    bool first = true;  // of its group
-    for (int j = 0; j < i; ++j) first = first && m.ids[j] / counts.group_size != group;
+    bool first = true;             // of its group
+    for (int j = 0; j < i; ++j) {  // no division: a lone warp waits for each
+      first =
+          first && static_cast<uint32_t>(m.ids[j] - group_begin) >= static_cast<uint32_t>(counts.group_size);
+    }
     n_group += first;
     const float w = m.weights[i];
     if (!(w > 0.0f)) continue;
