@@ -18,7 +18,7 @@ struct WarpTeam {
   __device__ uint32_t max(uint32_t x) const { return __reduce_max_sync(kAllLanes, x); }
   __device__ uint32_t min(uint32_t x) const { return __reduce_min_sync(kAllLanes, x); }
   __device__ uint32_t sum(uint32_t x) const { return __reduce_add_sync(kAllLanes, x); }
-  __device__ double sum(double x) const { return lane_sum(x); }
+  __device__ float sum(float x) const { return lane_sum(x); }
   __device__ void count(uint64_t& counter) const {
     atomicAdd(reinterpret_cast<unsigned long long*>(&counter), 1ull);
   }

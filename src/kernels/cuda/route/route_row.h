@@ -14,8 +14,10 @@
 
 #ifdef __CUDACC__
 #define SW_ROUTE_FUNCTION __device__ inline
+#define SW_ROUTE_UNROLL _Pragma("unroll 4")  // several reads on their way at once
 #else
 #define SW_ROUTE_FUNCTION inline
+#define SW_ROUTE_UNROLL
 #endif
 
 /// How a GPU routes a token: sw::route's arithmetic, in sw::route's order, shared out among the lanes of a
@@ -85,6 +87,7 @@ SW_ROUTE_FUNCTION void route_score(const Team& team, const RouterSpec& spec, con
                                    float* scores) {
   const int n = spec.n_logits();
   if (spec.score != Score::Softmax) {
+    SW_ROUTE_UNROLL
     for (int i = team.lane(); i < n; i += team.size())
       scores[i] = spec.score == Score::Sigmoid ? sigmoid_exact(logits[i]) : route_tame(logits[i]);
     return;
@@ -95,11 +98,13 @@ SW_ROUTE_FUNCTION void route_score(const Team& team, const RouterSpec& spec, con
     if (x > largest) largest = x;
   }
   largest = route_unkey(team.max(route_key(largest)));
+  SW_ROUTE_UNROLL
   for (int i = team.lane(); i < n; i += team.size()) scores[i] = exp_exact(route_tame(logits[i]) - largest);
   team.sync();
   // From left to right, as the bits are fixed: each lane for itself, the same sum. NaN scores are those of
   // NaN logits, which take no part, or (every logit -inf or NaN) all of them, which stay NaN.
   float sum = 0.0f;
+  SW_ROUTE_UNROLL
   for (int i = 0; i < n; ++i) sum += scores[i] == scores[i] ? scores[i] : 0.0f;
   team.sync();
   for (int i = team.lane(); i < n; i += team.size()) scores[i] /= sum;
@@ -120,6 +125,7 @@ SW_ROUTE_FUNCTION void route_bias_and_mask(const Team& team, const RouterSpec& s
 /// -inf if and only if no member is selectable.
 SW_ROUTE_FUNCTION float route_group_score(GroupScore function, const float* members, int n) {
   float best = kRouteNever, second = kRouteNever;
+  SW_ROUTE_UNROLL
   for (int i = 0; i < n; ++i) {
     const float s = members[i];
     if (s > best) {
@@ -169,6 +175,7 @@ SW_ROUTE_FUNCTION int route_top_k(const Team& team, const RouterSpec& spec, int 
   const auto find_mine = [&] {
     float best = kRouteNever;
     mine = nobody;
+    SW_ROUTE_UNROLL
     for (int i = team.lane(); i < spec.n_logits(); i += team.size()) {
       if (m.selection[i] > best) {
         best = m.selection[i];
@@ -249,35 +256,35 @@ SW_ROUTE_FUNCTION int route_weigh(const Team& team, const RouterSpec& spec, cons
   return n;
 }
 
-/// Counts a row's n experts, as sw::add_rows does but for the order of the entropy's sums.
+/// Counts a row's n experts, as sw::add_rows does but for the entropy, which is f32 within a row.
 template <class Team>
 SW_ROUTE_FUNCTION void route_count(const Team& team, int n, const RouteMemory& m, const RouteCounts& counts) {
-  uint32_t n_group = 0, n_real = 0;
-  double sum = 0.0, sum_w_log = 0.0;
+  const float largest = route_largest_weight(m.weights, n);  // shares of it cannot overflow
+  uint32_t n_group_real = 0;                                 // groups in the upper half, real experts below
+  float sum = 0.0f, sum_w_log = 0.0f;
   for (int i = team.lane(); i < n; i += team.size()) {
     const int32_t id = m.ids[i], group_begin = id - id % counts.group_size;
     team.count(counts.chosen[id]);
-    n_real += id < counts.n_expert;
+    n_group_real += id < counts.n_expert;
     bool first = true;             // of its group
     for (int j = 0; j < i; ++j) {  // no division: a lone warp waits for each
       first =
           first && static_cast<uint32_t>(m.ids[j] - group_begin) >= static_cast<uint32_t>(counts.group_size);
     }
-    n_group += first;
-    const float w = m.weights[i];
-    if (!(w > 0.0f)) continue;
+    n_group_real += first ? 1u << 16 : 0;
+    if (!(m.weights[i] > 0.0f)) continue;
+    const float w = m.weights[i] / largest;
     sum += w;
-    sum_w_log += w * std::log2(w);
+    sum_w_log += w > 0.0f ? w * std::log2(w) : 0.0f;
   }
-  n_group = team.sum(n_group);
-  n_real = team.sum(n_real);
+  n_group_real = team.sum(n_group_real);
   sum = team.sum(sum);
   sum_w_log = team.sum(sum_w_log);
   if (team.lane() != 0) return;
-  team.count(counts.groups_per_token[n_group]);
-  team.count(counts.real_per_token[n_real]);
+  team.count(counts.groups_per_token[n_group_real >> 16]);
+  team.count(counts.real_per_token[n_group_real & 0xffff]);
   team.count(*counts.n_tokens);
-  if (sum > 0.0) team.add(*counts.entropy_bits, std::log2(sum) - sum_w_log / sum);
+  if (sum > 0.0f) team.add(*counts.entropy_bits, std::log2(sum) - sum_w_log / sum);
 }
 
 /// One token's row: what sw::route writes, to the bit.
@@ -293,6 +300,7 @@ SW_ROUTE_FUNCTION void route_row(const Team& team, const RouterSpec& spec, const
   if (policy.grouped()) route_select_groups(team, spec, m);
   const int n_selected = route_top_k(team, spec, std::min<int>(policy.k, out.n_slot), m);
   const int n = route_weigh(team, spec, policy, n_selected, m);
+  if (counts.wanted()) route_count(team, n, m, counts);  // first: its atomics are under way meanwhile
   for (int i = team.lane(); i < n; i += team.size()) {
     const int at = route_rank(m.weights, m.ids, n, i);
     out.ids[at] = m.ids[i];
@@ -303,9 +311,9 @@ SW_ROUTE_FUNCTION void route_row(const Team& team, const RouterSpec& spec, const
     out.weights[i] = 0.0f;
   }
   if (team.lane() == 0) *out.n_active = n;
-  if (counts.wanted()) route_count(team, n, m, counts);
 }
 
 }  // namespace sw::cuda
 
 #undef SW_ROUTE_FUNCTION
+#undef SW_ROUTE_UNROLL
