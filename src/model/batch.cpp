@@ -9,8 +9,8 @@
 namespace sw {
 namespace {
 
-/// From so many tokens on, threads share the sines.
-constexpr int64_t kLeastShared = 32;
+/// From so many angles on, threads share the sines: it takes longer to wake them than to do fewer alone.
+constexpr int64_t kLeastShared = 32768;
 
 }  // namespace
 
@@ -80,7 +80,7 @@ void HostBatch::fill(std::span<const BatchToken> tokens, std::span<const Sequenc
     n_page = std::max(n_page, token.pos / plan.page_tokens + 1);
   }
   fill_groups(tokens, sequences, plan);
-  if (n_token_ < kLeastShared) {
+  if (n_token_ * n_rot_pair() < kLeastShared) {
     for (int64_t t = 0; t < n_token_; ++t) turn(t);
     return;
   }
