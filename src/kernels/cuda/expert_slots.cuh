@@ -31,9 +31,11 @@ struct ExpertMatrices {
         stride_bytes(stack.n_out * static_cast<int64_t>(row_bytes(stack.formats[0].type, stack.n_in))) {}
 
   /// Of an id that is in the table; null where the expert is not here. With `even` it loads nothing: the
-  /// table may have left the cache since the last layer, and every weight waits for it.
-  __device__ const uint8_t* operator()(int32_t id) const {
-    if (even) return even + id * stride_bytes;
+  /// table may have left the cache since the last layer, and every weight waits for it. kEven: the caller
+  /// knows that there is `even`.
+  template <bool kEven = false>
+  __device__ const uint8_t* at(int32_t id) const {
+    if (kEven || even) return even + id * stride_bytes;
     return reinterpret_cast<const uint8_t*>(load_expert(table, id).data);
   }
 };

@@ -25,7 +25,7 @@ bool few(const ExpertsDesc& d, int64_t n_token) {
 
 /// hidden[t, s] = gated(gate x, up x): blocks of 8 rows, all rows of a pair, all slots of a token. `pair` has
 /// the shape and all experts' biases.
-template <class Format>
+template <class Format, bool kEven>
 __global__ void __launch_bounds__(kMatvecThreads)
     gate_pairs(GatePair pair, ExpertMatrices gate, ExpertMatrices up, ExpertSlots slots, const float* x,
                int64_t x_stride, float* hidden) {
@@ -36,9 +36,9 @@ __global__ void __launch_bounds__(kMatvecThreads)
   if (s >= slots.n_used(t) || r >= pair.n_ff) return;
   const int32_t id = slots.id(t, s);
   if (!slots.in_table(id)) return;
-  pair.gate = gate(id);
-  pair.up = up(id);
-  if (!pair.gate) return;
+  pair.gate = gate.at<kEven>(id);
+  pair.up = up.at<kEven>(id);
+  if (!kEven && !pair.gate) return;
   if (pair.gate_bias) pair.gate_bias += id * pair.n_ff;
   if (pair.up_bias) pair.up_bias += id * pair.n_ff;
   write_gated<Format>(pair, r, x + t * x_stride, hidden + index * pair.n_ff);
@@ -60,7 +60,7 @@ struct DownArgs {
 
 /// out[t] += sum over slots of weight * down(hidden[t, s]): a block has 4 rows of all the token's experts, a
 /// warp a product at a time; then a thread per row sums its products in the order of the slots.
-template <class Format>
+template <class Format, bool kEven>
 __global__ void __launch_bounds__(kMatvecThreads, 4) down_pairs(DownArgs a, ExpertSlots slots) {
   extern __shared__ float products[];  // [n_slot, kDownRows]
   const int64_t n_block = (a.n_embd + kDownRows - 1) / kDownRows;
@@ -68,7 +68,7 @@ __global__ void __launch_bounds__(kMatvecThreads, 4) down_pairs(DownArgs a, Expe
   const int n_product = slots.n_used(t) * kDownRows;
   const auto matrix = [&](int s) {
     const int32_t id = slots.id(t, s);
-    return slots.in_table(id) ? a.matrices(id) : nullptr;
+    return slots.in_table(id) ? a.matrices.at<kEven>(id) : nullptr;
   };
   for (int i = static_cast<int>(threadIdx.x) / kWarp; i < n_product; i += kMatvecWarps) {
     const int s = i / kDownRows;
@@ -101,7 +101,8 @@ void run_few(const ExpertsDesc& d, const ExpertsArgs& args, OpContext& context) 
   pair.swiglu_limit = d.swiglu_limit;
   with_type(type, [&]<class Format>() {
     const unsigned blocks = n_blocks(n_pair * n_blocks(d.gate.n_out, kMatvecWarps), 1);
-    gate_pairs<Format><<<blocks, kMatvecThreads, 0, context.cuda->stream()>>>(
+    const auto kernel = d.gate.even && d.up.even ? gate_pairs<Format, true> : gate_pairs<Format, false>;
+    kernel<<<blocks, kMatvecThreads, 0, context.cuda->stream()>>>(
         pair, ExpertMatrices(d.gate), ExpertMatrices(d.up), slots, args.x.data(), args.x.stride(), hidden);
     SW_CUDA_LAUNCHED();
   });
@@ -118,7 +119,8 @@ void run_few(const ExpertsDesc& d, const ExpertsArgs& args, OpContext& context) 
   with_type(down_type, [&]<class Format>() {
     const unsigned blocks = n_blocks(n_token * n_blocks(down.n_embd, kDownRows), 1);
     const size_t shared_bytes = static_cast<size_t>(d.n_slot) * kDownRows * sizeof(float);
-    down_pairs<Format><<<blocks, kMatvecThreads, shared_bytes, context.cuda->stream()>>>(down, slots);
+    const auto kernel = d.down.even ? down_pairs<Format, true> : down_pairs<Format, false>;
+    kernel<<<blocks, kMatvecThreads, shared_bytes, context.cuda->stream()>>>(down, slots);
     SW_CUDA_LAUNCHED();
   });
 }

@@ -5,17 +5,21 @@
 #include "kernels/cuda/expert_slots.cuh"
 #include "kernels/cuda/product/tiles.h"
 
-/// A counting sort of (token, slot) pairs by expert: a warp per expert reads all pairs and keeps its own, so
-/// that tokens stay in order and no atomic decides anything. Pairs without an expert here get no row.
+/// A counting sort of (token, slot) pairs by expert: a block per expert reads all pairs, a section per warp,
+/// and keeps its own, so that tokens stay in order and no atomic decides anything. Pairs without an expert
+/// here get no row.
 namespace sw::cuda {
+
+inline constexpr int kSortWarps = 8;
 
 /// The sorted pairs: a row each.
 struct SortedRows {
-  Tile* tiles;      ///< [n_tile] runs of rows of one expert, cut; -1 beyond the last
-  int32_t* token;   ///< [n_token * n_slot] the row's token
-  int32_t* row;     ///< [n_token, n_slot] -> row, or -1
-  int32_t* expert;  ///< [n_token, n_slot] -> the expert that is here, or -1
-  int32_t* count;   ///< [n_expert] rows of the expert
+  Tile* tiles;             ///< [n_tile] runs of rows of one expert, cut; -1 beyond the last
+  int32_t* token;          ///< [n_token * n_slot] the row's token
+  int32_t* row;            ///< [n_token, n_slot] -> row, or -1
+  int32_t* expert;         ///< [n_token, n_slot] -> the expert that is here, or -1
+  int32_t* count;          ///< [n_expert] rows of the expert
+  int32_t* section_count;  ///< [n_expert, kSortWarps] those of them that each warp found
   int64_t n_pair, n_tile;
 
   /// Tiles of `n_pair` rows at most, each expert's last one ragged.
@@ -29,6 +33,7 @@ struct SortedRows {
     take(tiles, n_tile);
     for (int32_t** of_pair : {&token, &row, &expert}) take(*of_pair, n_pair);
     take(count, d.n_expert());
+    take(section_count, d.n_expert() * kSortWarps);
   }
 };
 

@@ -35,7 +35,13 @@ struct TileArgs {
   /// The first row of a tile's matrix; null: nothing to do.
   __device__ const uint8_t* matrix(const Tile& tile) const {
     if (tile.matrix < 0) return nullptr;
-    if (!table) return weights + tile.matrix * n_out * row_bytes;
+    return table ? listed(tile) : stacked(tile);
+  }
+  __device__ const uint8_t* stacked(const Tile& tile) const {
+    return weights + tile.matrix * n_out * row_bytes;
+  }
+  /// Null where another product multiplies this matrix.
+  __device__ const uint8_t* listed(const Tile& tile) const {
     const ExpertMatrix expert = load_expert(table, tile.matrix);
     return expert.type == type ? reinterpret_cast<const uint8_t*>(expert.data) : nullptr;
   }

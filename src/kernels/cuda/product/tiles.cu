@@ -8,6 +8,7 @@ namespace {
 // A block makes 64 rows of `out` (inputs) by 64 columns (rows of weights), 32 elements of the sums at a time:
 // weights and inputs stand decoded in shared memory, a thread has 4 x 4 of the sums in registers.
 constexpr int kCols = 64, kDepth = 32, kThreads = 256;
+constexpr unsigned kFewBlocks = 512;  ///< no more than two for each multiprocessor, or hardly
 constexpr int kDepthQuads = kDepth / 4;
 // One quad more than needed: rows then begin at different banks, and eight lanes reading eight rows never
 // meet.
@@ -88,13 +89,17 @@ struct Sums {
   }
 };
 
-template <class Format>
-__global__ void __launch_bounds__(kThreads) tiles_kernel(TileArgs a) {
+/// kTable: matrices of a table. A kernel of its own, as the compiler reads weights faster where it knows that
+/// their address follows from an argument. kResident: blocks that a multiprocessor has room for at once; the
+/// fewer, the more registers a thread may have.
+template <class Format, bool kTable, int kResident>
+__global__ void __launch_bounds__(kThreads, kResident) tiles_kernel(TileArgs a) {
   __shared__ float4 w_tile[kCols][kPitch], x_tile[kTileRows][kPitch];
   const int64_t n_col_tile = (a.n_out + kCols - 1) / kCols;
   const int64_t index = blockIdx.x / n_col_tile, col_begin = blockIdx.x % n_col_tile * kCols;
   const Tile tile = a.tile(index);
-  const uint8_t* matrix = a.matrix(tile);
+  if (tile.matrix < 0) return;
+  const uint8_t* matrix = kTable ? a.listed(tile) : a.stacked(tile);
   if (!matrix) return;  // the whole block: before any barrier
 
   Loader<Format> loader(a, matrix, tile, col_begin);
@@ -141,7 +146,10 @@ void multiply_tiles(const TiledProduct& p, OpContext& context) {
             n_thread = p.row_invariant ? kMatvecThreads : kThreads;
   const unsigned blocks = n_blocks(n_tile * ((n_out + n_col - 1) / n_col), 1);
   with_type(p.weight.type, [&]<class Format>() {
-    const auto kernel = p.row_invariant ? lane_tiles_kernel<Format> : tiles_kernel<Format>;
+    const auto kernel = p.row_invariant        ? lane_tiles_kernel<Format>
+                        : p.table              ? tiles_kernel<Format, true, 3>
+                        : blocks <= kFewBlocks ? tiles_kernel<Format, false, 2>
+                                               : tiles_kernel<Format, false, 3>;
     kernel<<<blocks, n_thread, 0, context.cuda->stream()>>>(args);
     SW_CUDA_LAUNCHED();
   });
