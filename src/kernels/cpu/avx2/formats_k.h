@@ -16,9 +16,14 @@ SW_AVX2_INLINE __m256i load_bytes(const void* p) {
   return _mm256_loadu_si256(static_cast<const __m256i*>(p));
 }
 
-/// Sets scales and minimums from the 6-bit fields that Q4_K and Q5_K share (see quant/k_scales.h).
+/// Of the groups 0 2 4 6 1 3 5 7.
+struct KFactors {
+  __m256 scale, min;
+};
+
+/// Scales and minimums from the 6-bit fields that Q4_K and Q5_K share (see quant/k_scales.h).
 template <class Block>
-SW_AVX2_INLINE void unpack_scales(const Block& block, WeightBlock& out) {
+SW_AVX2_INLINE KFactors read_factors(const Block& block) {
   uint32_t field[3];
   std::memcpy(field, block.scales, sizeof field);
   const uint32_t scale_low = field[0] & 0x3f3f3f3f, min_low = field[1] & 0x3f3f3f3f;
@@ -30,10 +35,16 @@ SW_AVX2_INLINE void unpack_scales(const Block& block, WeightBlock& out) {
   const __m128i order = _mm_setr_epi8(0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15);
   const __m128i bytes = _mm_shuffle_epi8(packed, order);
   const __m256 d = _mm256_set1_ps(_cvtsh_ss(block.d)), dmin = _mm256_set1_ps(_cvtsh_ss(block.dmin));
-  const __m256 scale = _mm256_mul_ps(d, _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)));
-  out.scale[0] = _mm256_permute2f128_ps(scale, scale, 0x00);
-  out.scale[1] = _mm256_permute2f128_ps(scale, scale, 0x11);
-  out.min = _mm256_mul_ps(dmin, _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8))));
+  return {.scale = _mm256_mul_ps(d, _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes))),
+          .min = _mm256_mul_ps(dmin, _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8))))};
+}
+
+template <class Block>
+SW_AVX2_INLINE void unpack_scales(const Block& block, WeightBlock& out) {
+  const KFactors factors = read_factors(block);
+  out.scale[0] = _mm256_permute2f128_ps(factors.scale, factors.scale, 0x00);
+  out.scale[1] = _mm256_permute2f128_ps(factors.scale, factors.scale, 0x11);
+  out.min = factors.min;
 }
 
 /// Splits 128 bytes, whose low nibbles are the even groups and high nibbles the odd ones.
@@ -114,6 +125,13 @@ struct FormatQ6K {
     return out;
   }
 
+  /// Groups of 32 have two scales here, one for each half: those of the even groups' first halves, of their
+  /// second halves, then of the odd groups'.
+  SW_AVX2_INLINE static __m128i ordered_scales(const Q6_K::Block& block) {
+    const __m128i order = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    return _mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(block.scales)), order);
+  }
+
  private:
   /// Four low bits and the two lowest bits of `high`, less 32.
   SW_AVX2_INLINE static __m256i join(__m256i low, __m256i high) {
@@ -121,11 +139,8 @@ struct FormatQ6K {
     return _mm256_sub_epi8(_mm256_or_si256(low, top), _mm256_set1_epi8(32));
   }
 
-  /// Groups of 32 have two scales here, one for each half.
   SW_AVX2_INLINE static void unpack_scales(const Q6_K::Block& block, WeightBlock& out) {
-    const __m128i order = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    const __m128i bytes =
-        _mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(block.scales)), order);
+    const __m128i bytes = ordered_scales(block);
     const __m256 d = _mm256_set1_ps(_cvtsh_ss(block.d));
     out.scale[0] = _mm256_mul_ps(d, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)));
     out.scale[1] = _mm256_mul_ps(d, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8))));

@@ -105,21 +105,26 @@ template <class Format>
 struct StoredRows {
   const std::byte* data;
   int64_t row_bytes;
-  int64_t n_whole;     ///< whole blocks of 256 in a row
-  int64_t tail_bytes;  ///< stored bytes of a row beyond them
+  const std::byte* end;  ///< of the rows to multiply
+  int64_t n_whole;       ///< whole blocks of 256 in a row
+  int64_t tail_bytes;    ///< stored bytes of a row beyond them
   int64_t n_block;
 
   /// `stored_row_bytes` is row_bytes() of quant/type.h: an inline function, so the caller asks it.
   StoredRows(const MatmulArgs& a, size_t stored_row_bytes)
       : data(a.weights),
         row_bytes(static_cast<int64_t>(stored_row_bytes)),
+        end(data + a.row_end * row_bytes),
         n_whole(a.n_in / 256),
         tail_bytes(row_bytes - n_whole * Format::kRawBytes),
         n_block(n_whole + (tail_bytes > 0)) {}
 
+  SW_AVX2_INLINE const std::byte* block(int64_t r, int64_t b) const {
+    return data + r * row_bytes + b * Format::kRawBytes;
+  }
   /// Block `b` of row `r`; the last one may be short and is filled up with zeros.
   SW_AVX2_INLINE WeightBlock unpack(int64_t r, int64_t b) const {
-    const std::byte* src = data + r * row_bytes + b * Format::kRawBytes;
+    const std::byte* src = block(r, b);
     if (b < n_whole) return Format::unpack(src);
     std::byte padded[Format::kRawBytes] = {};
     std::memcpy(padded, src, static_cast<size_t>(tail_bytes));
@@ -169,6 +174,7 @@ struct Int8Matmul {
     template <int R, int T>
     SW_AVX2_INLINE void add(int64_t b, const ActQ8* const (&x)[T], __m256 (&acc)[R][T]) const {
       static_assert(R == 1);
+      prefetch_ahead(rows.block(row, b), Format::kRawBytes, rows.end);
       const WeightBlock block = rows.unpack(row, b);
       const WeightBlock* const w[1] = {&block};
       add_block<Format>(w, x, acc);

@@ -3,6 +3,7 @@
 
 #if defined(__x86_64__)
 #include "kernels/cpu/avx2/formats_k.h"
+#include "kernels/cpu/avx512/few_tokens.h"
 #include "kernels/cpu/avx512/stored_source.h"
 
 namespace sw {
@@ -10,12 +11,11 @@ namespace {
 
 const char* refuses(const MatmulDesc& desc) { return avx2_k.refuses(desc); }
 
-/// Where unpacking costs more than wide products save, AVX2's kernel is as good.
 void run(const MatmulArgs& a) {
   const size_t stored_row_bytes = row_bytes(a.weight, a.n_in);
-  bool is_done = false;
-  with_format_k(a.weight, [&]<class Format>() { is_done = run_stored<Format>(a, stored_row_bytes); });
-  if (!is_done) avx2_k.run(a);
+  with_format_k(a.weight, [&]<class Format>() {
+    if (!run_stored<Format>(a, stored_row_bytes)) run_few<Format>(a, stored_row_bytes);
+  });
 }
 
 }  // namespace

@@ -28,6 +28,7 @@ SW_AVX512_INLINE void set_scales(__m512 scale, __m512 (&out)[2]) {
 }
 
 struct Rows4FormatQ4K {
+  using Block = Rows4Q4K;
   static constexpr int kZero = 0;
 
   SW_AVX512_INLINE static GroupBlock unpack(const std::byte* group, int64_t, int64_t b) {
@@ -68,6 +69,7 @@ struct Rows4FormatQ4K {
 };
 
 struct Rows4FormatQ6K {
+  using Block = Rows4Q6K;
   static constexpr int kZero = 32;
 
   SW_AVX512_INLINE static GroupBlock unpack(const std::byte* group, int64_t n_in, int64_t b) {
@@ -112,6 +114,7 @@ struct Rows4FormatQ6K {
 };
 
 struct Rows4FormatQ8 {
+  using Block = Rows4Q8_0;
   static constexpr int kZero = 128;
 
   SW_AVX512_INLINE static GroupBlock unpack(const std::byte* group, int64_t n_in, int64_t b) {
@@ -158,10 +161,14 @@ struct Rows4Source {
   static constexpr int kZero = Format::kZero;
   const std::byte* data;
   int64_t n_in;
-  size_t group_bytes;
+  int64_t group_bytes;
+  const std::byte* end;
 
-  SW_AVX512_INLINE GroupBlock unpack(int64_t r, int64_t b) const {
-    return Format::unpack(data + static_cast<size_t>(r / kRows4Group) * group_bytes, n_in, b);
+  SW_AVX512_INLINE const std::byte* group(int64_t r) const { return data + r / kRows4Group * group_bytes; }
+  SW_AVX512_INLINE GroupBlock unpack(int64_t r, int64_t b) const { return Format::unpack(group(r), n_in, b); }
+  SW_AVX512_INLINE void prefetch(int64_t r, int64_t b) const {
+    constexpr int64_t kBytes = sizeof(typename Format::Block);
+    prefetch_ahead(group(r) + b * kBytes, kBytes, end);
   }
 };
 
@@ -170,7 +177,9 @@ template <class Format>
 void run_format(const MatmulArgs& a) {
   using Matmul = VnniMatmul<Rows4Source<Format>>;
   static_assert(Matmul::kRows == kRows4Group);
-  const Rows4Source<Format> source{a.weights, a.n_in, rows4_group_bytes(a.weight, a.n_in)};
+  const auto group_bytes = static_cast<int64_t>(rows4_group_bytes(a.weight, a.n_in));
+  const int64_t n_group = (a.row_end + kRows4Group - 1) / kRows4Group;
+  const Rows4Source<Format> source{a.weights, a.n_in, group_bytes, a.weights + n_group * group_bytes};
   const Matmul matmul(a, source);
   if (a.n_token <= Matmul::kTokenTile || matmul.n_block > Matmul::kTileBlocks) return matmul.run_stream();
   matmul.run_tiles();

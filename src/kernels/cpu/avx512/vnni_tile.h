@@ -8,6 +8,7 @@
 /// layout. A source of weights brings
 ///   kZero         what stands for 0 in its unsigned quants, or 0: then it has minimums
 ///   unpack(r, b)  block b of the four rows from r on -> GroupBlock; rows past row_end may be anything
+///   prefetch(r, b)  asks for what comes some blocks after this one; for run_stream() only
 ///
 /// A register holds two rows' vectors of 32 bytes, lanes 0-7 the first row's. Each lane does what
 /// int8_tile.h's does in the same order, and integer sums are exact: the bits are the same.
@@ -139,6 +140,7 @@ struct VnniMatmul {
 
     template <int T>
     SW_AVX512_INLINE void add(int64_t b, const ActQ8* const (&x)[T], __m512 (&acc)[2][T]) const {
+      source.prefetch(r, b);
       add_block<Source>(source.unpack(r, b), x, acc);
     }
   };
