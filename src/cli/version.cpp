@@ -31,8 +31,8 @@ int run() {
   if (devices.size() == 1) fmt::print("GPUs:      none ({})\n", note);
   for (size_t d = 1; d < devices.size(); ++d) {
     const Backend::MemoryFacts memory = devices[d]->memory();
-    fmt::print("{:<10} {}, {} of {} MiB free\n", devices[d]->name() + ":", devices[d]->description(),
-               memory.free_bytes >> 20, memory.total_bytes >> 20);
+    fmt::print("{:<10} {}, {} of {} MiB free\n", devices[d]->info().name + ":",
+               devices[d]->info().description, memory.free_bytes >> 20, memory.total_bytes >> 20);
   }
   return kExitOk;
 }

@@ -2,12 +2,31 @@
 #pragma once
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/op_kernel.h"
 #include "tensor/device_memory.h"
 
 namespace sw {
+
+struct DeviceInfo {
+  DeviceKind kind = DeviceKind::Cpu;
+  std::string name = {};         ///< as users write it: "CPU", "CUDA0", "fake1"
+  std::string description = {};  ///< for `version` and logs: "NVIDIA H100 80GB HBM3, compute capability 9.0"
+};
+
+/// Work that a device keeps instead of doing it, to do it later, and again.
+class Recordings {
+ public:
+  static constexpr int kMost = 64;
+  virtual ~Recordings() = default;
+  /// What is queued from here to end() is kept.
+  virtual void begin() = 0;
+  /// Under a number below kMost, in the place of what was there.
+  virtual void end(int number) = 0;
+  virtual void replay(int number) = 0;
+};
 
 /// One device that runs operations: its memory and its work queue. Work of a GPU is queued and runs in
 /// order; the CPU and fake devices have done it when a call returns. Pointers named `host` are the
@@ -18,11 +37,9 @@ class Backend : public DeviceMemory {
     uint64_t free_bytes = 0, total_bytes = 0;
   };
 
-  virtual DeviceKind kind() const = 0;
-  /// As users write it: "CPU", "CUDA0", "fake1".
-  virtual const std::string& name() const = 0;
-  /// For `version` and logs: "NVIDIA H100 80GB HBM3, compute capability 9.0".
-  virtual std::string description() const = 0;
+  explicit Backend(DeviceInfo info) : info_(std::move(info)) {}
+
+  const DeviceInfo& info() const { return info_; }
   virtual MemoryFacts memory() const = 0;
   /// The CPU may touch this memory at any time.
   virtual bool host_visible() const { return false; }
@@ -47,12 +64,8 @@ class Backend : public DeviceMemory {
   virtual void pin(std::byte* /*host*/, size_t /*size_bytes*/) {}
   virtual void unpin(std::byte* /*host*/) {}
 
-  /// Work queued between begin_recording and end_recording is not run but kept, under a number below
-  /// kMaxRecordings; replay() queues it again. False where the device cannot.
-  static constexpr int kMaxRecordings = 64;
-  virtual bool begin_recording() { return false; }
-  virtual void end_recording(int /*number*/) {}
-  virtual void replay(int /*number*/) {}
+  /// Null where the device cannot keep work.
+  virtual Recordings* recordings() { return nullptr; }
 
   virtual cuda::Queue* queue() { return nullptr; }
 
@@ -71,6 +84,8 @@ class Backend : public DeviceMemory {
  private:
   virtual void open() {}
   virtual void close() {}
+
+  DeviceInfo info_;
 };
 
 /// The CPU, device 0.

@@ -72,7 +72,7 @@ void Forward::take_buffers(const PolicyTable& policies) {
                          gpu == devices.end() ? nullptr : gpu->get());
   }
   Backend& head = head_state().backend();
-  can_record_ = head.queue() && only_device(program()) >= 0;
+  if (only_device(program()) >= 0) recordings_ = head.recordings();
   if (head.host_visible()) return;
   const auto bytes = [&](int64_t n_col) {
     return static_cast<size_t>(limits.n_logit_row * n_col) * sizeof(float);

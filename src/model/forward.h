@@ -120,7 +120,7 @@ class Forward {
   HostBatch batch_;
   ProbeView probe_view_;
   StepRecorder recorder_;
-  bool can_record_ = false;                     // everything is on one GPU
+  Recordings* recordings_ = nullptr;            // of the GPU that everything is on, if it is on one
   bool at_head_ = false;                        // the residual of the last run() is on the head's device
   PinnedBuffer host_logits_, host_final_norm_;  // where the CPU cannot see the head's device
 };

@@ -21,8 +21,8 @@ const float* FileWeights::vector(Role role, int block) const {
 std::vector<DeviceFacts> facts_of(const Devices& devices) {
   std::vector<DeviceFacts> facts;
   for (const auto& device : devices) {
-    facts.push_back({.name = device->name(),
-                     .kind = device->kind(),
+    facts.push_back({.name = device->info().name,
+                     .kind = device->info().kind,
                      .host_visible = device->host_visible(),
                      .queued = device->queue() != nullptr,
                      .free_bytes = device->memory().free_bytes});

@@ -20,17 +20,17 @@ class StepRecorder {
   }
   /// `queue_step()` makes the calls; what it adds to `counters` is the cost of each replay, and taken off.
   template <class QueueStep>
-  void record(Backend& gpu, size_t n_sequence, const std::byte* cache, OpCounters& counters,
+  void record(Recordings& gpu, size_t n_sequence, const std::byte* cache, OpCounters& counters,
               QueueStep&& queue_step) {
     const OpCounters before = counters;
-    SW_ASSERT(gpu.begin_recording());
+    gpu.begin();
     queue_step();
-    gpu.end_recording(static_cast<int>(n_sequence));
+    gpu.end(static_cast<int>(n_sequence));
     cache_ = cache;
     costs_[n_sequence] = counters - before;
     counters = before;
   }
-  void replay(Backend& gpu, size_t n_sequence, OpCounters& counters) const {
+  void replay(Recordings& gpu, size_t n_sequence, OpCounters& counters) const {
     gpu.replay(static_cast<int>(n_sequence));
     counters += *costs_[n_sequence];
   }
@@ -39,7 +39,7 @@ class StepRecorder {
   }
 
  private:
-  std::array<std::optional<OpCounters>, Backend::kMaxRecordings> costs_ = {};
+  std::array<std::optional<OpCounters>, Recordings::kMost> costs_ = {};
   const std::byte* cache_ = nullptr;  // whose memory all recordings read
 };
 

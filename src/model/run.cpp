@@ -170,7 +170,7 @@ TensorView<const float> Forward::step(std::span<const BatchToken> tokens,
   DeviceState& on = head_state();
   const std::byte* memory = cache.memory();
   // A recording is everything on one GPU, with one token and one row of logits per sequence.
-  const bool replays = !probe && can_record_ && n == sequences.size() && n == rows.size() &&
+  const bool replays = !probe && recordings_ && n == sequences.size() && n == rows.size() &&
                        std::ssize(rows) <= options_.n_logit_row && recorder_.can_keep(n, memory);
   if (!replays) {
     run(tokens, sequences, cache, probe);
@@ -180,13 +180,13 @@ TensorView<const float> Forward::step(std::span<const BatchToken> tokens,
   fill(tokens, sequences, cache);
   on.stage_rows(rows);
   if (!recorder_.has(n)) {
-    recorder_.record(on.backend(), n, memory, counters_, [&] {
+    recorder_.record(*recordings_, n, memory, counters_, [&] {
       on.send();
       execute(program().layers, &cache, nullptr);
       queue_head(std::ssize(rows));
     });
   }
-  recorder_.replay(on.backend(), n, counters_);
+  recorder_.replay(*recordings_, n, counters_);
   model_.file().check_unchanged();
   return host_logits(std::ssize(rows));
 }

@@ -6,7 +6,8 @@
 namespace sw {
 namespace cpu {
 
-std::string CpuBackend::description() const { return cpu_facts().name; }
+CpuBackend::CpuBackend()
+    : Backend({.kind = DeviceKind::Cpu, .name = "CPU", .description = cpu_facts().name}) {}
 
 Backend::MemoryFacts CpuBackend::memory() const {
   return {.free_bytes = available_memory_bytes(), .total_bytes = total_memory_bytes()};

@@ -9,12 +9,9 @@ namespace sw::cpu {
 /// The CPU as a device: whatever is queued has been done when the call returns.
 class CpuBackend : public Backend {
  public:
-  CpuBackend() = default;
+  CpuBackend();
 
   Device device() const override { return {}; }
-  DeviceKind kind() const override { return DeviceKind::Cpu; }
-  const std::string& name() const override { return name_; }
-  std::string description() const override;
   MemoryFacts memory() const override;
   bool host_visible() const override { return true; }
 
@@ -28,10 +25,7 @@ class CpuBackend : public Backend {
   void add(float* x, const float* y, int64_t n) override;
 
  protected:
-  explicit CpuBackend(std::string name) : name_(std::move(name)) {}
-
- private:
-  std::string name_ = "CPU";
+  explicit CpuBackend(DeviceInfo info) : Backend(std::move(info)) {}
 };
 
 }  // namespace sw::cpu

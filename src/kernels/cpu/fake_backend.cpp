@@ -12,16 +12,16 @@ namespace {
 class FakeBackend : public cpu::CpuBackend {
  public:
   explicit FakeBackend(int index)
-      : CpuBackend(index == 0 ? "CPU" : "fake" + std::to_string(index)), index_(index) {}
+      : CpuBackend({.name = index == 0 ? "CPU" : "fake" + std::to_string(index),
+                    .description = "a fake device, for tests of placement"}),
+        index_(index) {}
 
   Device device() const override { return {index_}; }
-  std::string description() const override { return "a fake device, for tests of placement"; }
-
   bool host_visible() const override { return false; }
 
   std::byte* allocate(size_t size_bytes) override {
     void* data = mmap(nullptr, size_bytes, access(), MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (data == MAP_FAILED) throw SystemError({.what = "not enough memory", .where = name()});
+    if (data == MAP_FAILED) throw SystemError({.what = "not enough memory", .where = info().name});
     sizes_[static_cast<std::byte*>(data)] = size_bytes;
     return static_cast<std::byte*>(data);
   }

@@ -33,35 +33,70 @@ std::string why_no_gpu(cudaError_t status) {
 
 uint64_t mib(uint64_t bytes) { return (bytes + (1 << 20) - 1) >> 20; }
 
+DeviceInfo info_of(int gpu) {
+  cudaDeviceProp properties;
+  SW_CUDA(cudaGetDeviceProperties(&properties, gpu));
+  return {.kind = DeviceKind::Cuda,
+          .name = "CUDA" + std::to_string(gpu),
+          .description = std::string(properties.name) + ", compute capability " +
+                         std::to_string(properties.major) + "." + std::to_string(properties.minor)};
+}
+
+/// CUDA graphs of a queue's work.
+class Graphs final : public Recordings {
+ public:
+  explicit Graphs(const Queue& queue) : queue_(queue) {}
+  Graphs(const Graphs&) = delete;
+  Graphs& operator=(const Graphs&) = delete;
+  ~Graphs() override {
+    for (const cudaGraphExec_t graph : graphs_) {
+      if (graph) (void)cudaGraphExecDestroy(graph);
+    }
+  }
+
+  void begin() override {
+    // Of this thread alone: others may load a model meanwhile.
+    SW_CUDA(cudaStreamBeginCapture(queue_.stream(), cudaStreamCaptureModeThreadLocal));
+  }
+  void end(int number) override {
+    cudaGraphExec_t& kept = graphs_.at(static_cast<size_t>(number));
+    cudaGraph_t graph = nullptr;
+    SW_CUDA(cudaStreamEndCapture(queue_.stream(), &graph));
+    if (kept) SW_CUDA(cudaGraphExecDestroy(kept));
+    kept = nullptr;
+    const cudaError_t status = cudaGraphInstantiate(&kept, graph, 0);
+    (void)cudaGraphDestroy(graph);
+    SW_CUDA(status);
+  }
+  void replay(int number) override {
+    const cudaGraphExec_t graph = graphs_.at(static_cast<size_t>(number));
+    SW_ASSERT(graph);
+    SW_CUDA(cudaGraphLaunch(graph, queue_.stream()));
+  }
+
+ private:
+  const Queue& queue_;
+  std::array<cudaGraphExec_t, kMost> graphs_ = {};
+};
+
 class CudaBackend final : public Backend {
  public:
-  CudaBackend(int gpu, Device device) : queue_(gpu), device_(device), name_("CUDA" + std::to_string(gpu)) {
+  CudaBackend(int gpu, Device device) : Backend(info_of(gpu)), queue_(gpu), device_(device), graphs_(queue_) {
     cudaFuncAttributes attributes;
     if (cudaFuncGetAttributes(&attributes, add_kernel) != cudaSuccess) {
       (void)cudaGetLastError();
       throw SystemError({.what = "this program was not built for this GPU",
-                         .where = name_ + ", " + description(),
+                         .where = info().name + ", " + info().description,
                          .hint = "CMAKE_CUDA_ARCHITECTURES names the GPUs of a build"});
     }
     SW_CUDA(cudaEventCreateWithFlags(&mark_, cudaEventDisableTiming));
   }
   ~CudaBackend() override {
     (void)cudaSetDevice(queue_.gpu());
-    for (const cudaGraphExec_t recording : recordings_) {
-      if (recording) (void)cudaGraphExecDestroy(recording);
-    }
     (void)cudaEventDestroy(mark_);
   }
 
   Device device() const override { return device_; }
-  DeviceKind kind() const override { return DeviceKind::Cuda; }
-  const std::string& name() const override { return name_; }
-  std::string description() const override {
-    cudaDeviceProp properties;
-    SW_CUDA(cudaGetDeviceProperties(&properties, queue_.gpu()));
-    return std::string(properties.name) + ", compute capability " + std::to_string(properties.major) + "." +
-           std::to_string(properties.minor);
-  }
   MemoryFacts memory() const override {
     SW_CUDA(cudaSetDevice(queue_.gpu()));
     size_t free = 0, total = 0;
@@ -77,7 +112,7 @@ class CudaBackend final : public Backend {
       (void)cudaGetLastError();
       throw SystemError({.what = "not enough memory on the GPU: needs " + std::to_string(mib(size_bytes)) +
                                  " MiB, have " + std::to_string(memory().free_bytes >> 20) + " MiB",
-                         .where = name_,
+                         .where = info().name,
                          .hint = "fewer layers on the GPU (-ngl), a smaller context (-c) or u-batch (-ub) "
                                  "need less"});
     }
@@ -98,7 +133,7 @@ class CudaBackend final : public Backend {
     SW_CUDA(cudaMemcpyAsync(host, from, size_bytes, cudaMemcpyDeviceToHost, queue_.stream()));
   }
   void copy_from(Backend& from, std::byte* to, const std::byte* data, size_t size_bytes) override {
-    if (from.kind() == DeviceKind::Cpu) {
+    if (from.info().kind == DeviceKind::Cpu) {
       from.wait_recorded();
       const Access readable(from);
       copy_in(to, data, size_bytes);
@@ -138,27 +173,7 @@ class CudaBackend final : public Backend {
     SW_CUDA(cudaHostUnregister(host));
   }
 
-  bool begin_recording() override {
-    // Of this thread alone: others may load a model meanwhile.
-    SW_CUDA(cudaStreamBeginCapture(queue_.stream(), cudaStreamCaptureModeThreadLocal));
-    return true;
-  }
-  void end_recording(int number) override {
-    cudaGraphExec_t& recording = recordings_.at(static_cast<size_t>(number));
-    cudaGraph_t graph = nullptr;
-    SW_CUDA(cudaStreamEndCapture(queue_.stream(), &graph));
-    if (recording) SW_CUDA(cudaGraphExecDestroy(recording));
-    recording = nullptr;
-    const cudaError_t status = cudaGraphInstantiate(&recording, graph, 0);
-    (void)cudaGraphDestroy(graph);
-    SW_CUDA(status);
-  }
-  void replay(int number) override {
-    const cudaGraphExec_t recording = recordings_.at(static_cast<size_t>(number));
-    SW_ASSERT(recording);
-    SW_CUDA(cudaGraphLaunch(recording, queue_.stream()));
-  }
-
+  Recordings* recordings() override { return &graphs_; }
   Queue* queue() override { return &queue_; }
 
  private:
@@ -180,9 +195,8 @@ class CudaBackend final : public Backend {
 
   Queue queue_;
   Device device_;
-  std::string name_;
+  Graphs graphs_;
   cudaEvent_t mark_ = nullptr;
-  std::array<cudaGraphExec_t, kMaxRecordings> recordings_ = {};
   std::set<std::byte*> pinned_;
   std::set<int> reached_;
 };

@@ -34,10 +34,10 @@ TEST(CudaBackend, AGpuThatDoesNotExistIsOneLine) {
 TEST(CudaBackend, MemoryIsZeroedAndCopiesArrive) {
   SW_GPU_OR_SKIP();
   const auto backend = cuda::open(0, Device{3});
-  EXPECT_EQ(backend->name(), "CUDA0");
+  EXPECT_EQ(backend->info().name, "CUDA0");
   EXPECT_EQ(backend->device(), Device{3});
-  EXPECT_EQ(backend->kind(), DeviceKind::Cuda);
-  EXPECT_NE(backend->description().find("compute capability"), std::string::npos);
+  EXPECT_EQ(backend->info().kind, DeviceKind::Cuda);
+  EXPECT_NE(backend->info().description.find("compute capability"), std::string::npos);
   EXPECT_GT(backend->memory().total_bytes, backend->memory().free_bytes);
   constexpr size_t kN = 100001;
   std::vector<float> host = counting(kN), back(kN, -1.0f);
@@ -119,15 +119,16 @@ TEST(CudaBackend, ARecordingRunsWhenReplayed) {
     const TensorView<float> eager = gpu.put(second), x = gpu.put(first);
     gpu.run(op, {.x = eager, .out = eager}, n_token);
     const Scratch scratch = gpu.scratch(op, n_token);  // taken before: nothing is while a recording is made
-    ASSERT_TRUE(gpu.backend().begin_recording());
+    Recordings& recordings = *gpu.backend().recordings();
+    recordings.begin();
     gpu.run(op, {.x = x, .out = x}, scratch);
     const int slot = static_cast<int>(n_token);
-    gpu.backend().end_recording(slot);
+    recordings.end(slot);
     EXPECT_EQ(gpu.get(x), copy(first));
     for (int round = 0; round < 2; ++round) {
       gpu.backend().copy_in(reinterpret_cast<std::byte*>(x.data()), second.data(),
                             static_cast<size_t>(n_token * kEmbd) * sizeof(float));
-      gpu.backend().replay(slot);
+      recordings.replay(slot);
       EXPECT_EQ(gpu.get(x), gpu.get(eager)) << n_token << " tokens, round " << round;
     }
   }
