@@ -98,7 +98,7 @@ int run_chat(RunState& state) {
   ChatCommands commands(state, session);
   if (editor.on_terminal()) {
     log::info("Chat with {}. /help shows what else you can do; Ctrl-C ends an answer, Ctrl-D the chat.",
-              state.model.file().get_string("general.name").value_or("the model"));
+              state.model.file().metadata().get_string("general.name").value_or("the model"));
     log::info("{}", describe_routing(state.model, state.policy));
   }
   catch_interrupt();

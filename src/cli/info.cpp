@@ -38,7 +38,7 @@ int run(const InfoFlags& flags) {
   std::vector<std::string> overridden;
   for (const std::string& text : flags.overrides) {
     overrides.push_back(parse_key_override(text));
-    file.set(overrides.back().key, overrides.back().value);
+    file.metadata().set(overrides.back().key, overrides.back().value);
     overridden.push_back(overrides.back().key);
   }
   if (!flags.dump.empty()) {

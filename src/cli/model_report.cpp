@@ -127,9 +127,9 @@ std::string show_experts(const ResolvedRows& resolved) {
 std::string describe_file(const GgufFile& file, const std::vector<std::string>& overridden) {
   std::string out;
   line(out, "{}: GGUF version {}, {} metadata values, {} tensors, {:.2f} MiB", file.name(), file.version(),
-       file.metadata().size(), file.tensors().size(), mib(file.size_bytes()));
+       file.metadata().entries().size(), file.tensors().size(), mib(file.size_bytes()));
   line(out, "\nmetadata");
-  for (const auto& [key, value] : file.metadata()) {
+  for (const auto& [key, value] : file.metadata().entries()) {
     const bool changed = std::find(overridden.begin(), overridden.end(), key) != overridden.end();
     line(out, "  {} = {}{}", printable(key), show(value), changed ? "  (overridden)" : "");
   }

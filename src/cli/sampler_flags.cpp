@@ -22,7 +22,7 @@ void read_setting(const SamplerSetting& setting, const GgufFile& file, SamplerPa
   const std::string key = file_key(setting.key);
   const auto* as_float = std::get_if<float SamplerParams::*>(&setting.field);
   const std::optional<double> value =
-      as_float ? file.get_float(key) : std::optional<double>(file.get_int(key));
+      as_float ? file.metadata().get_float(key) : std::optional<double>(file.metadata().get_int(key));
   if (!value) return;
   if (!(*value >= setting.low && *value <= setting.high)) {
     throw Error({.what = "the file's sampler setting is out of range",
@@ -110,7 +110,7 @@ SamplerParams SamplerFlags::params(const GgufFile& file, const Tokenizer& tokeni
   }
   if (command->count("--samplers") > 0) {
     p.order = parse_sampler_order(order);
-  } else if (const auto names = file.get_string(file_key("sequence"))) {
+  } else if (const auto names = file.metadata().get_string(file_key("sequence"))) {
     p.order = parse_sampler_order(*names);
   }
   for (const std::string& text : logit_bias) p.logit_bias.push_back(parse_logit_bias(text));

@@ -18,8 +18,8 @@ namespace fs = std::filesystem;
 
 /// Blocks of the model; nothing in the file can make it more than its tensors.
 int64_t count_layers(const GgufFile& file) {
-  const std::string key = file.get_string("general.architecture").value_or("") + ".block_count";
-  const int64_t n_layer = file.get_int(key).value_or(0);
+  const std::string key = file.metadata().get_string("general.architecture").value_or("") + ".block_count";
+  const int64_t n_layer = file.metadata().get_int(key).value_or(0);
   if (n_layer < 0 || static_cast<uint64_t>(n_layer) > file.tensors().size()) {
     throw Error({.what = "a file claims more blocks than it has tensors",
                  .where = file.name() + ", key " + key,
@@ -33,7 +33,7 @@ int64_t count_layers(const GgufFile& file) {
 void refuse_lone_part(const GgufFile& file) {
   constexpr const char* kKey = gguf::kSplitTensorCount;
   const auto n_tensor = static_cast<int64_t>(file.tensors().size());
-  const int64_t n_claimed = file.get_int(kKey).value_or(n_tensor);
+  const int64_t n_claimed = file.metadata().get_int(kKey).value_or(n_tensor);
   if (n_claimed == n_tensor) return;
   throw Error({.what = "this file is one part of a split",
                .where = file.name() + ", key " + kKey,
@@ -86,7 +86,7 @@ QuantizeReport plan(const GgufFile& file, const QuantMix& mix, const QuantizeOpt
 }
 
 void copy_metadata(const GgufFile& file, uint32_t file_type, GgufWriter& writer) {
-  for (const auto& [key, value] : file.metadata()) {
+  for (const auto& [key, value] : file.metadata().entries()) {
     if (!gguf::is_split_key(key)) writer.set(key, value);
   }
   writer.set("general.quantization_version", GgufValue::u32(kQuantizationVersion));

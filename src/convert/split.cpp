@@ -72,7 +72,7 @@ class Copier {
 };
 
 void copy_metadata(const GgufFile& file, GgufWriter& writer) {
-  for (const auto& [key, value] : file.metadata()) {
+  for (const auto& [key, value] : file.metadata().entries()) {
     if (!gguf::is_split_key(key)) writer.set(key, value);
   }
 }
@@ -134,7 +134,7 @@ std::vector<SplitPart> split_gguf(const fs::path& in, const fs::path& prefix, co
 
 void merge_gguf(const fs::path& in, const fs::path& out, const Progress& progress) {
   const GgufFile file(in);
-  if (file.get_int(gguf::kSplitCount).value_or(0) <= 1) {
+  if (file.metadata().get_int(gguf::kSplitCount).value_or(0) <= 1) {
     throw Error({.what = "this file is not a part of a split model", .where = file.name()});
   }
   file.refuse_as_output(out);

@@ -68,6 +68,46 @@ struct GgufTensor {
   uint64_t info_offset = 0;  ///< where its entry stands in the file's header, for messages
 };
 
+/// A file's metadata, in its order. Throws sw::Error that says where the key stands.
+class GgufMetadata {
+ public:
+  /// `file_name` for messages.
+  explicit GgufMetadata(std::string file_name) : file_name_(std::move(file_name)) {}
+
+  const std::vector<std::pair<std::string, GgufValue>>& entries() const { return entries_; }
+  /// Null where there is none of that name. O(log n).
+  const GgufValue* find(std::string_view key) const;
+  /// Adds a value, or replaces the one that is there.
+  void set(const std::string& key, GgufValue value);
+  /// Where a key's value stands, for messages: "FILE, offset N, key K". No offset where the file lacks the
+  /// key.
+  std::string place_of(std::string_view key) const;
+  /// Throws that a key's value cannot be used.
+  [[noreturn]] void refuse(std::string_view key, const char* expected, std::string got) const;
+
+  // Typed getters. Integers of any width and sign convert where the value fits; floats convert from
+  // f32 and f64 only. A key of the wrong type or out of range throws sw::Error; a missing one gives
+  // nothing (get) or throws (require).
+  std::optional<int64_t> get_int(std::string_view key) const;
+  std::optional<double> get_float(std::string_view key) const;
+  std::optional<bool> get_bool(std::string_view key) const;
+  std::optional<std::string> get_string(std::string_view key) const;
+  const std::vector<std::string>* get_strings(std::string_view key) const;
+  std::optional<std::vector<int64_t>> get_ints(std::string_view key) const;
+  std::optional<std::vector<double>> get_floats(std::string_view key) const;
+  int64_t require_int(std::string_view key) const;
+  double require_float(std::string_view key) const;
+  std::string require_string(std::string_view key) const;
+
+ private:
+  template <class T>
+  T required(std::optional<T> value, std::string_view key) const;
+
+  std::string file_name_;
+  std::vector<std::pair<std::string, GgufValue>> entries_ = {};
+  std::map<std::string, size_t, std::less<>> index_ = {};
+};
+
 /// A GGUF file (version 2 or 3), read with every count and offset checked against the bytes that are
 /// there. Holds the mapping: tensor data is valid as long as this lives.
 /// Throws sw::Error naming file, offset and field on anything malformed. Cost: one pass over the header;
@@ -91,13 +131,10 @@ class GgufFile {
   const GgufTensor* find_tensor(std::string_view tensor_name) const;
   /// A tensor's format; throws sw::Error where it is none of ours.
   Type require_type(const GgufTensor& tensor) const;
-  /// In the order of the file.
-  const std::vector<std::pair<std::string, GgufValue>>& metadata() const { return metadata_; }
-  const GgufValue* find(std::string_view key) const;
-  /// Where a key's value stands, for messages: "FILE, offset N, key K". No offset where the file lacks the
-  /// key.
-  std::string place_of(std::string_view key) const;
-  /// Likewise of a tensor of this file: "FILE, offset N, tensor NAME", FILE being the part that holds it.
+  const GgufMetadata& metadata() const { return metadata_; }
+  GgufMetadata& metadata() { return metadata_; }
+  /// Where a tensor is listed, for messages: "FILE, offset N, tensor NAME", FILE being the part that holds
+  /// it.
   std::string place_of(const GgufTensor& tensor) const;
   /// Throws sw::SystemError where the file was changed since it was opened: what was read may be wrong.
   void check_unchanged() const {
@@ -105,22 +142,6 @@ class GgufFile {
   }
   /// Throws sw::Error where `out` is this file or a part of it, by whatever name.
   void refuse_as_output(const std::filesystem::path& out) const;
-  /// Sets or replaces a value (--override-kv).
-  void set(const std::string& key, GgufValue value);
-
-  // Typed getters. Integers of any width and sign convert where the value fits; floats convert from
-  // f32 and f64 only. A key of the wrong type or out of range throws sw::Error; a missing one gives
-  // nothing (get) or throws (require).
-  std::optional<int64_t> get_int(std::string_view key) const;
-  std::optional<double> get_float(std::string_view key) const;
-  std::optional<bool> get_bool(std::string_view key) const;
-  std::optional<std::string> get_string(std::string_view key) const;
-  const std::vector<std::string>* get_strings(std::string_view key) const;
-  std::optional<std::vector<int64_t>> get_ints(std::string_view key) const;
-  std::optional<std::vector<double>> get_floats(std::string_view key) const;
-  int64_t require_int(std::string_view key) const;
-  double require_float(std::string_view key) const;
-  std::string require_string(std::string_view key) const;
 
  private:
   struct OnePart {};
@@ -134,16 +155,13 @@ class GgufFile {
   void read_tensors(ByteReader& reader, uint64_t n_tensors);
   void place_tensors(ByteReader& reader, std::span<const std::byte> bytes);
   void refuse_overlaps(ByteReader& reader) const;
-  [[noreturn]] void refuse(std::string_view key, const char* expected, std::string got) const;
-  template <class T>
-  T required(std::optional<T> value, std::string_view key) const;
 
   std::string name_;
   std::vector<std::unique_ptr<MappedFile>> mappings_;  ///< one a part; none for bytes in memory
   uint32_t version_ = 0;
   uint64_t size_bytes_ = 0, alignment_ = 32, data_offset_ = 0;
-  std::vector<std::pair<std::string, GgufValue>> metadata_;
-  std::map<std::string, size_t, std::less<>> key_index_, tensor_index_;
+  GgufMetadata metadata_;
+  std::map<std::string, size_t, std::less<>> tensor_index_;
   std::vector<GgufTensor> tensors_;
 };
 

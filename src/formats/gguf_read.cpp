@@ -211,13 +211,14 @@ uint64_t tensor_size_bytes(const ByteReader& reader, const GgufTensor& tensor) {
 
 GgufFile::GgufFile(const std::filesystem::path& path) : GgufFile(path, OnePart{}) { read_other_parts(); }
 
-GgufFile::GgufFile(const std::filesystem::path& path, OnePart) : name_(path.string()) {
+GgufFile::GgufFile(const std::filesystem::path& path, OnePart) : name_(path.string()), metadata_(name_) {
   mappings_.push_back(std::make_unique<MappedFile>(path));
   parse(mappings_.front()->bytes());
   check_unchanged();
 }
 
-GgufFile::GgufFile(std::span<const std::byte> bytes, std::string name) : name_(std::move(name)) {
+GgufFile::GgufFile(std::span<const std::byte> bytes, std::string name)
+    : name_(std::move(name)), metadata_(name_) {
   parse(bytes);
 }
 
@@ -239,18 +240,18 @@ void GgufFile::read_metadata(ByteReader& reader, uint64_t n_keys) {
   for (uint64_t i = 0; i < n_keys; ++i) {
     const uint64_t at = reader.offset();
     reader.set_subject(fmt::format("key {} of {}", i + 1, n_keys));
-    std::string key = read_name(reader);
+    const std::string key = read_name(reader);
     reader.set_subject("key " + key);
-    if (!key_index_.emplace(key, i).second) reader.fail(at, "name", {.what = "a key is there twice"});
-    metadata_.emplace_back(std::move(key), read_value(reader));
+    if (metadata_.find(key)) reader.fail(at, "name", {.what = "a key is there twice"});
+    metadata_.set(key, read_value(reader));
   }
   reader.set_subject("");
 }
 
 void GgufFile::read_alignment(ByteReader& reader) {
-  const GgufValue* value = find(gguf::kAlignmentKey);
+  const GgufValue* value = metadata_.find(gguf::kAlignmentKey);
   if (!value) return;
-  if (value->type != GgufType::U32) refuse(gguf::kAlignmentKey, "u32", gguf_type_name(value->type));
+  if (value->type != GgufType::U32) metadata_.refuse(gguf::kAlignmentKey, "u32", gguf_type_name(value->type));
   alignment_ = std::get<uint64_t>(value->data);
   if (!std::has_single_bit(alignment_) || alignment_ < kMinAlignment || alignment_ > kMaxAlignment) {
     reader.fail(value->offset, gguf::kAlignmentKey,

@@ -24,12 +24,12 @@ std::optional<std::filesystem::path> split_prefix(const std::filesystem::path& p
 }  // namespace gguf
 
 void GgufFile::read_other_parts() {
-  const int64_t n_part = get_int(gguf::kSplitCount).value_or(0);
+  const int64_t n_part = metadata_.get_int(gguf::kSplitCount).value_or(0);
   if (n_part <= 1) return;  // mainline leaves the keys in merged files, with a count of 0
-  const auto i_part = require_int(gguf::kSplitNo);
+  const auto i_part = metadata_.require_int(gguf::kSplitNo);
   if (i_part != 0) {
     throw Error({.what = "this is not the first part of a split model",
-                 .where = place_of(gguf::kSplitNo),
+                 .where = metadata_.place_of(gguf::kSplitNo),
                  .expected = "0",
                  .got = std::to_string(i_part),
                  .hint = "name the first part: the others are found beside it"});
@@ -52,10 +52,10 @@ void GgufFile::read_other_parts() {
     check_part(part, i);
     add_part(std::move(part));
   }
-  const int64_t n_tensor = std::ssize(tensors_), n_claimed = require_int(gguf::kSplitTensorCount);
+  const int64_t n_tensor = std::ssize(tensors_), n_claimed = metadata_.require_int(gguf::kSplitTensorCount);
   if (n_tensor != n_claimed) {
     throw Error({.what = "the parts of a split model do not have all of its tensors",
-                 .where = place_of(gguf::kSplitTensorCount),
+                 .where = metadata_.place_of(gguf::kSplitTensorCount),
                  .expected = std::to_string(n_claimed),
                  .got = std::to_string(n_tensor),
                  .hint = "are all parts of the same model?"});
@@ -65,18 +65,20 @@ void GgufFile::read_other_parts() {
 /// Part `i` must say of itself what its name says, and belong to the model of this first part.
 void GgufFile::check_part(const GgufFile& part, int64_t i) const {
   const auto expect = [&](const char* key, const char* what, int64_t expected) {
-    const std::optional<int64_t> got = part.get_int(key);
+    const std::optional<int64_t> got = part.metadata_.get_int(key);
     if (got == expected) return;
     throw Error({.what = what,
-                 .where = part.place_of(key),
+                 .where = part.metadata_.place_of(key),
                  .expected = std::to_string(expected),
                  .got = got ? std::to_string(*got) : "nothing"});
   };
   expect(gguf::kSplitNo, "a part of a split model is another one than its name says", i);
-  expect(gguf::kSplitCount, "a part of a split model counts other parts", require_int(gguf::kSplitCount));
-  expect(gguf::kSplitTensorCount, "this is a part of another model", require_int(gguf::kSplitTensorCount));
-  const std::optional<int64_t> model = get_int(gguf::kSplitFingerprint);
-  if (model && part.find(gguf::kSplitFingerprint)) {
+  expect(gguf::kSplitCount, "a part of a split model counts other parts",
+         metadata_.require_int(gguf::kSplitCount));
+  expect(gguf::kSplitTensorCount, "this is a part of another model",
+         metadata_.require_int(gguf::kSplitTensorCount));
+  const std::optional<int64_t> model = metadata_.get_int(gguf::kSplitFingerprint);
+  if (model && part.metadata_.find(gguf::kSplitFingerprint)) {
     expect(gguf::kSplitFingerprint, "this is a part of another model", *model);
   }
 }

@@ -75,23 +75,23 @@ void GgufFile::refuse_as_output(const std::filesystem::path& out) const {
   }
 }
 
-const GgufValue* GgufFile::find(std::string_view key) const {
-  const auto found = key_index_.find(key);
-  return found == key_index_.end() ? nullptr : &metadata_[found->second].second;
+const GgufValue* GgufMetadata::find(std::string_view key) const {
+  const auto found = index_.find(key);
+  return found == index_.end() ? nullptr : &entries_[found->second].second;
 }
 
-void GgufFile::set(const std::string& key, GgufValue value) {
-  const auto [at, is_new] = key_index_.emplace(key, metadata_.size());
+void GgufMetadata::set(const std::string& key, GgufValue value) {
+  const auto [at, is_new] = index_.emplace(key, entries_.size());
   if (is_new) {
-    metadata_.emplace_back(key, std::move(value));
+    entries_.emplace_back(key, std::move(value));
   } else {
-    metadata_[at->second].second = std::move(value);
+    entries_[at->second].second = std::move(value);
   }
 }
 
-std::string GgufFile::place_of(std::string_view key) const {
+std::string GgufMetadata::place_of(std::string_view key) const {
   const GgufValue* value = find(key);
-  std::string place = name_;
+  std::string place = file_name_;
   if (value) place += value->offset ? fmt::format(", offset {}", value->offset) : ", overridden";
   return place + ", key " + printable(std::string(key));
 }
@@ -102,14 +102,14 @@ std::string GgufFile::place_of(const GgufTensor& tensor) const {
   return fmt::format("{}, offset {}, tensor {}", file, tensor.info_offset, printable(tensor.name));
 }
 
-void GgufFile::refuse(std::string_view key, const char* expected, std::string got) const {
+void GgufMetadata::refuse(std::string_view key, const char* expected, std::string got) const {
   throw Error({.what = "a metadata value cannot be used",
                .where = place_of(key),
                .expected = expected,
                .got = std::move(got)});
 }
 
-std::optional<int64_t> GgufFile::get_int(std::string_view key) const {
+std::optional<int64_t> GgufMetadata::get_int(std::string_view key) const {
   const GgufValue* value = find(key);
   if (!value) return std::nullopt;
   if (const auto* i = std::get_if<int64_t>(&value->data)) return *i;
@@ -119,7 +119,7 @@ std::optional<int64_t> GgufFile::get_int(std::string_view key) const {
   return static_cast<int64_t>(*u);
 }
 
-std::optional<double> GgufFile::get_float(std::string_view key) const {
+std::optional<double> GgufMetadata::get_float(std::string_view key) const {
   const GgufValue* value = find(key);
   if (!value) return std::nullopt;
   const auto* f = std::get_if<double>(&value->data);
@@ -127,7 +127,7 @@ std::optional<double> GgufFile::get_float(std::string_view key) const {
   return *f;
 }
 
-std::optional<bool> GgufFile::get_bool(std::string_view key) const {
+std::optional<bool> GgufMetadata::get_bool(std::string_view key) const {
   const GgufValue* value = find(key);
   if (!value) return std::nullopt;
   const auto* b = std::get_if<bool>(&value->data);
@@ -135,7 +135,7 @@ std::optional<bool> GgufFile::get_bool(std::string_view key) const {
   return *b;
 }
 
-std::optional<std::string> GgufFile::get_string(std::string_view key) const {
+std::optional<std::string> GgufMetadata::get_string(std::string_view key) const {
   const GgufValue* value = find(key);
   if (!value) return std::nullopt;
   const auto* s = std::get_if<std::string>(&value->data);
@@ -143,7 +143,7 @@ std::optional<std::string> GgufFile::get_string(std::string_view key) const {
   return *s;
 }
 
-const std::vector<std::string>* GgufFile::get_strings(std::string_view key) const {
+const std::vector<std::string>* GgufMetadata::get_strings(std::string_view key) const {
   const GgufValue* value = find(key);
   if (!value) return nullptr;
   const auto* strings = items<std::vector<std::string>>(*value);
@@ -151,7 +151,7 @@ const std::vector<std::string>* GgufFile::get_strings(std::string_view key) cons
   return strings;
 }
 
-std::optional<std::vector<int64_t>> GgufFile::get_ints(std::string_view key) const {
+std::optional<std::vector<int64_t>> GgufMetadata::get_ints(std::string_view key) const {
   const GgufValue* value = find(key);
   if (!value) return std::nullopt;
   if (const auto* i = items<std::vector<int64_t>>(*value)) return *i;
@@ -165,7 +165,7 @@ std::optional<std::vector<int64_t>> GgufFile::get_ints(std::string_view key) con
   return std::vector<int64_t>(u->begin(), u->end());
 }
 
-std::optional<std::vector<double>> GgufFile::get_floats(std::string_view key) const {
+std::optional<std::vector<double>> GgufMetadata::get_floats(std::string_view key) const {
   const GgufValue* value = find(key);
   if (!value) return std::nullopt;
   const auto* floats = items<std::vector<double>>(*value);
@@ -174,13 +174,15 @@ std::optional<std::vector<double>> GgufFile::get_floats(std::string_view key) co
 }
 
 template <class T>
-T GgufFile::required(std::optional<T> value, std::string_view key) const {
+T GgufMetadata::required(std::optional<T> value, std::string_view key) const {
   if (value) return *std::move(value);
   throw Error({.what = "a metadata key is missing", .where = place_of(key)});
 }
 
-int64_t GgufFile::require_int(std::string_view key) const { return required(get_int(key), key); }
-double GgufFile::require_float(std::string_view key) const { return required(get_float(key), key); }
-std::string GgufFile::require_string(std::string_view key) const { return required(get_string(key), key); }
+int64_t GgufMetadata::require_int(std::string_view key) const { return required(get_int(key), key); }
+double GgufMetadata::require_float(std::string_view key) const { return required(get_float(key), key); }
+std::string GgufMetadata::require_string(std::string_view key) const {
+  return required(get_string(key), key);
+}
 
 }  // namespace sw

@@ -17,7 +17,7 @@ GgufFile open_with_overrides(const std::filesystem::path& path, const std::vecto
                              std::vector<std::string>& overridden) {
   GgufFile file(path);
   for (const KeyOverride& o : overrides) {
-    file.set(o.key, o.value);
+    file.metadata().set(o.key, o.value);
     overridden.push_back(o.key);
   }
   return file;
@@ -26,23 +26,23 @@ GgufFile open_with_overrides(const std::filesystem::path& path, const std::vecto
 /// Hyperparameters look-up in GGUF metadata under "<arch>.".
 std::optional<double> look_up(const GgufFile& file, const std::string& prefix, const Key& key) {
   const std::string name = prefix + std::string(key.gguf);
-  const GgufValue* value = file.find(name);
+  const GgufValue* value = file.metadata().find(name);
   if (!value && !key.gguf_count.empty()) {
-    const std::vector<std::string>* counted = file.get_strings(key.gguf_count);
+    const std::vector<std::string>* counted = file.metadata().get_strings(key.gguf_count);
     return counted ? std::optional(static_cast<double>(counted->size())) : std::nullopt;
   }
   if (!value) return std::nullopt;
   if (!key.gguf_names.empty())
-    return value_of_name(key.gguf_names, *file.get_string(name), file.place_of(name));
+    return value_of_name(key.gguf_names, *file.metadata().get_string(name), file.metadata().place_of(name));
   switch (key.field.type) {
     case Field::Type::Bool:
-      return *file.get_bool(name) ? 1.0 : 0.0;
+      return *file.metadata().get_bool(name) ? 1.0 : 0.0;
     case Field::Type::Float:
-      return file.get_float(name);
+      return file.metadata().get_float(name);
     case Field::Type::Int:
       break;
   }
-  return static_cast<double>(*file.get_int(name));
+  return static_cast<double>(*file.metadata().get_int(name));
 }
 
 /// One expert's part of a stack.
@@ -89,11 +89,13 @@ KeyOverride parse_key_override(const std::string& text) {
 
 Model::Model(const std::filesystem::path& path, const LoadOptions& options)
     : file_(open_with_overrides(path, options.overrides, overridden_)) {
-  arch_ =
-      naming_file(file_.name(), [&] { return &arch_by_name(file_.require_string("general.architecture")); });
+  arch_ = naming_file(file_.name(),
+                      [&] { return &arch_by_name(file_.metadata().require_string("general.architecture")); });
   const std::string prefix = std::string(arch_->name) + ".";
   const auto find = [&](const Key& key) { return look_up(file_, prefix, key); };
-  const auto find_list = [&](const ListKey& key) { return file_.get_ints(prefix + std::string(key.gguf)); };
+  const auto find_list = [&](const ListKey& key) {
+    return file_.metadata().get_ints(prefix + std::string(key.gguf));
+  };
   hparams_ = naming_file(file_.name(), [&] {
     return read_hparams(*arch_, &Key::gguf, find, &read_keys_, read_lists(*arch_, &ListKey::gguf, find_list));
   });

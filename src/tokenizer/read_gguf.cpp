@@ -12,7 +12,8 @@ namespace {
 
 Error bad(const GgufFile& file, const std::string& key, const std::string& what, const std::string& expected,
           const std::string& got, const std::string& hint = {}) {
-  return Error({.what = what, .where = file.place_of(key), .expected = expected, .got = got, .hint = hint});
+  return Error(
+      {.what = what, .where = file.metadata().place_of(key), .expected = expected, .got = got, .hint = hint});
 }
 
 int32_t checked_id(const GgufFile& file, const std::string& key, int64_t id, size_t n_vocab) {
@@ -25,7 +26,7 @@ int32_t checked_id(const GgufFile& file, const std::string& key, int64_t id, siz
 
 std::vector<int32_t> id_list(const GgufFile& file, const std::string& key, size_t n_vocab) {
   std::vector<int32_t> ids;
-  for (const int64_t id : file.get_ints(key).value_or(std::vector<int64_t>{})) {
+  for (const int64_t id : file.metadata().get_ints(key).value_or(std::vector<int64_t>{})) {
     ids.push_back(checked_id(file, key, id, n_vocab));
   }
   return ids;
@@ -33,13 +34,13 @@ std::vector<int32_t> id_list(const GgufFile& file, const std::string& key, size_
 
 void read_tokens(const GgufFile& file, TokenizerSpec& spec) {
   const std::string tokens_key = "tokenizer.ggml.tokens", types_key = "tokenizer.ggml.token_type";
-  const auto* texts = file.get_strings(tokens_key);
+  const auto* texts = file.metadata().get_strings(tokens_key);
   if (!texts || texts->empty())
     throw bad(file, tokens_key, "the file has no tokens", "an array of strings", "nothing");
   if (texts->size() > INT32_MAX) {
     throw bad(file, tokens_key, "too many tokens", "less than 2^31", std::to_string(texts->size()));
   }
-  const auto types = file.get_ints(types_key);
+  const auto types = file.metadata().get_ints(types_key);
   if (types && types->size() != texts->size()) {
     throw bad(file, types_key, "there must be one type for each token", std::to_string(texts->size()),
               std::to_string(types->size()));
@@ -62,7 +63,7 @@ void read_tokens(const GgufFile& file, TokenizerSpec& spec) {
 void read_special_ids(const GgufFile& file, TokenizerSpec& spec) {
   const auto read = [&](const char* name) {
     const std::string key = std::string("tokenizer.ggml.") + name + "_token_id";
-    const auto id = file.get_int(key);
+    const auto id = file.metadata().get_int(key);
     return id ? TokenizerSpec::Id(checked_id(file, key, *id, spec.tokens.size())) : TokenizerSpec::Id();
   };
   spec.bos = read("bos");
@@ -73,14 +74,14 @@ void read_special_ids(const GgufFile& file, TokenizerSpec& spec) {
   spec.mask = read("mask");
   spec.eot = read("eot");
   spec.eom = read("eom");
-  spec.add_bos = file.get_bool("tokenizer.ggml.add_bos_token");
-  spec.add_eos = file.get_bool("tokenizer.ggml.add_eos_token");
-  spec.add_sep = file.get_bool("tokenizer.ggml.add_sep_token");
+  spec.add_bos = file.metadata().get_bool("tokenizer.ggml.add_bos_token");
+  spec.add_eos = file.metadata().get_bool("tokenizer.ggml.add_eos_token");
+  spec.add_sep = file.metadata().get_bool("tokenizer.ggml.add_sep_token");
 }
 
 void read_nfc(const GgufFile& file, TokenizerSpec& spec) {
   const std::string key = "tokenizer.switchyard.normalizer";
-  const std::string normalizer = file.get_string(key).value_or(spec.nfc ? "nfc" : "none");
+  const std::string normalizer = file.metadata().get_string(key).value_or(spec.nfc ? "nfc" : "none");
   if (normalizer != "nfc" && normalizer != "none") {
     throw bad(file, key, "unknown normalizer", "nfc or none", "'" + normalizer + "'");
   }
@@ -90,14 +91,14 @@ void read_nfc(const GgufFile& file, TokenizerSpec& spec) {
 /// What the pre-tokenizer's name implies, then what our own keys say.
 void read_pre_tokenizer(const GgufFile& file, TokenizerSpec& spec) {
   const std::string pre_key = "tokenizer.ggml.pre", regex_key = "tokenizer.switchyard.pre_regex";
-  const std::string name = file.get_string(pre_key).value_or("default");
+  const std::string name = file.metadata().get_string(pre_key).value_or("default");
   const NamedPreTokenizer* named = find_pre_tokenizer(name);
-  const auto* patterns = file.get_strings(regex_key);
+  const auto* patterns = file.metadata().get_strings(regex_key);
   if (!named && !patterns) {
     throw bad(file, pre_key, "unknown pre-tokenizer", "a name that `pre_tokenizers.inc` lists",
               "'" + name + "'", "convert the model from its Hugging Face files, which name the patterns");
   }
-  if (!patterns && !file.find(pre_key)) {
+  if (!patterns && !file.metadata().find(pre_key)) {
     log::warn("{} does not say how its tokenizer cuts text ({}): the default is used, and may be wrong",
               file.name(), pre_key);
   }
@@ -108,7 +109,8 @@ void read_pre_tokenizer(const GgufFile& file, TokenizerSpec& spec) {
     if (!spec.add_bos) spec.add_bos = named->add_bos;
   }
   if (patterns) spec.patterns = *patterns;
-  spec.ignore_merges = file.get_bool("tokenizer.switchyard.ignore_merges").value_or(spec.ignore_merges);
+  spec.ignore_merges =
+      file.metadata().get_bool("tokenizer.switchyard.ignore_merges").value_or(spec.ignore_merges);
 }
 
 /// The white space that some tokens take with them.
@@ -122,32 +124,32 @@ void read_strips(const GgufFile& file, TokenizerSpec& spec) {
 void read_space_rule(const GgufFile& file, TokenizerSpec& spec) {
   using Prefix = SpaceRule::Prefix;
   const bool by_default = spec.kind == TokenizerKind::CharBpe;
-  const bool add = file.get_bool("tokenizer.ggml.add_space_prefix").value_or(by_default);
+  const bool add = file.metadata().get_bool("tokenizer.ggml.add_space_prefix").value_or(by_default);
   spec.spaces.prefix = add ? Prefix::Always : Prefix::Never;
   const std::string key = "tokenizer.switchyard.space_prefix";
-  if (const auto name = file.get_string(key)) {
+  if (const auto name = file.metadata().get_string(key)) {
     const auto rule = value_of(kSpacePrefixes, *name);
     if (!rule)
       throw bad(file, key, "unknown rule", "first, first-if-missing or always-if-missing", "'" + *name + "'");
     spec.spaces = *rule;
   }
-  spec.spaces.split_words = file.get_bool("tokenizer.switchyard.split_words").value_or(false);
+  spec.spaces.split_words = file.metadata().get_bool("tokenizer.switchyard.split_words").value_or(false);
 }
 
 /// What SentencePiece's models may want of text before it is cut, and we do not do.
 void refuse_normalizers(const GgufFile& file) {
   const std::string charsmap = "tokenizer.ggml.precompiled_charsmap";
-  if (file.find(charsmap))
+  if (file.metadata().find(charsmap))
     throw bad(file, charsmap, "character maps are not supported", "no such key", "one");
   const std::string extra = "tokenizer.ggml.remove_extra_whitespaces";
-  if (file.get_bool(extra).value_or(false))
+  if (file.metadata().get_bool(extra).value_or(false))
     throw bad(file, extra, "this way to normalize text is not supported", "false", "true");
 }
 
 /// SentencePiece's models: scores instead of merges, and a rule for spaces.
 void read_sentence_piece(const GgufFile& file, TokenizerSpec& spec) {
   const std::string key = "tokenizer.ggml.scores";
-  spec.scores = file.get_floats(key).value_or(std::vector<double>{});
+  spec.scores = file.metadata().get_floats(key).value_or(std::vector<double>{});
   if (spec.scores.size() != spec.tokens.size()) {
     throw bad(file, key, "there must be one score for each token", std::to_string(spec.tokens.size()),
               std::to_string(spec.scores.size()));
@@ -165,14 +167,14 @@ void read_affixes(const GgufFile& file, TokenizerSpec& spec) {
   if (spec.add_bos.value_or(false) && spec.bos) spec.prefix = {*spec.bos};
   if (spec.add_eos.value_or(false) && spec.eos) spec.suffix = {*spec.eos};
   const std::string prefix_key = "tokenizer.switchyard.prefix", suffix_key = "tokenizer.switchyard.suffix";
-  if (file.find(prefix_key)) spec.prefix = id_list(file, prefix_key, spec.tokens.size());
-  if (file.find(suffix_key)) spec.suffix = id_list(file, suffix_key, spec.tokens.size());
+  if (file.metadata().find(prefix_key)) spec.prefix = id_list(file, prefix_key, spec.tokens.size());
+  if (file.metadata().find(suffix_key)) spec.suffix = id_list(file, suffix_key, spec.tokens.size());
 }
 
 }  // namespace
 
 TokenizerSpec read_gguf_tokenizer(const GgufFile& file) {
-  const std::string model_key = "tokenizer.ggml.model", model = file.require_string(model_key);
+  const std::string model_key = "tokenizer.ggml.model", model = file.metadata().require_string(model_key);
   const auto kind = value_of(kTokenizerKinds, model);
   if (!kind) {
     throw bad(file, model_key, "this kind of tokenizer is not supported", "gpt2, llama or t5",
@@ -182,7 +184,7 @@ TokenizerSpec read_gguf_tokenizer(const GgufFile& file) {
   spec.source = file.name();
   spec.kind = *kind;
   read_tokens(file, spec);
-  if (const auto* merges = file.get_strings("tokenizer.ggml.merges")) spec.merges = *merges;
+  if (const auto* merges = file.metadata().get_strings("tokenizer.ggml.merges")) spec.merges = *merges;
   spec.pruned_merges = true;  // other engines load files with a cut vocabulary and all the merges
   read_special_ids(file, spec);
   read_strips(file, spec);
@@ -193,7 +195,7 @@ TokenizerSpec read_gguf_tokenizer(const GgufFile& file) {
     read_sentence_piece(file, spec);
   }
   read_affixes(file, spec);
-  spec.chat_template = file.get_string("tokenizer.chat_template").value_or("");
+  spec.chat_template = file.metadata().get_string("tokenizer.chat_template").value_or("");
   return spec;
 }
 

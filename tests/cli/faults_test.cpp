@@ -85,7 +85,7 @@ TEST(Faults, OnePartOfASplitIsRefused) {
   {
     const GgufFile whole{std::filesystem::path(model())};
     GgufWriter writer(part);
-    for (const auto& [key, value] : whole.metadata()) writer.set(key, value);
+    for (const auto& [key, value] : whole.metadata().entries()) writer.set(key, value);
     writer.set("split.no", GgufValue::u32(0));
     writer.set("split.count", GgufValue::u32(2));
     writer.set("split.tensors.count", GgufValue::i32(static_cast<int32_t>(whole.tensors().size())));

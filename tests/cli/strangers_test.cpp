@@ -57,7 +57,7 @@ class StrangeModel : public ::testing::Test {
   void change(const std::string& key, const GgufValue& value) const {
     const GgufFile file{fs::path(base())};
     GgufWriter writer(changed());
-    for (const auto& [name, old] : file.metadata()) writer.set(name, old);
+    for (const auto& [name, old] : file.metadata().entries()) writer.set(name, old);
     writer.set(key, value);
     for (const GgufTensor& t : file.tensors()) writer.add_tensor(t.name, *type_from_id(t.type_id), t.shape);
     for (const GgufTensor& t : file.tensors()) writer.write_tensor({t.data, t.size_bytes});

@@ -17,7 +17,7 @@ void write_older(const GgufFile& file, const Golden& golden, const std::filesyst
                  const std::filesystem::path& out) {
   const HParams& h = golden.model->hparams();
   GgufWriter writer(out);
-  for (const auto& [key, value] : file.metadata()) {
+  for (const auto& [key, value] : file.metadata().entries()) {
     if (!key.ends_with("_mla")) writer.set(key, value);
   }
   const std::string prefix = std::string(golden.model->arch().name) + ".attention.";

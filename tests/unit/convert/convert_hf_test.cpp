@@ -30,7 +30,7 @@ bool may_differ(const std::string& key) {
 }
 
 bool is_known(const GgufFile& file) {
-  const std::string name = file.require_string("general.architecture");
+  const std::string name = file.metadata().require_string("general.architecture");
   return std::ranges::any_of(all_archs(), [&](const ArchSpec* arch) { return arch->name == name; });
 }
 
@@ -42,13 +42,13 @@ TEST_P(Interop, EqualsMainlinesFileKeyByKeyAndTensorByTensor) {
   SW_DATA_OR_SKIP(reference, "interop/" + model + ".gguf");
   const GgufFile theirs(reference);
   if (!is_known(theirs))
-    GTEST_SKIP() << theirs.require_string("general.architecture") << " is not known here";
+    GTEST_SKIP() << theirs.metadata().require_string("general.architecture") << " is not known here";
   const testing::ConvertedFile converted(folder);
   const GgufFile ours(converted.path());
 
-  for (const auto& [key, value] : theirs.metadata()) {
+  for (const auto& [key, value] : theirs.metadata().entries()) {
     if (may_differ(key)) continue;
-    const GgufValue* mine = ours.find(key);
+    const GgufValue* mine = ours.metadata().find(key);
     ASSERT_TRUE(mine) << key;
     EXPECT_EQ(mine->type, value.type) << key;
     EXPECT_EQ(mine->data.index(), value.data.index()) << key;
@@ -66,8 +66,9 @@ TEST_P(Interop, EqualsMainlinesFileKeyByKeyAndTensorByTensor) {
           value.data);
     }
   }
-  for (const auto& [key, value] : ours.metadata()) {
-    EXPECT_TRUE(theirs.find(key) || key.starts_with("tokenizer.switchyard.")) << "an extra key: " << key;
+  for (const auto& [key, value] : ours.metadata().entries()) {
+    EXPECT_TRUE(theirs.metadata().find(key) || key.starts_with("tokenizer.switchyard."))
+        << "an extra key: " << key;
   }
 
   EXPECT_EQ(converted.report().n_tensors, theirs.tensors().size());
@@ -147,7 +148,7 @@ class ConvertHf : public ::testing::Test {
 TEST_F(ConvertHf, AutoKeepsF32) {
   convert();
   const GgufFile file(folder_->out());
-  EXPECT_EQ(file.require_int("general.file_type"), 0);
+  EXPECT_EQ(file.metadata().require_int("general.file_type"), 0);
   for (const GgufTensor& tensor : file.tensors()) EXPECT_EQ(tensor.type_id, 0u) << tensor.name;
 }
 
@@ -155,7 +156,7 @@ TEST_F(ConvertHf, SixteenBitTypesLeaveVectorsAndRoutersInF32) {
   for (const Type type : {Type::F16, Type::BF16}) {
     convert({.out_type = type});
     const GgufFile file(folder_->out());
-    EXPECT_EQ(file.require_int("general.file_type"), type == Type::F16 ? 1 : 32);
+    EXPECT_EQ(file.metadata().require_int("general.file_type"), type == Type::F16 ? 1 : 32);
     for (const GgufTensor& tensor : file.tensors()) {
       const bool small = tensor.shape.n_dims() == 1 || tensor.name.ends_with("ffn_gate_inp.weight");
       EXPECT_EQ(tensor.type_id, static_cast<uint32_t>(small ? Type::F32 : type)) << tensor.name;
@@ -175,7 +176,7 @@ TEST_F(ConvertHf, Q8FallsBackToF16WhereRowsAreTooShortAndSaysSo) {
   config("moe_intermediate_size", 48);
   const ConvertReport report = convert({.out_type = Type::Q8_0});
   const GgufFile file(folder_->out());
-  EXPECT_EQ(file.require_int("general.file_type"), 7);
+  EXPECT_EQ(file.metadata().require_int("general.file_type"), 7);
   EXPECT_EQ(file.find_tensor("blk.1.ffn_down_exps.weight")->type_id, static_cast<uint32_t>(Type::F16));
   EXPECT_EQ(file.find_tensor("blk.1.ffn_up_exps.weight")->type_id, static_cast<uint32_t>(Type::Q8_0));
   EXPECT_EQ(file.find_tensor("token_embd.weight")->type_id, static_cast<uint32_t>(Type::Q8_0));
@@ -225,14 +226,14 @@ TEST_F(ConvertHf, ProgressCountsUpToEveryByte) {
 
 TEST_F(ConvertHf, NameComesFromOptionOrFolder) {
   convert({.name = "Some Model"});
-  EXPECT_EQ(GgufFile(folder_->out()).require_string("general.name"), "Some Model");
+  EXPECT_EQ(GgufFile(folder_->out()).metadata().require_string("general.name"), "Some Model");
   const auto named = folder_->path() / "tiny-ling_v2";
   std::filesystem::create_directory(named);
   for (const char* file : {"config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"}) {
     std::filesystem::rename(folder_->path() / file, named / file);
   }
   convert_hf(named / "", folder_->out());
-  EXPECT_EQ(GgufFile(folder_->out()).require_string("general.name"), "Tiny Ling_V2");
+  EXPECT_EQ(GgufFile(folder_->out()).metadata().require_string("general.name"), "Tiny Ling_V2");
 }
 
 TEST_F(ConvertHf, TiedCheckpointNeedsNoOutputMatrix) {
@@ -249,7 +250,8 @@ TEST_F(ConvertHf, TiedCheckpointNeedsNoOutputMatrix) {
 TEST_F(ConvertHf, SharedWidthIsComputedWhereTheConfigLacksIt) {  // as Ling-1T's config does
   folder_->edit_config([](nlohmann::json& c) { c.erase("moe_shared_expert_intermediate_size"); });
   convert();
-  EXPECT_EQ(GgufFile(folder_->out()).require_int("bailingmoe2.expert_shared_feed_forward_length"), 32);
+  EXPECT_EQ(GgufFile(folder_->out()).metadata().require_int("bailingmoe2.expert_shared_feed_forward_length"),
+            32);
 }
 
 TEST_F(ConvertHf, RefusesAMissingTensor) {
@@ -362,7 +364,7 @@ TEST(ConvertBf16, KeepsEveryBit) {
   const TempDir dir;
   convert_hf(folder, dir.path() / "out.gguf");
   const GgufFile file(dir.path() / "out.gguf");
-  EXPECT_EQ(file.require_int("general.file_type"), 32);
+  EXPECT_EQ(file.metadata().require_int("general.file_type"), 32);
   const Safetensors source(folder);
   const auto expect_same = [&](const char* gguf, const char* hf, size_t part) {
     const GgufTensor& tensor = *file.find_tensor(gguf);

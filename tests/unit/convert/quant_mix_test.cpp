@@ -19,8 +19,8 @@ TEST(QuantMix, Q4KMChoosesAsMainline) {
   SW_DATA_OR_SKIP(path, "interop/fable-ling-Q4_K_M.gguf");
   const GgufFile file(path);
   const QuantMix& mix = quant_mix("Q4_K_M");
-  EXPECT_EQ(file.require_int("general.file_type"), mix.file_type);
-  const int64_t n_layer = file.require_int("bailingmoe2.block_count");
+  EXPECT_EQ(file.metadata().require_int("general.file_type"), mix.file_type);
+  const int64_t n_layer = file.metadata().require_int("bailingmoe2.block_count");
   ASSERT_EQ(file.tensors().size(), 82u);
   for (const GgufTensor& tensor : file.tensors()) {
     const MixChoice choice = choose_type(mix, {tensor.name, tensor.shape, n_layer});

@@ -40,11 +40,11 @@ TEST_F(Quantize, EncodesMatricesAndLeavesTheRest) {
   const QuantizeReport report = run("q8_0");
   EXPECT_TRUE(report.notes.empty());
   const GgufFile before(file()), after(out());
-  EXPECT_EQ(after.require_int("general.file_type"), 7);
-  EXPECT_EQ(after.require_int("general.quantization_version"), 2);
-  ASSERT_EQ(after.metadata().size(), before.metadata().size());
-  for (size_t i = 0; i < before.metadata().size(); ++i) {
-    EXPECT_EQ(after.metadata()[i].first, before.metadata()[i].first);
+  EXPECT_EQ(after.metadata().require_int("general.file_type"), 7);
+  EXPECT_EQ(after.metadata().require_int("general.quantization_version"), 2);
+  ASSERT_EQ(after.metadata().entries().size(), before.metadata().entries().size());
+  for (size_t i = 0; i < before.metadata().entries().size(); ++i) {
+    EXPECT_EQ(after.metadata().entries()[i].first, before.metadata().entries()[i].first);
   }
   ASSERT_EQ(after.tensors().size(), before.tensors().size());
   for (size_t i = 0; i < before.tensors().size(); ++i) {
@@ -155,7 +155,7 @@ TEST_F(Quantize, DropsTheKeysOfASplitAndRefusesCountsThatCannotBe) {
     const auto changed = folder() / "changed.gguf";
     const GgufFile source(file());
     GgufWriter writer(changed);
-    for (const auto& [k, v] : source.metadata()) writer.set(k, v);
+    for (const auto& [k, v] : source.metadata().entries()) writer.set(k, v);
     writer.set(key, std::move(value));
     for (const GgufTensor& t : source.tensors()) writer.add_tensor(t.name, *type_from_id(t.type_id), t.shape);
     for (const GgufTensor& t : source.tensors()) writer.write_tensor({t.data, t.size_bytes});
@@ -164,7 +164,7 @@ TEST_F(Quantize, DropsTheKeysOfASplitAndRefusesCountsThatCannotBe) {
   };
   rewrite("split.no", GgufValue::u32(0));
   run("Q8_0");
-  EXPECT_FALSE(GgufFile(out()).find("split.no"));
+  EXPECT_FALSE(GgufFile(out()).metadata().find("split.no"));
   std::filesystem::remove(out());
   rewrite("split.tensors.count", GgufValue::i32(80));
   EXPECT_CONTAINS(refusal("Q8_0"), "one part of a split");
@@ -183,8 +183,8 @@ TEST(FableLing, ComesOutWithMainlinesTypesAndAsCommitted) {
   EXPECT_TRUE(report.notes.empty());
 
   const GgufFile ours(made), theirs(reference);
-  EXPECT_EQ(ours.require_int("general.file_type"), 15);
-  EXPECT_EQ(ours.require_string("general.name"), "Fable Ling");
+  EXPECT_EQ(ours.metadata().require_int("general.file_type"), 15);
+  EXPECT_EQ(ours.metadata().require_string("general.name"), "Fable Ling");
   ASSERT_EQ(ours.tensors().size(), theirs.tensors().size());
   for (const GgufTensor& tensor : theirs.tensors()) {
     const GgufTensor* mine = ours.find_tensor(tensor.name);

@@ -31,7 +31,7 @@ class Split : public testing::TinyLingFile {
     std::string bytes = read_file(alone);
     const GgufFile file(std::as_bytes(std::span(bytes)), "alone");
     GgufWriter writer(part);
-    for (const auto& [key, value] : file.metadata()) writer.set(key, value);
+    for (const auto& [key, value] : file.metadata().entries()) writer.set(key, value);
     change(writer);
     for (const GgufTensor& t : file.tensors()) writer.add_tensor(t.name, *type_from_id(t.type_id), t.shape);
     for (const GgufTensor& t : file.tensors()) writer.write_tensor({t.data, t.size_bytes});
@@ -76,10 +76,10 @@ TEST_F(Split, PartsKeepTheLimits) {
     const std::string bytes = read_file(part.path);
     const GgufFile alone(std::as_bytes(std::span(bytes)), "alone");
     EXPECT_EQ(alone.tensors().size(), part.n_tensor);
-    EXPECT_EQ(alone.find("general.architecture") != nullptr, part.first_tensor == 0);
-    EXPECT_EQ(alone.find(gguf::kSplitNo)->type, GgufType::U16) << "as other readers demand";
-    EXPECT_EQ(alone.find(gguf::kSplitCount)->type, GgufType::U16);
-    EXPECT_EQ(alone.find(gguf::kSplitTensorCount)->type, GgufType::I32);
+    EXPECT_EQ(alone.metadata().find("general.architecture") != nullptr, part.first_tensor == 0);
+    EXPECT_EQ(alone.metadata().find(gguf::kSplitNo)->type, GgufType::U16) << "as other readers demand";
+    EXPECT_EQ(alone.metadata().find(gguf::kSplitCount)->type, GgufType::U16);
+    EXPECT_EQ(alone.metadata().find(gguf::kSplitTensorCount)->type, GgufType::I32);
   }
   const std::vector<SplitPart> parts = split({.max_tensors = 15, .first_without_tensors = true});
   EXPECT_EQ(parts[0].n_tensor, 0u);

@@ -35,7 +35,7 @@ unsigned load_gguf(Bytes bytes) {
     EXPECT_EQ(file.find_tensor(tensor.name), &tensor);
     EXPECT_GT(tensor.shape.n_elements(), 0);
   }
-  for (const auto& [key, value] : file.metadata()) EXPECT_EQ(file.find(key), &value);
+  for (const auto& [key, value] : file.metadata().entries()) EXPECT_EQ(file.metadata().find(key), &value);
   return sum;
 }
 

@@ -90,10 +90,10 @@ TEST(Gguf, RoundTripOfEveryValueType) {
   EXPECT_EQ(file.version(), 3u);
   EXPECT_EQ(file.alignment(), 32u);
   EXPECT_TRUE(file.tensors().empty());
-  ASSERT_EQ(file.metadata().size(), values.size());
+  ASSERT_EQ(file.metadata().entries().size(), values.size());
   for (size_t i = 0; i < values.size(); ++i) {
-    EXPECT_EQ(file.metadata()[i].first, values[i].first);  // in the order of set()
-    EXPECT_TRUE(same(file.metadata()[i].second, values[i].second)) << values[i].first;
+    EXPECT_EQ(file.metadata().entries()[i].first, values[i].first);  // in the order of set()
+    EXPECT_TRUE(same(file.metadata().entries()[i].second, values[i].second)) << values[i].first;
   }
 }
 
@@ -117,8 +117,8 @@ TEST(Gguf, RoundTripOfTensors) {
     writer.finish();
   }
   const GgufFile file(path);
-  EXPECT_EQ(file.require_int("key"), 2);
-  EXPECT_EQ(file.metadata().size(), 1u);
+  EXPECT_EQ(file.metadata().require_int("key"), 2);
+  EXPECT_EQ(file.metadata().entries().size(), 1u);
   ASSERT_EQ(file.tensors().size(), 3u);
   EXPECT_EQ(file.tensors()[0].shape, (Shape{1, 2, 3}));
   EXPECT_EQ(file.tensors()[1].shape, (Shape{2, 32}));
@@ -167,7 +167,7 @@ TEST(Gguf, WriterKeepsItsAlignment) {
   writer.finish();
   const GgufFile file(path);
   EXPECT_EQ(file.alignment(), 32u);
-  EXPECT_TRUE(file.metadata().empty());
+  EXPECT_TRUE(file.metadata().entries().empty());
 }
 
 TEST(Gguf, ReadsASoundFileMadeByHand) {
@@ -176,22 +176,22 @@ TEST(Gguf, ReadsASoundFileMadeByHand) {
   EXPECT_EQ(file.name(), "sound.gguf");
   EXPECT_EQ(file.alignment(), 64u);
   EXPECT_EQ(file.data_offset(), testing::sound_gguf_header_bytes());
-  EXPECT_EQ(file.get_int("u8"), 200);
-  EXPECT_EQ(file.get_int("i8"), -8);
-  EXPECT_EQ(file.get_int("u16"), 60'000);
-  EXPECT_EQ(file.get_int("i16"), -16);
-  EXPECT_EQ(file.get_int("u32"), 4'000'000'000);
-  EXPECT_EQ(file.get_int("i32"), -32);
-  EXPECT_EQ(file.get_int("i64"), -64);
-  EXPECT_EQ(file.get_float("f32"), 0.5);
-  EXPECT_EQ(file.get_float("f64"), 0.25);
-  EXPECT_EQ(file.get_bool("bool"), true);
-  EXPECT_EQ(file.get_string("string"), "text");
-  EXPECT_EQ(file.get_ints("u8s"), (std::vector<int64_t>{1, 2}));
-  EXPECT_EQ(file.get_ints("none"), std::vector<int64_t>{});
-  EXPECT_EQ(file.get_floats("f64s"), std::vector<double>{1.5});
-  ASSERT_TRUE(file.get_strings("strings"));
-  EXPECT_EQ(*file.get_strings("strings"), (std::vector<std::string>{"a", "", "c"}));
+  EXPECT_EQ(file.metadata().get_int("u8"), 200);
+  EXPECT_EQ(file.metadata().get_int("i8"), -8);
+  EXPECT_EQ(file.metadata().get_int("u16"), 60'000);
+  EXPECT_EQ(file.metadata().get_int("i16"), -16);
+  EXPECT_EQ(file.metadata().get_int("u32"), 4'000'000'000);
+  EXPECT_EQ(file.metadata().get_int("i32"), -32);
+  EXPECT_EQ(file.metadata().get_int("i64"), -64);
+  EXPECT_EQ(file.metadata().get_float("f32"), 0.5);
+  EXPECT_EQ(file.metadata().get_float("f64"), 0.25);
+  EXPECT_EQ(file.metadata().get_bool("bool"), true);
+  EXPECT_EQ(file.metadata().get_string("string"), "text");
+  EXPECT_EQ(file.metadata().get_ints("u8s"), (std::vector<int64_t>{1, 2}));
+  EXPECT_EQ(file.metadata().get_ints("none"), std::vector<int64_t>{});
+  EXPECT_EQ(file.metadata().get_floats("f64s"), std::vector<double>{1.5});
+  ASSERT_TRUE(file.metadata().get_strings("strings"));
+  EXPECT_EQ(*file.metadata().get_strings("strings"), (std::vector<std::string>{"a", "", "c"}));
   ASSERT_EQ(file.tensors().size(), 3u);
   EXPECT_EQ(file.tensors()[0].shape, (Shape{2, 64}));
   EXPECT_EQ(file.tensors()[0].size_bytes, 136u);
@@ -213,43 +213,43 @@ TEST(Gguf, APlaceHasAnOffsetWhereTheFileHasTheKey) {
   const ByteBuilder builder = testing::sound_gguf();
   GgufFile file(as_bytes(builder.bytes()), "sound.gguf");
   const std::string at = std::to_string(builder.bytes().find("f32") + 3);
-  EXPECT_EQ(file.place_of("f32"), "sound.gguf, offset " + at + ", key f32");
-  EXPECT_EQ(file.place_of("none of them"), "sound.gguf, key none of them");
-  file.set("new", GgufValue::u32(1));
-  EXPECT_EQ(file.place_of("new"), "sound.gguf, overridden, key new");
+  EXPECT_EQ(file.metadata().place_of("f32"), "sound.gguf, offset " + at + ", key f32");
+  EXPECT_EQ(file.metadata().place_of("none of them"), "sound.gguf, key none of them");
+  file.metadata().set("new", GgufValue::u32(1));
+  EXPECT_EQ(file.metadata().place_of("new"), "sound.gguf, overridden, key new");
 }
 
 TEST(Gguf, GettersNameKeyOffsetExpectedAndGot) {
   const ByteBuilder builder = testing::sound_gguf();
   const GgufFile file(as_bytes(builder.bytes()), "sound.gguf");
-  const std::string line = refusal([&] { file.get_int("f32"); });
+  const std::string line = refusal([&] { file.metadata().get_int("f32"); });
   const std::string at = std::to_string(builder.bytes().find("f32") + 3);
   EXPECT_EQ(line, "a metadata value cannot be used: sound.gguf, offset " + at +
                       ", key f32: expected an integer, got f32");
-  expect_refused([&] { file.get_int("u64"); }, "got 9223372036854775808");
-  expect_refused([&] { file.get_int("bool"); }, "expected an integer, got bool");
-  expect_refused([&] { file.get_int("u8s"); }, "expected an integer, got array of u8");
-  expect_refused([&] { file.get_float("u8"); }, "expected f32 or f64, got u8");
-  expect_refused([&] { file.get_bool("u8"); }, "expected bool, got u8");
-  expect_refused([&] { file.get_string("strings"); }, "expected string, got array of string");
-  expect_refused([&] { file.get_strings("string"); }, "expected array of string, got string");
-  expect_refused([&] { file.get_strings("none"); }, "expected array of string, got array of i32");
-  expect_refused([&] { file.get_ints("bools"); }, "expected array of integers, got array of bool");
-  expect_refused([&] { file.get_ints("f64s"); }, "expected array of integers, got array of f64");
-  expect_refused([&] { file.get_ints("u8"); }, "expected array of integers, got u8");
-  expect_refused([&] { file.get_floats("u8s"); }, "expected array of f32 or f64, got array of u8");
-  EXPECT_EQ(file.get_int("absent"), std::nullopt);
-  EXPECT_EQ(file.get_float("absent"), std::nullopt);
-  EXPECT_EQ(file.get_bool("absent"), std::nullopt);
-  EXPECT_EQ(file.get_string("absent"), std::nullopt);
-  EXPECT_EQ(file.get_strings("absent"), nullptr);
-  EXPECT_EQ(file.get_ints("absent"), std::nullopt);
-  EXPECT_EQ(file.get_floats("absent"), std::nullopt);
-  EXPECT_EQ(file.require_float("f64"), 0.25);
-  EXPECT_EQ(file.require_string("string"), "text");
-  for (const auto& line :
-       {refusal([&] { file.require_int("absent"); }), refusal([&] { file.require_float("absent"); }),
-        refusal([&] { file.require_string("absent"); })}) {
+  expect_refused([&] { file.metadata().get_int("u64"); }, "got 9223372036854775808");
+  expect_refused([&] { file.metadata().get_int("bool"); }, "expected an integer, got bool");
+  expect_refused([&] { file.metadata().get_int("u8s"); }, "expected an integer, got array of u8");
+  expect_refused([&] { file.metadata().get_float("u8"); }, "expected f32 or f64, got u8");
+  expect_refused([&] { file.metadata().get_bool("u8"); }, "expected bool, got u8");
+  expect_refused([&] { file.metadata().get_string("strings"); }, "expected string, got array of string");
+  expect_refused([&] { file.metadata().get_strings("string"); }, "expected array of string, got string");
+  expect_refused([&] { file.metadata().get_strings("none"); }, "expected array of string, got array of i32");
+  expect_refused([&] { file.metadata().get_ints("bools"); }, "expected array of integers, got array of bool");
+  expect_refused([&] { file.metadata().get_ints("f64s"); }, "expected array of integers, got array of f64");
+  expect_refused([&] { file.metadata().get_ints("u8"); }, "expected array of integers, got u8");
+  expect_refused([&] { file.metadata().get_floats("u8s"); }, "expected array of f32 or f64, got array of u8");
+  EXPECT_EQ(file.metadata().get_int("absent"), std::nullopt);
+  EXPECT_EQ(file.metadata().get_float("absent"), std::nullopt);
+  EXPECT_EQ(file.metadata().get_bool("absent"), std::nullopt);
+  EXPECT_EQ(file.metadata().get_string("absent"), std::nullopt);
+  EXPECT_EQ(file.metadata().get_strings("absent"), nullptr);
+  EXPECT_EQ(file.metadata().get_ints("absent"), std::nullopt);
+  EXPECT_EQ(file.metadata().get_floats("absent"), std::nullopt);
+  EXPECT_EQ(file.metadata().require_float("f64"), 0.25);
+  EXPECT_EQ(file.metadata().require_string("string"), "text");
+  for (const auto& line : {refusal([&] { file.metadata().require_int("absent"); }),
+                           refusal([&] { file.metadata().require_float("absent"); }),
+                           refusal([&] { file.metadata().require_string("absent"); })}) {
     EXPECT_EQ(line, "a metadata key is missing: sound.gguf, key absent");
   }
 }
@@ -268,19 +268,19 @@ TEST(Gguf, IntegerArraysBeyondI64AreRefused) {
                                 .u64(~uint64_t{0})
                                 .bytes();
   const GgufFile file(as_bytes(bytes), "x");
-  expect_refused([&] { file.get_ints("k"); }, "got 18446744073709551615");
+  expect_refused([&] { file.metadata().get_ints("k"); }, "got 18446744073709551615");
 }
 
 TEST(Gguf, SetReplacesAndAdds) {
   const ByteBuilder builder = testing::sound_gguf();
   GgufFile file(as_bytes(builder.bytes()), "sound.gguf");
-  const size_t n = file.metadata().size();
-  file.set("u8", GgufValue::i32(-5));
-  file.set("new", GgufValue::string("x"));
-  EXPECT_EQ(file.require_int("u8"), -5);
-  EXPECT_EQ(file.require_string("new"), "x");
-  EXPECT_EQ(file.metadata().size(), n + 1);
-  expect_refused([&] { file.require_int("new"); }, "overridden, key new");
+  const size_t n = file.metadata().entries().size();
+  file.metadata().set("u8", GgufValue::i32(-5));
+  file.metadata().set("new", GgufValue::string("x"));
+  EXPECT_EQ(file.metadata().require_int("u8"), -5);
+  EXPECT_EQ(file.metadata().require_string("new"), "x");
+  EXPECT_EQ(file.metadata().entries().size(), n + 1);
+  expect_refused([&] { file.metadata().require_int("new"); }, "overridden, key new");
 }
 
 TEST(Gguf, MovedFileKeepsItsTensors) {
@@ -315,7 +315,7 @@ TEST(Gguf, LargeVocabularyParsesFast) {
     const GgufFile file(path);
     best_ms = std::min(
         best_ms, std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count());
-    EXPECT_EQ(*file.get_strings("tokenizer.ggml.tokens"), tokens);
+    EXPECT_EQ(*file.metadata().get_strings("tokenizer.ggml.tokens"), tokens);
   }
   RecordProperty("best_ms", std::to_string(best_ms));
 #if defined(NDEBUG) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)

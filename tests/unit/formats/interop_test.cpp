@@ -28,9 +28,11 @@ TEST(Interop, EveryGgufOfMainlineLoads) {
     SCOPED_TRACE(path.filename());
     const GgufFile file(path);
     EXPECT_EQ(file.version(), 3u);
-    EXPECT_EQ(file.require_string("general.type"), "model");
-    EXPECT_GT(file.require_int(file.require_string("general.architecture") + ".block_count"), 0);
-    ASSERT_TRUE(file.get_strings("tokenizer.ggml.tokens"));
+    EXPECT_EQ(file.metadata().require_string("general.type"), "model");
+    EXPECT_GT(
+        file.metadata().require_int(file.metadata().require_string("general.architecture") + ".block_count"),
+        0);
+    ASSERT_TRUE(file.metadata().get_strings("tokenizer.ggml.tokens"));
     ASSERT_TRUE(file.find_tensor("token_embd.weight"));
     // Mainline writes tensors one behind the other, each padded to the alignment.
     uint64_t at = 0;
@@ -48,7 +50,7 @@ TEST(Interop, GgufAndCheckpointHoldTheSameBytes) {
   SW_DATA_OR_SKIP(folder, "golden/qwen3_moe");
   const GgufFile gguf(gguf_path);
   const Safetensors checkpoint(folder);
-  EXPECT_EQ(gguf.require_string("general.architecture"), "qwen3moe");
+  EXPECT_EQ(gguf.metadata().require_string("general.architecture"), "qwen3moe");
   for (const auto& [ours, theirs] : {std::pair{"token_embd.weight", "model.embed_tokens.weight"},
                                      {"blk.0.attn_norm.weight", "model.layers.0.input_layernorm.weight"},
                                      {"blk.1.attn_q.weight", "model.layers.1.self_attn.q_proj.weight"},
@@ -65,9 +67,9 @@ TEST(Interop, GgufAndCheckpointHoldTheSameBytes) {
 TEST(Interop, QuantizedFileHasItsTypes) {
   SW_DATA_OR_SKIP(path, "interop/fable-ling-Q4_K_M.gguf");
   const GgufFile file(path);
-  EXPECT_EQ(file.require_string("general.architecture"), "bailingmoe2");
-  EXPECT_EQ(file.require_int("bailingmoe2.expert_count"), 32);
-  EXPECT_EQ(file.get_strings("tokenizer.ggml.tokens")->size(), 4096u);
+  EXPECT_EQ(file.metadata().require_string("general.architecture"), "bailingmoe2");
+  EXPECT_EQ(file.metadata().require_int("bailingmoe2.expert_count"), 32);
+  EXPECT_EQ(file.metadata().get_strings("tokenizer.ggml.tokens")->size(), 4096u);
   size_t n_q4_k = 0;
   for (const GgufTensor& tensor : file.tensors())
     n_q4_k += tensor.type_id == static_cast<uint32_t>(Type::Q4_K);

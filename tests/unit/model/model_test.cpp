@@ -31,7 +31,7 @@ std::filesystem::path write_edited(const testing::TempDir& temp, const Edited& e
   std::filesystem::path out = temp.path() / "edited.gguf";
   const GgufFile file(plain.path());
   GgufWriter writer(out);
-  for (auto [key, value] : file.metadata()) {
+  for (auto [key, value] : file.metadata().entries()) {
     edit.key(key, value);
     writer.set(key, value);
   }
@@ -163,7 +163,7 @@ std::filesystem::path write_separate(const testing::TempDir& temp, bool kind_by_
   }
   std::sort(order.begin(), order.end());
   GgufWriter writer(out);
-  for (const auto& [key, value] : file.metadata()) writer.set(key, value);
+  for (const auto& [key, value] : file.metadata().entries()) writer.set(key, value);
   for (const auto& [e, i] : order)
     writer.add_tensor(parts[i].name, *type_from_id(parts[i].type_id), parts[i].shape);
   for (const auto& [e, i] : order) writer.write_tensor({parts[i].data, parts[i].size_bytes});

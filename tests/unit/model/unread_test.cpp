@@ -45,7 +45,7 @@ std::set<fs::path> golden_folders() {
 fs::path write_more(const fs::path& plain, const Names& more, const fs::path& out) {
   const GgufFile file(plain);
   GgufWriter writer(out);
-  for (const auto& [key, value] : file.metadata()) writer.set(key, value);
+  for (const auto& [key, value] : file.metadata().entries()) writer.set(key, value);
   for (const GgufTensor& t : file.tensors()) writer.add_tensor(t.name, *type_from_id(t.type_id), t.shape);
   for (const std::string& name : more) writer.add_tensor(name, Type::F32, {4});
   for (const GgufTensor& t : file.tensors()) writer.write_tensor({t.data, t.size_bytes});

@@ -63,7 +63,7 @@ TEST_P(MainlineKeys, AreWrittenTheSameInTheSameOrder) {
   const Keys ours = gguf_keys(read_hf_tokenizer(folder), config["vocab_size"].get<size_t>());
   const GgufFile file(path);
   size_t at = 0;
-  for (const auto& [key, value] : file.metadata()) {
+  for (const auto& [key, value] : file.metadata().entries()) {
     if (!key.starts_with("tokenizer.")) continue;
     ASSERT_LT(at, ours.size()) << key;
     EXPECT_EQ(ours[at].first, key);
