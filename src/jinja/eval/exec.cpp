@@ -53,7 +53,7 @@ Flow If::exec(Interpreter& in) const {
 Flow ForNode::exec(Interpreter& in) const { return in.run_loop(*this, in.eval(*over), 0); }
 
 Flow Interpreter::run_loop(const ForNode& node, const Value& over, int64_t depth) {
-  const Value items = node.test ? Value::generator(budget_.make(Filtered(*this, node, over))) : over;
+  const Value items = node.test ? Value::object<Generator>(budget_.make(Filtered(*this, node, over))) : over;
   budget_.spend(Budget::kStep);
   LoopState* loop = budget_.make(LoopState(budget_, items));
   loop->recursive = node.recursive ? &node : nullptr;
@@ -65,7 +65,7 @@ Flow Interpreter::run_loop(const ForNode& node, const Value& over, int64_t depth
     while (flow != Flow::Break && loop->next(budget_)) {
       budget_.spend(Budget::kStep / 2);
       scope_->variables.clear();  // each pass has its own
-      assign(name, Value::loop(loop));
+      assign(name, Value::object<LoopState>(loop));
       assign(node.target, loop->current);
       flow = exec(node.body);
     }
@@ -106,12 +106,12 @@ Flow With::exec(Interpreter& in) const {
 }
 
 Flow MacroNode::exec(Interpreter& in) const {
-  in.assign(name, Value::macro(in.budget().make(Macro{this, in.scope()})));
+  in.assign(name, Value::object<Macro>(in.budget().make(Macro{this, in.scope()})));
   return Flow::Normal;
 }
 
 Flow CallBlock::exec(Interpreter& in) const {
-  const Value body = Value::macro(in.budget().make(Macro{&caller, in.scope()}));
+  const Value body = Value::object<Macro>(in.budget().make(Macro{&caller, in.scope()}));
   append_text(in.out(), call->eval_with(in, body));
   return Flow::Normal;
 }
