@@ -40,8 +40,9 @@ Value Item::eval(Interpreter& in) const {
 
 Value Slice::eval(Interpreter& in) const {
   const Value value = in.eval(*object);
-  const Value from = in.eval_or_missing(start), to = in.eval_or_missing(stop);
-  return get_slice(in.budget(), value, from, to, in.eval_or_missing(step));
+  const auto eval_or_missing = [&](const ExprPtr& bound) { return bound ? in.eval(*bound) : Value(); };
+  const Value from = eval_or_missing(start), to = eval_or_missing(stop);
+  return get_slice(in.budget(), value, from, to, eval_or_missing(step));
 }
 
 Value Unary::eval(Interpreter& in) const {

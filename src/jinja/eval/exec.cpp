@@ -50,28 +50,28 @@ Flow If::exec(Interpreter& in) const {
   return in.exec(otherwise);
 }
 
-Flow ForNode::exec(Interpreter& in) const { return in.run_loop(*this, in.eval(*over), 0); }
+Flow ForNode::exec(Interpreter& in) const { return run(in, in.eval(*over), 0); }
 
-Flow Interpreter::run_loop(const ForNode& node, const Value& over, int64_t depth) {
-  const Value items = node.test ? Value::object<Generator>(budget_.make(Filtered(*this, node, over))) : over;
-  budget_.spend(Budget::kStep);
-  LoopState* loop = budget_.make(LoopState(budget_, items));
-  loop->recursive = node.recursive ? &node : nullptr;
-  loop->scope = scope_;
+Flow ForNode::run(Interpreter& in, const Value& iterable, int64_t depth) const {
+  Budget& budget = in.budget();
+  const Value items = test ? Value::object<Generator>(budget.make(Filtered(in, *this, iterable))) : iterable;
+  budget.spend(Budget::kStep);
+  LoopState* loop = budget.make(LoopState(budget, items));
+  loop->recursive = recursive ? this : nullptr;
+  loop->scope = in.scope();
   loop->depth0 = depth;
-  const int name = node.loop_name;
   Flow flow = Flow::Normal;
-  in_scope(scope_, [&] {
-    while (flow != Flow::Break && loop->next(budget_)) {
-      budget_.spend(Budget::kStep / 2);
-      scope_->variables.clear();  // each pass has its own
-      assign(name, Value::object<LoopState>(loop));
-      assign(node.target, loop->current);
-      flow = exec(node.body);
+  in.in_scope(in.scope(), [&] {
+    while (flow != Flow::Break && loop->next(budget)) {
+      budget.spend(Budget::kStep / 2);
+      in.scope()->variables.clear();  // each pass has its own
+      in.assign(loop_name, Value::object<LoopState>(loop));
+      in.assign(target, loop->current);
+      flow = in.exec(body);
     }
   });
   if (loop->index0 < 0) {
-    return in_scope(scope_, [&] { return exec(node.otherwise); });
+    return in.in_scope(in.scope(), [&] { return in.exec(otherwise); });
   }
   return Flow::Normal;
 }

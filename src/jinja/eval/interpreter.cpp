@@ -101,7 +101,7 @@ Value Interpreter::call_loop(const LoopState& loop, const Arguments& arguments) 
   const Restore calls(n_calls_, n_calls_ + 1);
   check_calls();
   const Restore scope(scope_, loop.scope);
-  return captured([&] { run_loop(*loop.recursive, arguments[0], loop.depth0 + 1); });
+  return captured([&] { loop.recursive->run(*this, arguments[0], loop.depth0 + 1); });
 }
 
 Value Interpreter::call_macro(const Macro& macro, const Arguments& arguments) {
