@@ -18,23 +18,23 @@ Value to_value(Budget& budget, const Json& json) {
   const Budget::Deeper deeper(budget);
   switch (json.type()) {
     case Json::value_t::boolean:
-      return Value::boolean(json.get<bool>());
+      return Value(json.get<bool>());
     case Json::value_t::number_integer:
-      return Value::integer(json.get<int64_t>());
+      return Value(json.get<int64_t>());
     case Json::value_t::number_unsigned:
       if (json.get<uint64_t>() > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
         throw Error(
             {.what = "an integer in the input of a chat template is beyond 64 bits", .got = json.dump()});
       }
-      return Value::integer(json.get<int64_t>());
+      return Value(json.get<int64_t>());
     case Json::value_t::number_float:
-      return Value::number(json.get<double>());
+      return Value(json.get<double>());
     case Json::value_t::string:
       return Value::text(json.get_ref<const std::string&>());
     case Json::value_t::array: {
       const std::span<Value> items = budget.make_array<Value>(json.size());
       for (size_t i = 0; i < items.size(); ++i) items[i] = to_value(budget, json[i]);
-      return Value::list(items);
+      return Value::sequence(Kind::List, items);
     }
     case Json::value_t::object: {
       const auto entries = budget.make_array<DictEntry>(json.size());
@@ -42,7 +42,7 @@ Value to_value(Budget& budget, const Json& json) {
       for (const auto& [key, value] : json.get_ref<const Json::object_t&>()) {
         entries[i++] = {Value::text(key), to_value(budget, value)};
       }
-      return Value::dict(budget.make(Dict{entries}));
+      return Value::object<Dict>(budget.make(Dict{entries}));
     }
     default:
       return Value::none();
@@ -69,7 +69,7 @@ std::string Template::render(const Json& variables) const {
       continue;
     }
     for (const Native& function : global_functions()) {
-      if (function.name == tree_->names[i]) values[i] = Value::function(&function);
+      if (function.name == tree_->names[i]) values[i] = Value::object<Native>(&function);
     }
   }
   return Interpreter(budget, *tree_, std::move(values)).render();

@@ -11,39 +11,38 @@ namespace sw::jinja {
 namespace {
 
 Value loop_attribute(Budget& budget, LoopState& loop, std::string_view name) {
-  const auto integer = [](int64_t i) { return Value::integer(i); };
-  if (name == "index") return integer(loop.index0 + 1);
-  if (name == "index0") return integer(loop.index0);
-  if (name == "first") return Value::boolean(loop.index0 == 0);
-  if (name == "last") return Value::boolean(!loop.peek(budget));
-  if (name == "length") return integer(loop.length(budget));
-  if (name == "revindex") return integer(loop.length(budget) - loop.index0);
-  if (name == "revindex0") return integer(loop.length(budget) - loop.index0 - 1);
-  if (name == "depth") return integer(loop.depth0 + 1);
-  if (name == "depth0") return integer(loop.depth0);
+  if (name == "index") return Value(loop.index0 + 1);
+  if (name == "index0") return Value(loop.index0);
+  if (name == "first") return Value(loop.index0 == 0);
+  if (name == "last") return Value(!loop.peek(budget));
+  if (name == "length") return Value(loop.length(budget));
+  if (name == "revindex") return Value(loop.length(budget) - loop.index0);
+  if (name == "revindex0") return Value(loop.length(budget) - loop.index0 - 1);
+  if (name == "depth") return Value(loop.depth0 + 1);
+  if (name == "depth0") return Value(loop.depth0);
   if (name == "previtem")
-    return loop.index0 > 0 ? loop.before : Value::undefined("there is no previous item");
-  if (name == "nextitem") return loop.peek(budget) ? loop.after : Value::undefined("there is no next item");
+    return loop.index0 > 0 ? loop.before : Value::undefined({"there is no previous item"});
+  if (name == "nextitem") return loop.peek(budget) ? loop.after : Value::undefined({"there is no next item"});
   return {};
 }
 
 /// The attribute that Python's object itself has, Missing where it has none.
 Value own_attribute(Budget& budget, const Value& value, std::string_view name) {
   if (value.is(Kind::Namespace)) {
-    const Value* found = value.as_namespace().find(budget, name);
+    const Value* found = value.as<Namespace>().find(budget, name);
     return found ? *found : Value();
   }
   if (value.is(Kind::Loop)) {
-    const Value found = loop_attribute(budget, value.as_loop(), name);
-    if (!found.is_missing()) return found;
+    const Value found = loop_attribute(budget, value.as<LoopState>(), name);
+    if (!found.is(Kind::Missing)) return found;
   }
   const Native* method = find_method(value.kind(), name);
   const bool hidden = name.size() > 4 && name.starts_with("__") && name.ends_with("__");
   if (hidden || (method && !method->call)) {
-    return Value::undefined(budget.copy(
-        fmt::format("access to attribute '{}' of '{}' object is unsafe.", name, type_name(value.kind()))));
+    return Value::undefined({budget.copy(
+        fmt::format("access to attribute '{}' of '{}' object is unsafe.", name, type_name(value.kind())))});
   }
-  return method ? Value::method(budget.make(BoundMethod{method, value})) : Value();
+  return method ? Value::object<BoundMethod>(budget.make(BoundMethod{method, value})) : Value();
 }
 
 /// Where Python's index `i` stands among `n` things; nothing outside of them.
@@ -53,14 +52,14 @@ std::optional<int64_t> place(int64_t i, int64_t n) {
 }
 
 Value sequence_item(Budget& budget, const Value& value, int64_t index) {
-  if (value.is_str()) budget.spend_bytes(value.as_text().size());
+  if (value.is(Kind::Str)) budget.spend_bytes(value.as_text().size());
   const std::optional<int64_t> at = place(index, *length(value));
   if (!at) {
     return Value::undefined(
-        budget.copy(fmt::format("{} object has no element {}", type_name(value.kind()), index)));
+        {budget.copy(fmt::format("{} object has no element {}", type_name(value.kind()), index))});
   }
-  if (value.is(Kind::Range)) return value.as_range().at(*at);
-  if (value.is_sequence()) return value.as_items()[static_cast<size_t>(*at)];
+  if (value.is(Kind::Range)) return value.as<Range>().at(*at);
+  if (is_sequence(value)) return value.as_items()[static_cast<size_t>(*at)];
   const std::string_view text = value.as_text();
   size_t end = byte_offset(text, static_cast<size_t>(*at));
   const size_t begin = end;
@@ -75,13 +74,13 @@ struct Bounds {
 /// Of integers, None and Missing.
 Bounds bounds(Budget& budget, int64_t size, const Value& start, const Value& stop, const Value& step) {
   Bounds b;
-  b.step = step.is_integer() ? step.as_integer() : 1;
+  b.step = is_integer(step) ? step.as_integer() : 1;
   if (b.step == 0) budget.fail("slice step cannot be zero");
   const bool back = b.step < 0;
   const int64_t lowest = back ? -1 : 0, highest = back ? size - 1 : size;
   const auto clamp = [&](int64_t i) { return std::clamp(i < 0 ? i + size : i, lowest, highest); };
-  b.start = start.is_integer() ? clamp(start.as_integer()) : back ? highest : lowest;
-  b.stop = stop.is_integer() ? clamp(stop.as_integer()) : back ? lowest : highest;
+  b.start = is_integer(start) ? clamp(start.as_integer()) : back ? highest : lowest;
+  b.stop = is_integer(stop) ? clamp(stop.as_integer()) : back ? lowest : highest;
   const int64_t way = back ? b.start - b.stop : b.stop - b.start;
   // A step beyond the size is as good as the size, and -step does not overflow then.
   b.step = std::clamp(b.step, -size - 1, size + 1);
@@ -120,51 +119,51 @@ Value items_slice(Budget& budget, const Value& value, const Bounds& b) {
     }
     slice = picked;
   }
-  return value.is(Kind::List) ? Value::list(slice) : Value::tuple(slice);
+  return Value::sequence(value.kind(), slice);
 }
 
 }  // namespace
 
 Value get_attribute(Budget& budget, const Value& value, std::string_view name) {
-  if (value.is_undefined()) fail_undefined(budget, value);
+  if (value.is(Kind::Undefined)) fail_undefined(budget, value);
   const Value own = own_attribute(budget, value, name);
-  if (!own.is_missing()) return own;
+  if (!own.is(Kind::Missing)) return own;
   if (value.is(Kind::Dict)) {
-    if (const Value* found = find(budget, value.as_dict(), name)) return *found;
+    if (const Value* found = find(budget, value.as<Dict>(), name)) return *found;
   }
-  return Value::undefined(value.kind(), name);
+  return Value::undefined({name, value.kind()});
 }
 
 Value get_item(Budget& budget, const Value& value, const Value& key) {
-  if (value.is_undefined()) fail_undefined(budget, value);
+  if (value.is(Kind::Undefined)) fail_undefined(budget, value);
   if (value.is(Kind::Dict) && is_hashable(key)) {
-    if (const Value* found = find(budget, value.as_dict(), key)) return *found;
-  } else if (key.is_integer() && (value.is_str() || value.is_sequence() || value.is(Kind::Range))) {
+    if (const Value* found = find(budget, value.as<Dict>(), key)) return *found;
+  } else if (is_integer(key) && (value.is(Kind::Str, Kind::Range) || is_sequence(value))) {
     return sequence_item(budget, value, key.as_integer());
   }
-  if (key.is_str()) {
+  if (key.is(Kind::Str)) {
     const Value own = own_attribute(budget, value, key.as_text());
-    return own.is_missing() ? Value::undefined(value.kind(), key.as_text()) : own;
+    return own.is(Kind::Missing) ? Value::undefined({key.as_text(), value.kind()}) : own;
   }
   TextBuilder message(budget);
   message.add(fmt::format("{} object has no element ", type_name(value.kind())));
   append_repr(message, key);
-  return Value::undefined(budget.copy(message.view()));
+  return Value::undefined({budget.copy(message.view())});
 }
 
 Value get_slice(Budget& budget, const Value& value, const Value& start, const Value& stop,
                 const Value& step) {
-  if (value.is_undefined()) fail_undefined(budget, value);
-  const auto is_bound = [](const Value& v) { return v.is_missing() || v.is(Kind::None) || v.is_integer(); };
-  const bool sliceable = value.is_str() || value.is_sequence() || value.is(Kind::Range);
+  if (value.is(Kind::Undefined)) fail_undefined(budget, value);
+  const auto is_bound = [](const Value& v) { return v.is(Kind::Missing, Kind::None) || is_integer(v); };
+  const bool sliceable = value.is(Kind::Str, Kind::Range) || is_sequence(value);
   if (!sliceable || !is_bound(start) || !is_bound(stop) || !is_bound(step)) {
     budget.fail(fmt::format("'{}' object cannot be sliced so", type_name(value.kind())));
   }
   const Bounds b = bounds(budget, *length(value), start, stop, step);
-  if (value.is_str()) return text_slice(budget, value.as_text(), b, value.is_markup());
-  if (value.is_sequence()) return items_slice(budget, value, b);
-  const Range& range = value.as_range();
-  return Value::range(budget.make(range.slice(b.start, b.stop, b.step, b.n)));
+  if (value.is(Kind::Str)) return text_slice(budget, value.as_text(), b, value.is_markup());
+  if (is_sequence(value)) return items_slice(budget, value, b);
+  const Range& range = value.as<Range>();
+  return Value::object<Range>(budget.make(range.slice(b.start, b.stop, b.step, b.n)));
 }
 
 }  // namespace sw::jinja

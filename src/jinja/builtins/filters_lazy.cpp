@@ -35,7 +35,7 @@ class Mapped final : public Generator {
         }
         (keyword.name == "default" ? otherwise_ : attribute) = keyword.value;
       }
-      if (attribute.is_missing()) budget.fail("map requires a filter argument");
+      if (attribute.is(Kind::Missing)) budget.fail("map requires a filter argument");
       path_ = AttributePath(budget, attribute);
       return;
     }
@@ -103,8 +103,10 @@ class Deferred final : public Generator {
 
   bool next(Budget& budget, Value& value) override {
     const Budget::Deeper deeper(budget);
-    if (make_)
-      items_ = Iterator(budget, Value::list(budget.copy(std::exchange(make_, nullptr)(budget, arguments_))));
+    if (make_) {
+      const std::vector<Value> items = std::exchange(make_, nullptr)(budget, arguments_);
+      items_ = Iterator(budget, Value::sequence(Kind::List, budget.copy(items)));
+    }
     return items_.next(budget, value);
   }
 
@@ -116,7 +118,7 @@ class Deferred final : public Generator {
 
 template <MakeItems make>
 Value defer(Budget& budget, const Arguments& a) {
-  return Value::generator(budget.make(Deferred(make, keep(budget, a, 0))));
+  return Value::object<Generator>(budget.make(Deferred(make, keep(budget, a, 0))));
 }
 
 /// Makes its generator when the first item is asked for: until then, wrong arguments are no error.
@@ -153,7 +155,7 @@ struct MakeSelected {
 template <class Make>
 Value late(Budget& budget, const Arguments& a) {
   if (a.positional.empty()) budget.fail("a filter lacks its value");
-  return Value::generator(budget.make(Late<Make>(keep(budget, a, 0))));
+  return Value::object<Generator>(budget.make(Late<Make>(keep(budget, a, 0))));
 }
 
 std::vector<Value> unique(Budget& budget, const Arguments& a) {
@@ -175,7 +177,7 @@ std::vector<Value> unique(Budget& budget, const Arguments& a) {
 std::vector<Value> batch(Budget& budget, const Arguments& a) {
   const int64_t size = integer_argument(budget, a[1], 0);
   const std::vector<Value> items = to_vector(budget, a[0]);
-  const bool fills = !a[2].is_missing() && !a[2].is(Kind::None);
+  const bool fills = !a[2].is(Kind::Missing, Kind::None);
   // Python compares the batch's length with the size: one that is not positive is never reached.
   const size_t n = size > 0 ? static_cast<size_t>(size) : std::max<size_t>(items.size(), 1);
   std::vector<Value> batches;
@@ -185,7 +187,7 @@ std::vector<Value> batch(Budget& budget, const Arguments& a) {
     const std::span<Value> one = budget.make_array<Value>(filled ? n : end - begin);
     std::copy(items.begin() + static_cast<long>(begin), items.begin() + static_cast<long>(end), one.begin());
     if (filled) std::fill(one.begin() + static_cast<long>(end - begin), one.end(), a[2]);
-    batches.push_back(Value::list(one));
+    batches.push_back(Value::sequence(Kind::List, one));
     if (end == items.size()) break;  // and `begin` cannot overflow
   }
   return batches;
@@ -195,7 +197,7 @@ std::vector<Value> slices(Budget& budget, const Arguments& a) {
   const std::vector<Value> items = to_vector(budget, a[0]);
   const int64_t n = integer_argument(budget, a[1], 0);
   if (n == 0) budget.fail("integer modulo by zero");
-  const bool fills = !a[2].is_missing() && !a[2].is(Kind::None);
+  const bool fills = !a[2].is(Kind::Missing, Kind::None);
   std::vector<Value> result;
   size_t begin = 0;
   for (int64_t i = 0; i < n; ++i) {
@@ -205,7 +207,7 @@ std::vector<Value> slices(Budget& budget, const Arguments& a) {
     std::vector<Value> one(items.begin() + static_cast<long>(begin),
                            items.begin() + static_cast<long>(begin + size));
     if (fills && !longer) one.push_back(a[2]);
-    result.push_back(Value::list(budget.copy(one)));
+    result.push_back(Value::sequence(Kind::List, budget.copy(one)));
     budget.spend(Budget::kStep);
     begin += size;
   }
@@ -213,9 +215,9 @@ std::vector<Value> slices(Budget& budget, const Arguments& a) {
 }
 
 std::vector<Value> items_of(Budget& budget, const Arguments& a) {
-  if (a[0].is_undefined()) return {};
+  if (a[0].is(Kind::Undefined)) return {};
   if (!a[0].is(Kind::Dict)) budget.fail("Can only get item pairs from a mapping.");
-  return to_vector(budget, Value::dict(&a[0].as_dict(), Kind::Items));
+  return to_vector(budget, Value::object<Dict>(&a[0].as<Dict>(), Kind::Items));
 }
 
 std::vector<Value> reversed(Budget& budget, const Arguments& a) {
@@ -225,9 +227,9 @@ std::vector<Value> reversed(Budget& budget, const Arguments& a) {
 }
 
 Value reverse(Budget& budget, const Arguments& a) {
-  if (a[0].is_str()) return get_slice(budget, a[0], {}, {}, Value::integer(-1));
+  if (a[0].is(Kind::Str)) return get_slice(budget, a[0], {}, {}, Value(-1));
   if (!is_iterable(a[0])) budget.fail("argument must be iterable");
-  if (a[0].is(Kind::Generator)) return Value::list(budget.copy(reversed(budget, a)));
+  if (a[0].is(Kind::Generator)) return Value::sequence(Kind::List, budget.copy(reversed(budget, a)));
   return defer<reversed>(budget, a);
 }
 

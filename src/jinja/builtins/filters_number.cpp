@@ -79,37 +79,37 @@ std::optional<int64_t> truncated(Budget& budget, double value) {
 }
 
 Value to_integer(Budget& budget, const Arguments& a) {
-  if (a[0].is_undefined()) fail_undefined(budget, a[0]);
-  if (a[0].is_integer()) return Value::integer(a[0].as_integer());
-  const Value otherwise = a[1].is_missing() ? Value::integer(0) : a[1];
+  if (a[0].is(Kind::Undefined)) fail_undefined(budget, a[0]);
+  if (is_integer(a[0])) return Value(a[0].as_integer());
+  const Value otherwise = a[1].is(Kind::Missing) ? Value(0) : a[1];
   std::optional<int64_t> result;
   if (a[0].is(Kind::Float)) {
     if (std::isinf(a[0].as_number())) budget.fail("cannot convert float infinity to integer");
     result = truncated(budget, a[0].as_number());
-  } else if (a[0].is_str()) {
+  } else if (a[0].is(Kind::Str)) {
     budget.spend(static_cast<int64_t>(a[0].as_text().size() / 2));
     result = parse_integer(budget, a[0].as_text(), integer_argument(budget, a[2], 10));
     if (!result) {  // "42.23" is 42
       if (const auto number = parse_float(a[0].as_text())) result = truncated(budget, *number);
     }
   }
-  return result ? Value::integer(*result) : otherwise;
+  return result ? Value(*result) : otherwise;
 }
 
 Value to_float(Budget& budget, const Arguments& a) {
-  if (a[0].is_undefined()) fail_undefined(budget, a[0]);
-  if (a[0].is_number()) return Value::number(a[0].as_number());
-  if (a[0].is_str()) {
+  if (a[0].is(Kind::Undefined)) fail_undefined(budget, a[0]);
+  if (is_number(a[0])) return Value(a[0].as_number());
+  if (a[0].is(Kind::Str)) {
     budget.spend(static_cast<int64_t>(a[0].as_text().size() / 2));
-    if (const auto number = parse_float(a[0].as_text())) return Value::number(*number);
+    if (const auto number = parse_float(a[0].as_text())) return Value(*number);
   }
-  return a[1].is_missing() ? Value::number(0) : a[1];
+  return a[1].is(Kind::Missing) ? Value(0.0) : a[1];
 }
 
 Value absolute(Budget& budget, const Arguments& a) {
-  if (a[0].is(Kind::Float)) return Value::number(std::fabs(a[0].as_number()));
+  if (a[0].is(Kind::Float)) return Value(std::fabs(a[0].as_number()));
   const int64_t i = integer_argument(budget, a[0], 0);
-  return i < 0 ? negate(budget, a[0]) : Value::integer(i);
+  return i < 0 ? negate(budget, a[0]) : Value(i);
 }
 
 /// Half to even of the exact decimal value, as Python rounds: printf does the same.
@@ -128,14 +128,13 @@ double round_float(double value, int64_t precision) {
 
 /// Half to even at 10^digits.
 Value round_integer(Budget& budget, int64_t value, int64_t digits) {
-  if (digits > 18) return Value::integer(0);
+  if (digits > 18) return Value(0);
   int64_t scale = 1;
   for (int64_t i = 0; i < digits; ++i) scale *= 10;
   const int64_t rest = ((value % scale) + scale) % scale, below = value - rest;
   const bool even = below / scale % 2 == 0;
   const bool up = rest > scale - rest || (rest == scale - rest && rest > 0 && !even);
-  return up ? arithmetic(budget, Arithmetic::Add, Value::integer(below), Value::integer(scale))
-            : Value::integer(below);
+  return up ? arithmetic(budget, Arithmetic::Add, Value(below), Value(scale)) : Value(below);
 }
 
 Value round_number(Budget& budget, const Arguments& a) {
@@ -143,19 +142,18 @@ Value round_number(Budget& budget, const Arguments& a) {
   if (method != "common" && method != "ceil" && method != "floor") {
     budget.fail("method must be common, ceil or floor");
   }
-  if (a[0].is_undefined()) fail_undefined(budget, a[0]);
-  if (!a[0].is_number()) budget.fail("round() needs a number");
+  if (a[0].is(Kind::Undefined)) fail_undefined(budget, a[0]);
+  if (!is_number(a[0])) budget.fail("round() needs a number");
   const int64_t precision = std::clamp<int64_t>(integer_argument(budget, a[1], 0), -1000, 1000);
   if (method == "common") {
     budget.spend(std::max<int64_t>(precision, 0));
-    if (!a[0].is_integer()) return Value::number(round_float(a[0].as_number(), precision));
-    return precision < 0 ? round_integer(budget, a[0].as_integer(), -precision)
-                         : Value::integer(a[0].as_integer());
+    if (!is_integer(a[0])) return Value(round_float(a[0].as_number(), precision));
+    return precision < 0 ? round_integer(budget, a[0].as_integer(), -precision) : Value(a[0].as_integer());
   }
   const double scale = std::pow(10.0, static_cast<double>(precision));
   const double scaled = a[0].as_number() * scale;
   if (!std::isfinite(scaled)) budget.fail("round() of a number that is too large");
-  return Value::number((method == "ceil" ? std::ceil(scaled) : std::floor(scaled)) / scale);
+  return Value((method == "ceil" ? std::ceil(scaled) : std::floor(scaled)) / scale);
 }
 
 constexpr Native kFilters[] = {

@@ -25,7 +25,7 @@ void sort_by_key(Budget& budget, std::vector<Keyed>& items, bool reverse) {
 Value items_of(Budget& budget, const std::vector<Keyed>& keyed) {
   const std::span<Value> items = budget.make_array<Value>(keyed.size());
   std::transform(keyed.begin(), keyed.end(), items.begin(), [](const Keyed& k) { return k.item; });
-  return Value::list(items);
+  return Value::sequence(Kind::List, items);
 }
 
 std::vector<Keyed> keyed_items(Budget& budget, const Value& value, const Value& attribute,
@@ -43,7 +43,7 @@ std::vector<Keyed> keyed_items(Budget& budget, const Value& value, const Value& 
 Value sort(Budget& budget, const Arguments& a) {
   const bool case_sensitive = is_true(a[2]);
   std::vector<AttributePath> paths;
-  if (a[3].is_str()) {
+  if (a[3].is(Kind::Str)) {
     for (const std::string_view part : split(a[3].as_text(), ",", -1)) {
       paths.emplace_back(budget, Value::text(part));
     }
@@ -57,7 +57,7 @@ Value sort(Budget& budget, const Arguments& a) {
       const Value key = paths[i].get(budget, item);
       keys[i] = case_sensitive ? key : ignore_case(budget, key);
     }
-    keyed.push_back({Value::list(keys), item});
+    keyed.push_back({Value::sequence(Kind::List, keys), item});
   }
   sort_by_key(budget, keyed, is_true(a[1]));
   return items_of(budget, keyed);
@@ -66,11 +66,11 @@ Value sort(Budget& budget, const Arguments& a) {
 Value dict_sort(Budget& budget, const Arguments& a) {
   const std::string_view by = text_argument(budget, a[2], "key");
   if (by != "key" && by != "value") budget.fail("You can only sort by either \"key\" or \"value\"");
-  if (a[0].is_undefined()) fail_undefined(budget, a[0]);
+  if (a[0].is(Kind::Undefined)) fail_undefined(budget, a[0]);
   if (!a[0].is(Kind::Dict))
     budget.fail(fmt::format("dictsort() needs a dict, not {}", type_name(a[0].kind())));
   std::vector<Keyed> keyed;
-  for (const DictEntry& entry : a[0].as_dict().entries) {
+  for (const DictEntry& entry : a[0].as<Dict>().entries) {
     const Value& key = by == "key" ? entry.key : entry.value;
     keyed.push_back({is_true(a[1]) ? key : ignore_case(budget, key), entry_tuple(budget, entry)});
   }
@@ -81,7 +81,7 @@ Value dict_sort(Budget& budget, const Arguments& a) {
 template <Order order>
 Value extreme(Budget& budget, const Arguments& a) {
   const std::vector<Keyed> keyed = keyed_items(budget, a[0], a[2], is_true(a[1]));
-  if (keyed.empty()) return Value::undefined("No aggregated item, sequence was empty.");
+  if (keyed.empty()) return Value::undefined({"No aggregated item, sequence was empty."});
   Keyed best = keyed[0];
   for (const Keyed& each : std::span(keyed).subspan(1)) {
     if (compare(budget, order, each.key, best.key)) best = each;

@@ -42,7 +42,7 @@ Value trim(Budget& budget, const Arguments& a) {
 }
 
 Value string(Budget& budget, const Arguments& a) {
-  return a[0].is_str() ? a[0] : Value::text(to_text(budget, a[0]));
+  return a[0].is(Kind::Str) ? a[0] : Value::text(to_text(budget, a[0]));
 }
 
 Value safe(Budget& budget, const Arguments& a) { return Value::text(to_text(budget, a[0]), true); }
@@ -63,10 +63,11 @@ Value replace_text(Budget& budget, const Arguments& a) {
 Value indent(Budget& budget, const Arguments& a) {
   const bool markup = a[0].is_markup();
   const std::string_view text = text_argument(budget, a[0]);
-  const int64_t width = a[1].is_str() ? 0 : integer_argument(budget, a[1], 4);
+  const int64_t width = a[1].is(Kind::Str) ? 0 : integer_argument(budget, a[1], 4);
   if (width > 10'000) budget.fail("indent() is too wide");
-  std::string spaces = a[1].is_str() ? std::string(a[1].as_text())
-                                     : std::string(static_cast<size_t>(std::max<int64_t>(width, 0)), ' ');
+  std::string spaces = a[1].is(Kind::Str)
+                           ? std::string(a[1].as_text())
+                           : std::string(static_cast<size_t>(std::max<int64_t>(width, 0)), ' ');
   const bool first = is_true(a[2]), blank = is_true(a[3]);
   TextBuilder out(budget);
   const std::string with_end = std::string(text) + "\n";
@@ -83,10 +84,10 @@ Value indent(Budget& budget, const Arguments& a) {
 
 Value center(Budget& budget, const Arguments& a) {
   const std::string_view text = to_text(budget, a[0]);
-  const Arguments method_arguments{.positional = a.positional.subspan(1, a[1].is_missing() ? 0 : 1)};
-  const Value width[] = {Value::integer(80)};
+  const Arguments method_arguments{.positional = a.positional.subspan(1, a[1].is(Kind::Missing) ? 0 : 1)};
+  const Value width[] = {Value(80)};
   return call_native(budget, *find_method(Kind::Str, "center"), Value::text(text, a[0].is_markup()),
-                     a[1].is_missing() ? Arguments{.positional = width} : method_arguments);
+                     a[1].is(Kind::Missing) ? Arguments{.positional = width} : method_arguments);
 }
 
 Value truncate(Budget& budget, const Arguments& a) {
@@ -116,7 +117,7 @@ Value word_count(Budget& budget, const Arguments& a) {
     n += word && !in_word;
     in_word = word;
   }
-  return Value::integer(n);
+  return Value(n);
 }
 
 Value format_filter(Budget& budget, const Arguments& a) {
@@ -124,7 +125,8 @@ Value format_filter(Budget& budget, const Arguments& a) {
     budget.fail("format() takes positional or named arguments, not both");
   }
   const Value format = Value::text(to_text(budget, a[0]), a[0].is_markup());
-  if (a.keywords.empty()) return format_percent(budget, format, Value::tuple(a.positional.subspan(1)));
+  if (a.keywords.empty())
+    return format_percent(budget, format, Value::sequence(Kind::Tuple, a.positional.subspan(1)));
   DictBuilder named(budget);
   for (const Keyword& keyword : a.keywords) named.set(Value::text(keyword.name), keyword.value);
   return format_percent(budget, format, named.value());
@@ -132,8 +134,8 @@ Value format_filter(Budget& budget, const Arguments& a) {
 
 std::optional<std::string> json_indent(Budget& budget, const Value& value) {
   constexpr int64_t kMostSpaces = 100;
-  if (value.is_missing() || value.is(Kind::None)) return {};
-  if (value.is_str()) return std::string(value.as_text());
+  if (value.is(Kind::Missing, Kind::None)) return {};
+  if (value.is(Kind::Str)) return std::string(value.as_text());
   const int64_t width = integer_argument(budget, value, 0);
   if (width > kMostSpaces) budget.fail("tojson() is told to indent too far");
   return std::string(static_cast<size_t>(std::max<int64_t>(width, 0)), ' ');
@@ -145,8 +147,8 @@ Value to_json(Budget& budget, const Arguments& a) {
   style.ensure_ascii = is_true(a[1]);
   style.indent = json_indent(budget, a[2]);
   if (style.indent) style.item_separator = ",";
-  if (!a[3].is_missing() && !a[3].is(Kind::None)) {
-    if (!a[3].is_sequence() || a[3].as_items().size() != 2) budget.fail("tojson() needs two separators");
+  if (!a[3].is(Kind::Missing, Kind::None)) {
+    if (!is_sequence(a[3]) || a[3].as_items().size() != 2) budget.fail("tojson() needs two separators");
     style.item_separator = text_argument(budget, a[3].as_items()[0]);
     style.key_separator = text_argument(budget, a[3].as_items()[1]);
   }

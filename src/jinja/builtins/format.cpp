@@ -97,7 +97,7 @@ std::string format_integer(const FormatSpec& spec, int64_t value) {
 }  // namespace
 
 std::string format_number(Budget& budget, const FormatSpec& spec, const Value& value) {
-  if (!value.is_number())
+  if (!is_number(value))
     budget.fail(fmt::format("format code '{}' needs a number, not {}", spec.type, type_name(value.kind())));
   if (is_float_type(spec.type) || (value.is(Kind::Float) && spec.type == 0)) {
     std::string text = format_float(spec, value.as_number());

@@ -101,13 +101,13 @@ class BraceFormatter {
     const std::string_view key = reader_.take_until("]");
     reader_.take();
     const bool number = !key.empty() && key.find_first_not_of("0123456789") == key.npos && key.size() < 10;
-    return get_item(budget_, value, number ? Value::integer(std::stol(std::string(key))) : Value::text(key));
+    return get_item(budget_, value, number ? Value(std::stol(std::string(key))) : Value::text(key));
   }
 
   void write(const Value& value, char conversion, std::string_view spec_text) {
     const FormatSpec spec = brace_spec(budget_, spec_text);
     budget_.spend(spec.width / 2);
-    if (conversion == 0 && value.is_number() && !spec_text.empty()) {
+    if (conversion == 0 && is_number(value) && !spec_text.empty()) {
       out_.add(format_number(budget_, spec, value));
       return;
     }
@@ -120,7 +120,7 @@ class BraceFormatter {
     if (spec.type != 0 && spec.type != 's') budget_.fail("unknown format code for a string");
     std::string shown = text.take();
     if (markup_ && !value.is_markup()) shown = escape_html(shown);
-    if (!spec_text.empty() && conversion == 0 && !value.is_str()) {
+    if (!spec_text.empty() && conversion == 0 && !value.is(Kind::Str)) {
       budget_.fail(fmt::format("unsupported format string passed to {}", type_name(value.kind())));
     }
     out_.add(format_text(spec, shown));

@@ -24,7 +24,7 @@ class PercentValues {
   }
   Value by_name(std::string_view name) const {
     if (!values_.is(Kind::Dict)) budget_.fail("format requires a mapping");
-    const Value* found = find(budget_, values_.as_dict(), name);
+    const Value* found = find(budget_, values_.as<Dict>(), name);
     if (!found) budget_.fail(fmt::format("the format names '{}', which is not there", name));
     return *found;
   }
@@ -34,8 +34,7 @@ class PercentValues {
   }
   void check_all_used() const {
     const bool unused = n_used_ < list_.size();
-    const bool may_remain =
-        values_.is(Kind::Dict) || values_.is(Kind::List) || values_.is(Kind::Range) || values_.is_undefined();
+    const bool may_remain = values_.is(Kind::Dict, Kind::List, Kind::Range, Kind::Undefined);
     if (unused && !may_remain) budget_.fail("not all arguments converted during string formatting");
   }
 
@@ -90,7 +89,8 @@ std::string percent_text(Budget& budget, const FormatSpec& spec, const Value& va
   plain.fill = " ";
   if (plain.align == '=') plain.align = '>';
   if (spec.type == 'c') {
-    if (!value.is_str() || text_length(value.as_text()) != 1) budget.fail("%c requires a single character");
+    if (!value.is(Kind::Str) || text_length(value.as_text()) != 1)
+      budget.fail("%c requires a single character");
     return format_text(plain, value.as_text());
   }
   TextBuilder out(budget);
@@ -105,13 +105,13 @@ std::string percent_text(Budget& budget, const FormatSpec& spec, const Value& va
 }
 
 std::string percent_number(Budget& budget, FormatSpec spec, const Value& value) {
-  if (value.is_undefined()) fail_undefined(budget, value);
-  if (!value.is_number())
+  if (value.is(Kind::Undefined)) fail_undefined(budget, value);
+  if (!is_number(value))
     budget.fail(fmt::format("%{} format: a number is required, not {}", spec.type, type_name(value.kind())));
   if (spec.type == 'i' || spec.type == 'u') spec.type = 'd';
   if (spec.type == 'd' && value.is(Kind::Float)) {
     if (!(std::fabs(value.as_number()) < 9.2e18)) budget.fail("an integer grows beyond 64 bits");
-    return format_number(budget, spec, Value::integer(static_cast<int64_t>(value.as_number())));
+    return format_number(budget, spec, Value(static_cast<int64_t>(value.as_number())));
   }
   return format_number(budget, spec, value);
 }

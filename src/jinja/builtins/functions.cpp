@@ -17,13 +17,13 @@ namespace {
 constexpr int64_t kMaxRange = 100'000;  // as Jinja's sandbox has it
 
 Value range(Budget& budget, const Arguments& a) {
-  const bool has_start = !a[1].is_missing();
+  const bool has_start = !a[1].is(Kind::Missing);
   const int64_t start = has_start ? integer_argument(budget, a[0], 0) : 0;
   const int64_t stop = integer_argument(budget, has_start ? a[1] : a[0], 0);
   const int64_t step = integer_argument(budget, a[2], 1);
   if (step == 0) budget.fail("range() arg 3 must not be zero");
   const bool empty = step > 0 ? start >= stop : start <= stop;
-  if (empty) return Value::range(budget.make(Range{start, stop, step, 0}));
+  if (empty) return Value::object<Range>(budget.make(Range{start, stop, step, 0}));
   const auto difference = [](int64_t high, int64_t low) {
     return static_cast<uint64_t>(high) - static_cast<uint64_t>(low);
   };
@@ -31,7 +31,7 @@ Value range(Budget& budget, const Arguments& a) {
   const uint64_t stride = step > 0 ? static_cast<uint64_t>(step) : 0 - static_cast<uint64_t>(step);
   const uint64_t n = (way - 1) / stride + 1;
   if (n > kMaxRange) budget.fail(fmt::format("Range too big: more than {} items", kMaxRange));
-  return Value::range(budget.make(Range{start, stop, step, static_cast<int64_t>(n)}));
+  return Value::object<Range>(budget.make(Range{start, stop, step, static_cast<int64_t>(n)}));
 }
 
 /// dict(mapping or pairs, name=value...)
@@ -39,7 +39,7 @@ Value make_dict(Budget& budget, const Arguments& a) {
   DictBuilder dict(budget);
   if (a.positional.size() > 1) budget.fail("dict expected at most 1 argument");
   if (!a.positional.empty() && a[0].is(Kind::Dict)) {
-    for (const DictEntry& entry : a[0].as_dict().entries) dict.set(entry.key, entry.value);
+    for (const DictEntry& entry : a[0].as<Dict>().entries) dict.set(entry.key, entry.value);
   } else if (!a.positional.empty()) {
     for (const Value& item : to_vector(budget, a[0])) {
       const std::vector<Value> pair = to_vector(budget, item);
@@ -54,10 +54,10 @@ Value make_dict(Budget& budget, const Arguments& a) {
 Value make_namespace(Budget& budget, const Arguments& a) {
   Namespace* space = budget.make(Namespace());
   const Value given = make_dict(budget, a);
-  for (const DictEntry& entry : given.as_dict().entries) {
+  for (const DictEntry& entry : given.as<Dict>().entries) {
     space->set(budget, text_argument(budget, entry.key), entry.value);
   }
-  return Value::name_space(space);
+  return Value::object<Namespace>(space);
 }
 
 Value raise_exception(Budget& budget, const Arguments& a) { budget.fail(std::string(to_text(budget, a[0]))); }

@@ -13,12 +13,12 @@ namespace {
 
 template <Kind kind>
 Value view_of(Budget&, const Arguments& a) {
-  return Value::dict(&a[0].as_dict(), kind);
+  return Value::object<Dict>(&a[0].as<Dict>(), kind);
 }
 
 Value get(Budget& budget, const Arguments& a) {
-  if (const Value* found = find(budget, a[0].as_dict(), a[1])) return *found;
-  return a[2].is_missing() ? Value::none() : a[2];
+  if (const Value* found = find(budget, a[0].as<Dict>(), a[1])) return *found;
+  return a[2].is(Kind::Missing) ? Value::none() : a[2];
 }
 
 Value itself(Budget&, const Arguments& a) { return a[0]; }  // a copy of what never changes
@@ -27,26 +27,26 @@ Value index_of(Budget& budget, const Arguments& a) {
   const auto items = a[0].as_items();
   const auto found = std::ranges::find_if(items, [&](const Value& v) { return equal(budget, v, a[1]); });
   if (found == items.end()) budget.fail("the value is not in the list");
-  return Value::integer(found - items.begin());
+  return Value(found - items.begin());
 }
 
 Value count(Budget& budget, const Arguments& a) {
-  return Value::integer(
+  return Value(
       std::ranges::count_if(a[0].as_items(), [&](const Value& v) { return equal(budget, v, a[1]); }));
 }
 
 Value cycle(Budget& budget, const Arguments& a) {
   if (a.positional.size() < 2) budget.fail("no items for cycling given");
   const auto n = static_cast<int64_t>(a.positional.size() - 1);
-  return a[static_cast<size_t>(1 + a[0].as_loop().index0 % n)];
+  return a[static_cast<size_t>(1 + a[0].as<LoopState>().index0 % n)];
 }
 
 Value changed(Budget& budget, const Arguments& a) {
-  LoopState& loop = a[0].as_loop();
-  const Value now = Value::tuple(budget.copy(a.positional.subspan(1)));
-  if (!loop.last_changed.is_missing() && equal(budget, loop.last_changed, now)) return Value::boolean(false);
+  LoopState& loop = a[0].as<LoopState>();
+  const Value now = Value::sequence(Kind::Tuple, budget.copy(a.positional.subspan(1)));
+  if (!loop.last_changed.is(Kind::Missing) && equal(budget, loop.last_changed, now)) return Value(false);
   loop.last_changed = now;
-  return Value::boolean(true);
+  return Value(true);
 }
 
 constexpr Native kDictMethods[] = {

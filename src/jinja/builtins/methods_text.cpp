@@ -19,7 +19,7 @@ Value text_list(Budget& budget, const std::vector<std::string_view>& parts, bool
   const std::span<Value> items = budget.make_array<Value>(parts.size());
   std::transform(parts.begin(), parts.end(), items.begin(),
                  [&](std::string_view part) { return Value::text(part, markup); });
-  return Value::list(items);
+  return Value::sequence(Kind::List, items);
 }
 
 template <Side side>
@@ -59,7 +59,7 @@ Value partition(Budget& budget, const Arguments& a) {
   parts[0] = part(found ? text.substr(0, at) : from_right ? none : whole);
   parts[1] = part(found ? separator : none);
   parts[2] = part(found ? text.substr(at + separator.size()) : from_right ? whole : none);
-  return Value::tuple(parts);
+  return Value::sequence(Kind::Tuple, parts);
 }
 
 Value replace_text(Budget& budget, const Arguments& a) {
@@ -77,7 +77,7 @@ Value join(Budget& budget, const Arguments& a) {
   bool first = true, any_markup = markup;
   for (Value item; iterator.next(budget, item);) {
     if (!std::exchange(first, false)) out.add(a[0].as_text());
-    if (!item.is_str() && !markup) {
+    if (!item.is(Kind::Str) && !markup) {
       budget.fail(fmt::format("sequence item: expected str instance, {} found", type_name(item.kind())));
     }
     if (markup && !item.is_markup()) {
@@ -98,7 +98,7 @@ struct Part {
 Part part_of(Budget& budget, const Arguments& a, size_t first) {
   const std::string_view text = a[0].as_text();
   budget.spend_bytes(text.size());
-  if (a[first].is_missing() && a[first + 1].is_missing()) return {text};
+  if (a[first].is(Kind::Missing) && a[first + 1].is(Kind::Missing)) return {text};
   const auto n = static_cast<int64_t>(text_length(text));
   const auto bound = [&](const Value& v, int64_t otherwise) {
     const int64_t i = v.is(Kind::None) ? otherwise : integer_argument(budget, v, otherwise);
@@ -117,8 +117,8 @@ Value has_affix(Budget& budget, const Arguments& a) {
     const std::string_view text = text_argument(budget, affix);
     return part.within && (at_end ? part.text.ends_with(text) : part.text.starts_with(text));
   };
-  if (!a[1].is(Kind::Tuple)) return Value::boolean(matches(a[1]));
-  return Value::boolean(std::ranges::any_of(a[1].as_items(), matches));
+  if (!a[1].is(Kind::Tuple)) return Value(matches(a[1]));
+  return Value(std::ranges::any_of(a[1].as_items(), matches));
 }
 
 template <bool from_right, bool must_be_there>
@@ -128,17 +128,17 @@ Value find_part(Budget& budget, const Arguments& a) {
   budget.spend_search(part.text, wanted);
   const size_t at = from_right ? find_last(part.text, wanted) : part.text.find(wanted);
   if (at != part.text.npos && part.within) {
-    return Value::integer(static_cast<int64_t>(text_length(a[0].as_text().substr(0, part.begin + at))));
+    return Value(static_cast<int64_t>(text_length(a[0].as_text().substr(0, part.begin + at))));
   }
   if (must_be_there) budget.fail("substring not found");
-  return Value::integer(-1);
+  return Value(-1);
 }
 
 Value count(Budget& budget, const Arguments& a) {
   const Part part = part_of(budget, a, 2);
   const std::string_view wanted = text_argument(budget, a[1]);
   budget.spend_search(part.text, wanted);
-  return Value::integer(part.within ? static_cast<int64_t>(count_replaced(part.text, wanted, -1)) : 0);
+  return Value(part.within ? static_cast<int64_t>(count_replaced(part.text, wanted, -1)) : 0);
 }
 
 Value remove_prefix(Budget& budget, const Arguments& a) {
@@ -213,7 +213,7 @@ Value expand_tabs(Budget& budget, const Arguments& a) {
 template <TextClass what>
 Value is_class(Budget& budget, const Arguments& a) {
   budget.spend_letters(a[0].as_text().size());
-  return Value::boolean(is_text(what, a[0].as_text()));
+  return Value(is_text(what, a[0].as_text()));
 }
 
 Value format(Budget& budget, const Arguments& a) {

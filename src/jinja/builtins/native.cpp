@@ -27,7 +27,7 @@ class Binder {
   Binder(Budget& budget, const Native& native) : budget_(budget), native_(native) {}
 
   Value call(const Value& self, const Arguments& arguments) {
-    if (!self.is_missing()) values_[n_++] = self;
+    if (!self.is(Kind::Missing)) values_[n_++] = self;
     std::string_view words = native_.parameters;
     budget_.spend_scan(kMaxParameters * arguments.keywords.size());
     size_t n_given = 0, n_used = 0;
@@ -75,7 +75,7 @@ class Binder {
 Value call_native(Budget& budget, const Native& native, const Value& self, const Arguments& arguments) {
   budget.spend(Budget::kStep);
   if (native.parameters != "...") return Binder(budget, native).call(self, arguments);
-  if (self.is_missing()) return native.call(budget, arguments);
+  if (self.is(Kind::Missing)) return native.call(budget, arguments);
   const std::span<Value> all = budget.make_array<Value>(arguments.positional.size() + 1);
   all[0] = self;
   std::copy(arguments.positional.begin(), arguments.positional.end(), all.begin() + 1);
@@ -83,23 +83,23 @@ Value call_native(Budget& budget, const Native& native, const Value& self, const
 }
 
 int64_t integer_argument(Budget& budget, const Value& value, int64_t otherwise) {
-  if (value.is_missing()) return otherwise;
-  if (value.is_undefined()) fail_undefined(budget, value);
-  if (!value.is_integer()) {
+  if (value.is(Kind::Missing)) return otherwise;
+  if (value.is(Kind::Undefined)) fail_undefined(budget, value);
+  if (!is_integer(value)) {
     budget.fail(fmt::format("an integer is needed, not {}", type_name(value.kind())));
   }
   return value.as_integer();
 }
 
 std::string_view text_argument(Budget& budget, const Value& value, std::string_view otherwise) {
-  if (value.is_missing()) return otherwise;
-  if (value.is_undefined()) fail_undefined(budget, value);
-  if (!value.is_str()) budget.fail(fmt::format("a string is needed, not {}", type_name(value.kind())));
+  if (value.is(Kind::Missing)) return otherwise;
+  if (value.is(Kind::Undefined)) fail_undefined(budget, value);
+  if (!value.is(Kind::Str)) budget.fail(fmt::format("a string is needed, not {}", type_name(value.kind())));
   return value.as_text();
 }
 
 std::optional<std::string_view> optional_text(Budget& budget, const Value& value) {
-  if (value.is_missing() || value.is(Kind::None)) return {};
+  if (value.is(Kind::Missing, Kind::None)) return {};
   return text_argument(budget, value);
 }
 

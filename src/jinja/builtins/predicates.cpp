@@ -12,65 +12,62 @@ namespace {
 
 template <bool (*test)(const Value&)>
 Value check(Budget&, const Arguments& a) {
-  return Value::boolean(test(a[0]));
+  return Value(test(a[0]));
 }
 
-bool is_defined(const Value& v) { return !v.is_undefined(); }
-bool is_not_defined(const Value& v) { return v.is_undefined(); }
+bool is_defined(const Value& v) { return !v.is(Kind::Undefined); }
+bool is_not_defined(const Value& v) { return v.is(Kind::Undefined); }
 template <Kind kind>
 bool is_a(const Value& v) {
   return v.is(kind);
 }
 bool is_yes(const Value& v) { return v.is(Kind::Bool) && v.as_integer(); }
 bool is_no(const Value& v) { return v.is(Kind::Bool) && !v.as_integer(); }
-bool is_a_number(const Value& v) { return v.is_number(); }
 bool has_markup(const Value& v) { return v.is_markup(); }
 bool is_indexable(const Value& v) {
-  return v.is_undefined() || v.is_str() || v.is_sequence() || v.is(Kind::Dict) || v.is(Kind::Range);
+  return v.is(Kind::Undefined, Kind::Str, Kind::Dict, Kind::Range) || is_sequence(v);
 }
 bool is_callable(const Value& v) {
-  return v.is_undefined() || v.is(Kind::Macro) || v.is(Kind::Method) || v.is(Kind::Function) ||
-         v.is(Kind::Loop);
+  return v.is(Kind::Undefined, Kind::Macro, Kind::Method, Kind::Function, Kind::Loop);
 }
 
 /// value % divisor == wanted
 Value leaves(Budget& budget, const Value& value, const Value& divisor, int64_t wanted) {
   const Value rest = arithmetic(budget, Arithmetic::Modulo, value, divisor);
-  return Value::boolean(equal(budget, rest, Value::integer(wanted)));
+  return Value(equal(budget, rest, Value(wanted)));
 }
 
-Value odd(Budget& budget, const Arguments& a) { return leaves(budget, a[0], Value::integer(2), 1); }
-Value even(Budget& budget, const Arguments& a) { return leaves(budget, a[0], Value::integer(2), 0); }
+Value odd(Budget& budget, const Arguments& a) { return leaves(budget, a[0], Value(2), 1); }
+Value even(Budget& budget, const Arguments& a) { return leaves(budget, a[0], Value(2), 0); }
 Value divisible(Budget& budget, const Arguments& a) { return leaves(budget, a[0], a[1], 0); }
 
 template <TextClass what>
 Value is_cased(Budget& budget, const Arguments& a) {
   const std::string_view text = to_text(budget, a[0]);
   budget.spend_letters(text.size());
-  return Value::boolean(is_text(what, text));
+  return Value(is_text(what, text));
 }
 
-Value equals(Budget& budget, const Arguments& a) { return Value::boolean(equal(budget, a[0], a[1])); }
-Value differs(Budget& budget, const Arguments& a) { return Value::boolean(!equal(budget, a[0], a[1])); }
+Value equals(Budget& budget, const Arguments& a) { return Value(equal(budget, a[0], a[1])); }
+Value differs(Budget& budget, const Arguments& a) { return Value(!equal(budget, a[0], a[1])); }
 template <Order order>
 Value ordered(Budget& budget, const Arguments& a) {
-  return Value::boolean(compare(budget, order, a[0], a[1]));
+  return Value(compare(budget, order, a[0], a[1]));
 }
 
-Value is_in(Budget& budget, const Arguments& a) { return Value::boolean(contains(budget, a[1], a[0])); }
+Value is_in(Budget& budget, const Arguments& a) { return Value(contains(budget, a[1], a[0])); }
 
 /// Python's `is`: the same object, which equal small values are.
 Value same(Budget& budget, const Arguments& a) {
-  const bool plain = a[0].is_number() || a[0].is(Kind::None) || a[0].is_str();
-  return Value::boolean(a[0].kind() == a[1].kind() &&
-                        (plain ? equal(budget, a[0], a[1]) : a[0].same_object(a[1])));
+  const bool plain = is_number(a[0]) || a[0].is(Kind::None, Kind::Str);
+  return Value(a[0].kind() == a[1].kind() && (plain ? equal(budget, a[0], a[1]) : a[0].same_object(a[1])));
 }
 
 Value is_filter(Budget& budget, const Arguments& a) {
-  return Value::boolean(find_filter(text_argument(budget, a[0])));
+  return Value(find_filter(text_argument(budget, a[0])) != nullptr);
 }
 Value is_test(Budget& budget, const Arguments& a) {
-  return Value::boolean(find_test(text_argument(budget, a[0])));
+  return Value(find_test(text_argument(budget, a[0])) != nullptr);
 }
 
 constexpr std::string_view kOther = "value other";
@@ -84,7 +81,7 @@ constexpr Native kTests[] = {
     {"false", check<is_no>},
     {"integer", check<is_a<Kind::Int>>},
     {"float", check<is_a<Kind::Float>>},
-    {"number", check<is_a_number>},
+    {"number", check<is_number>},
     {"string", check<is_a<Kind::Str>>},
     {"mapping", check<is_a<Kind::Dict>>},
     {"sequence", check<is_indexable>},

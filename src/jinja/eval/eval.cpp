@@ -16,7 +16,7 @@ Value BlockText::eval(Interpreter& in) const { return in.block_text(); }
 Value Display::eval(Interpreter& in) const {
   const std::span<Value> values = in.budget().make_array<Value>(items.size());
   for (size_t i = 0; i < items.size(); ++i) values[i] = in.eval(*items[i]);
-  return is_tuple ? Value::tuple(values) : Value::list(values);
+  return Value::sequence(is_tuple ? Kind::Tuple : Kind::List, values);
 }
 
 Value DictDisplay::eval(Interpreter& in) const {
@@ -40,15 +40,16 @@ Value Item::eval(Interpreter& in) const {
 
 Value Slice::eval(Interpreter& in) const {
   const Value value = in.eval(*object);
-  const Value from = in.eval_or_missing(start), to = in.eval_or_missing(stop);
-  return get_slice(in.budget(), value, from, to, in.eval_or_missing(step));
+  const auto eval_or_missing = [&](const ExprPtr& bound) { return bound ? in.eval(*bound) : Value(); };
+  const Value from = eval_or_missing(start), to = eval_or_missing(stop);
+  return get_slice(in.budget(), value, from, to, eval_or_missing(step));
 }
 
 Value Unary::eval(Interpreter& in) const {
   const Value value = in.eval(*operand);
-  if (op == Op::Not) return Value::boolean(!is_true(value));
+  if (op == Op::Not) return Value(!is_true(value));
   if (op == Op::Minus) return negate(in.budget(), value);
-  return arithmetic(in.budget(), Arithmetic::Add, Value::integer(0), value);
+  return arithmetic(in.budget(), Arithmetic::Add, Value(0), value);
 }
 
 Value Binary::eval(Interpreter& in) const {
@@ -92,10 +93,10 @@ Value Comparison::eval(Interpreter& in) const {
   Value left = in.eval(*first);
   for (const auto& [op, expr] : others) {
     const Value right = in.eval(*expr);
-    if (!holds(in.budget(), op, left, right)) return Value::boolean(false);
+    if (!holds(in.budget(), op, left, right)) return Value(false);
     left = right;
   }
-  return Value::boolean(true);
+  return Value(true);
 }
 
 Value Concat::eval(Interpreter& in) const {
@@ -107,7 +108,7 @@ Value Concat::eval(Interpreter& in) const {
 Value Conditional::eval(Interpreter& in) const {
   if (is_true(in.eval(*test))) return in.eval(*then);
   if (otherwise) return in.eval(*otherwise);
-  return Value::undefined("the inline if-expression evaluated to false and no else section was defined.");
+  return Value::undefined({"the inline if-expression evaluated to false and no else section was defined."});
 }
 
 namespace {
@@ -140,8 +141,8 @@ class Evaluated {
  private:
   void add_all(const Value& named) {
     if (!named.is(Kind::Dict)) budget_.fail("the argument after ** must be a mapping");
-    for (const DictEntry& entry : named.as_dict().entries) {
-      if (!entry.key.is_str()) budget_.fail("keywords must be strings");
+    for (const DictEntry& entry : named.as<Dict>().entries) {
+      if (!entry.key.is(Kind::Str)) budget_.fail("keywords must be strings");
       add(entry.key.as_text(), entry.value);
     }
   }
@@ -155,7 +156,7 @@ class Evaluated {
 Value Call::eval_with(Interpreter& in, const Value& caller) const {
   const Value function = in.eval(*callee);
   Evaluated evaluated(in, arguments);
-  if (!caller.is_missing()) evaluated.add("caller", caller);
+  if (!caller.is(Kind::Missing)) evaluated.add("caller", caller);
   in.budget().at_line(line);
   return in.call(function, evaluated.view());
 }

@@ -50,28 +50,28 @@ Flow If::exec(Interpreter& in) const {
   return in.exec(otherwise);
 }
 
-Flow ForNode::exec(Interpreter& in) const { return in.run_loop(*this, in.eval(*over), 0); }
+Flow ForNode::exec(Interpreter& in) const { return run(in, in.eval(*over), 0); }
 
-Flow Interpreter::run_loop(const ForNode& node, const Value& over, int64_t depth) {
-  const Value items = node.test ? Value::generator(budget_.make(Filtered(*this, node, over))) : over;
-  budget_.spend(Budget::kStep);
-  LoopState* loop = budget_.make(LoopState(budget_, items));
-  loop->recursive = node.recursive ? &node : nullptr;
-  loop->scope = scope_;
+Flow ForNode::run(Interpreter& in, const Value& iterable, int64_t depth) const {
+  Budget& budget = in.budget();
+  const Value items = test ? Value::object<Generator>(budget.make(Filtered(in, *this, iterable))) : iterable;
+  budget.spend(Budget::kStep);
+  LoopState* loop = budget.make(LoopState(budget, items));
+  loop->recursive = recursive ? this : nullptr;
+  loop->scope = in.scope();
   loop->depth0 = depth;
-  const int name = node.loop_name;
   Flow flow = Flow::Normal;
-  in_scope(scope_, [&] {
-    while (flow != Flow::Break && loop->next(budget_)) {
-      budget_.spend(Budget::kStep / 2);
-      scope_->variables.clear();  // each pass has its own
-      assign(name, Value::loop(loop));
-      assign(node.target, loop->current);
-      flow = exec(node.body);
+  in.in_scope(in.scope(), [&] {
+    while (flow != Flow::Break && loop->next(budget)) {
+      budget.spend(Budget::kStep / 2);
+      in.scope()->variables.clear();  // each pass has its own
+      in.assign(loop_name, Value::object<LoopState>(loop));
+      in.assign(target, loop->current);
+      flow = in.exec(body);
     }
   });
   if (loop->index0 < 0) {
-    return in_scope(scope_, [&] { return exec(node.otherwise); });
+    return in.in_scope(in.scope(), [&] { return in.exec(otherwise); });
   }
   return Flow::Normal;
 }
@@ -106,12 +106,12 @@ Flow With::exec(Interpreter& in) const {
 }
 
 Flow MacroNode::exec(Interpreter& in) const {
-  in.assign(name, Value::macro(in.budget().make(Macro{this, in.scope()})));
+  in.assign(name, Value::object<Macro>(in.budget().make(Macro{this, in.scope()})));
   return Flow::Normal;
 }
 
 Flow CallBlock::exec(Interpreter& in) const {
-  const Value body = Value::macro(in.budget().make(Macro{&caller, in.scope()}));
+  const Value body = Value::object<Macro>(in.budget().make(Macro{&caller, in.scope()}));
   append_text(in.out(), call->eval_with(in, body));
   return Flow::Normal;
 }

@@ -33,7 +33,7 @@ Value Interpreter::variable(int name) const {
   budget_.spend_scan(n_seen);
   const auto index = static_cast<size_t>(name);
   const Value& value = variables_[index];
-  return value.is_missing() ? Value::undefined(Kind::Missing, source_.names[index]) : value;
+  return value.is(Kind::Missing) ? Value::undefined({source_.names[index], Kind::Missing}) : value;
 }
 
 void Interpreter::assign(int name, const Value& value) {
@@ -54,7 +54,7 @@ void Interpreter::assign(const Target& target, const Value& value) {
   if (!target.attribute.empty()) {
     const Value space = variable(target.name);
     if (!space.is(Kind::Namespace)) budget_.fail("cannot assign attribute on non-namespace object");
-    space.as_namespace().set(budget_, target.attribute, value);
+    space.as<Namespace>().set(budget_, target.attribute, value);
   } else if (!target.is_tuple) {
     assign(target.name, value);
   } else {
@@ -80,15 +80,15 @@ Value Interpreter::filtered(const Expr& filter, const Value& text) {
 Value Interpreter::call(const Value& callee, const Arguments& arguments) {
   switch (callee.kind()) {
     case Kind::Function:
-      return call_native(budget_, callee.as_function(), {}, arguments);
+      return call_native(budget_, callee.as<Native>(), {}, arguments);
     case Kind::Method:
-      return call_native(budget_, *callee.as_method().native, callee.as_method().self, arguments);
+      return call_native(budget_, *callee.as<BoundMethod>().native, callee.as<BoundMethod>().self, arguments);
     case Kind::Macro:
-      return call_macro(callee.as_macro(), arguments);
+      return call_macro(callee.as<Macro>(), arguments);
     case Kind::Undefined:
       fail_undefined(budget_, callee);
     case Kind::Loop:
-      return call_loop(callee.as_loop(), arguments);
+      return call_loop(callee.as<LoopState>(), arguments);
     default:
       budget_.fail(fmt::format("'{}' object is not callable", type_name(callee.kind())));
   }
@@ -101,7 +101,7 @@ Value Interpreter::call_loop(const LoopState& loop, const Arguments& arguments) 
   const Restore calls(n_calls_, n_calls_ + 1);
   check_calls();
   const Restore scope(scope_, loop.scope);
-  return captured([&] { run_loop(*loop.recursive, arguments[0], loop.depth0 + 1); });
+  return captured([&] { loop.recursive->run(*this, arguments[0], loop.depth0 + 1); });
 }
 
 Value Interpreter::call_macro(const Macro& macro, const Arguments& arguments) {
@@ -139,8 +139,9 @@ void Interpreter::bind(const MacroNode& node, const Arguments& arguments) {
     } else if (parameter.otherwise) {
       assign(parameter.name, eval(*parameter.otherwise));
     } else {
-      assign(parameter.name,
-             Value::undefined(budget_.copy(fmt::format("parameter '{}' was not provided", parameter.text))));
+      assign(
+          parameter.name,
+          Value::undefined({budget_.copy(fmt::format("parameter '{}' was not provided", parameter.text))}));
     }
   }
   bind_others(node, arguments, used);
@@ -152,7 +153,7 @@ void Interpreter::bind_others(const MacroNode& node, const Arguments& arguments,
   const bool is_parameter =
       std::ranges::any_of(node.parameters, [&](const auto& p) { return p.name == node.caller; });
   if (node.caller >= 0 && !is_parameter) {
-    Value caller = Value::undefined("No caller defined");
+    Value caller = Value::undefined({"No caller defined"});
     for (size_t i = 0; i < used.size(); ++i) {
       if (used[i] || arguments.keywords[i].name != "caller") continue;
       used[i] = true;
@@ -173,7 +174,7 @@ void Interpreter::bind_others(const MacroNode& node, const Arguments& arguments,
   const size_t n_taken = std::min(node.parameters.size(), arguments.positional.size());
   const std::span<const Value> more = arguments.positional.subspan(n_taken);
   if (node.varargs >= 0) {
-    assign(node.varargs, Value::tuple(more));
+    assign(node.varargs, Value::sequence(Kind::Tuple, more));
   } else if (!more.empty()) {
     budget_.fail(
         fmt::format("macro '{}' takes not more than {} argument(s)", node.text, node.parameters.size()));

@@ -27,7 +27,6 @@ class Interpreter {
     budget_.spend();
     return expr.eval(*this);
   }
-  Value eval_or_missing(const ExprPtr& expr) { return expr ? eval(*expr) : Value(); }
   Flow exec(const Block& block);
 
   /// The value of a variable; Undefined where there is none.
@@ -59,8 +58,6 @@ class Interpreter {
   const Value& block_text() const { return block_text_; }
 
   Value call(const Value& callee, const Arguments& arguments);
-  /// Runs a loop's passes, or its else.
-  Flow run_loop(const ForNode& node, const Value& over, int64_t depth);
 
  private:
   /// Sets something for as long as this lives.

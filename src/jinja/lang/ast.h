@@ -146,6 +146,9 @@ struct If final : Stmt {
 };
 struct ForNode final : Stmt {
   Flow exec(Interpreter& in) const override;
+  /// The passes over the items of `iterable`, or the else block where there are none. `depth` is that of the
+  /// loop in its own calls: 0 for the outermost.
+  Flow run(Interpreter& in, const Value& iterable, int64_t depth) const;
   Target target = {};
   int loop_name = -1;            ///< of the variable `loop`
   ExprPtr over = {}, test = {};  ///< `test` may be null

@@ -27,7 +27,7 @@ ExprPtr ExpressionParser::variable(const Token& token) {
   if (is_reserved(token.text)) {
     auto node = std::make_unique<Constant>();
     const char letter = token.text[0] | 0x20;
-    node->value = letter == 'n' ? Value::none() : Value::boolean(letter == 't');
+    node->value = letter == 'n' ? Value::none() : Value(letter == 't');
     return finish(std::move(node), token.line, {});
   }
   auto node = std::make_unique<Variable>();
@@ -54,8 +54,7 @@ ExprPtr ExpressionParser::primary() {
     case TokenType::Integer:
     case TokenType::Float: {
       auto node = std::make_unique<Constant>();
-      node->value =
-          token.type == TokenType::Integer ? Value::integer(token.integer) : Value::number(token.number);
+      node->value = token.type == TokenType::Integer ? Value(token.integer) : Value(token.number);
       return finish(std::move(node), stream_.take().line, {});
     }
     default:

@@ -14,8 +14,8 @@ namespace {
 constexpr std::string_view kSigns[] = {"+", "-", "*", "/", "//", "%", "** or pow()"};
 
 [[noreturn]] void fail_types(const Budget& budget, Arithmetic op, const Value& a, const Value& b) {
-  if (a.is_undefined()) fail_undefined(budget, a);
-  if (b.is_undefined()) fail_undefined(budget, b);
+  if (a.is(Kind::Undefined)) fail_undefined(budget, a);
+  if (b.is(Kind::Undefined)) fail_undefined(budget, b);
   budget.fail(fmt::format("unsupported operand type(s) for {}: '{}' and '{}'",
                           kSigns[static_cast<size_t>(op)], type_name(a.kind()), type_name(b.kind())));
 }
@@ -78,7 +78,7 @@ Value of_integers(Budget& budget, Arithmetic op, int64_t a, int64_t b) {
       break;
     case Arithmetic::Divide:
       if (b == 0) fail_zero(budget);
-      return Value::number(static_cast<double>(static_cast<long double>(a) / static_cast<long double>(b)));
+      return Value(static_cast<double>(static_cast<long double>(a) / static_cast<long double>(b)));
     case Arithmetic::FloorDivide:
       result = floor_divide(budget, a, b);
       break;
@@ -86,12 +86,12 @@ Value of_integers(Budget& budget, Arithmetic op, int64_t a, int64_t b) {
       result = b == -1 ? 0 : a - floor_divide(budget, a, b) * b;
       break;
     case Arithmetic::Power:
-      if (b < 0) return Value::number(float_power(budget, static_cast<double>(a), static_cast<double>(b)));
+      if (b < 0) return Value(float_power(budget, static_cast<double>(a), static_cast<double>(b)));
       result = integer_power(budget, a, b);
       break;
   }
   if (overflow) fail_overflow(budget);
-  return Value::integer(result);
+  return Value(result);
 }
 
 Value of_floats(Budget& budget, Arithmetic op, double a, double b) {
@@ -99,19 +99,19 @@ Value of_floats(Budget& budget, Arithmetic op, double a, double b) {
   if (divides && b == 0) fail_zero(budget);
   switch (op) {
     case Arithmetic::Add:
-      return Value::number(a + b);
+      return Value(a + b);
     case Arithmetic::Subtract:
-      return Value::number(a - b);
+      return Value(a - b);
     case Arithmetic::Multiply:
-      return Value::number(a * b);
+      return Value(a * b);
     case Arithmetic::Divide:
-      return Value::number(a / b);
+      return Value(a / b);
     case Arithmetic::FloorDivide:
-      return Value::number(float_floor_divide(budget, a, b));
+      return Value(float_floor_divide(budget, a, b));
     case Arithmetic::Modulo:
-      return Value::number(float_modulo(budget, a, b));
+      return Value(float_modulo(budget, a, b));
     case Arithmetic::Power:
-      return Value::number(float_power(budget, a, b));
+      return Value(float_power(budget, a, b));
   }
   return {};
 }
@@ -130,12 +130,12 @@ Value add_sequences(Budget& budget, const Value& a, const Value& b) {
   const auto x = a.as_items(), y = b.as_items();
   const std::span<Value> all = budget.make_array<Value>(x.size() + y.size());
   std::copy(y.begin(), y.end(), std::copy(x.begin(), x.end(), all.begin()));
-  return a.is(Kind::List) ? Value::list(all) : Value::tuple(all);
+  return Value::sequence(a.kind(), all);
 }
 
 Value repeat(Budget& budget, const Value& value, int64_t times) {
   const size_t n = times < 0 ? 0 : static_cast<size_t>(times);
-  if (value.is_str()) {
+  if (value.is(Kind::Str)) {
     const std::string_view text = value.as_text();
     if (n > 0 && text.size() > kMaxOutputBytes / n) budget.fail("a repeated text is too long");
     TextBuilder out(budget);
@@ -143,41 +143,41 @@ Value repeat(Budget& budget, const Value& value, int64_t times) {
     return out.value(value.is_markup());
   }
   const std::span<const Value> items = value.as_items();
-  if (items.empty() || n == 0) return value.is(Kind::List) ? Value::list({}) : Value::tuple({});
+  if (items.empty() || n == 0) return Value::sequence(value.kind(), {});
   if (n > kMaxMemoryBytes / sizeof(Value) / items.size()) budget.fail("a repeated list is too long");
   const std::span<Value> all = budget.make_array<Value>(items.size() * n);
   for (size_t i = 0; i < n; ++i)
     std::copy(items.begin(), items.end(), all.begin() + static_cast<long>(i * items.size()));
-  return value.is(Kind::List) ? Value::list(all) : Value::tuple(all);
+  return Value::sequence(value.kind(), all);
 }
 
 }  // namespace
 
 Value arithmetic(Budget& budget, Arithmetic op, const Value& a, const Value& b) {
-  if (a.is_integer() && b.is_integer()) return of_integers(budget, op, a.as_integer(), b.as_integer());
-  if (a.is_number() && b.is_number()) return of_floats(budget, op, a.as_number(), b.as_number());
+  if (is_integer(a) && is_integer(b)) return of_integers(budget, op, a.as_integer(), b.as_integer());
+  if (is_number(a) && is_number(b)) return of_floats(budget, op, a.as_number(), b.as_number());
   if (op == Arithmetic::Add) {
-    if (a.is_str() && b.is_str()) return add_texts(budget, a, b);
-    if (a.is_sequence() && a.kind() == b.kind()) return add_sequences(budget, a, b);
-    if (a.is_str() && !b.is_undefined()) {
+    if (a.is(Kind::Str) && b.is(Kind::Str)) return add_texts(budget, a, b);
+    if (is_sequence(a) && a.kind() == b.kind()) return add_sequences(budget, a, b);
+    if (a.is(Kind::Str) && !b.is(Kind::Undefined)) {
       budget.fail(fmt::format("can only concatenate str (not \"{}\") to str", type_name(b.kind())));
     }
   } else if (op == Arithmetic::Multiply) {
     const auto repeats = [](const Value& v, const Value& n) {
-      return (v.is_str() || v.is_sequence()) && n.is_integer();
+      return (v.is(Kind::Str) || is_sequence(v)) && is_integer(n);
     };
     if (repeats(a, b)) return repeat(budget, a, b.as_integer());
     if (repeats(b, a)) return repeat(budget, b, a.as_integer());
-  } else if (op == Arithmetic::Modulo && a.is_str()) {
+  } else if (op == Arithmetic::Modulo && a.is(Kind::Str)) {
     return format_percent(budget, a, b);
   }
   fail_types(budget, op, a, b);
 }
 
 Value negate(Budget& budget, const Value& value) {
-  if (value.is_undefined()) fail_undefined(budget, value);
-  if (value.is(Kind::Float)) return Value::number(-value.as_number());
-  if (!value.is_integer())
+  if (value.is(Kind::Undefined)) fail_undefined(budget, value);
+  if (value.is(Kind::Float)) return Value(-value.as_number());
+  if (!is_integer(value))
     budget.fail(fmt::format("bad operand type for unary -: '{}'", type_name(value.kind())));
   return of_integers(budget, Arithmetic::Subtract, 0, value.as_integer());
 }

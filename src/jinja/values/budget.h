@@ -35,7 +35,6 @@ class Budget {
   /// Steps are counted in quarters of some ten nanoseconds: a call and a pass of a loop cost a whole one, a
   /// node of the tree a quarter, and what goes through texts and lists in proportion to their sizes.
   static constexpr int64_t kStep = 4;
-  static constexpr size_t kAlignment = 8;
   void spend(int64_t quarters = 1) {
     quarters_left_ -= quarters;
     if (quarters_left_ < 0) fail_out_of_steps();
@@ -49,8 +48,7 @@ class Budget {
   /// For looking for `wanted` in all of `text`.
   void spend_search(std::string_view text, std::string_view wanted);
 
-  /// Memory until the Budget goes.
-  void* allocate(size_t n_bytes, size_t alignment = kAlignment);
+  // What these give lives until the Budget goes.
   template <class T>
   T* make(T value) {
     static_assert(std::is_trivially_destructible_v<T> && alignof(T) <= kAlignment);
@@ -90,8 +88,11 @@ class Budget {
   };
 
  private:
+  static constexpr size_t kAlignment = 8;
+
   [[noreturn]] void fail_out_of_steps() const;
   [[noreturn]] void fail_too_deep();
+  void* allocate(size_t n_bytes, size_t alignment = kAlignment);
   std::byte* new_chunk(size_t n_bytes);
 
   int64_t quarters_left_ = kMaxSteps * kStep;

@@ -9,7 +9,7 @@
 namespace sw::jinja {
 
 bool is_iterable(const Value& value) {
-  return value.is(Kind::Generator) || value.is_str() || length(value).has_value();
+  return value.is(Kind::Generator, Kind::Str) || length(value).has_value();
 }
 
 Iterator::Iterator(Budget& budget, const Value& value) : over_(value) {
@@ -20,7 +20,7 @@ bool Iterator::next(Budget& budget, Value& value) {
   budget.spend(Budget::kStep / 2);
   switch (over_.kind()) {
     case Kind::Generator:
-      return over_.as_generator().next(budget, value);
+      return over_.as<Generator>().next(budget, value);
     case Kind::Str: {
       const std::string_view text = over_.as_text();
       if (at_ == text.size()) return false;
@@ -35,15 +35,15 @@ bool Iterator::next(Budget& budget, Value& value) {
       value = over_.as_items()[at_++];
       return true;
     case Kind::Range:
-      if (static_cast<int64_t>(at_) == over_.as_range().size) return false;
-      value = over_.as_range().at(static_cast<int64_t>(at_++));
+      if (static_cast<int64_t>(at_) == over_.as<Range>().size) return false;
+      value = over_.as<Range>().at(static_cast<int64_t>(at_++));
       return true;
     case Kind::Dict:
     case Kind::Keys:
     case Kind::Values:
     case Kind::Items: {
-      if (at_ == over_.as_dict().entries.size()) return false;
-      const DictEntry& entry = over_.as_dict().entries[at_++];
+      if (at_ == over_.as<Dict>().entries.size()) return false;
+      const DictEntry& entry = over_.as<Dict>().entries[at_++];
       value = over_.is(Kind::Items)    ? entry_tuple(budget, entry)
               : over_.is(Kind::Values) ? entry.value
                                        : entry.key;
@@ -58,12 +58,12 @@ Value entry_tuple(Budget& budget, const DictEntry& entry) {
   const std::span<Value> pair = budget.make_array<Value>(2);
   pair[0] = entry.key;
   pair[1] = entry.value;
-  return Value::tuple(pair);
+  return Value::sequence(Kind::Tuple, pair);
 }
 
 std::vector<Value> to_vector(Budget& budget, const Value& value) {
   std::vector<Value> items;
-  if (!value.is_str()) items.reserve(static_cast<size_t>(length(value).value_or(0)));
+  if (!value.is(Kind::Str)) items.reserve(static_cast<size_t>(length(value).value_or(0)));
   Iterator iterator(budget, value);
   for (Value each; iterator.next(budget, each);) items.push_back(each);
   return items;
@@ -71,7 +71,7 @@ std::vector<Value> to_vector(Budget& budget, const Value& value) {
 
 Value to_list(Budget& budget, const Value& value) {
   if (value.is(Kind::List)) return value;
-  return Value::list(budget.copy(to_vector(budget, value)));
+  return Value::sequence(Kind::List, budget.copy(to_vector(budget, value)));
 }
 
 }  // namespace sw::jinja

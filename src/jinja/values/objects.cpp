@@ -25,8 +25,8 @@ void Namespace::set(Budget& budget, std::string_view name, const Value& value) {
 }
 
 bool LoopState::peek(Budget& budget) {
-  if (after.is_missing()) items.next(budget, after);
-  return !after.is_missing();
+  if (after.is(Kind::Missing)) items.next(budget, after);
+  return !after.is(Kind::Missing);
 }
 
 bool LoopState::next(Budget& budget) {
@@ -41,7 +41,7 @@ bool LoopState::next(Budget& budget) {
 int64_t LoopState::length(Budget& budget) {
   if (known_length >= 0) return known_length;
   if (const auto n = jinja::length(over)) return known_length = *n;
-  const bool peeked = !after.is_missing();
+  const bool peeked = !after.is(Kind::Missing);
   Value rest = to_list(budget, over);
   items = Iterator(budget, rest);
   return known_length = static_cast<int64_t>(rest.as_items().size()) + index0 + 1 + peeked;

@@ -13,8 +13,7 @@ namespace {
 /// -1, 0, 1; 2 where one is NaN. Exact for an int beside a float: long double holds both.
 int compare_numbers(const Value& a, const Value& b) {
   const auto exact = [](const Value& v) {
-    return v.is_integer() ? static_cast<long double>(v.as_integer())
-                          : static_cast<long double>(v.as_number());
+    return is_integer(v) ? static_cast<long double>(v.as_integer()) : static_cast<long double>(v.as_number());
   };
   const long double x = exact(a), y = exact(b);
   return x < y ? -1 : x > y ? 1 : x == y ? 0 : 2;
@@ -42,8 +41,8 @@ bool equal_ranges(const Range& a, const Range& b) {
 }
 
 [[noreturn]] void fail_order(const Budget& budget, std::string_view op, const Value& a, const Value& b) {
-  if (a.is_undefined()) fail_undefined(budget, a);
-  if (b.is_undefined()) fail_undefined(budget, b);
+  if (a.is(Kind::Undefined)) fail_undefined(budget, a);
+  if (b.is(Kind::Undefined)) fail_undefined(budget, b);
   budget.fail(fmt::format("'{}' is not supported between '{}' and '{}'", op, type_name(a.kind()),
                           type_name(b.kind())));
 }
@@ -97,11 +96,11 @@ std::string_view type_name(Kind kind) {
 }
 
 void fail_undefined(const Budget& budget, const Value& undefined) {
-  const std::string name(undefined.as_text());
-  if (!undefined.names_attribute()) budget.fail(name);
-  if (undefined.owner() == Kind::Missing) budget.fail(fmt::format("'{}' is undefined", name));
-  if (undefined.owner() == Kind::None) budget.fail(fmt::format("'None' has no attribute '{}'", name));
-  budget.fail(fmt::format("'{} object' has no attribute '{}'", type_name(undefined.owner()), name));
+  const auto [text, owner] = undefined.as_undefined();
+  if (!owner) budget.fail(std::string(text));
+  if (owner == Kind::Missing) budget.fail(fmt::format("'{}' is undefined", text));
+  if (owner == Kind::None) budget.fail(fmt::format("'None' has no attribute '{}'", text));
+  budget.fail(fmt::format("'{} object' has no attribute '{}'", type_name(*owner), text));
 }
 
 bool is_true(const Value& value) {
@@ -135,9 +134,9 @@ std::optional<int64_t> length(const Value& value) {
     case Kind::Keys:
     case Kind::Values:
     case Kind::Items:
-      return static_cast<int64_t>(value.as_dict().entries.size());
+      return static_cast<int64_t>(value.as<Dict>().entries.size());
     case Kind::Range:
-      return value.as_range().size;
+      return value.as<Range>().size;
     default:
       return {};
   }
@@ -146,7 +145,7 @@ std::optional<int64_t> length(const Value& value) {
 bool equal(Budget& budget, const Value& a, const Value& b) {
   const Budget::Deeper deeper(budget);
   budget.spend();
-  if (a.is_number() && b.is_number()) return compare_numbers(a, b) == 0;
+  if (is_number(a) && is_number(b)) return compare_numbers(a, b) == 0;
   if (a.kind() != b.kind()) return false;
   switch (a.kind()) {
     case Kind::Undefined:
@@ -160,13 +159,13 @@ bool equal(Budget& budget, const Value& a, const Value& b) {
       return a.same_object(b) || equal_items(budget, a.as_items(), b.as_items());
     case Kind::Dict:
     case Kind::Items:
-      return a.same_object(b) || equal_dicts(budget, a.as_dict(), b.as_dict());
+      return a.same_object(b) || equal_dicts(budget, a.as<Dict>(), b.as<Dict>());
     case Kind::Keys:
-      return std::ranges::all_of(a.as_dict().entries,
-                                 [&](const DictEntry& e) { return find(budget, b.as_dict(), e.key); }) &&
+      return std::ranges::all_of(a.as<Dict>().entries,
+                                 [&](const DictEntry& e) { return find(budget, b.as<Dict>(), e.key); }) &&
              length(a) == length(b);
     case Kind::Range:
-      return equal_ranges(a.as_range(), b.as_range());
+      return equal_ranges(a.as<Range>(), b.as<Range>());
     default:
       return a.same_object(b);
   }
@@ -188,13 +187,13 @@ bool compare(Budget& budget, Order order, const Value& a, const Value& b) {
     return false;
   };
   budget.spend();
-  if (a.is_number() && b.is_number()) return holds(compare_numbers(a, b));
-  if (a.is_str() && b.is_str()) {
+  if (is_number(a) && is_number(b)) return holds(compare_numbers(a, b));
+  if (a.is(Kind::Str) && b.is(Kind::Str)) {
     budget.spend_bytes(std::min(a.as_text().size(), b.as_text().size()));
     const int sign = a.as_text().compare(b.as_text());  // UTF-8 sorts as its code points do
     return holds((sign > 0) - (sign < 0));
   }
-  if (a.is_sequence() && a.kind() == b.kind()) {
+  if (is_sequence(a) && a.kind() == b.kind()) {
     const auto x = a.as_items(), y = b.as_items();
     for (size_t i = 0; i < std::min(x.size(), y.size()); ++i) {
       if (!equal(budget, x[i], y[i])) return compare(budget, order, x[i], y[i]);
@@ -208,15 +207,15 @@ bool compare(Budget& budget, Order order, const Value& a, const Value& b) {
 bool less(Budget& budget, const Value& a, const Value& b) { return compare(budget, Order::Less, a, b); }
 
 bool contains(Budget& budget, const Value& container, const Value& item) {
-  if (container.is_str()) {
-    if (!item.is_str()) {
+  if (container.is(Kind::Str)) {
+    if (!item.is(Kind::Str)) {
       budget.fail(
           fmt::format("'in <string>' requires string as left operand, not {}", type_name(item.kind())));
     }
     budget.spend_search(container.as_text(), item.as_text());
     return container.as_text().find(item.as_text()) != std::string_view::npos;
   }
-  if (container.is(Kind::Dict) || container.is(Kind::Keys)) return find(budget, container.as_dict(), item);
+  if (container.is(Kind::Dict, Kind::Keys)) return find(budget, container.as<Dict>(), item);
   Iterator iterator(budget, container);
   for (Value each; iterator.next(budget, each);) {
     if (equal(budget, each, item)) return true;
@@ -226,19 +225,19 @@ bool contains(Budget& budget, const Value& container, const Value& item) {
 
 bool is_hashable(const Value& value) {
   if (value.is(Kind::Tuple)) return std::ranges::all_of(value.as_items(), is_hashable);
-  return !value.is(Kind::List) && !value.is(Kind::Dict) && !value.is(Kind::Items) && !value.is(Kind::Keys);
+  return !value.is(Kind::List, Kind::Dict, Kind::Items, Kind::Keys);
 }
 
 const Value* find(Budget& budget, const Dict& dict, std::string_view key) {
   budget.spend_scan(dict.entries.size());
   for (const DictEntry& entry : dict.entries) {
-    if (entry.key.is_str() && entry.key.as_text() == key) return &entry.value;
+    if (entry.key.is(Kind::Str) && entry.key.as_text() == key) return &entry.value;
   }
   return nullptr;
 }
 
 const Value* find(Budget& budget, const Dict& dict, const Value& key) {
-  if (key.is_str()) return find(budget, dict, key.as_text());
+  if (key.is(Kind::Str)) return find(budget, dict, key.as_text());
   if (!is_hashable(key)) budget.fail(fmt::format("unhashable type: '{}'", type_name(key.kind())));
   for (const DictEntry& entry : dict.entries) {
     if (equal(budget, entry.key, key)) return &entry.value;
@@ -258,7 +257,7 @@ void DictBuilder::set(const Value& key, const Value& value) {
 Value DictBuilder::value() const {
   const std::span<DictEntry> entries = budget_.make_array<DictEntry>(entries_.size());
   std::copy(entries_.begin(), entries_.end(), entries.begin());
-  return Value::dict(budget_.make(Dict{entries}));
+  return Value::object<Dict>(budget_.make(Dict{entries}));
 }
 
 }  // namespace sw::jinja

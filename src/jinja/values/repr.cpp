@@ -50,7 +50,7 @@ void append_escaped(char32_t c, std::string& out) {
 
 void append_entries(TextBuilder& out, const Value& value) {
   bool first = true;
-  for (const DictEntry& entry : value.as_dict().entries) {
+  for (const DictEntry& entry : value.as<Dict>().entries) {
     if (!std::exchange(first, false)) out.add(", ");
     if (value.is(Kind::Items)) out.add('(');
     if (!value.is(Kind::Values)) append_repr(out, entry.key);
@@ -106,7 +106,7 @@ void append_namespace(TextBuilder& out, const Namespace& space) {
       out.budget().spend_letters(value.as_text().size());
       return out.add(value.is_markup() ? "Markup(" + quoted(value.as_text()) + ")" : quoted(value.as_text()));
     case Kind::Range:
-      return append_range(out, value.as_range());
+      return append_range(out, value.as<Range>());
     default:  // Python shows an address
       return out.add(fmt::format("<{}>", type_name(value.kind())));
   }
@@ -169,22 +169,22 @@ void append_repr(TextBuilder& out, const Value& value) {
       out.add(type_name(value.kind())), out.add("(["), append_entries(out, value);
       return out.add("])");
     case Kind::Namespace:
-      return append_namespace(out, value.as_namespace());
+      return append_namespace(out, value.as<Namespace>());
     default:
       append_single(out, value);
   }
 }
 
 void append_text(TextBuilder& out, const Value& value) {
-  if (value.is_str()) {
+  if (value.is(Kind::Str)) {
     out.add(value.as_text());
-  } else if (!value.is_undefined()) {
+  } else if (!value.is(Kind::Undefined)) {
     append_repr(out, value);
   }
 }
 
 std::string_view to_text(Budget& budget, const Value& value) {
-  if (value.is_str()) return value.as_text();
+  if (value.is(Kind::Str)) return value.as_text();
   TextBuilder out(budget);
   append_text(out, value);
   return budget.copy(out.view());

@@ -76,7 +76,7 @@ class JsonWriter {
       case Kind::Tuple:
         return write_items('[', value.as_items(), ']', [&](const Value& item) { write(item); });
       case Kind::Dict:
-        return write_dict(value.as_dict());
+        return write_dict(value.as<Dict>());
       default:
         write_single(value);
     }

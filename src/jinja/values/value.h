@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include <concepts>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
+
+#include "base/error.h"
 
 namespace sw::jinja {
 
@@ -39,80 +43,95 @@ enum class Kind : uint8_t {
   Loop,
 };
 
+/// Why a value is undefined.
+struct Undefined {
+  std::string_view text = {};  ///< the message in full, or with an `owner`: the name of what is not there
+  /// Objects of this kind have no such attribute. Kind::Missing: there is no such variable.
+  std::optional<Kind> owner = {};
+};
+
+/// How values stand for objects of one type. `Access`: that type, const where nothing can change the objects.
+/// `kKind`: the kind of such a value, unless it is made as one of the others.
+template <class T, Kind kind, Kind... others>
+struct ObjectOf {
+  using Access = T;
+  static constexpr Kind kKind = kind;
+  static constexpr bool has(Kind k) { return k == kind || ((k == others) || ...); }
+};
+/// The ObjectOf of each type T that a value may stand for.
+template <class T>
+struct ObjectTraits;
+template <>
+struct ObjectTraits<Dict> : ObjectOf<const Dict, Kind::Dict, Kind::Keys, Kind::Values, Kind::Items> {};
+template <>
+struct ObjectTraits<Range> : ObjectOf<const Range, Kind::Range> {};
+template <>
+struct ObjectTraits<Macro> : ObjectOf<const Macro, Kind::Macro> {};
+template <>
+struct ObjectTraits<BoundMethod> : ObjectOf<const BoundMethod, Kind::Method> {};
+template <>
+struct ObjectTraits<Native> : ObjectOf<const Native, Kind::Function> {};
+template <>
+struct ObjectTraits<Generator> : ObjectOf<Generator, Kind::Generator> {};
+template <>
+struct ObjectTraits<Namespace> : ObjectOf<Namespace, Kind::Namespace> {};
+template <>
+struct ObjectTraits<LoopState> : ObjectOf<LoopState, Kind::Loop> {};
+
 /// A value of a running template: 16 bytes, copied freely. Text and containers are views of memory that the
 /// Budget, the template's tree or the caller's input owns; all of it is immutable but Namespace, Generator
 /// and Loop. So no value needs a destructor, and no chain of values, however deep, can overflow the stack.
 class Value {
  public:
+  /// Missing.
   Value() = default;
+  // Python's bool, int and float, each of its own types only: no pointer becomes a bool, no size an int.
+  explicit Value(std::same_as<bool> auto b) : kind_(Kind::Bool), integer_(b) {}
+  explicit Value(std::signed_integral auto i) : kind_(Kind::Int), integer_(i) {}
+  explicit Value(std::same_as<double> auto d) : kind_(Kind::Float), number_(d) {}
   static Value none() { return Value(Kind::None); }
-  static Value boolean(bool b) { return integer_like(Kind::Bool, b); }
-  static Value integer(int64_t i) { return integer_like(Kind::Int, i); }
-  static Value number(double d) {
-    Value v(Kind::Float);
-    v.number_ = d;
-    return v;
-  }
   /// `markup`: what Python calls Markup, text that |safe or |escape made.
   static Value text(std::string_view s, bool markup = false) { return view(Kind::Str, s, markup); }
-  static Value list(std::span<const Value> items) { return view(Kind::List, items); }
-  static Value tuple(std::span<const Value> items) { return view(Kind::Tuple, items); }
-  /// Undefined for the reason that `message` gives in full.
-  static Value undefined(std::string_view message) { return view(Kind::Undefined, message, false); }
-  /// Undefined because an object of kind `owner` has no attribute `name`; Kind::Missing: no such variable.
-  static Value undefined(Kind owner, std::string_view name) {
-    Value v = view(Kind::Undefined, name, true);
-    v.owner_ = owner;
+  /// Of `kind` List or Tuple.
+  static Value sequence(Kind kind, std::span<const Value> items) { return view(kind, items); }
+  static Value undefined(const Undefined& why) {
+    Value v = view(Kind::Undefined, why.text, why.owner.has_value());
+    v.owner_ = why.owner.value_or(Kind::Missing);
     return v;
   }
-  static Value dict(const Dict* d, Kind kind = Kind::Dict) { return object(kind, d); }
-  static Value range(const Range* r) { return object(Kind::Range, r); }
-  static Value generator(Generator* g) { return object(Kind::Generator, g); }
-  static Value name_space(Namespace* n) { return object(Kind::Namespace, n); }
-  static Value macro(const Macro* m) { return object(Kind::Macro, m); }
-  static Value method(const BoundMethod* m) { return object(Kind::Method, m); }
-  static Value function(const Native* f) { return object(Kind::Function, f); }
-  static Value loop(LoopState* l) { return object(Kind::Loop, l); }
+  /// The object stays where it is. `kind` is for a Dict alone, which its views stand for too.
+  template <class T>
+  static Value object(typename ObjectTraits<T>::Access* object, Kind kind = ObjectTraits<T>::kKind) {
+    SW_ASSERT(ObjectTraits<T>::has(kind));
+    Value v(kind);
+    v.pointer_ = object;
+    return v;
+  }
 
   Kind kind() const { return kind_; }
-  bool is(Kind kind) const { return kind_ == kind; }
-  bool is_missing() const { return kind_ == Kind::Missing; }
-  bool is_undefined() const { return kind_ == Kind::Undefined; }
-  bool is_str() const { return kind_ == Kind::Str; }
-  /// Python's int, of which bool is a kind.
-  bool is_integer() const { return kind_ == Kind::Int || kind_ == Kind::Bool; }
-  bool is_number() const { return is_integer() || kind_ == Kind::Float; }
-  bool is_sequence() const { return kind_ == Kind::List || kind_ == Kind::Tuple; }
-  bool is_dict_view() const { return kind_ == Kind::Keys || kind_ == Kind::Values || kind_ == Kind::Items; }
+  /// Whether the value is of one of these kinds.
+  bool is(std::same_as<Kind> auto... kinds) const { return ((kind_ == kinds) || ...); }
 
   // Each only where kind() says so.
-  int64_t as_integer() const { return integer_; }
+  int64_t as_integer() const { return integer_; }  ///< also of a bool
   double as_number() const { return kind_ == Kind::Float ? number_ : static_cast<double>(integer_); }
   std::string_view as_text() const { return {static_cast<const char*>(pointer_), size_}; }
   std::span<const Value> as_items() const { return {static_cast<const Value*>(pointer_), size_}; }
-  const Dict& as_dict() const { return *static_cast<const Dict*>(pointer_); }
-  const Range& as_range() const { return *static_cast<const Range*>(pointer_); }
-  const Macro& as_macro() const { return *static_cast<const Macro*>(pointer_); }
-  const BoundMethod& as_method() const { return *static_cast<const BoundMethod*>(pointer_); }
-  const Native& as_function() const { return *static_cast<const Native*>(pointer_); }
-  Generator& as_generator() const { return *static_cast<Generator*>(const_cast<void*>(pointer_)); }
-  Namespace& as_namespace() const { return *static_cast<Namespace*>(const_cast<void*>(pointer_)); }
-  LoopState& as_loop() const { return *static_cast<LoopState*>(const_cast<void*>(pointer_)); }
+  /// Why it is undefined.
+  Undefined as_undefined() const { return {as_text(), flag_ ? std::optional(owner_) : std::nullopt}; }
+  /// The object of type T that the value stands for.
+  template <class T>
+  typename ObjectTraits<T>::Access& as() const {
+    SW_ASSERT(ObjectTraits<T>::has(kind_));
+    return *static_cast<T*>(const_cast<void*>(pointer_));
+  }
 
   bool is_markup() const { return kind_ == Kind::Str && flag_; }
-  /// Of an Undefined: the text is a name, not a message; whose attribute it would be.
-  bool names_attribute() const { return flag_; }
-  Kind owner() const { return owner_; }
   /// Whether both are views of the same memory, or the same object.
   bool same_object(const Value& other) const { return pointer_ == other.pointer_ && size_ == other.size_; }
 
  private:
   explicit Value(Kind kind) : kind_(kind) {}
-  static Value integer_like(Kind kind, int64_t i) {
-    Value v(kind);
-    v.integer_ = i;
-    return v;
-  }
   template <class Range>
   static Value view(Kind kind, const Range& range, bool flag = false) {
     Value v(kind);
@@ -121,15 +140,10 @@ class Value {
     v.pointer_ = range.data();
     return v;
   }
-  static Value object(Kind kind, const void* pointer) {
-    Value v(kind);
-    v.pointer_ = pointer;
-    return v;
-  }
 
   Kind kind_ = Kind::Missing;
-  bool flag_ = false;
-  Kind owner_ = Kind::Missing;
+  bool flag_ = false;           // of text: is Markup; of Undefined: has an owner
+  Kind owner_ = Kind::Missing;  // of Undefined
   uint32_t size_ = 0;
   union {  // NOLINTBEGIN(readability-identifier-naming): members of Value, as private as the union
     int64_t integer_ = 0;
@@ -137,6 +151,11 @@ class Value {
     const void* pointer_;
   };  // NOLINTEND(readability-identifier-naming)
 };
+
+/// Python's int, of which bool is a kind.
+inline bool is_integer(const Value& v) { return v.is(Kind::Int, Kind::Bool); }
+inline bool is_number(const Value& v) { return v.is(Kind::Int, Kind::Bool, Kind::Float); }
+inline bool is_sequence(const Value& v) { return v.is(Kind::List, Kind::Tuple); }
 
 struct DictEntry {
   Value key, value;
@@ -149,7 +168,7 @@ struct Dict {
 
 struct Range {
   int64_t start = 0, stop = 0, step = 1, size = 0;
-  Value at(int64_t i) const { return Value::integer(bound(i)); }
+  Value at(int64_t i) const { return Value(bound(i)); }
   /// Of the items from `first` on, `n` in strides, which end before item `end`.
   Range slice(int64_t first, int64_t end, int64_t stride, int64_t n) const {
     return {bound(first), bound(end), multiply(step, stride), n};
