@@ -66,20 +66,24 @@ inline constexpr auto kCountedVocabKey = std::to_array<Key>({
      .gguf_count = "tokenizer.ggml.tokens"},
 });
 
+inline constexpr Key kHeadDimKey{
+    .field = at<&HParams::attention, &Attention::head_dim>,
+    .gguf = "attention.key_length",
+    .hf = "head_dim",
+    .fallback = [](const HParams& h) { return h.attention.n_head ? h.n_embd / h.attention.n_head : 0; },
+    .written = Written::IfSaid};
+inline constexpr Key kValueDimKey{.field = at<&HParams::attention, &Attention::value_dim>,
+                                  .gguf = "attention.value_length",
+                                  .hf = "head_dim",
+                                  .fallback = [](const HParams& h) { return h.attention.head_dim; },
+                                  .written = Written::IfSaid};
+
 inline constexpr auto kAttentionKeys = std::to_array<Key>({
     {at<&HParams::attention, &Attention::n_head>, "attention.head_count", "num_attention_heads"},
     {at<&HParams::attention, &Attention::n_head_kv>, "attention.head_count_kv", "num_key_value_heads",
      [](const HParams& h) { return h.attention.n_head; }},
-    {.field = at<&HParams::attention, &Attention::head_dim>,
-     .gguf = "attention.key_length",
-     .hf = "head_dim",
-     .fallback = [](const HParams& h) { return h.attention.n_head ? h.n_embd / h.attention.n_head : 0; },
-     .written = Written::IfSaid},
-    {.field = at<&HParams::attention, &Attention::value_dim>,
-     .gguf = "attention.value_length",
-     .hf = "head_dim",
-     .fallback = [](const HParams& h) { return h.attention.head_dim; },
-     .written = Written::IfSaid},
+    kHeadDimKey,
+    kValueDimKey,
     {at<&HParams::rope, &RopeParams::freq_base>, "rope.freq_base", "rope_theta", 10000},
 });
 

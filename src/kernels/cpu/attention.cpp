@@ -130,10 +130,7 @@ void run(const AttentionDesc& d, const AttentionArgs& args, OpContext& context) 
     team.barrier();
     multiply_all(d.out, out_queue, team.size(), b.packed_out, b.y);
     team.barrier();
-    for (int64_t t = mine.begin; t < mine.end; ++t) {
-      context.vector.add_scaled(args.x.row(t), 1.0f, b.y.row(t), n_embd);
-      if (d.out_bias) context.vector.add_scaled(args.x.row(t), 1.0f, d.out_bias, n_embd);
-    }
+    add_to_residual(args.x, b.y, d.out_bias, mine, context.vector);
   });
   count_dense(context.counters, d, n_token);
 }

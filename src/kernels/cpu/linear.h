@@ -81,6 +81,15 @@ inline void multiply(const Linear& linear, const WeightView& matrix, Range rows,
                       .out_stride = out_stride});
 }
 
+/// x[t] += y[t] + bias for a thread's own rows.
+inline void add_to_residual(TensorView<float> x, TensorView<const float> y, const Values& bias, Range rows,
+                            const VectorKernel& vector) {
+  for (int64_t t = rows.begin; t < rows.end; ++t) {
+    vector.add_scaled(x.row(t), 1.0f, y.row(t), x.n_cols());
+    if (bias) vector.add_scaled(x.row(t), 1.0f, bias, x.n_cols());
+  }
+}
+
 /// The whole product out[t, :] = W x[t], by all threads of the region.
 inline void multiply_all(const Linear& linear, WorkQueue& queue, int n_thread, const std::byte* packed,
                          TensorView<float> out) {

@@ -82,8 +82,7 @@ void add_output(const MlaDesc& d, const MlaArgs& args, const MlaBuffers& b, OpCo
     team.barrier();
     multiply_all(d.out, queue, team.size(), b.packed_out, y);
     team.barrier();
-    for (int64_t t = mine.begin; t < mine.end; ++t)
-      context.vector.add_scaled(args.x.row(t), 1.0f, y.row(t), n_embd);
+    add_to_residual(args.x, y, {}, mine, context.vector);
   });
 }
 
