@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <atomic>
-#include <condition_variable>
 #include <cstddef>
 #include <functional>
-#include <mutex>
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "base/wait_word.h"
 
 namespace sw {
 
@@ -20,8 +20,9 @@ struct Range {
 /// Part `index` of `count` nearly equal parts of [0, n), cut at multiples of `grain`.
 Range split_range(int64_t n, int index, int count, int64_t grain = 1);
 
-/// A fixed team of threads for parallel regions of a few microseconds. The caller is thread 0; the
-/// others spin for a while after a region and then sleep. One region at a time, started by the owner.
+/// A fixed team of threads for parallel regions of a few microseconds. The caller is thread 0; whoever waits
+/// for others spins for a while and then sleeps, at once where there are more threads than processors. One
+/// region at a time, started by the owner.
 class ThreadPool {
  public:
   /// What a region's function gets: its index, the team's size and a barrier of the team.
@@ -64,16 +65,14 @@ class ThreadPool {
   void barrier_wait();
 
   const int n_thread_;
+  const int n_spin_in_region_, n_spin_between_;
   Body body_ = nullptr;
   void* context_ = nullptr;
-  alignas(64) std::atomic<uint64_t> epoch_{0};  // a new region is there when it changes
-  alignas(64) std::atomic<int> n_running_{0};   // workers not yet done with the region
+  alignas(64) WaitWord epoch_;      // a new region is there when it changes
+  alignas(64) WaitWord n_running_;  // workers not yet done with the region
   alignas(64) std::atomic<int> barrier_arrived_{0};
-  alignas(64) std::atomic<uint64_t> barrier_round_{0};
+  alignas(64) WaitWord barrier_round_;
   std::atomic<bool> stop_{false};
-  std::atomic<int> n_sleeping_{0};
-  std::mutex mutex_;
-  std::condition_variable wake_;
   std::vector<std::thread> threads_;
 };
 

@@ -5,6 +5,7 @@
 #include <hwloc.h>
 
 #include "base/cpu.h"
+#include "base/cpu_quota.h"
 
 namespace sw {
 namespace {
@@ -27,6 +28,10 @@ Topology detect() {
   }
   hwloc_bitmap_free(usable);
   hwloc_topology_destroy(machine);
+  // More threads than a quota has time for would all be stopped for the rest of each period.
+  const auto most = std::max(1, static_cast<int>(cpu_quota().value_or(found.n_processor)));
+  found.n_processor = std::min(found.n_processor, most);
+  found.n_core = std::min(found.n_core, most);
   return found;
 }
 

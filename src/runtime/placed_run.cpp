@@ -66,7 +66,13 @@ std::unique_ptr<PlacedModel> place_with_notes(const Model& model, const Devices&
 PlacedRun::PlacedRun(const Model& model, const DeviceOptions& options, const PlanInput& input,
                      const Notes& notes)
     : devices_(open_with_notes(options, notes)),
-      placed_(place_with_notes(model, devices_, options, input, notes)) {}
+      placed_(place_with_notes(model, devices_, options, input, notes)) {
+  const int n_thread = input.forward.n_thread, n_processor = topology().n_processor;
+  if (n_thread > n_processor) {
+    notes.warn(fmt::format("{} threads share {} processor{}: fewer are faster (-t)", n_thread, n_processor,
+                           n_processor == 1 ? "" : "s"));
+  }
+}
 
 ForwardOptions on_placed(ForwardOptions options, const PlacedModel& placed) {
   options.placed = &placed;
