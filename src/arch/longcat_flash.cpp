@@ -82,7 +82,7 @@ constexpr std::string_view kDefaults = R"({
   "max_position_embeddings": 131072, "rms_norm_eps": 1e-5, "rope_theta": 10000000, "kv_lora_rank":
   512, "q_lora_rank": 1536, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128,
   "n_routed_experts": 512, "zero_expert_num": 256, "moe_topk": 12, "expert_ffn_hidden_size": 2048,
-  "ffn_hidden_size": 12288, "routed_scaling_factor": 6, "mla_scale_q_lora": true,
+  "routed_scaling_factor": 6, "mla_scale_q_lora": true,
   "mla_scale_kv_lora": true})";
 
 }  // namespace
