@@ -61,9 +61,10 @@ void set_general(GgufWriter& writer, const ArchSpec& arch, const std::string& na
   writer.set("general.name", GgufValue::string(name));
 }
 
-/// A model whose scaling the tensor rope_freqs says has no keys for it.
-HParams without_llama3_scaling(HParams h) {
-  if (h.rope.kind() != RopeScaling::Llama3) return h;
+/// A model whose scaling the tensor rope_freqs says, or that has none, has no keys for it: a reader would
+/// take a factor for linear scaling.
+HParams without_unsaid_scaling(HParams h) {
+  if (h.rope.kind() != RopeScaling::Llama3 && h.rope.kind() != RopeScaling::None) return h;
   h.rope.scaling = static_cast<int>(RopeScaling::None);
   h.rope.factor = 1;
   h.rope.n_ctx_orig = h.n_ctx_train;
@@ -93,7 +94,7 @@ std::vector<const Key*> written_keys(const HParams& h, const std::vector<ReadKey
 
 /// "<arch>.<key>", in the type of the field.
 void set_figures(GgufWriter& writer, const ArchSpec& arch, HParams h, const std::vector<ReadKey>& read) {
-  h = without_llama3_scaling(h);
+  h = without_unsaid_scaling(h);
   for (const Key* key : written_keys(h, read)) {
     const std::string name = fmt::format("{}.{}", arch.name, key->gguf);
     const double value = key->field.get(h);

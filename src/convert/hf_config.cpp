@@ -206,6 +206,11 @@ const ArchSpec& HfConfig::arch() const {
 }
 
 HParams HfConfig::hparams(const ArchSpec& arch, std::vector<ReadKey>* read) const {
+  // A file may count its blocks instead; a config has to say its layers.
+  for (const Key& key : arch.keys) {
+    if (key.field.get != at<&HParams::n_layer>.get || value(key.hf)) continue;
+    throw Error({.what = "a key that the architecture needs is missing", .where = where(key.hf)});
+  }
   const auto find = [this](const Key& key) { return lookup(key); };
   const auto find_list = [this](const ListKey& key) {
     return key.names.empty() ? integers(key.hf) : named(key);
@@ -254,9 +259,37 @@ void HfConfig::refuse_unknown_keys(const ArchSpec& arch) const {
   }
 }
 
+/// Every type needs its numbers: there is no sensible value to take in their place.
+void HfConfig::check_rope_scaling(const ArchSpec& arch) const {
+  constexpr const char* kScaling = "rope_scaling";
+  constexpr std::pair<std::string_view, std::string_view> kNeeded[] = {
+      {"linear", "factor"},           {"yarn", "factor"},
+      {"llama3", "factor"},           {"llama3", "low_freq_factor"},
+      {"llama3", "high_freq_factor"}, {"llama3", "original_max_position_embeddings"}};
+  const json* scaling = value(kScaling);
+  if (!scaling) return;
+  const auto scales = [](const Key& key) { return key.hf.starts_with("rope_scaling."); };
+  if (std::ranges::none_of(arch.keys, scales)) {
+    throw Error({.what = "the model's rope scaling is not supported",
+                 .where = where(kScaling),
+                 .expected = "null",
+                 .hint = "without it the model serves its original context length"});
+  }
+  if (!scaling->is_object() || scaling->empty()) return;
+  const auto type = string("rope_scaling.rope_type|rope_scaling.type");
+  const auto require = [&](const std::string& key) {
+    if (has(key)) return;
+    throw Error(
+        {.what = "the model's rope scaling lacks a key", .where = where(key), .got = shown(*scaling)});
+  };
+  if (!type) require("rope_scaling.rope_type");
+  for (const auto& [of, key] : kNeeded) {
+    if (type == of) require("rope_scaling." + std::string(key));
+  }
+}
+
 void HfConfig::check(const ArchSpec& arch, const HParams& h) const {
   check_windows(arch, h);
-  refuse_unknown_keys(arch);
   if (has("quantization_config")) {
     throw Error({.what = "the checkpoint is quantised, and convert does not read that",
                  .where = where("quantization_config"),
@@ -272,13 +305,8 @@ void HfConfig::check(const ArchSpec& arch, const HParams& h) const {
                  .expected = std::string(granted.only),
                  .got = shown(*v)});
   }
-  constexpr const char* kScaling = "rope_scaling";
-  const auto scales = [](const Key& key) { return key.hf.starts_with("rope_scaling."); };
-  if (!has(kScaling) || std::ranges::any_of(arch.keys, scales)) return;
-  throw Error({.what = "the model's rope scaling is not supported",
-               .where = where(kScaling),
-               .expected = "null",
-               .hint = "without it the model serves its original context length"});
+  check_rope_scaling(arch);
+  refuse_unknown_keys(arch);
 }
 
 }  // namespace sw

@@ -102,7 +102,8 @@ TEST_P(ClassDefaults, AreThoseOfTransformers) {
   SW_DATA_OR_SKIP(golden, GetParam().model);
   const HfFolder folder(golden);
   const json config = json::parse(read_file(folder.path() / "config.json"));
-  for (const auto& [key, value] : json::parse(GetParam().values).items()) {
+  const json values = json::parse(GetParam().values);
+  for (const auto& [key, value] : values.items()) {
     SCOPED_TRACE(key);
     write_without(folder, config, key);
     const HfConfig without(folder.path() / "config.json");
@@ -185,6 +186,22 @@ TEST_F(ConfigKeys, UnknownOnesAreRefusedByName) {
     c["rope_scaling"] = {{"type", "linear"}, {"factor", 2}, {"alpha", 3}};
   });
   testing::expect_refused([&] { check(); }, "key rope_scaling.alpha");
+}
+
+TEST_F(ConfigKeys, RopeScalingNeedsItsNumbers) {
+  const auto scaling = [&](const json& value) {
+    folder_->edit_config([&](json& c) { c["rope_scaling"] = value; });
+  };
+  scaling({{"factor", 2}});
+  testing::expect_refused([&] { check(); }, "key rope_scaling.rope_type");
+  for (const char* type : {"linear", "yarn", "llama3"}) {
+    scaling({{"rope_type", type}});
+    testing::expect_refused([&] { check(); }, "key rope_scaling.factor");
+  }
+  scaling({{"type", "llama3"}, {"factor", 8}, {"low_freq_factor", 1}, {"high_freq_factor", 4}});
+  testing::expect_refused([&] { check(); }, "key rope_scaling.original_max_position_embeddings");
+  scaling({{"type", "dynamic"}, {"factor", 8}});
+  testing::expect_refused([&] { check(); }, "dynamic");
 }
 
 TEST_F(ConfigKeys, HarmlessOnesPass) {
