@@ -61,10 +61,23 @@ constexpr auto kTensors =
                  common::kDenseTensors, common::kRouterTensor, kRouterBiasTensor, common::kExpertStacks,
                  kSharedTensors, kNextnTensors);
 
+constexpr Granted kGranted[] = {{"hidden_act", "\"silu\""},
+                                {"use_rmsnorm", "true"},
+                                {"use_bias", "false"},
+                                {"norm_head", "false"},
+                                {"norm_softmax", "false"}};
+
+/// What the class has where a config does not say it.
+constexpr std::string_view kDefaults = R"({
+  "num_key_value_heads": 4, "head_dim": 128, "max_position_embeddings": 32768, "rms_norm_eps":
+  1e-6, "rope_theta": 600000, "num_experts": 256, "num_shared_experts": 1, "num_experts_per_tok":
+  8, "n_group": 8, "topk_group": 4, "moe_intermediate_size": 512, "first_k_dense_replace": 1,
+  "routed_scaling_factor": 1})";
+
 }  // namespace
 
 constinit const ArchSpec kBailingMoe2{.name = "bailingmoe2",
-                                      .hf_classes = {"BailingMoeV2ForCausalLM"},
+                                      .hf_classes = {{{"BailingMoeV2ForCausalLM", kDefaults}}},
                                       .keys = kKeys,
                                       .tensors = kTensors,
                                       .kinds = common::kDenseAndMoe,
@@ -74,6 +87,7 @@ constinit const ArchSpec kBailingMoe2{.name = "bailingmoe2",
                                                  .select_bias = true,
                                                  .group_score = GroupScore::Top2Sum,
                                                  .renorm_eps = 1e-20f,
-                                                 .renorm_min_k = 2}};
+                                                 .renorm_min_k = 2},
+                                      .granted = kGranted};
 
 }  // namespace sw

@@ -90,7 +90,7 @@ inline constexpr auto kAttentionKeys = std::to_array<Key>({
 /// Routed experts in groups behind dense layers, as DeepSeek and GLM call them.
 inline constexpr auto kGroupedMoeKeys = std::to_array<Key>({
     {at<&HParams::moe, &Moe::n_layer_dense_lead>, "leading_dense_block_count", "first_k_dense_replace", 0},
-    {at<&HParams::moe, &Moe::n_expert>, "expert_count", "n_routed_experts"},
+    {at<&HParams::moe, &Moe::n_expert>, "expert_count", "n_routed_experts|num_local_experts|num_experts"},
     {at<&HParams::moe, &Moe::n_expert_used>, "expert_used_count", "num_experts_per_tok"},
     {at<&HParams::moe, &Moe::n_expert_group>, "expert_group_count", "n_group", 1},
     {at<&HParams::moe, &Moe::n_expert_group_used>, "expert_group_used_count", "topk_group", 1},
@@ -130,12 +130,16 @@ inline constexpr NamedValue kGgufRopeScalings[] = {{"none", 0}, {"linear", 1}, {
 /// Llama3 scaling has no keys in GGUF: its factors are a tensor (rope_freqs).
 inline constexpr auto kRopeScalingKeys = std::to_array<Key>({
     {at<&HParams::rope, &RopeParams::scaling>, "rope.scaling.type",
-     "rope_scaling.rope_type|rope_scaling.type", 0, kRopeScalings, kGgufRopeScalings, Written::IfUnusual},
+     "rope_scaling.rope_type|rope_scaling.type",
+     // Older files have a factor alone.
+     [](const HParams& h) { return h.rope.factor == 1 ? 0 : static_cast<int>(RopeScaling::Linear); },
+     kRopeScalings, kGgufRopeScalings, Written::IfUnusual},
     {.field = at<&HParams::rope, &RopeParams::factor>,
      .gguf = "rope.scaling.factor",
      .hf = "rope_scaling.factor",
      .fallback = 1,
-     .written = Written::IfUnusual},
+     .written = Written::IfUnusual,
+     .gguf_older = "rope.scale_linear"},
     {.field = at<&HParams::rope, &RopeParams::n_ctx_orig>,
      .gguf = "rope.scaling.original_context_length",
      .hf = "rope_scaling.original_max_position_embeddings",
@@ -187,10 +191,15 @@ inline constexpr auto kAttentionTensors = join(kAttentionNormTensor, std::to_arr
     {Role::AttnOut, "blk.{l}.attn_output.weight", "model.layers.{l}.self_attn.o_proj.weight", {Dim::Embd, Dim::ValueRows}},
 }));
 
+/// Where a class has a switch for them; there it is the tensors that say whether it is on.
 inline constexpr auto kAttentionBiasTensors = std::to_array<TensorSpec>({
     {Role::AttnQBias, "blk.{l}.attn_q.bias", "model.layers.{l}.self_attn.q_proj.bias", {Dim::QRows}, Transform::None, kOptional},
     {Role::AttnKBias, "blk.{l}.attn_k.bias", "model.layers.{l}.self_attn.k_proj.bias", {Dim::KRows}, Transform::None, kOptional},
     {Role::AttnVBias, "blk.{l}.attn_v.bias", "model.layers.{l}.self_attn.v_proj.bias", {Dim::VRows}, Transform::None, kOptional},
+});
+
+inline constexpr auto kOutBiasTensor = std::to_array<TensorSpec>({
+    {Role::AttnOutBias, "blk.{l}.attn_output.bias", "model.layers.{l}.self_attn.o_proj.bias", {Dim::Embd}, Transform::None, kOptional},
 });
 
 /// A norm of each head of queries and keys.

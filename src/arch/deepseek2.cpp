@@ -54,21 +54,38 @@ constexpr auto kOwnTensors = std::to_array<TensorSpec>({
 constexpr auto kTensors =
     common::join(common::kModelTensors, common::kAttentionNormTensor, mla::kTensors, common::kFfnNormTensor,
                  common::kDenseTensors, common::kExpertTensors, kOwnTensors);
-constexpr Granted kGranted[] = {
-    {"hidden_act", "\"silu\""}, {"attention_bias", "false"}, {"moe_layer_freq", "1"}};
+constexpr Granted kGranted[] = {{"hidden_act", "\"silu\""},
+                                {"attention_bias", "false"},
+                                {"moe_layer_freq", "1"},
+                                {"rope_interleave", "true"}};
 constexpr Dropped kDropped[] = {{"model.layers.{nextn}.", "next-token-prediction layers"}};
+
+/// What the classes have where a config does not say it.
+constexpr std::string_view kV2Defaults = R"({
+  "max_position_embeddings": 2048, "rms_norm_eps": 1e-6, "rope_theta": 10000, "kv_lora_rank": 512,
+  "q_lora_rank": 1536, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128,
+  "n_routed_experts": 64, "n_shared_experts": 2, "first_k_dense_replace": 0,
+  "moe_intermediate_size": 1407, "norm_topk_prob": false, "routed_scaling_factor": 1,
+  "topk_method": "greedy", "scoring_func": "softmax"})";
+constexpr std::string_view kV3Defaults = R"({
+  "max_position_embeddings": 4096, "rms_norm_eps": 1e-6, "rope_theta": 10000, "kv_lora_rank": 512,
+  "q_lora_rank": 1536, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128,
+  "n_routed_experts": 256, "n_shared_experts": 1, "num_experts_per_tok": 8, "n_group": 8,
+  "topk_group": 4, "first_k_dense_replace": 3, "moe_intermediate_size": 2048, "norm_topk_prob":
+  true, "routed_scaling_factor": 2.5, "topk_method": "noaux_tc", "scoring_func": "sigmoid"})";
 
 }  // namespace
 
-constinit const ArchSpec kDeepseek2{.name = "deepseek2",
-                                    .hf_classes = {"DeepseekV2ForCausalLM", "DeepseekV3ForCausalLM"},
-                                    .keys = kKeys,
-                                    .tensors = kTensors,
-                                    .kinds = mla::kDenseAndMoe,
-                                    .kind_of = common::dense_or_moe,
-                                    .rope_pairs = RopePairs::Neighbours,
-                                    .router = {.select_bias = true, .renorm_eps = 1e-20f},
-                                    .granted = kGranted,
-                                    .dropped = kDropped};
+constinit const ArchSpec kDeepseek2{
+    .name = "deepseek2",
+    .hf_classes = {{{"DeepseekV2ForCausalLM", kV2Defaults}, {"DeepseekV3ForCausalLM", kV3Defaults}}},
+    .keys = kKeys,
+    .tensors = kTensors,
+    .kinds = mla::kDenseAndMoe,
+    .kind_of = common::dense_or_moe,
+    .rope_pairs = RopePairs::Neighbours,
+    .router = {.select_bias = true, .renorm_eps = 1e-20f},
+    .granted = kGranted,
+    .dropped = kDropped};
 
 }  // namespace sw

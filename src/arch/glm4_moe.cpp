@@ -39,10 +39,18 @@ constexpr auto kTensors = common::join(common::kModelTensors, common::kAttention
                                        common::kDenseTensors, common::kExpertTensors, kOwnTensors);
 constexpr Granted kGranted[] = {{"hidden_act", "\"silu\""}};
 
+/// What the class has where a config does not say it.
+constexpr std::string_view kDefaults = R"({
+  "num_key_value_heads": 8, "max_position_embeddings": 131072, "rms_norm_eps": 1e-5, "rope_theta":
+  10000, "partial_rotary_factor": 0.5, "moe_intermediate_size": 1408, "num_experts_per_tok": 8,
+  "n_shared_experts": 1, "n_routed_experts": 128, "routed_scaling_factor": 1, "n_group": 1,
+  "topk_group": 1, "first_k_dense_replace": 1, "norm_topk_prob": true, "num_nextn_predict_layers":
+  1})";
+
 }  // namespace
 
 constinit const ArchSpec kGlm4Moe{.name = "glm4moe",
-                                  .hf_classes = {"Glm4MoeForCausalLM"},
+                                  .hf_classes = {{{"Glm4MoeForCausalLM", kDefaults}}},
                                   .keys = kKeys,
                                   .tensors = kTensors,
                                   .kinds = common::kDenseAndMoe,

@@ -18,7 +18,7 @@ constexpr auto kOwnKeys = std::to_array<Key>({
      .hf = "rope_scaling.truncate",
      .fallback = 0,
      .written = Written::IfUnusual},
-    {at<&HParams::moe, &Moe::n_expert>, "expert_count", "num_local_experts"},
+    {at<&HParams::moe, &Moe::n_expert>, "expert_count", "num_local_experts|num_experts"},
     {at<&HParams::moe, &Moe::n_expert_used>, "expert_used_count", "num_experts_per_tok|experts_per_token"},
     {at<&HParams::moe, &Moe::n_ff_expert>, "expert_feed_forward_length", "intermediate_size"},
     {.field = at<&HParams::moe, &Moe::swiglu_limit>,
@@ -58,12 +58,19 @@ constexpr LayerKind kKinds[] = {{"full", common::kMoeSteps, CacheKind::Pages},
 int kind_of(const HParams& h, int layer) {
   return h.attention.window > 0 && (layer + 1) % h.attention.full_step != 0 ? 1 : 0;
 }
-constexpr Granted kGranted[] = {{"hidden_act", "\"silu\""}};
+constexpr Granted kGranted[] = {{"hidden_act", "\"silu\""}, {"swiglu_alpha", "1.702"}};
+
+/// What the class has where a config does not say it.
+constexpr std::string_view kDefaults = R"({
+  "num_key_value_heads": 8, "head_dim": 64, "max_position_embeddings": 131072, "rms_norm_eps":
+  1e-5, "rope_theta": 150000, "rope_scaling": {"rope_type": "yarn", "factor": 32, "beta_fast": 32,
+  "beta_slow": 1, "truncate": false, "original_max_position_embeddings": 4096}, "sliding_window":
+  128, "num_local_experts": 128, "num_experts_per_tok": 4, "swiglu_limit": 7})";
 
 }  // namespace
 
 constinit const ArchSpec kGptOss{.name = "gpt-oss",
-                                 .hf_classes = {"GptOssForCausalLM"},
+                                 .hf_classes = {{{"GptOssForCausalLM", kDefaults}}},
                                  .keys = kKeys,
                                  .tensors = kTensors,
                                  .kinds = kKinds,

@@ -93,16 +93,25 @@ int kind_of(const HParams& h, int layer) {
   return (attention ? 2 : 0) + common::dense_or_moe(h, layer);
 }
 
+constexpr Granted kGranted[] = {{"use_pos_enc", "true"}};
+
+/// What the class has where a config does not say it.
+constexpr std::string_view kDefaults = R"({
+  "num_key_value_heads": 8, "max_position_embeddings": 128000, "norm_eps": 1e-5, "rope_theta":
+  1000000, "conv_L_cache": 3, "num_dense_layers": 2, "num_experts": 32, "num_experts_per_tok": 4,
+  "moe_intermediate_size": 1792, "norm_topk_prob": true, "routed_scaling_factor": 1})";
+
 }  // namespace
 
 constinit const ArchSpec kLfm2Moe{
     .name = "lfm2moe",
-    .hf_classes = {"Lfm2MoeForCausalLM"},
+    .hf_classes = {{{"Lfm2MoeForCausalLM", kDefaults}}},
     .keys = kKeys,
     .lists = kLists,
     .tensors = kTensors,
     .kinds = kKinds,
     .kind_of = kind_of,
-    .router = {.score = Score::Sigmoid, .select_bias = true, .renorm_eps = 1e-6f}};
+    .router = {.score = Score::Sigmoid, .select_bias = true, .renorm_eps = 1e-6f},
+    .granted = kGranted};
 
 }  // namespace sw

@@ -14,7 +14,7 @@ constexpr auto kRotaryKey = std::to_array<Key>({
 constexpr auto kMoeKeys = std::to_array<Key>({
     {.field = at<&HParams::moe, &Moe::n_expert>,
      .gguf = "expert_count",
-     .hf = "num_local_experts",
+     .hf = "num_local_experts|num_experts",
      .fallback = 0,
      .written = Written::IfUnusual},
     {.field = at<&HParams::moe, &Moe::n_expert_used>,
@@ -36,9 +36,12 @@ constexpr auto kKeys = common::join(common::kSizeKeys, common::kVocabKey, common
 
 /// A family's attention tensors with its queries and keys in GGUF's order.
 constexpr auto attention_tensors() {
-  auto tensors = common::kAttentionTensors;
+  auto tensors =
+      common::join(common::kAttentionTensors, common::kAttentionBiasTensors, common::kOutBiasTensor);
   for (TensorSpec& t : tensors) {
-    if (t.role == Role::AttnQ || t.role == Role::AttnK) t.transform = Transform::PairsToNeighbours;
+    if (t.role == Role::AttnQ || t.role == Role::AttnK || t.role == Role::AttnQBias ||
+        t.role == Role::AttnKBias)
+      t.transform = Transform::PairsToNeighbours;
   }
   return tensors;
 }
@@ -58,16 +61,24 @@ constexpr auto kTensors = common::join(common::kModelTensors, attention_tensors(
                                        common::kDenseTensors, kExpertTensors);
 constexpr Granted kGranted[] = {{"hidden_act", "\"silu\""}, {"sliding_window", "null"}};
 
+/// What the classes have where a config does not say it.
+constexpr std::string_view kLlamaDefaults = R"({
+  "max_position_embeddings": 2048, "rms_norm_eps": 1e-6, "rope_theta": 10000})";
+constexpr std::string_view kMixtralDefaults = R"({
+  "num_key_value_heads": 8, "max_position_embeddings": 131072, "rms_norm_eps": 1e-5, "rope_theta":
+  1000000, "num_local_experts": 8, "num_experts_per_tok": 2})";
+
 }  // namespace
 
-constinit const ArchSpec kLlama{.name = "llama",
-                                .hf_classes = {"LlamaForCausalLM", "MixtralForCausalLM"},
-                                .keys = kKeys,
-                                .tensors = kTensors,
-                                .kinds = common::kDenseAndMoe,
-                                .kind_of = common::dense_or_moe,
-                                .rope_pairs = RopePairs::Neighbours,
-                                .router = {.score = Score::Softmax},
-                                .granted = kGranted};
+constinit const ArchSpec kLlama{
+    .name = "llama",
+    .hf_classes = {{{"LlamaForCausalLM", kLlamaDefaults}, {"MixtralForCausalLM", kMixtralDefaults}}},
+    .keys = kKeys,
+    .tensors = kTensors,
+    .kinds = common::kDenseAndMoe,
+    .kind_of = common::dense_or_moe,
+    .rope_pairs = RopePairs::Neighbours,
+    .router = {.score = Score::Softmax},
+    .granted = kGranted};
 
 }  // namespace sw

@@ -13,7 +13,7 @@ constexpr auto kLayerKeys = std::to_array<Key>({
     {at<&HParams::n_block>, "block_count", "", [](const HParams& h) { return 2.0 * h.n_layer; }},
     {at<&HParams::n_ctx_train>, "context_length", "max_position_embeddings"},
     {at<&HParams::n_embd>, "embedding_length", "hidden_size"},
-    {at<&HParams::n_ff>, "feed_forward_length", "ffn_hidden_size"},
+    {at<&HParams::n_ff>, "feed_forward_length", "ffn_hidden_size|intermediate_size"},
     {at<&HParams::rms_eps>, "attention.layer_norm_rms_epsilon", "rms_norm_eps"},
 });
 
@@ -30,10 +30,11 @@ constexpr auto kScaleKeys = std::to_array<Key>({
 });
 
 constexpr auto kMoeKeys = std::to_array<Key>({
-    {at<&HParams::moe, &Moe::n_expert>, "expert_count", "n_routed_experts"},
+    {at<&HParams::moe, &Moe::n_expert>, "expert_count", "n_routed_experts|num_local_experts|num_experts"},
     {at<&HParams::moe, &Moe::n_expert_zero>, "expert_zero_count", "zero_expert_num", 0},
-    {at<&HParams::moe, &Moe::n_expert_used>, "expert_used_count", "moe_topk"},
-    {at<&HParams::moe, &Moe::n_ff_expert>, "expert_feed_forward_length", "expert_ffn_hidden_size"},
+    {at<&HParams::moe, &Moe::n_expert_used>, "expert_used_count", "moe_topk|num_experts_per_tok"},
+    {at<&HParams::moe, &Moe::n_ff_expert>, "expert_feed_forward_length",
+     "expert_ffn_hidden_size|moe_intermediate_size"},
     {at<&HParams::moe, &Moe::weights_scale>, "expert_weights_scale", "routed_scaling_factor", 1.0},
     {at<&HParams::moe, &Moe::gating_func>, "expert_gating_func", "", 1},
 });
@@ -59,7 +60,6 @@ constexpr auto kOwnTensors = std::to_array<TensorSpec>({
     {Role::FfnDown, "blk.{l}.ffn_down.weight", "model.layers.{l}.mlps.{part}.down_proj.weight", {Dim::Embd, Dim::Ff}},
 
     {Role::Router, "blk.{l}.ffn_gate_inp.weight", "model.layers.{l}.mlp.router.classifier.weight", {Dim::RouterRows, Dim::Embd}},
-    {Role::RouterLogitBias, "blk.{l}.ffn_gate_inp.bias", "model.layers.{l}.mlp.router.classifier.bias", {Dim::RouterRows}, Transform::None, kOptional},
     {Role::RouterBias, "blk.{l}.exp_probs_b.bias", "model.layers.{l}.mlp.router.e_score_correction_bias", {Dim::RouterRows}},
 });
 // clang-format on
@@ -71,12 +71,24 @@ constexpr Granted kGranted[] = {{"hidden_act", "\"silu\""},
                                 {"attention_method", "\"MLA\""},
                                 {"zero_expert_type", "\"identity\""},
                                 {"norm_topk_prob", "false"}};
-constexpr Dropped kDropped[] = {{"model.mtp.", "layers that predict further tokens"}};
+constexpr Dropped kDropped[] = {
+    {"model.mtp.", "layers that predict further tokens"},
+    {"model.layers.{l}.mlp.experts.{zero}.", "of identity experts, which have no weights"},
+    {"model.layers.{l}.mlp.router.classifier.bias",
+     "the classifier's bias, which the model's Python ignores"}};
+
+/// What the class has where a config does not say it.
+constexpr std::string_view kDefaults = R"({
+  "max_position_embeddings": 131072, "rms_norm_eps": 1e-5, "rope_theta": 10000000, "kv_lora_rank":
+  512, "q_lora_rank": 1536, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128,
+  "n_routed_experts": 512, "zero_expert_num": 256, "moe_topk": 12, "expert_ffn_hidden_size": 2048,
+  "routed_scaling_factor": 6, "mla_scale_q_lora": true,
+  "mla_scale_kv_lora": true})";
 
 }  // namespace
 
 constinit const ArchSpec kLongcatFlash{.name = "longcat-flash",
-                                       .hf_classes = {"LongcatFlashForCausalLM"},
+                                       .hf_classes = {{{"LongcatFlashForCausalLM", kDefaults}}},
                                        .keys = kKeys,
                                        .tensors = kTensors,
                                        .kinds = kKinds,

@@ -7,7 +7,7 @@ namespace sw {
 namespace {
 
 constexpr auto kMoeKeys = std::to_array<Key>({
-    {at<&HParams::moe, &Moe::n_expert>, "expert_count", "num_experts"},
+    {at<&HParams::moe, &Moe::n_expert>, "expert_count", "num_experts|num_local_experts"},
     {at<&HParams::moe, &Moe::n_expert_used>, "expert_used_count", "num_experts_per_tok"},
     {.field = at<&HParams::moe, &Moe::n_ff_expert>,
      .gguf = "expert_feed_forward_length",
@@ -28,14 +28,20 @@ constexpr auto kNormTensors = std::to_array<TensorSpec>({
     {Role::AttnKNorm, "blk.{l}.attn_k_norm.weight", "model.layers.{l}.self_attn.k_norm.weight", {Dim::KRows}},
 });
 // clang-format on
-constexpr auto kTensors = common::join(common::kModelTensors, common::kAttentionTensors, kNormTensors,
-                                       common::kFfnNormTensor, common::kExpertTensors);
+constexpr auto kTensors =
+    common::join(common::kModelTensors, common::kAttentionTensors, common::kAttentionBiasTensors,
+                 common::kOutBiasTensor, kNormTensors, common::kFfnNormTensor, common::kExpertTensors);
 constexpr Granted kGranted[] = {{"hidden_act", "\"silu\""}, {"clip_qkv", "null"}};
+
+/// What the class has where a config does not say it.
+constexpr std::string_view kDefaults = R"({
+  "max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "rope_theta": 10000, "num_experts": 64,
+  "num_experts_per_tok": 8, "norm_topk_prob": false})";
 
 }  // namespace
 
 constinit const ArchSpec kOlmoe{.name = "olmoe",
-                                .hf_classes = {"OlmoeForCausalLM"},
+                                .hf_classes = {{{"OlmoeForCausalLM", kDefaults}}},
                                 .keys = kKeys,
                                 .tensors = kTensors,
                                 .kinds = common::kMoeOnly,

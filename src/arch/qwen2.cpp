@@ -13,10 +13,15 @@ constexpr auto kTensors =
                  common::kFfnNormTensor, common::kDenseTensors);
 constexpr Granted kGranted[] = {{"hidden_act", "\"silu\""}, {"use_sliding_window", "false"}};
 
+/// What the class has where a config does not say it.
+constexpr std::string_view kDefaults = R"({
+  "num_key_value_heads": 32, "max_position_embeddings": 32768, "rms_norm_eps": 1e-6, "rope_theta":
+  10000})";
+
 }  // namespace
 
 constinit const ArchSpec kQwen2{.name = "qwen2",
-                                .hf_classes = {"Qwen2ForCausalLM"},
+                                .hf_classes = {{{"Qwen2ForCausalLM", kDefaults}}},
                                 .keys = kKeys,
                                 .tensors = kTensors,
                                 .kinds = common::kDenseOnly,

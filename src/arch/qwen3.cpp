@@ -8,15 +8,20 @@ namespace {
 
 constexpr auto kKeys = common::join(common::kSizeKeys, common::kCountedVocabKey, common::kAttentionKeys,
                                     common::kFullRotaryKey, common::kRopeScalingKeys);
-constexpr auto kTensors =
-    common::join(common::kModelTensors, common::kAttentionTensors, common::kHeadNormTensors,
-                 common::kFfnNormTensor, common::kDenseTensors);
+constexpr auto kTensors = common::join(
+    common::kModelTensors, common::kAttentionTensors, common::kAttentionBiasTensors, common::kOutBiasTensor,
+    common::kHeadNormTensors, common::kFfnNormTensor, common::kDenseTensors);
 constexpr Granted kGranted[] = {{"hidden_act", "\"silu\""}, {"use_sliding_window", "false"}};
+
+/// What the class has where a config does not say it.
+constexpr std::string_view kDefaults = R"({
+  "num_key_value_heads": 32, "head_dim": 128, "max_position_embeddings": 32768, "rms_norm_eps":
+  1e-6, "rope_theta": 10000})";
 
 }  // namespace
 
 constinit const ArchSpec kQwen3{.name = "qwen3",
-                                .hf_classes = {"Qwen3ForCausalLM"},
+                                .hf_classes = {{{"Qwen3ForCausalLM", kDefaults}}},
                                 .keys = kKeys,
                                 .tensors = kTensors,
                                 .kinds = common::kDenseOnly,

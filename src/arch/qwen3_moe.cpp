@@ -7,15 +7,21 @@
 namespace sw {
 namespace {
 
-constexpr auto kTensors =
-    common::join(common::kModelTensors, common::kAttentionTensors, common::kHeadNormTensors,
-                 common::kFfnNormTensor, common::kDenseTensors, common::kExpertTensors);
+constexpr auto kTensors = common::join(
+    common::kModelTensors, common::kAttentionTensors, common::kAttentionBiasTensors, common::kOutBiasTensor,
+    common::kHeadNormTensors, common::kFfnNormTensor, common::kDenseTensors, common::kExpertTensors);
 constexpr ListKey kLists[] = {qwen3_moe::kDenseLayers};
+
+/// What the class has where a config does not say it.
+constexpr std::string_view kDefaults = R"({
+  "num_key_value_heads": 4, "max_position_embeddings": 32768, "rms_norm_eps": 1e-6, "rope_theta":
+  10000, "num_experts": 128, "num_experts_per_tok": 8, "moe_intermediate_size": 768,
+  "decoder_sparse_step": 1, "norm_topk_prob": false})";
 
 }  // namespace
 
 constinit const ArchSpec kQwen3Moe{.name = "qwen3moe",
-                                   .hf_classes = {"Qwen3MoeForCausalLM"},
+                                   .hf_classes = {{{"Qwen3MoeForCausalLM", kDefaults}}},
                                    .keys = qwen3_moe::kKeys,
                                    .lists = kLists,
                                    .tensors = kTensors,

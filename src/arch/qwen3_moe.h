@@ -6,7 +6,7 @@
 namespace sw::qwen3_moe {
 
 inline constexpr auto kMoeKeys = std::to_array<Key>({
-    {at<&HParams::moe, &Moe::n_expert>, "expert_count", "num_experts"},
+    {at<&HParams::moe, &Moe::n_expert>, "expert_count", "num_experts|num_local_experts"},
     {at<&HParams::moe, &Moe::n_expert_used>, "expert_used_count", "num_experts_per_tok"},
     {at<&HParams::moe, &Moe::n_ff_expert>, "expert_feed_forward_length", "moe_intermediate_size"},
     {.field = at<&HParams::moe, &Moe::moe_step>,
@@ -26,6 +26,9 @@ inline constexpr auto kKeys =
 
 inline constexpr ListKey kDenseLayers{[](HParams& h) -> std::vector<int>& { return h.moe.dense_layers; },
                                       "dense_layers", "mlp_only_layers"};
-inline constexpr Granted kGranted[] = {{"hidden_act", "\"silu\""}, {"use_sliding_window", "false"}};
+inline constexpr Granted kGranted[] = {{"hidden_act", "\"silu\""},
+                                       {"use_sliding_window", "false"},
+                                       {"shared_expert_intermediate_size", "0"},
+                                       {"qkv_bias", "false"}};
 
 }  // namespace sw::qwen3_moe

@@ -33,15 +33,21 @@ constexpr auto kOwnTensors = std::to_array<TensorSpec>({
      {Dim::Expert, Dim::Embd, Dim::ExpertFf}, Transform::Transposed},
 });
 // clang-format on
-constexpr auto kTensors =
-    common::join(common::kModelTensors, common::kAttentionTensors, common::kHeadNormTensors,
-                 common::kFfnNormTensor, common::kDenseTensors, kOwnTensors);
+constexpr auto kTensors = common::join(
+    common::kModelTensors, common::kAttentionTensors, common::kAttentionBiasTensors, common::kOutBiasTensor,
+    common::kHeadNormTensors, common::kFfnNormTensor, common::kDenseTensors, kOwnTensors);
 constexpr Dropped kDropped[] = {{"model.visual.", "the vision tower"}};
+
+/// What the class has where a config does not say it.
+constexpr std::string_view kDefaults = R"({
+  "num_key_value_heads": 16, "head_dim": 128, "max_position_embeddings": 128000, "rms_norm_eps":
+  1e-6, "rope_theta": 500000, "num_experts": 60, "num_experts_per_tok": 4,
+  "moe_intermediate_size": 1408, "decoder_sparse_step": 1, "norm_topk_prob": true})";
 
 }  // namespace
 
 constinit const ArchSpec kQwen3VlMoe{.name = "qwen3vlmoe",
-                                     .hf_classes = {"Qwen3VLMoeForConditionalGeneration"},
+                                     .hf_classes = {{{"Qwen3VLMoeForConditionalGeneration", kDefaults}}},
                                      .hf_root = "model.language_model.",
                                      .keys = kKeys,
                                      .lists = kLists,

@@ -154,8 +154,14 @@ const ArchSpec& arch_by_name(std::string_view gguf_name) {
 }
 
 const ArchSpec& arch_by_hf_class(std::string_view hf_class) {
-  return find_arch([](const ArchSpec& a) { return a.hf_classes; }, hf_class,
-                   "unknown model class in config.json");
+  const auto names = [](const ArchSpec& a) { return std::array{a.hf_classes[0].name, a.hf_classes[1].name}; };
+  return find_arch(names, hf_class, "unknown model class in config.json");
+}
+
+const HfClass& hf_class_of(const ArchSpec& arch, std::string_view hf_class) {
+  const auto at = std::ranges::find(arch.hf_classes, hf_class, &HfClass::name);
+  SW_ASSERT(at != arch.hf_classes.end());
+  return *at;
 }
 
 std::string_view name_of_value(std::span<const NamedValue> names, int value) {

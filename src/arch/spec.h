@@ -92,7 +92,8 @@ enum class Written : uint8_t {
 };
 
 /// One hyperparameter: where it goes, its GGUF key after "<arch>.", its Hugging Face name (with dots
-/// into objects). Either name may be empty: that source then never says it.
+/// into objects; of names with | between them the first that is there). Either name may be empty: that source
+/// then never says it.
 struct Key {
   Field field = {};
   std::string_view gguf = {}, hf = {};
@@ -102,6 +103,7 @@ struct Key {
   Written written = Written::Always;
   std::string_view gguf_count = {};  ///< a GGUF array whose length it is, in files that lack the key
   bool hf_counts = false;            ///< it is the length of the config's array
+  std::string_view gguf_older = {};  ///< the name in older files that lack the key
 };
 
 /// A list of whole numbers; empty where a source does not have it. A file holds it where it is not empty.
@@ -176,17 +178,25 @@ struct Granted {
 
 /// Tensors of a checkpoint that are left out, with a note.
 struct Dropped {
-  std::string_view hf = {};  ///< how their names begin; {nextn}: any layer behind the last
+  /// How their names begin; {l}: any layer, {nextn}: any behind the last, {zero}: any identity expert.
+  std::string_view hf = {};
   std::string_view what = {};
+};
+
+/// A model class of a config, and what it takes where a config leaves a key out: a JSON object. Keys that
+/// shapes depend on are not in it; a config has to say them.
+struct HfClass {
+  std::string_view name = {};
+  std::string_view defaults = "{}";
 };
 
 /// The index in ArchSpec::kinds of a layer that is run, 0 to n_layer - 1.
 using KindRule = int (*)(const HParams& h, int layer);
 
 struct ArchSpec {
-  std::string_view name = {};                       ///< general.architecture
-  std::array<std::string_view, 2> hf_classes = {};  ///< config.json, architectures[0]
-  std::string_view hf_root = "model.";  ///< what stands for a leading "model." in a checkpoint's names
+  std::string_view name = {};              ///< general.architecture
+  std::array<HfClass, 2> hf_classes = {};  ///< config.json, architectures[0]
+  std::string_view hf_root = "model.";     ///< what stands for a leading "model." in a checkpoint's names
   std::span<const Key> keys = {};
   std::span<const ListKey> lists = {};
   std::span<const TensorSpec> tensors = {};
@@ -208,6 +218,8 @@ std::span<const ArchSpec* const> all_archs();
 /// Throw sw::Error with the list of known ones.
 const ArchSpec& arch_by_name(std::string_view gguf_name);
 const ArchSpec& arch_by_hf_class(std::string_view hf_class);
+/// The class of an architecture that has it.
+const HfClass& hf_class_of(const ArchSpec& arch, std::string_view hf_class);
 
 /// Looks a key up in a file; nothing where it is absent. Booleans are 0 and 1.
 using KeyLookup = std::function<std::optional<double>(const Key&)>;

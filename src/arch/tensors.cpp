@@ -5,6 +5,7 @@
 #include <charconv>
 #include <utility>
 
+#include "arch/fused.h"
 #include "base/error.h"
 
 namespace sw {
@@ -107,6 +108,7 @@ std::vector<NamedRole> all_names() {
       add(std::string(t.gguf), t.role);
       add(std::string(t.older.gguf), t.older.role);
       add(per_expert_pattern(t), t.role);
+      add(fused_gguf_name(t.role, t.gguf), Role::ExpertGate);
     }
   }
   return names;

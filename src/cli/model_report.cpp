@@ -8,6 +8,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "formats/foreign_types.h"
 #include "model/memory_plan.h"
 #include "router/resolve.h"
 
@@ -69,7 +70,9 @@ void describe_tensors(const GgufFile& file, std::string& out) {
   };
   for (const auto& [id, sum] : by_type) {
     const std::optional<Type> type = type_from_id(id);
-    const std::string name = type ? type_name(*type) : "type " + std::to_string(id);
+    const ForeignType* foreign = find_foreign_type(id);
+    const std::string number = "type " + std::to_string(id);
+    const std::string name = type ? type_name(*type) : foreign ? foreign->name : number;
     line(out, "  {:<8} {:>5} tensors {:>14} elements {:>10.2f} MiB", name, sum.n_tensors, sum.elements,
          mib(sum.bytes));
   }

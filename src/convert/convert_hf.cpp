@@ -61,9 +61,10 @@ void set_general(GgufWriter& writer, const ArchSpec& arch, const std::string& na
   writer.set("general.name", GgufValue::string(name));
 }
 
-/// A model whose scaling the tensor rope_freqs says has no keys for it.
-HParams without_llama3_scaling(HParams h) {
-  if (h.rope.kind() != RopeScaling::Llama3) return h;
+/// A model whose scaling the tensor rope_freqs says, or that has none, has no keys for it: a reader would
+/// take a factor for linear scaling.
+HParams without_unsaid_scaling(HParams h) {
+  if (h.rope.kind() != RopeScaling::Llama3 && h.rope.kind() != RopeScaling::None) return h;
   h.rope.scaling = static_cast<int>(RopeScaling::None);
   h.rope.factor = 1;
   h.rope.n_ctx_orig = h.n_ctx_train;
@@ -93,7 +94,7 @@ std::vector<const Key*> written_keys(const HParams& h, const std::vector<ReadKey
 
 /// "<arch>.<key>", in the type of the field.
 void set_figures(GgufWriter& writer, const ArchSpec& arch, HParams h, const std::vector<ReadKey>& read) {
-  h = without_llama3_scaling(h);
+  h = without_unsaid_scaling(h);
   for (const Key* key : written_keys(h, read)) {
     const std::string name = fmt::format("{}.{}", arch.name, key->gguf);
     const double value = key->field.get(h);
@@ -164,12 +165,14 @@ Buffer encode_tensor(const PlannedTensor& tensor, ThreadPool& pool) {
       rows.type = Type::F32;
       rows.data = reinterpret_cast<const std::byte*>(as_f32.data());
     }
-    reencode(rows, tensor.type, dst, pool);
+    if (const auto bad = reencode(rows, tensor.type, dst, pool))
+      refuse_bad_weight(*bad, tensor.type, part->name);
     dst += part_bytes;
   }
   if (tensor.head_rows == 0) return bytes;
-  return pairs_to_neighbours(bytes, row_bytes(tensor.type, tensor.shape.n_cols()), tensor.shape.n_rows(),
-                             tensor.head_rows);
+  // A bias is a column: its rows are single values.
+  const int64_t n_row = tensor.shape.n_dims() > 1 ? tensor.shape.n_rows() : tensor.shape.n_elements();
+  return pairs_to_neighbours(bytes, bytes.size_bytes() / static_cast<size_t>(n_row), n_row, tensor.head_rows);
 }
 
 void write_tensors(GgufWriter& writer, const TensorPlan& plan, const ConvertOptions& options,
@@ -205,10 +208,11 @@ ConvertReport convert_hf(const fs::path& hf_dir, const fs::path& out, const Conv
   const HfConfig config(hf_dir / "config.json");
   const ArchSpec& arch = config.arch();
   std::vector<ReadKey> read;
-  const HParams h = config.hparams(arch, &read);
+  HParams h = config.hparams(arch, &read);
   config.check(arch, h);
   const HfConfig generation = HfConfig::optional_file(hf_dir / "generation_config.json");
   const Safetensors checkpoint(hf_dir);
+  const bool lacks_nextn = forget_absent_nextn(arch, h, checkpoint);
   const std::optional<double> tied = config.number("tie_word_embeddings");
   const PlanOptions plan_options{.out_type = options.out_type,
                                  .tied = tied ? std::optional(*tied != 0) : std::nullopt};
@@ -229,7 +233,9 @@ ConvertReport convert_hf(const fs::path& hf_dir, const fs::path& out, const Conv
     writer.set(key, std::move(value));
   ConvertReport report;
   report.notes = plan.notes;
-  write_tensors(writer, plan, options, report);
+  if (lacks_nextn)
+    report.notes.emplace_back("the checkpoint lacks the next-token layers that its configuration counts");
+  naming_file(hf_dir.string(), [&] { write_tensors(writer, plan, options, report); });
   checkpoint.check_unchanged();  // or what was read may be wrong
   writer.finish();
   return report;

@@ -2,6 +2,8 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <string>
 
 #include "base/thread_pool.h"
 #include "quant/type.h"
@@ -18,9 +20,19 @@ struct EncodedRows {
   int64_t n_rows = 0, n_cols = 0;
 };
 
+/// A weight that is no finite number, or that the format cannot hold.
+struct BadWeight {
+  int64_t row = 0, col = 0;
+  float value = 0;
+};
+/// Throws sw::Error that names the tensor.
+[[noreturn]] void refuse_bad_weight(const BadWeight& bad, Type to, const std::string& tensor);
+
 /// Writes `src` to `dst` as rows of format `to`: by copy where the format is the same (NaN patterns and
 /// all), else through f32. The same bytes for any number of threads. n_cols is a multiple of both
-/// formats' blocks. Takes one f32 row of memory a thread.
-void reencode(const EncodedRows& src, Type to, std::byte* dst, ThreadPool& pool);
+/// formats' blocks. Takes one f32 row of memory a thread. Gives the first weight that `to` cannot hold, which
+/// is clipped or lost; quantised rows that are copied are not looked at.
+[[nodiscard]] std::optional<BadWeight> reencode(const EncodedRows& src, Type to, std::byte* dst,
+                                                ThreadPool& pool);
 
 }  // namespace sw

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "convert/idle_keys.h"
 #include "formats/json.h"
 
 namespace sw {
@@ -13,6 +14,29 @@ namespace {
 using nlohmann::json;
 
 constexpr uint64_t kMaxBytes = 16 << 20;
+
+/// The names of "a|b.c|d".
+std::vector<std::string_view> alternatives(std::string_view names) {
+  std::vector<std::string_view> all;
+  for (size_t begin = 0; begin <= names.size();) {
+    const size_t end = std::min(names.find('|', begin), names.size());
+    all.push_back(names.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return all;
+}
+
+/// Whether an architecture reads a key, or a member of it, or takes a value of it for granted.
+bool reads(const ArchSpec& arch, std::string_view key) {
+  const auto names = [&](std::string_view hf) {
+    return std::ranges::any_of(alternatives(hf), [&](std::string_view name) {
+      return name == key || (name.starts_with(key) && name.substr(key.size()).starts_with('.'));
+    });
+  };
+  return std::ranges::any_of(arch.keys, names, &Key::hf) ||
+         std::ranges::any_of(arch.lists, names, &ListKey::hf) ||
+         std::ranges::any_of(arch.granted, names, &Granted::hf);
+}
 
 /// A value as a message shows it: short, and never a whole array.
 std::string shown(const json& value) {
@@ -35,6 +59,7 @@ HfConfig::HfConfig(const std::filesystem::path& file) : file_(file.string()) {
     object_.insert(hparams.begin(), hparams.end());  // what stands there already stays
   }
   spell_rope_as_before();
+  add_class_defaults();
 }
 
 /// Configs of transformers 5 have all that concerns rotation in one object, "rope_parameters": brought into
@@ -56,8 +81,35 @@ void HfConfig::spell_rope_as_before() {
     if (!has(key)) object_[key] = *member;
     scaling.erase(member);
   }
-  if (scaling.empty() || scaling == json{{"rope_type", "default"}}) return;
-  if (!has("rope_scaling")) object_["rope_scaling"] = std::move(scaling);
+  const bool plain = scaling.empty() || scaling == json{{"rope_type", "default"}};
+  if (!has("rope_scaling")) object_["rope_scaling"] = plain ? json() : std::move(scaling);
+}
+
+/// The class of a config that names a known one decides what the config leaves out. null is not left out.
+void HfConfig::add_class_defaults() {
+  const json* classes = value("architectures");
+  if (!classes || !classes->is_array() || classes->empty() || !classes->front().is_string()) return;
+  const auto& name = classes->front().get_ref<const std::string&>();
+  for (const ArchSpec* known : all_archs()) {
+    if (std::ranges::find(known->hf_classes, name, &HfClass::name) == known->hf_classes.end()) continue;
+    const json defaults = json::parse(hf_class_of(*known, name).defaults);
+    for (const auto& [key, preset] : defaults.items()) {
+      if (!says(*known, key)) object_[key] = preset;
+    }
+    return;
+  }
+}
+
+/// By any of its names.
+bool HfConfig::says(const ArchSpec& arch, std::string_view key) const {
+  if (object_.contains(key)) return true;
+  for (const Key& k : arch.keys) {
+    const std::vector<std::string_view> names = alternatives(k.hf);
+    if (std::ranges::find(names, key) == names.end()) continue;
+    if (std::ranges::any_of(names, [&](std::string_view other) { return object_.contains(other); }))
+      return true;
+  }
+  return false;
 }
 
 HfConfig HfConfig::optional_file(const std::filesystem::path& file) {
@@ -154,6 +206,11 @@ const ArchSpec& HfConfig::arch() const {
 }
 
 HParams HfConfig::hparams(const ArchSpec& arch, std::vector<ReadKey>* read) const {
+  // A file may count its blocks instead; a config has to say its layers.
+  for (const Key& key : arch.keys) {
+    if (key.field.get != at<&HParams::n_layer>.get || value(key.hf)) continue;
+    throw Error({.what = "a key that the architecture needs is missing", .where = where(key.hf)});
+  }
   const auto find = [this](const Key& key) { return lookup(key); };
   const auto find_list = [this](const ListKey& key) {
     return key.names.empty() ? integers(key.hf) : named(key);
@@ -181,13 +238,63 @@ void HfConfig::check_windows(const ArchSpec& arch, const HParams& h) const {
   }
 }
 
+/// What nobody reads may still be what the model needs.
+void HfConfig::refuse_unknown_keys(const ArchSpec& arch) const {
+  const auto refuse = [&](const std::string& key, const json& got) {
+    throw Error({.what = "a key of the configuration is not known",
+                 .where = where(key),
+                 .expected = "keys that " + std::string(arch.name) + " has, or that change no result",
+                 .got = shown(got),
+                 .hint = "take it out if the model computes the same without it"});
+  };
+  for (const auto& [key, got] : object_.items()) {
+    if (!got.is_null() && !reads(arch, key) && why_idle(key).empty()) refuse(printable(key), got);
+  }
+  const json* scaling = value("rope_scaling");
+  if (!scaling || !scaling->is_object()) return;
+  for (const auto& [key, got] : scaling->items()) {
+    const std::string name = "rope_scaling." + key;
+    if (!got.is_null() && !reads(arch, name) && why_idle_in_rope_scaling(key).empty())
+      refuse(printable(name), got);
+  }
+}
+
+/// Every type needs its numbers: there is no sensible value to take in their place.
+void HfConfig::check_rope_scaling(const ArchSpec& arch) const {
+  constexpr const char* kScaling = "rope_scaling";
+  constexpr std::pair<std::string_view, std::string_view> kNeeded[] = {
+      {"linear", "factor"},           {"yarn", "factor"},
+      {"llama3", "factor"},           {"llama3", "low_freq_factor"},
+      {"llama3", "high_freq_factor"}, {"llama3", "original_max_position_embeddings"}};
+  const json* scaling = value(kScaling);
+  if (!scaling) return;
+  const auto scales = [](const Key& key) { return key.hf.starts_with("rope_scaling."); };
+  if (std::ranges::none_of(arch.keys, scales)) {
+    throw Error({.what = "the model's rope scaling is not supported",
+                 .where = where(kScaling),
+                 .expected = "null",
+                 .hint = "without it the model serves its original context length"});
+  }
+  if (!scaling->is_object() || scaling->empty()) return;
+  const auto type = string("rope_scaling.rope_type|rope_scaling.type");
+  const auto require = [&](const std::string& key) {
+    if (has(key)) return;
+    throw Error(
+        {.what = "the model's rope scaling lacks a key", .where = where(key), .got = shown(*scaling)});
+  };
+  if (!type) require("rope_scaling.rope_type");
+  for (const auto& [of, key] : kNeeded) {
+    if (type == of) require("rope_scaling." + std::string(key));
+  }
+}
+
 void HfConfig::check(const ArchSpec& arch, const HParams& h) const {
   check_windows(arch, h);
-  if (const auto method = string("quantization_config.quant_method")) {
+  if (has("quantization_config")) {
     throw Error({.what = "the checkpoint is quantised, and convert does not read that",
                  .where = where("quantization_config"),
                  .expected = "weights as F32, F16 or BF16",
-                 .got = *method,
+                 .got = string("quantization_config.quant_method").value_or("a method without a name"),
                  .hint = "convert the model's unquantised weights"});
   }
   for (const Granted& granted : arch.granted) {
@@ -198,13 +305,8 @@ void HfConfig::check(const ArchSpec& arch, const HParams& h) const {
                  .expected = std::string(granted.only),
                  .got = shown(*v)});
   }
-  constexpr const char* kScaling = "rope_scaling";
-  const auto scales = [](const Key& key) { return key.hf.starts_with("rope_scaling."); };
-  if (!has(kScaling) || std::ranges::any_of(arch.keys, scales)) return;
-  throw Error({.what = "the model's rope scaling is not supported",
-               .where = where(kScaling),
-               .expected = "null",
-               .hint = "without it the model serves its original context length"});
+  check_rope_scaling(arch);
+  refuse_unknown_keys(arch);
 }
 
 }  // namespace sw

@@ -13,7 +13,8 @@ namespace sw {
 
 /// A JSON object of a Hugging Face folder (config.json, generation_config.json): at most 16 MiB, nested
 /// at most 64 deep. Throws sw::Error naming the file, and the key where one is wrong. null counts as
-/// absent everywhere; what an object "text_config" says is as if it stood beside it.
+/// absent everywhere; what an object "text_config" says is as if it stood beside it. What a config leaves out
+/// is as its model class has it, where that is known.
 class HfConfig {
  public:
   explicit HfConfig(const std::filesystem::path& file);
@@ -38,6 +39,10 @@ class HfConfig {
  private:
   HfConfig() = default;
   void spell_rope_as_before();
+  void add_class_defaults();
+  bool says(const ArchSpec& arch, std::string_view key) const;
+  void check_rope_scaling(const ArchSpec& arch) const;
+  void refuse_unknown_keys(const ArchSpec& arch) const;
   void check_windows(const ArchSpec& arch, const HParams& h) const;
   /// "a.b|c": member b of the object a or, where that is absent, c. Null where absent or null.
   const nlohmann::json* value(std::string_view key) const;

@@ -102,8 +102,10 @@ void write(const GgufFile& file, const QuantizeReport& report, const QuantizeOpt
   for (size_t i = 0; i < report.tensors.size(); ++i) {
     const QuantizedTensor& tensor = report.tensors[i];
     Buffer bytes(tensor.to_bytes);
-    reencode({tensor.from, file.tensors()[i].data, tensor.shape.n_rows(), tensor.shape.n_cols()}, tensor.to,
-             bytes.data(), pool);
+    const EncodedRows rows{tensor.from, file.tensors()[i].data, tensor.shape.n_rows(), tensor.shape.n_cols()};
+    if (const auto bad = reencode(rows, tensor.to, bytes.data(), pool)) {
+      naming_file(file.name(), [&]() -> void { refuse_bad_weight(*bad, tensor.to, tensor.name); });
+    }
     writer.write_tensor({bytes.data(), bytes.size_bytes()});
     done_bytes += tensor.to_bytes;
     if (options.progress) options.progress(done_bytes, report.to_bytes);

@@ -6,6 +6,7 @@
 #include <fmt/core.h>
 #include <set>
 
+#include "arch/fused.h"
 #include "arch/rope.h"
 #include "arch/tensors.h"
 #include "base/error.h"
@@ -20,16 +21,25 @@ Shape inner_shape(const Shape& stacked) {
   return shape;
 }
 
-/// True where `name` begins with `pattern`, whose {nextn} stands for a layer's number from `n_layer` on.
-bool begins_with(std::string_view name, std::string_view pattern, int n_layer) {
-  constexpr std::string_view kLayer = "{nextn}";
-  const size_t at = pattern.find(kLayer);
-  if (!name.starts_with(pattern.substr(0, at))) return false;
-  if (at == std::string_view::npos) return true;
-  int layer = 0;
-  const auto [end, error] = std::from_chars(name.data() + at, name.data() + name.size(), layer);
-  return error == std::errc() && layer >= n_layer &&
-         std::string_view(end, name.data() + name.size()).starts_with(pattern.substr(at + kLayer.size()));
+/// True where `name` begins with `pattern`, whose {l}, {nextn} and {zero} stand for numbers: see Dropped.
+bool begins_with(std::string_view name, std::string_view pattern, const HParams& h) {
+  while (true) {
+    const size_t open = pattern.find('{');
+    if (!name.starts_with(pattern.substr(0, open))) return false;
+    if (open == std::string_view::npos) return true;
+    const size_t close = pattern.find('}', open);
+    const std::string_view what = pattern.substr(open, close + 1 - open);
+    const int least = what == "{nextn}" ? h.n_layer : what == "{zero}" ? h.moe.n_expert : 0;
+    int number = -1;
+    const auto [end, error] = std::from_chars(name.data() + open, name.data() + name.size(), number);
+    if (error != std::errc() || number < least) return false;
+    name = std::string_view(end, name.data() + name.size());
+    pattern.remove_prefix(close + 1);
+  }
+}
+
+bool same_bytes(const StTensor& a, const StTensor& b) {
+  return a.dtype == b.dtype && a.shape == b.shape && std::ranges::equal(a.data, b.data);
 }
 
 class Planner {
@@ -52,7 +62,11 @@ class Planner {
 
  private:
   void add(const TensorItem& item);
+  bool add_tied(const TensorItem& item);
   std::vector<const StTensor*> find_parts(const TensorItem& item);
+  const StTensor* find(const std::string& name) const;
+  bool is_fused(const TensorItem& item) const;
+  std::vector<const StTensor*> find_fused(const TensorItem& item);
   const StTensor* find_part(const std::string& name, const Shape& shape);
   bool may_lack(const TensorItem& item) const;
   Type choose_type(const TensorItem& item, const PlannedTensor& tensor);
@@ -64,18 +78,13 @@ class Planner {
   const Safetensors& checkpoint_;
   const PlanOptions& options_;
   std::set<const StTensor*> used_ = {};
+  const StTensor* embedding_ = nullptr;
   int n_fallback_ = 0;
   TensorPlan plan_ = {};
 };
 
 void Planner::add(const TensorItem& item) {
-  if (item.role == Role::Output && options_.tied.value_or(false)) {
-    if (const StTensor* copy = checkpoint_.find(item.hf)) {
-      used_.insert(copy);
-      plan_.notes.push_back(copy->name + " is left out: the configuration ties it to the token embedding");
-    }
-    return;
-  }
+  if (item.role == Role::Output && options_.tied.value_or(false) && add_tied(item)) return;
   PlannedTensor tensor;
   tensor.name = item.gguf;
   tensor.shape = item.shape;
@@ -86,11 +95,70 @@ void Planner::add(const TensorItem& item) {
     return;
   }
   if (item.transform == Transform::PairsToNeighbours) tensor.head_rows = h_.attention.head_dim;
-  tensor.from = item.from;
-  tensor.parts = find_parts(item);
+  const bool fused = is_fused(item);
+  if (!fused) tensor.from = item.from;
+  tensor.parts = fused ? find_fused(item) : find_parts(item);
   if (tensor.parts.empty()) return;
+  if (item.role == Role::TokenEmbd) embedding_ = tensor.parts.front();
   tensor.type = choose_type(item, tensor);
   plan_.tensors.push_back(std::move(tensor));
+}
+
+/// Whether a tied output matrix is done with. One that differs is a matrix of its own, whatever the
+/// configuration says.
+bool Planner::add_tied(const TensorItem& item) {
+  const StTensor* copy = checkpoint_.find(item.hf);
+  if (!copy) return true;
+  if (embedding_ && !same_bytes(*copy, *embedding_)) {
+    plan_.notes.push_back(
+        copy->name + " is kept: it differs from the token embedding, which the configuration ties it to");
+    return false;
+  }
+  used_.insert(copy);
+  plan_.notes.push_back(copy->name + " is left out: the configuration ties it to the token embedding");
+  return true;
+}
+
+/// transformers 5 calls the block with experts alike in all families.
+const StTensor* Planner::find(const std::string& name) const {
+  constexpr std::string_view kMixtrals = ".block_sparse_moe.";
+  const StTensor* t = checkpoint_.find(name);
+  const size_t at = name.find(kMixtrals);
+  if (t || at == std::string::npos) return t;
+  return checkpoint_.find(std::string(name).replace(at, kMixtrals.size(), ".mlp."));
+}
+
+/// Whether the checkpoint has the experts' matrices as transformers 5 keeps them: see fused.h.
+bool Planner::is_fused(const TensorItem& item) const {
+  if (!is_expert(item.role) || item.shape.n_dims() != 3) return false;
+  const StTensor* whole = find(fused_hf_name(item.role, item.hf));
+  if (!whole || whole->shape.n_dims() != 3) return false;
+  if (item.transform == Transform::Stack) return !find(expert_name(item.hf, 0));
+  const int n_matrix = item.role == Role::ExpertDown ? 1 : 2;
+  return item.transform != Transform::EvenTransposed && item.transform != Transform::OddTransposed &&
+         whole->shape != item.stored &&
+         whole->shape == Shape{item.shape[0], n_matrix * item.shape[1], item.shape[2]};
+}
+
+std::vector<const StTensor*> Planner::find_fused(const TensorItem& item) {
+  const int64_t n_matrix = item.role == Role::ExpertDown ? 1 : 2;
+  const std::string name = find(fused_hf_name(item.role, item.hf))->name;
+  // Rows of identity experts may stand behind those of the others.
+  const int64_t n_all = item.shape[0] + h_.moe.n_expert_zero;
+  const bool padded = checkpoint_.find(name)->shape[0] == n_all;
+  const int64_t n_stored = padded ? n_all : item.shape[0];
+  const StTensor* whole = find_part(name, {n_stored, n_matrix * item.shape[1], item.shape[2]});
+  const size_t n_bytes = whole->data.size() / static_cast<size_t>(n_stored * n_matrix);
+  std::vector<const StTensor*> parts;
+  for (int64_t e = 0; e < item.shape[0]; ++e) {
+    const auto matrix = static_cast<size_t>(e * n_matrix + (item.role == Role::ExpertUp ? 1 : 0));
+    plan_.slices.push_back({.name = name,
+                            .dtype = whole->dtype,
+                            .shape = {item.shape[1], item.shape[2]},
+                            .data = whole->data.subspan(matrix * n_bytes, n_bytes)});
+    parts.push_back(&plan_.slices.back());
+  }
+  return parts;
 }
 
 std::vector<const StTensor*> Planner::find_parts(const TensorItem& item) {
@@ -113,7 +181,7 @@ std::vector<const StTensor*> Planner::find_parts(const TensorItem& item) {
 }
 
 const StTensor* Planner::find_part(const std::string& name, const Shape& shape) {
-  const StTensor* part = checkpoint_.find(name);
+  const StTensor* part = find(name);
   if (!part) return nullptr;
   if (part->shape != shape || shape.n_elements() == 0) {
     throw Error({.what = "a tensor of the checkpoint has a wrong shape",
@@ -156,7 +224,7 @@ void Planner::drop() {
   for (const Dropped& dropped : arch_.dropped) {
     size_t n = 0;
     for (const auto& [name, tensor] : checkpoint_.tensors())
-      n += begins_with(name, dropped.hf, h_.n_layer) && used_.insert(&tensor).second;
+      n += begins_with(name, dropped.hf, h_) && used_.insert(&tensor).second;
     if (n == 0) continue;
     plan_.notes.push_back(
         fmt::format("{} {} left out: {}", n, n == 1 ? "tensor is" : "tensors are", dropped.what));
@@ -194,6 +262,18 @@ std::optional<Type> weight_type(StDtype dtype) {
     default:
       return std::nullopt;
   }
+}
+
+bool forget_absent_nextn(const ArchSpec& arch, HParams& h, const Safetensors& checkpoint) {
+  if (h.n_layer_nextn == 0) return false;
+  for (int block = h.n_run_block(); block < h.n_block; ++block) {
+    for (const TensorItem& item : tensors_of(arch, h, block)) {
+      if (checkpoint.find(expert_name(item.hf, 0))) return false;
+    }
+  }
+  h.n_layer_nextn = 0;
+  h.n_block = h.n_run_block();
+  return true;
 }
 
 TensorPlan plan_tensors(const ArchSpec& arch, const HParams& h, const Safetensors& checkpoint,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include <deque>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,6 +29,7 @@ struct PlannedTensor {
 struct TensorPlan {
   std::vector<PlannedTensor> tensors = {};  ///< the model's, then layer by layer, as declared
   std::vector<std::string> notes = {};
+  std::deque<StTensor> slices = {};  ///< experts' matrices inside fused tensors, which `parts` point to
 };
 
 struct PlanOptions {
@@ -37,6 +39,10 @@ struct PlanOptions {
 
 /// The format in which a checkpoint's tensor is read; F64 is read as F32. Nothing for integers.
 std::optional<Type> weight_type(StDtype dtype);
+
+/// transformers does not save next-token layers and leaves their number in the config. True where the
+/// checkpoint has nothing of them; then `h` counts none.
+bool forget_absent_nextn(const ArchSpec& arch, HParams& h, const Safetensors& checkpoint);
 
 /// Matches a checkpoint with an architecture's declaration. Throws sw::Error where a needed tensor is
 /// missing, a shape or element type is wrong, or a tensor of the checkpoint has no place. Work and memory

@@ -85,8 +85,8 @@ class GgufMetadata {
   /// Throws that a key's value cannot be used.
   [[noreturn]] void refuse(std::string_view key, const char* expected, std::string got) const;
 
-  // Typed getters. Integers of any width and sign convert where the value fits; floats convert from
-  // f32 and f64 only. A key of the wrong type or out of range throws sw::Error; a missing one gives
+  // Typed getters. Integers of any width and sign convert where the value fits, and where a
+  // float is asked for. A key of the wrong type or out of range throws sw::Error; a missing one gives
   // nothing (get) or throws (require).
   std::optional<int64_t> get_int(std::string_view key) const;
   std::optional<double> get_float(std::string_view key) const;

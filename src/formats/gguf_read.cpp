@@ -8,6 +8,7 @@
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "formats/foreign_types.h"
 #include "formats/gguf.h"
 #include "formats/gguf_scalar.h"
 #include "formats/reader.h"
@@ -181,10 +182,19 @@ Shape read_shape(ByteReader& reader) {
   return shape;
 }
 
-/// Bytes of a tensor's data, at most the file's; 0 where the type is none of ours.
+/// Bytes of a tensor whose type is none of ours; 0 where only its number is known. Nothing is read of them,
+/// but that they end inside the file is checked as for others.
+uint64_t foreign_size_bytes(const GgufTensor& tensor) {
+  const ForeignType* type = find_foreign_type(tensor.type_id);
+  if (!type || type->block_elems == 0 || tensor.shape.n_cols() % type->block_elems != 0) return 0;
+  const auto n_block = static_cast<uint64_t>(tensor.shape.n_elements() / type->block_elems);
+  return (Checked(n_block) * type->block_bytes).value().value_or(0);
+}
+
+/// Bytes of a tensor's data, at most the file's.
 uint64_t tensor_size_bytes(const ByteReader& reader, const GgufTensor& tensor) {
   const std::optional<Type> type = type_from_id(tensor.type_id);
-  if (!type) return 0;
+  if (!type) return foreign_size_bytes(tensor);
   const int block_elems = traits(*type).block_elems;
   if (tensor.shape.n_cols() % block_elems != 0) {
     reader.fail(tensor.info_offset, "shape",

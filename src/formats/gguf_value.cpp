@@ -3,7 +3,9 @@
 #include <limits>
 
 #include "base/error.h"
+#include "formats/foreign_types.h"
 #include "formats/gguf.h"
+#include "quant/type.h"
 
 namespace sw {
 namespace {
@@ -23,6 +25,15 @@ template <class V>
 const V* items(const GgufValue& value) {
   const auto* array = std::get_if<GgufArray>(&value.data);
   return array ? std::get_if<V>(&array->items) : nullptr;
+}
+
+/// "F32, F16, ..."
+std::string known_types() {
+  std::string names;
+#define SW_TYPE(name, id) names += (names.empty() ? "" : ", ") + std::string(#name);
+#include "quant/types.inc"
+#undef SW_TYPE
+  return names;
 }
 
 constexpr uint64_t kMaxInt = std::numeric_limits<int64_t>::max();
@@ -62,9 +73,12 @@ const GgufTensor* GgufFile::find_tensor(std::string_view tensor_name) const {
 
 Type GgufFile::require_type(const GgufTensor& tensor) const {
   if (const auto type = type_from_id(tensor.type_id)) return *type;
+  const ForeignType* foreign = find_foreign_type(tensor.type_id);
   throw Error({.what = "a tensor has a weight format that is not known here",
                .where = place_of(tensor),
-               .got = fmt::format("type {}", tensor.type_id)});
+               .expected = known_types(),
+               .got = foreign ? foreign->name : fmt::format("type {}", tensor.type_id),
+               .hint = "take a file in one of these formats, or make it with quantize"});
 }
 
 void GgufFile::refuse_as_output(const std::filesystem::path& out) const {
@@ -122,9 +136,10 @@ std::optional<int64_t> GgufMetadata::get_int(std::string_view key) const {
 std::optional<double> GgufMetadata::get_float(std::string_view key) const {
   const GgufValue* value = find(key);
   if (!value) return std::nullopt;
-  const auto* f = std::get_if<double>(&value->data);
-  if (!f) refuse(key, "f32 or f64", describe(*value));
-  return *f;
+  if (const auto* f = std::get_if<double>(&value->data)) return *f;
+  if (const auto* i = std::get_if<int64_t>(&value->data)) return static_cast<double>(*i);
+  if (const auto* u = std::get_if<uint64_t>(&value->data)) return static_cast<double>(*u);
+  refuse(key, "a number", describe(*value));
 }
 
 std::optional<bool> GgufMetadata::get_bool(std::string_view key) const {

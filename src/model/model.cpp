@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "arch/fused.h"
 #include "base/error.h"
 
 namespace sw {
@@ -23,10 +24,33 @@ GgufFile open_with_overrides(const std::filesystem::path& path, const std::vecto
   return file;
 }
 
+/// Some files have a value per layer where the model has one for all: it is the one if all are equal.
+std::optional<double> one_of_all(const GgufFile& file, const std::string& name) {
+  const auto* array = std::get_if<GgufArray>(&file.metadata().find(name)->data);
+  if (!array) return std::nullopt;
+  return std::visit(
+      [&]<class T>(const std::vector<T>& items) -> std::optional<double> {
+        if constexpr (std::is_arithmetic_v<T>) {
+          if (items.empty()) return std::nullopt;
+          const bool equal = std::ranges::all_of(items, [&](T item) { return item == items.front(); });
+          if (!equal)
+            file.metadata().refuse(name, "one value, or an array of equal ones", "different values");
+          return static_cast<double>(items.front());
+        } else {
+          return std::nullopt;
+        }
+      },
+      array->items);
+}
+
 /// Hyperparameters look-up in GGUF metadata under "<arch>.".
 std::optional<double> look_up(const GgufFile& file, const std::string& prefix, const Key& key) {
-  const std::string name = prefix + std::string(key.gguf);
+  std::string name = prefix + std::string(key.gguf);
   const GgufValue* value = file.metadata().find(name);
+  if (!value && !key.gguf_older.empty()) {
+    name = prefix + std::string(key.gguf_older);
+    value = file.metadata().find(name);
+  }
   if (!value && !key.gguf_count.empty()) {
     const std::vector<std::string>* counted = file.metadata().get_strings(key.gguf_count);
     return counted ? std::optional(static_cast<double>(counted->size())) : std::nullopt;
@@ -34,6 +58,7 @@ std::optional<double> look_up(const GgufFile& file, const std::string& prefix, c
   if (!value) return std::nullopt;
   if (!key.gguf_names.empty())
     return value_of_name(key.gguf_names, *file.metadata().get_string(name), file.metadata().place_of(name));
+  if (const std::optional<double> one = one_of_all(file, name)) return one;
   switch (key.field.type) {
     case Field::Type::Bool:
       return *file.metadata().get_bool(name) ? 1.0 : 0.0;
@@ -162,10 +187,23 @@ Model::Weight Model::find_weight(const TensorItem& item) {
   return {.view = first, .experts = std::move(experts)};
 }
 
-/// Files of before 2024 have blk.{l}.ffn_up.{e}.weight where later ones have blk.{l}.ffn_up_exps.weight.
-/// Nothing where the file has no such tensors either.
+/// Some files have gate and up in one tensor (see fused.h). Files of before 2024 have
+/// blk.{l}.ffn_up.{e}.weight where later ones have blk.{l}.ffn_up_exps.weight. Nothing where the file has no
+/// such tensors either.
 std::vector<WeightView> Model::find_experts(const TensorItem& item) {
   std::vector<WeightView> experts;  // grows with what is found: the number of experts is only a claim
+  const GgufTensor* fused = file_.find_tensor(fused_gguf_name(item.role, item.gguf));
+  if (fused) {
+    const Shape half = inner_shape(item.shape);
+    const WeightView both = read_view(*fused, {item.shape[0], 2 * half[0], half[1]});
+    for (int e = 0; e < item.shape[0]; ++e) {
+      WeightView part = both.expert(e);
+      part.shape = half;
+      if (item.role == Role::ExpertUp) part.data += part.size_bytes();
+      experts.push_back(part);
+    }
+    return experts;
+  }
   for (int e = 0; !item.per_expert.empty() && e < hparams_.moe.n_expert; ++e) {
     const std::string name = expert_name(item.per_expert, e);
     const GgufTensor* t = file_.find_tensor(name);

@@ -23,7 +23,7 @@ std::map<std::string, fs::path> known_models(const fs::path& golden) {
     if (!fs::exists(config)) continue;
     const std::string name = parse_json(read_file(config), config)["architectures"][0];
     const bool known = std::ranges::any_of(all_archs(), [&](const ArchSpec* arch) {
-      return std::ranges::find(arch->hf_classes, name) != arch->hf_classes.end();
+      return std::ranges::find(arch->hf_classes, name, &HfClass::name) != arch->hf_classes.end();
     });
     if (known) models[entry.path().filename()] = entry.path();
   }

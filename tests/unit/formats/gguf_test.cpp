@@ -229,7 +229,7 @@ TEST(Gguf, GettersNameKeyOffsetExpectedAndGot) {
   expect_refused([&] { file.metadata().get_int("u64"); }, "got 9223372036854775808");
   expect_refused([&] { file.metadata().get_int("bool"); }, "expected an integer, got bool");
   expect_refused([&] { file.metadata().get_int("u8s"); }, "expected an integer, got array of u8");
-  expect_refused([&] { file.metadata().get_float("u8"); }, "expected f32 or f64, got u8");
+  expect_refused([&] { file.metadata().get_float("string"); }, "expected a number, got string");
   expect_refused([&] { file.metadata().get_bool("u8"); }, "expected bool, got u8");
   expect_refused([&] { file.metadata().get_string("strings"); }, "expected string, got array of string");
   expect_refused([&] { file.metadata().get_strings("string"); }, "expected array of string, got string");
