@@ -102,6 +102,7 @@ int run_chat(RunState& state) {
     log::info("{}", describe_routing(state.model, state.policy));
   }
   catch_interrupt();
+  bool failed = false;
   for (;;) {
     const LineEditor::Input input = editor.read("> ");
     if (input.end == LineEditor::End::EndOfInput) break;
@@ -122,11 +123,13 @@ int run_chat(RunState& state) {
     } catch (const Error& e) {
       session.drop_user();
       log::error("{}", e.what());
+      failed = true;
     }
   }
   if (editor.on_terminal()) std::fputc('\n', stdout);
   if (state.flags.routing) fmt::print("{}", draw_heat_map(state.engine.forward().routing_stats()));
-  return kExitOk;
+  // A person saw the error and went on; a script sees the exit code.
+  return failed && !editor.on_terminal() ? kExitUser : kExitOk;
 }
 
 }  // namespace sw::cli

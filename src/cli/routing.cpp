@@ -53,8 +53,9 @@ int watch(const RoutingFlags& flags, const RoutingPolicy& policy, const Model& m
           std::span<const int32_t> tokens, const PerplexityOptions& wanted) {
   // What cannot be read or written is refused before the text is computed.
   if (std::filesystem::exists(flags.out)) read_stats(flags.out, model.moe_layers());
-  for (const std::string& path : {flags.out, flags.svg, flags.trace})
+  for (const std::string& path : {flags.out, flags.svg})
     if (!path.empty()) check_writable(path);
+  if (!flags.trace.empty()) check_writable(flags.trace, FileKind::Safetensors);
   MeasureOptions counted = measure_options(flags.model, {flags.text.n_ctx});
   counted.forward.count_routing = true;
   MeasuredModel measured(model, counted, {&policy, 1}, log_notes());
