@@ -15,7 +15,7 @@ constexpr const char* kStandardInput = "/dev/stdin";
 
 struct Inputs {
   std::mutex mutex;
-  bool protected_ = false;
+  bool active = false;
   std::set<std::filesystem::path> paths;
 };
 
@@ -29,8 +29,8 @@ Inputs& inputs() {
 InputProtection::InputProtection() {
   {
     const std::lock_guard lock(inputs().mutex);
-    SW_ASSERT(!inputs().protected_);
-    inputs().protected_ = true;
+    SW_ASSERT(!inputs().active);
+    inputs().active = true;
   }
   struct stat info = {};
   if (fstat(STDIN_FILENO, &info) == 0 && S_ISREG(info.st_mode)) note_input(kStandardInput);
@@ -38,13 +38,13 @@ InputProtection::InputProtection() {
 
 InputProtection::~InputProtection() {
   const std::lock_guard lock(inputs().mutex);
-  inputs().protected_ = false;
+  inputs().active = false;
   inputs().paths.clear();
 }
 
 void note_input(const std::filesystem::path& path) {
   const std::lock_guard lock(inputs().mutex);
-  if (inputs().protected_) inputs().paths.insert(path);
+  if (inputs().active) inputs().paths.insert(path);
 }
 
 void refuse_input_as_output(const std::filesystem::path& out) {

@@ -9,6 +9,7 @@
 #include "cli/command.h"
 #include "cli/model_report.h"
 #include "cli/run_flags.h"
+#include "cli/text_input.h"
 #include "eval/routing_report.h"
 
 namespace sw::cli {
@@ -87,7 +88,7 @@ int watch(const RoutingFlags& flags, const RoutingPolicy& policy, const Model& m
 }
 
 int run(const RoutingFlags& flags) {
-  const std::string text = read_file(flags.text.file);
+  const std::string text = read_text(flags.text.file);
   const RoutingPolicy policy = flags.model.policy();
   std::vector<NamedPolicy> named;
   if (!flags.compare.empty()) named = parse_policy_list(flags.compare, policy);

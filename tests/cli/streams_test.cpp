@@ -127,6 +127,30 @@ TEST_F(Outputs, StandardOutputThatTakesNothingIsToldByEverySubcommand) {
   EXPECT_EQ(chat.exit_code, 3) << chat.err;
 }
 
+TEST_F(Outputs, TextsComeFromPipesToo) {
+  const std::string text = read(path("t.txt"));
+  const std::vector<std::vector<std::string>> commands = {
+      {"tokenize"},
+      {"perplexity", "-c", "64", "--chunks", "1"},
+      {"routing", "-c", "64", "--chunks", "1"},
+  };
+  for (std::vector<std::string> arguments : commands) {
+    SCOPED_TRACE(arguments[0]);
+    arguments.insert(arguments.end(), {"-f", path("t.txt")});
+    const std::string from_file = sy(arguments).out;
+    EXPECT_NE(from_file, "");
+    for (const char* name : {"-", "/dev/stdin"}) {
+      arguments.back() = name;
+      EXPECT_EQ(sy(arguments, {.input = text}).out, from_file) << name;
+    }
+  }
+  EXPECT_EQ(
+      sy({"template", "-f", "-"}, {.input = R"({"messages": [{"role": "user", "content": "x"}]})"}).exit_code,
+      0);
+  EXPECT_EQ(sy({"template", "-f", "-"}, {.input = "["}).exit_code, 1);
+  EXPECT_EQ(sy({"tokenize", "-f", "/dev/zero"}).exit_code, 1) << "a device has no end";
+}
+
 TEST_F(Outputs, ClosedStreamsAreNoFiles) {
   const std::string saved = path("s.lg"), whole = path("whole.lg"), t = path("t.txt");
   const std::vector<std::string> perplexity = {"perplexity", "-f", t, "-c", "64", "--save-logits"};
