@@ -5,12 +5,14 @@
 #include <cstring>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fstream>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
 
 #include "base/error.h"
+#include "base/input_files.h"
 #include "base/memory.h"
 
 namespace sw {
@@ -20,9 +22,24 @@ constexpr size_t kPendingBytes = 1 << 20;
 constexpr mode_t kNewFileMode = 0666;  // less what umask takes
 constexpr int kMostLinks = 40;         // as the kernel follows
 
+/// Of an existing file; Other where it cannot be read.
+FileKind kind_of(const std::filesystem::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  char head[sizeof(uint64_t) + 1] = {};
+  in.read(head, sizeof head);
+  if (in.gcount() >= 4 && std::memcmp(head, "GGUF", 4) == 0) return FileKind::Gguf;
+  // Safetensors: the header's size, then the header, a JSON object.
+  uint64_t header_bytes = 0;
+  std::memcpy(&header_bytes, head, sizeof header_bytes);
+  std::error_code unknown;
+  const uint64_t size_bytes = std::filesystem::file_size(path, unknown);
+  const bool fits = !unknown && header_bytes > 1 && header_bytes <= size_bytes - sizeof header_bytes;
+  return in && fits && head[sizeof header_bytes] == '{' ? FileKind::Safetensors : FileKind::Other;
+}
+
 /// Where a file written to `path` is to stand: behind a symbolic link, what it points to. Throws where
 /// something else than a file is there: a rename would put a file in the place of /dev/null.
-std::filesystem::path replaceable(const std::filesystem::path& path) {
+std::filesystem::path replaceable(const std::filesystem::path& path, FileKind kind) {
   namespace fs = std::filesystem;
   std::error_code error, ignored;
   const fs::file_status there = fs::status(path, error);
@@ -33,6 +50,14 @@ std::filesystem::path replaceable(const std::filesystem::path& path) {
                  .where = path.string(),
                  .expected = "a regular file or nothing yet",
                  .got = fs::is_directory(there) ? "a folder" : "a device, pipe or socket"});
+  }
+  refuse_input_as_output(path);
+  const FileKind old = fs::exists(there) ? kind_of(path) : FileKind::Other;
+  if (old != FileKind::Other && old != kind) {
+    throw Error({.what = "this would replace a model by another kind of file",
+                 .where = path.string(),
+                 .got = old == FileKind::Gguf ? "a GGUF file" : "a safetensors file",
+                 .hint = "remove it first, or name another file"});
   }
   fs::path target = path;
   for (int i = 0; i < kMostLinks && fs::is_symlink(fs::symlink_status(target, ignored)); ++i)
@@ -47,7 +72,7 @@ int64_t modification_time_ns(const struct stat& info) {
 /// An open regular file and its size, or an Error that says what the path is instead.
 class OpenFile {
  public:
-  explicit OpenFile(const std::filesystem::path& path) {
+  explicit OpenFile(const std::filesystem::path& path, Reading reading = Reading::Input) {
     // O_NONBLOCK: opening a pipe must not wait for a writer.
     fd_ = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd_ < 0)
@@ -61,6 +86,7 @@ class OpenFile {
     }
     size_bytes_ = static_cast<uint64_t>(info.st_size);
     modified_ns_ = modification_time_ns(info);
+    if (reading == Reading::Input) note_input(path);
   }
   ~OpenFile() {
     if (fd_ >= 0) close(fd_);
@@ -122,8 +148,8 @@ void MappedFile::check_unchanged() const {
   throw SystemError({.what = "the file was changed while it was in use", .where = path_.string()});
 }
 
-std::string read_file(const std::filesystem::path& path, uint64_t max_bytes) {
-  const OpenFile file(path);
+std::string read_file(const std::filesystem::path& path, uint64_t max_bytes, Reading reading) {
+  const OpenFile file(path, reading);
   if (file.size_bytes() > max_bytes) {
     throw Error({.what = "the file is too large",
                  .where = path.string(),
@@ -145,8 +171,8 @@ std::string read_file(const std::filesystem::path& path, uint64_t max_bytes) {
   return text;
 }
 
-AtomicFile::AtomicFile(const std::filesystem::path& path)
-    : path_(replaceable(path)), folder_(path_.has_parent_path() ? path_.parent_path() : ".") {
+AtomicFile::AtomicFile(const std::filesystem::path& path, FileKind kind)
+    : path_(replaceable(path, kind)), folder_(path_.has_parent_path() ? path_.parent_path() : ".") {
   // Without a name while it is written: whatever ends the program, nothing remains. The name comes through
   // /proc.
   if (access("/proc/self/fd", F_OK) == 0)
@@ -225,6 +251,7 @@ void AtomicFile::seal() {
 
 void AtomicFile::commit() {
   seal();
+  refuse_input_as_output(path_);  // it may have been opened only meanwhile
   if (rename(temporary_.c_str(), path_.c_str()) != 0) fail("cannot give the output file its name");
   temporary_.clear();
   const int folder_fd = open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -37,16 +37,25 @@ class MappedFile {
   MapGuard guard_;
 };
 
+/// Why a file is read: as an input, which no output may replace, or to be written again with more in it.
+enum class Reading { Input, Update };
+
 /// Reads a whole file as bytes, unchanged. `max_bytes` bounds the allocation.
-std::string read_file(const std::filesystem::path& path, uint64_t max_bytes = uint64_t{1} << 32);
+std::string read_file(const std::filesystem::path& path, uint64_t max_bytes = uint64_t{1} << 32,
+                      Reading reading = Reading::Input);
+
+/// What a file holds by its first bytes. Models are large and hard to get again: only a file of the same kind
+/// takes the place of one.
+enum class FileKind { Other, Gguf, Safetensors };
 
 /// Writes a file without a name, or under a temporary one where the file system needs that; only commit()
 /// gives it its name, after fsync of file and folder. Destroyed without commit, nothing remains. A symbolic
-/// link is followed. Throws sw::Error where no file can be created (no folder, no permission) or something
-/// else than a file is there, sw::SystemError where it cannot be written (disk full).
+/// link is followed. Throws sw::Error where no file can be created (no folder, no permission), where
+/// something else than a file is there, an input of this run (see InputProtection) or a model of another kind
+/// than is to be written; sw::SystemError where it cannot be written (disk full).
 class AtomicFile {
  public:
-  explicit AtomicFile(const std::filesystem::path& path);
+  explicit AtomicFile(const std::filesystem::path& path, FileKind kind = FileKind::Other);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
@@ -72,6 +81,8 @@ class AtomicFile {
 };
 
 /// Throws what AtomicFile throws where no file can be made, to say so before the work. Leaves nothing behind.
-inline void check_writable(const std::filesystem::path& path) { const AtomicFile probe(path); }
+inline void check_writable(const std::filesystem::path& path, FileKind kind = FileKind::Other) {
+  const AtomicFile probe(path, kind);
+}
 
 }  // namespace sw

@@ -33,14 +33,17 @@ ChatSession::Json ChatSession::messages() const {
   return all;
 }
 
-ChatSession::Fitted ChatSession::fit_prompt(int64_t max_token) {
+bool ChatSession::drop_oldest() { return drop_oldest_exchange(messages_); }
+
+ChatSession::Fitted ChatSession::fit_prompt(const PromptRoom& room) {
   for (Fitted result;; ++result.n_dropped) {
     result.prompt = template_.prompt(messages(), nullptr, kwargs_);
     const auto n = static_cast<int64_t>(result.prompt.ids.size());
-    if (n <= max_token) return result;
-    if (!drop_oldest_exchange(messages_)) {
+    if (n <= room.wanted) return result;
+    if (!drop_oldest()) {
+      if (n <= room.most) return result;
       throw Error({.what = "the message does not fit in the context",
-                   .expected = "at most " + std::to_string(max_token) + " tokens with its template",
+                   .expected = "at most " + std::to_string(room.most) + " tokens with its template",
                    .got = std::to_string(n),
                    .hint = "a larger context: -c"});
     }

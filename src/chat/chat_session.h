@@ -27,14 +27,21 @@ class ChatSession {
   void reset() { messages_.clear(); }
   bool empty() const { return messages_.empty(); }
 
+  /// Tokens that a prompt may have.
+  struct PromptRoom {
+    int64_t wanted = 0;  ///< exchanges go until it has no more
+    int64_t most = 0;    ///< what the last message alone may take
+  };
   struct Fitted {
     ChatPrompt prompt = {};
     int n_dropped = 0;  ///< exchanges left out, oldest first, to make room
   };
-  /// The prompt for the next answer, of at most `max_token` tokens; forgets the oldest exchanges for that.
-  /// Throws sw::Error where even the last message alone does not fit. Cost: one rendering for each exchange
-  /// that goes, and one.
-  Fitted fit_prompt(int64_t max_token);
+  /// The prompt for the next answer; forgets the oldest exchanges to make it short enough. Throws sw::Error
+  /// where even the last message alone does not fit. Cost: one rendering for each exchange that goes, and
+  /// one.
+  Fitted fit_prompt(const PromptRoom& room);
+  /// Forgets the oldest exchange. False where no other message would be left.
+  bool drop_oldest();
   /// The conversation as JSON messages, the system message first.
   Json messages() const;
 

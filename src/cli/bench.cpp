@@ -44,9 +44,9 @@ void print_row(const SweepRow& row) {
 
 int run(const BenchFlags& flags) {
   const std::vector<NamedPolicy> named = parse_policy_list(flags.compare, flags.model.policy());
-  if (!flags.plot.empty()) check_writable(flags.plot);  // before the minutes of a sweep
   const std::vector<RoutingPolicy> policies = policies_of(named);
   const std::unique_ptr<const Model> model = load_model(flags.model, policies);
+  if (!flags.plot.empty()) check_writable(flags.plot);  // before the minutes of a sweep
   const int64_t n_ctx = flags.n_kv_max > 0 ? flags.n_kv_max : std::max(1, model->hparams().n_ctx_train);
   const int64_t n_prefill = std::min<int64_t>(flags.model.n_ubatch, n_ctx);
   SweepOptions options{.n_kv_max = n_ctx,

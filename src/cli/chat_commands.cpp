@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/chat_commands.h"
 
+#include <algorithm>
 #include <charconv>
 #include <fmt/core.h>
 
@@ -33,8 +34,18 @@ ChatSession::Json parse_template_kwargs(const std::string& text) {
   return value;
 }
 
+bool is_command(std::string_view message) {
+  const size_t begin = message.find_first_not_of(" \t\r\n");
+  if (begin == std::string_view::npos || message[begin] != '/') return false;
+  message = message.substr(begin, message.find_last_not_of(" \t\r\n") + 1 - begin);
+  const std::string_view word = message.substr(1, message.find_first_of(" \t") - 1);
+  const auto is_letter = [](char c) { return c >= 'a' && c <= 'z'; };
+  return message.find('\n') == std::string_view::npos && !word.empty() &&
+         std::ranges::all_of(word, is_letter);
+}
+
 ChatCommands::Next ChatCommands::run(const std::string& line) {
-  const size_t space = line.find(' ');
+  const size_t space = line.find_first_of(" \t");
   const std::string name = line.substr(1, space == std::string::npos ? space : space - 1);
   std::string argument = space == std::string::npos ? "" : line.substr(space + 1);
   argument.erase(argument.find_last_not_of(" \t\r\n") + 1);
@@ -48,7 +59,9 @@ ChatCommands::Next ChatCommands::help(const std::string&) {
   for (const Command& command : kCommands) {
     fmt::print("  {:<26} {}\n", fmt::format("/{} {}", command.name, command.argument), command.help);
   }
-  fmt::print("  A line that ends with \\ goes on in the next; a paste of several lines is one message.\n");
+  fmt::print(
+      "  A line that ends with \\ goes on in the next; a paste of several lines is one message.\n"
+      "  Only a line that begins with a slash and a word is a command.\n");
   return Next::Read;
 }
 

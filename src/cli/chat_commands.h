@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <string>
+#include <string_view>
 
 #include "chat/chat_session.h"
 #include "cli/run_flags.h"
@@ -10,7 +11,11 @@ namespace sw::cli {
 /// The JSON object of --template-kwargs. Throws sw::Error.
 ChatSession::Json parse_template_kwargs(const std::string& text);
 
-/// The lines of a chat that begin with a slash.
+/// Whether a message is a command: one line, its first word a slash and letters a to z. "/* a comment */",
+/// "// ..." and a path are text.
+bool is_command(std::string_view message);
+
+/// The commands of a chat.
 class ChatCommands {
  public:
   ChatCommands(RunState& state, ChatSession& session) : state_(state), session_(session) {}

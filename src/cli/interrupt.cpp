@@ -2,6 +2,7 @@
 #include "cli/interrupt.h"
 
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <unistd.h>
 
@@ -13,13 +14,23 @@ namespace {
 std::atomic<int> n_pending{0};
 static_assert(std::atomic<int>::is_always_lock_free, "a signal handler needs it");
 
+std::atomic<bool> second_ends{true};
+
 void on_signal(int) {
-  if (n_pending.fetch_add(1) > 0) _exit(kExitInterrupted);
+  const int saved = errno;
+  if (n_pending.fetch_add(1) == 0) {
+    constexpr char kStopping[] = "\n(stopping ...)\n";
+    [[maybe_unused]] const ssize_t n = write(STDERR_FILENO, kStopping, sizeof kStopping - 1);
+  } else if (second_ends) {
+    _exit(kExitInterrupted);
+  }
+  errno = saved;
 }
 
 }  // namespace
 
-void catch_interrupt() {
+void catch_interrupt(SecondInterrupt second) {
+  second_ends = second == SecondInterrupt::EndsProgram;
   struct sigaction action = {};
   action.sa_handler = on_signal;
   sigemptyset(&action.sa_mask);

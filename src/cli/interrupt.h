@@ -3,8 +3,12 @@
 
 namespace sw::cli {
 
-/// From now on the first Ctrl-C asks the running generation to end, the second ends the program (130).
-void catch_interrupt();
+/// What Ctrl-C does while the one before has not been acted on yet.
+enum class SecondInterrupt { EndsProgram, IsTheFirst };
+
+/// From now on the first Ctrl-C says "(stopping ...)" and asks the running generation to end; the second ends
+/// the program (130), or asks the same again.
+void catch_interrupt(SecondInterrupt second);
 /// True once after each Ctrl-C.
 bool interrupted();
 

@@ -3,11 +3,15 @@
 
 #include <clocale>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <histedit.h>
 #include <iostream>
 #include <poll.h>
+#include <string_view>
 #include <unistd.h>
+
+#include "cli/chat_commands.h"
 
 namespace sw::cli {
 namespace {
@@ -15,6 +19,22 @@ namespace {
 constexpr int kHistoryLines = 1000;
 // The rest of a paste is there at once; a person's next line never comes this fast.
 constexpr int kPasteWaitMs = 25;
+
+// A terminal puts what is pasted between marks when it is asked to.
+constexpr const char* kMarkPastes = "\x1b[?2004h";
+constexpr const char* kMarkNoPastes = "\x1b[?2004l";
+constexpr std::wstring_view kPasteEnd = L"\x1b[201~";
+
+struct KeyBinding {
+  const char* key;
+  const char* command;
+};
+// libedit takes Tab for itself, and would write the rest of keys that it does not know into the line.
+constexpr KeyBinding kKeys[] = {
+    {"\\t", "ed-insert"},         {"\\e[200~", "insert-paste"}, {"\\e[1;5D", "ed-prev-word"},
+    {"\\e[1;5C", "em-next-word"}, {"\\e[1~", "ed-move-to-beg"}, {"\\e[4~", "ed-move-to-end"},
+    {"\\e[5~", "ed-ignore"},      {"\\e[6~", "ed-ignore"},      {"^C", "interrupt-line"},
+};
 
 /// True, and the backslash gone, where the line goes on.
 bool take_continuation(std::string& line) {
@@ -27,7 +47,7 @@ bool take_continuation(std::string& line) {
 
 struct LineEditor::Impl {
   EditLine* editor = nullptr;
-  History* history = nullptr;
+  ::History* history = nullptr;  // libedit's
   const char* prompt = "";
   bool interrupted = false;
 
@@ -40,6 +60,16 @@ struct LineEditor::Impl {
   static unsigned char on_interrupt(EditLine* editor, int) {
     of(editor)->interrupted = true;
     return CC_NEWLINE;
+  }
+  static unsigned char on_paste(EditLine* editor, int) {
+    std::wstring text;
+    wchar_t c = 0;
+    while (!text.ends_with(kPasteEnd) && el_wgetc(editor, &c) == 1) {
+      if (c != 0) text += c == L'\r' ? L'\n' : c;  // what terminals send for the end of a line
+    }
+    if (text.ends_with(kPasteEnd)) text.resize(text.size() - kPasteEnd.size());
+    if (!text.empty() && el_winsertstr(editor, text.c_str()) != 0) return CC_ERROR;
+    return CC_REFRESH;
   }
 
   void open() {
@@ -57,10 +87,19 @@ struct LineEditor::Impl {
     el_set(editor, EL_HIST, ::history, history);
     // While a line is edited Ctrl-C is a key like others: it drops the line, not the program.
     el_set(editor, EL_ADDFN, "interrupt-line", "drop the line", on_interrupt);
-    el_set(editor, EL_BIND, "^C", "interrupt-line", nullptr);
+    el_set(editor, EL_ADDFN, "insert-paste", "insert what is pasted", on_paste);
+    for (const KeyBinding& k : kKeys) el_set(editor, EL_BIND, k.key, k.command, nullptr);
     el_set(editor, EL_SETTY, "-d", "-isig", nullptr);
+    mark_pastes(kMarkPastes);
+  }
+  static void mark_pastes(const char* how) {
+    const char* terminal = std::getenv("TERM");
+    if (!terminal || std::string_view(terminal) == "dumb") return;
+    std::fputs(how, stdout);
+    std::fflush(stdout);
   }
   void close() {
+    if (editor) mark_pastes(kMarkNoPastes);
     if (editor) el_end(editor);
     if (history) history_end(history);
   }
@@ -116,7 +155,7 @@ LineEditor::Input LineEditor::read(const char* prompt) {
     if (input.end != End::Line) return input;
     text += input.text;
     if (take_continuation(text)) continue;
-    if (!on_terminal() || text.starts_with('/') || !impl_->more_at_once()) break;
+    if (!on_terminal() || is_command(text) || !impl_->more_at_once()) break;
     text += '\n';
   }
   if (on_terminal()) impl_->remember(text);

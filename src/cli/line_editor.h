@@ -19,8 +19,9 @@ class LineEditor {
     std::string text = {};
     End end = End::Line;
   };
-  /// One message. A line that ends with a backslash goes on in the next; lines that a terminal sends at once
-  /// (a paste) are one message, unless the first begins with a slash.
+  /// One message. A line that ends with a backslash goes on in the next. A paste is part of the line that is
+  /// edited, its ends of lines and tabs as they are; from a terminal that does not mark pastes, lines that
+  /// come at once are one message, unless the first is a command.
   Input read(const char* prompt);
   bool on_terminal() const;
 

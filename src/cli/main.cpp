@@ -9,9 +9,11 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/input_files.h"
 #include "base/log.h"
 #include "cli/arguments.h"
 #include "cli/command.h"
+#include "cli/standard_streams.h"
 
 namespace sw::cli {
 
@@ -69,22 +71,36 @@ int run_program(int argc, char** argv) {
   }
 }
 
+/// The exit code of a program that failed with the exception at hand, and its line.
+int fail_with_current() {
+  try {
+    throw;
+  } catch (const SystemError& e) {
+    return fail(kExitSystem, e.what());
+  } catch (const Error& e) {
+    return fail(kExitUser, e.what());
+  } catch (const std::bad_alloc&) {
+    return fail(kExitSystem, "not enough memory");
+  } catch (const std::exception& e) {
+    // fmt::print throws where it cannot write.
+    return fail(kExitSystem, std::ferror(stdout) ? kOutputFailed : std::string("unexpected: ") + e.what());
+  }
+}
+
 }  // namespace
 }  // namespace sw::cli
 
 int main(int argc, char** argv) {
   using namespace sw::cli;
+  open_closed_streams();
   // A write beyond `ulimit -f` is then an error, as on a full disk, and not the program's end.
   std::signal(SIGXFSZ, SIG_IGN);
+  const sw::InputProtection protection;
   try {
-    return run_program(argc, argv);
-  } catch (const sw::SystemError& e) {
-    return fail(kExitSystem, e.what());
-  } catch (const sw::Error& e) {
-    return fail(kExitUser, e.what());
-  } catch (const std::bad_alloc&) {
-    return fail(kExitSystem, "not enough memory");
-  } catch (const std::exception& e) {
-    return fail(kExitSystem, std::string("unexpected: ") + e.what());
+    const int code = run_program(argc, argv);
+    if (code == kExitOk) check_output();
+    return code;
+  } catch (...) {
+    return fail_with_current();
   }
 }

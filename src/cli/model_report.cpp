@@ -6,8 +6,11 @@
 #include <fmt/core.h>
 #include <iterator>
 #include <map>
+#include <optional>
+#include <span>
 
 #include "base/error.h"
+#include "convert/quant_mix.h"
 #include "formats/foreign_types.h"
 #include "model/memory_plan.h"
 #include "router/resolve.h"
@@ -149,6 +152,23 @@ std::string describe_model(const std::filesystem::path& path, const std::vector<
     line(out, "\nmodel\n  cannot be run: {}", e.what());
   }
   return out;
+}
+
+std::string describe_name(const Model& model) {
+  const GgufMetadata& metadata = model.file().metadata();
+  const auto millions = [](int64_t n) { return static_cast<double>(n) / 1e6; };
+  std::string out = fmt::format("model: {}, {:.1f} M parameters",
+                                printable(metadata.get_string("general.name").value_or("no name")),
+                                millions(model.n_parameters()));
+  if (!model.moe_layers().empty()) {
+    const int k = model.moe_layers().front().router.n_expert_used;
+    out += fmt::format(" ({:.1f} M active)", millions(n_active_parameters(model, k)));
+  }
+  const std::optional<int64_t> file_type = metadata.get_int("general.file_type");
+  const std::span<const QuantMix> mixes = quant_mixes();
+  const auto mix = std::ranges::find_if(mixes, [&](const QuantMix& m) { return m.file_type == file_type; });
+  if (mix != mixes.end()) out += fmt::format(", {}", mix->name);
+  return out + ", " + printable(model.file().name());
 }
 
 std::string describe_routing(const Model& model, const RoutingPolicy& policy) {

@@ -18,6 +18,9 @@ std::string describe_file(const GgufFile& file, const std::vector<std::string>& 
 std::string describe_model(const std::filesystem::path& path, const std::vector<KeyOverride>& overrides,
                            int64_t n_ctx);
 
+/// "model: Fable Ling, 36.5 M parameters (8.0 M active), Q4_K_M, path/of.gguf"
+std::string describe_name(const Model& model);
+
 /// "routing: the model's own, 4 of 32 experts per token, grouped (4 of 8 groups)"
 std::string describe_routing(const Model& model, const RoutingPolicy& policy);
 

@@ -11,6 +11,7 @@
 #include "cli/command.h"
 #include "cli/model_flags.h"
 #include "cli/model_report.h"
+#include "cli/text_input.h"
 #include "eval/divergence.h"
 #include "eval/saved_logits.h"
 #include "runtime/limits.h"
@@ -69,7 +70,7 @@ class Predictions {
 
 int run(const PerplexityFlags& flags) {
   using Clock = std::chrono::steady_clock;
-  const std::string text = read_file(flags.text.file);
+  const std::string text = read_text(flags.text.file);
   const RoutingPolicy policy = flags.model.policy();
   const std::unique_ptr<const Model> model = load_model(flags.model, {policy});
   const Tokenizer tokenizer = Tokenizer::from_gguf(model->file());

@@ -9,6 +9,7 @@
 #include "cli/command.h"
 #include "cli/model_report.h"
 #include "cli/run_flags.h"
+#include "cli/text_input.h"
 #include "eval/routing_report.h"
 
 namespace sw::cli {
@@ -53,8 +54,9 @@ int watch(const RoutingFlags& flags, const RoutingPolicy& policy, const Model& m
           std::span<const int32_t> tokens, const PerplexityOptions& wanted) {
   // What cannot be read or written is refused before the text is computed.
   if (std::filesystem::exists(flags.out)) read_stats(flags.out, model.moe_layers());
-  for (const std::string& path : {flags.out, flags.svg, flags.trace})
+  for (const std::string& path : {flags.out, flags.svg})
     if (!path.empty()) check_writable(path);
+  if (!flags.trace.empty()) check_writable(flags.trace, FileKind::Safetensors);
   MeasureOptions counted = measure_options(flags.model, {flags.text.n_ctx});
   counted.forward.count_routing = true;
   MeasuredModel measured(model, counted, {&policy, 1}, log_notes());
@@ -86,7 +88,7 @@ int watch(const RoutingFlags& flags, const RoutingPolicy& policy, const Model& m
 }
 
 int run(const RoutingFlags& flags) {
-  const std::string text = read_file(flags.text.file);
+  const std::string text = read_text(flags.text.file);
   const RoutingPolicy policy = flags.model.policy();
   std::vector<NamedPolicy> named;
   if (!flags.compare.empty()) named = parse_policy_list(flags.compare, policy);

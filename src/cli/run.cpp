@@ -14,6 +14,7 @@
 #include "cli/interrupt.h"
 #include "cli/model_report.h"
 #include "cli/run_flags.h"
+#include "cli/text_input.h"
 #include "runtime/limits.h"
 #include "runtime/runtime.h"
 
@@ -50,8 +51,9 @@ int complete(RunState& state, const std::string& prompt) {
   if (!shown) std::fwrite(prompt.data(), 1, prompt.size(), stdout);
   std::fputc('\n', stdout);
   if (result.finish == Finish::Error) throw SystemError({.what = result.error});
+  if (result.finish == Finish::Cancelled) log::info("(interrupted)");
   if (flags.routing) fmt::print("\n{}", draw_heat_map(state.engine.forward().routing_stats()));
-  return kExitOk;
+  return result.finish == Finish::Cancelled ? kExitInterrupted : kExitOk;
 }
 
 std::optional<DraftParams> draft_of(const RunFlags& flags) {
@@ -69,6 +71,7 @@ std::string describe(const DraftCounts& counts) {
 int run(const RunFlags& flags) {
   const RoutingPolicy policy = flags.model.policy();
   const std::unique_ptr<const Model> model = load_model(flags.model, {policy});
+  log::info("{}", describe_name(*model));
   const Tokenizer tokenizer = Tokenizer::from_gguf(model->file());
   const bool has_prompt = flags.prompt || !flags.prompt_file.empty();
   ForwardOptions forward = flags.model.forward_options();
@@ -100,8 +103,10 @@ int run(const RunFlags& flags) {
   }
   int code = kExitOk;
   if (has_prompt) {
-    const std::string prompt = flags.prompt ? *flags.prompt : read_file(flags.prompt_file);
-    catch_interrupt();
+    const std::string prompt = flags.prompt ? *flags.prompt : read_text(flags.prompt_file);
+    if (!flags.chat && !tokenizer.chat_template().empty())
+      log::info("note: the prompt is continued as plain text; --chat answers it as a message");
+    catch_interrupt(SecondInterrupt::EndsProgram);
     code = flags.chat ? run_chat_once(state, prompt) : complete(state, prompt);
   } else {
     code = run_chat(state);
@@ -125,7 +130,9 @@ void add_run(CLI::App& program, Action& action) {
   auto flags = std::make_shared<RunFlags>();
   CLI::App* command = program.add_subcommand("run", "chat with a model, or go on with a prompt (-p)");
   command->add_option("-p,--prompt", flags->prompt, "a text to go on with, instead of a chat");
-  command->add_option("-f,--file", flags->prompt_file, "the same from a file, its bytes unchanged")
+  command
+      ->add_option("-f,--file", flags->prompt_file,
+                   "the same from a file or a pipe (-: standard input), its bytes unchanged")
       ->excludes("--prompt");
   command->add_flag("--chat", flags->chat, "put the prompt through the chat template, as one message");
   command->add_option("--system,--system-prompt", flags->system, "the system message of a chat");

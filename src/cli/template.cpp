@@ -9,6 +9,7 @@
 #include "chat/chat_template.h"
 #include "cli/command.h"
 #include "cli/model_flags.h"
+#include "cli/text_input.h"
 #include "formats/json.h"
 
 namespace sw::cli {
@@ -31,7 +32,7 @@ Json parse_object(const std::string& text, const std::string& name) {
 }
 
 int run(const TemplateFlags& flags) {
-  Json input = parse_object(read_file(flags.input, kMaxInputBytes), flags.input);
+  Json input = parse_object(read_text(flags.input, kMaxInputBytes), flags.input);
   if (!flags.kwargs.empty()) input.update(parse_object(flags.kwargs, "--template-kwargs"));
   const std::string prompt =
       flags.template_file.empty()

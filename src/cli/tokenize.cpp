@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "cli/command.h"
 #include "cli/model_flags.h"
+#include "cli/text_input.h"
 #include "tokenizer/tokenizer.h"
 
 namespace sw::cli {
@@ -47,7 +48,7 @@ int run(const TokenizeFlags& flags) {
     throw CLI::ValidationError("tokenize", "give either -p TEXT or -f FILE");
   }
   const Tokenizer tokenizer = load_tokenizer(flags.model);
-  const std::string text = flags.prompt ? *flags.prompt : read_file(flags.file);
+  const std::string text = flags.prompt ? *flags.prompt : read_text(flags.file);
   if (flags.detokenize) {
     print_text(tokenizer, text);
     return kExitOk;

@@ -52,7 +52,7 @@ int run(const TraceFlags& flags) {
   const std::vector<int32_t> ids =
       flags.ids_file.empty() ? Tokenizer::from_gguf(model->file()).encode(read_file(flags.text_file))
                              : parse_ids(read_file(flags.ids_file), flags.ids_file);
-  check_writable(flags.out);
+  check_writable(flags.out, FileKind::Safetensors);
   MeasuredModel measured(*model, measure_options(flags.model, {.n_ctx = std::ssize(ids)}), {&policy, 1},
                          log_notes());
   write_trace(measured.forward(), *model, ids,

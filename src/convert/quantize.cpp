@@ -121,7 +121,6 @@ QuantizeReport quantize(const fs::path& in, const fs::path& out, std::string_vie
   refuse_lone_part(file);
   QuantizeReport report = plan(file, mix, options);
   if (options.dry_run) return report;
-  file.refuse_as_output(out);
   GgufWriter writer(out);
   copy_metadata(file, mix.file_type, writer);
   write(file, report, options, writer);

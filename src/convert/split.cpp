@@ -8,6 +8,7 @@
 #include <span>
 
 #include "base/error.h"
+#include "base/input_files.h"
 #include "formats/gguf.h"
 #include "formats/gguf_split.h"
 
@@ -106,7 +107,7 @@ std::vector<SplitPart> split_gguf(const fs::path& in, const fs::path& prefix, co
   for (int64_t i = 0; i < n_part; ++i) {
     SplitPart& part = parts[static_cast<size_t>(i)];
     part.path = gguf::split_path(prefix, i, n_part);
-    file.refuse_as_output(part.path);
+    refuse_input_as_output(part.path);
   }
   if (options.dry_run) return parts;
 
@@ -137,7 +138,6 @@ void merge_gguf(const fs::path& in, const fs::path& out, const Progress& progres
   if (file.metadata().get_int(gguf::kSplitCount).value_or(0) <= 1) {
     throw Error({.what = "this file is not a part of a split model", .where = file.name()});
   }
-  file.refuse_as_output(out);
   GgufWriter writer(out);
   copy_metadata(file, writer);
   list_tensors(file, file.tensors(), writer);

@@ -69,7 +69,7 @@ RoutingStats read_stats(const std::filesystem::path& path, std::span<const MoeLa
                   .got = why});
   };
   try {
-    const ordered_json file = ordered_json::parse(read_file(path, kMaxFileBytes));
+    const ordered_json file = ordered_json::parse(read_file(path, kMaxFileBytes, Reading::Update));
     if (file.at("kind") != kKind || file.at("version") != kVersion) throw refuse("another kind or version");
     std::vector<LayerStats> read;
     for (const ordered_json& j : file.at("layers")) {

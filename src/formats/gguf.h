@@ -140,8 +140,6 @@ class GgufFile {
   void check_unchanged() const {
     for (const auto& mapping : mappings_) mapping->check_unchanged();
   }
-  /// Throws sw::Error where `out` is this file or a part of it, by whatever name.
-  void refuse_as_output(const std::filesystem::path& out) const;
 
  private:
   struct OnePart {};

@@ -81,14 +81,6 @@ Type GgufFile::require_type(const GgufTensor& tensor) const {
                .hint = "take a file in one of these formats, or make it with quantize"});
 }
 
-void GgufFile::refuse_as_output(const std::filesystem::path& out) const {
-  for (const auto& mapping : mappings_) {
-    std::error_code none_yet;
-    if (!std::filesystem::equivalent(mapping->path(), out, none_yet)) continue;
-    throw Error({.what = "input and output are the same file", .where = out.string()});
-  }
-}
-
 const GgufValue* GgufMetadata::find(std::string_view key) const {
   const auto found = index_.find(key);
   return found == index_.end() ? nullptr : &entries_[found->second].second;

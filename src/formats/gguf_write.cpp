@@ -66,7 +66,7 @@ void put_entry(std::string& out, const Entry& entry) {
 }  // namespace
 
 struct GgufWriter::Impl {
-  explicit Impl(const std::filesystem::path& output) : path(output.string()), file(output) {}
+  explicit Impl(const std::filesystem::path& output) : path(output.string()), file(output, FileKind::Gguf) {}
 
   [[noreturn]] void refuse(const std::string& name, const char* what, std::string got) const {
     throw Error({.what = what, .where = fmt::format("{}, {}", path, printable(name)), .got = std::move(got)});

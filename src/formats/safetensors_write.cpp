@@ -46,7 +46,7 @@ void SafetensorsWriter::write(const std::filesystem::path& path) const {
   std::string text = header.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   text.resize(*align_up(Checked(text.size()), 8).value(), ' ');  // data aligned for readers that map it
   const uint64_t n_bytes = text.size();
-  AtomicFile file(path);
+  AtomicFile file(path, FileKind::Safetensors);
   file.write(std::as_bytes(std::span(&n_bytes, 1)));
   file.write(text);
   for (const Entry& entry : entries_) file.write(entry.bytes);

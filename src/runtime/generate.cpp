@@ -6,6 +6,65 @@
 #include <utility>
 
 namespace sw {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// A text under way: the engine's events become text and speeds.
+class Generation {
+ public:
+  Generation(Engine& engine, const Tokenizer& tokenizer, const GenerateOptions& options, Speeds& speeds)
+      : engine_(engine),
+        options_(options),
+        speeds_(speeds),
+        stream_(tokenizer, options.text, [this](std::string_view text, bool reasoning) {
+          (reasoning ? result_.reasoning : result_.text) += text;
+          if (options_.sink) options_.sink(text, reasoning);
+        }) {}
+
+  /// Runs a request to its end.
+  void run(const SequenceRequest& request) {
+    const SequenceId id = engine_.submit(request);
+    prefill_ = true;
+    while (!engine_.idle()) {
+      const bool interrupted = options_.interrupted && options_.interrupted();
+      if (interrupted || stream_.stopped()) engine_.cancel(id);
+      const Clock::time_point start = Clock::now();
+      const std::span<const StepEvent> events = engine_.step();
+      (prefill_ ? speeds_.prefill_s : speeds_.decode_s) +=
+          std::chrono::duration<double>(Clock::now() - start).count();
+      if (prefill_) speeds_.n_prompt += engine_.n_computed();
+      for (const StepEvent& event : events) take(event);
+    }
+  }
+  const std::vector<int32_t>& ids() const { return ids_; }
+  Generated& result() { return result_; }
+  void finish() {
+    stream_.finish();
+    result_.n_token = std::ssize(ids_);
+  }
+
+ private:
+  void take(const StepEvent& event) {
+    if (event.finish != Finish::None) result_.finish = stream_.stopped() ? Finish::Stop : event.finish;
+    if (event.finish == Finish::Error) result_.error = event.error;
+    if (event.token < 0) return;
+    ids_.push_back(event.token);
+    if (!prefill_) ++speeds_.n_decode;
+    prefill_ = false;  // the step that ends the prompt also gives the first token
+    if (event.finish != Finish::Stop || options_.text.special) stream_.push(event.token);
+  }
+
+  Engine& engine_;
+  const GenerateOptions& options_;
+  Speeds& speeds_;
+  Generated result_;
+  TextStream stream_;
+  std::vector<int32_t> ids_;
+  bool prefill_ = true;
+};
+
+}  // namespace
 
 std::string Speeds::to_string() const {
   const auto rate = [](int64_t n, double s) { return s > 0 ? static_cast<double>(n) / s : 0.0; };
@@ -15,33 +74,20 @@ std::string Speeds::to_string() const {
 
 Generated generate(Engine& engine, const Tokenizer& tokenizer, SequenceRequest request,
                    const GenerateOptions& options, Speeds& speeds) {
-  using Clock = std::chrono::steady_clock;
-  Generated result;
-  TextStream stream(tokenizer, options.text, [&](std::string_view text, bool reasoning) {
-    (reasoning ? result.reasoning : result.text) += text;
-    if (options.sink) options.sink(text, reasoning);
-  });
-  const SequenceId id = engine.submit(std::move(request));
-  bool prefill = true;
-  while (!engine.idle()) {
-    const bool interrupted = options.interrupted && options.interrupted();
-    if (interrupted || stream.stopped()) engine.cancel(id);
-    const Clock::time_point start = Clock::now();
-    const std::span<const StepEvent> events = engine.step();
-    (prefill ? speeds.prefill_s : speeds.decode_s) +=
-        std::chrono::duration<double>(Clock::now() - start).count();
-    if (prefill) speeds.n_prompt += engine.n_computed();
-    for (const StepEvent& event : events) {
-      if (event.finish != Finish::None) result.finish = stream.stopped() ? Finish::Stop : event.finish;
-      if (event.finish == Finish::Error) result.error = event.error;
-      if (event.token < 0) continue;
-      if (!prefill) ++speeds.n_decode;
-      prefill = false;  // the step that ends the prompt also gives the first token
-      if (event.finish != Finish::Stop || options.text.special) stream.push(event.token);
-    }
+  Generation generation(engine, tokenizer, options, speeds);
+  Generated& result = generation.result();
+  for (const int64_t n_wanted = request.n_predict;;) {
+    generation.run(request);
+    const int64_t n = std::ssize(generation.ids());
+    result.context_full = result.finish == Finish::Length && (n_wanted < 0 || n < n_wanted);
+    if (!result.context_full || !options.make_room) break;
+    request.prompt = options.make_room(generation.ids());
+    if (request.prompt.empty()) break;
+    if (n_wanted >= 0) request.n_predict = n_wanted - n;
+    ++request.sampler.seed;  // not the same random numbers again
   }
-  stream.finish();
-  return result;
+  generation.finish();
+  return std::move(result);
 }
 
 }  // namespace sw

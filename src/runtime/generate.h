@@ -2,7 +2,9 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "chat/text_stream.h"
 #include "engine/engine.h"
@@ -23,12 +25,17 @@ struct GenerateOptions {
   TextStreamOptions text = {};
   TextStream::Sink sink = {};              ///< gets the text as it comes; may be null
   std::function<bool()> interrupted = {};  ///< asked before each step: true ends the text; may be null
+  /// Asked where the context is full before the text has ended: the tokens to go on from, a shorter past with
+  /// all that was `generated` behind it; empty: the text ends. May be null.
+  std::function<std::vector<int32_t>(std::span<const int32_t> generated)> make_room = {};
 };
 
 struct Generated {
   std::string text = {}, reasoning = {};
   Finish finish = Finish::None;
-  std::string error = {};  ///< why, where finish is Error
+  std::string error = {};     ///< why, where finish is Error
+  int64_t n_token = 0;        ///< generated
+  bool context_full = false;  ///< why finish is Length, where not n_predict is the reason
 };
 
 /// Runs one request to its end, or until it is interrupted, on an engine that has no other. Adds to `speeds`.

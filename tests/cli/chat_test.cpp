@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Chats through a terminal and through a pipe.
+#include <csignal>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -86,6 +87,45 @@ TEST(ChatTerminal, ALongPasteIsOneMessage) {
   EXPECT_EQ(count(messages[0]["content"], "The fox ran over hill 59."), 1u);
 }
 
+TEST(ChatTerminal, APasteIsTextAsItIs) {
+  const testing::TempDir temp;
+  Terminal terminal({"run", "--temp", "0", "-n", "4"});
+  ASSERT_NE(terminal.wait_for(kPrompt), "");
+  const auto send = [&](const std::string& keys) {
+    terminal.type(keys);
+    EXPECT_NE(terminal.wait_for("\n" + std::string(kPrompt)), "") << terminal.transcript();
+  };
+  send("\x1b[200~/* a comment */\r\tint main() {\n\t\treturn 1; // \xc3\xa9\r\t}\r\x1b[201~ Why?\r");
+  send("a\tb\x1b[1;5D\x1b[1~>\x1b[5~\x1b[4~<\r");
+  send("// one\r\ttwo\r");  // from a terminal that marks nothing
+  const nlohmann::json messages = saved(terminal, temp.path() / "chat.json");
+  ASSERT_EQ(messages.size(), 6u) << messages;
+  EXPECT_EQ(messages[0]["content"].get<std::string>(),
+            "/* a comment */\n\tint main() {\n\t\treturn 1; // \xc3\xa9\n\t}\n Why?");
+  EXPECT_EQ(messages[2]["content"], ">a\tb<");
+  EXPECT_EQ(messages[4]["content"], "// one\n\ttwo");
+  terminal.type("/exit\r");
+  EXPECT_EQ(terminal.exit_code(), 0);
+  EXPECT_NE(terminal.transcript().rfind("\x1b[?2004l"), std::string::npos) << "the shell gets plain pastes";
+}
+
+TEST(ChatTerminal, AnyNumberOfControlCEndsTheAnswerOnly) {
+  Terminal terminal({"run", "--no-fused", "--ub", "64"});
+  ASSERT_NE(terminal.wait_for(kPrompt), "");
+  std::string message;
+  for (int i = 0; i < 80; ++i) message += "The fox ran over the hill. ";
+  terminal.type(message + "\r");
+  terminal.listen(1);
+  terminal.type(kControlC);
+  EXPECT_NE(terminal.wait_for("(stopping ...)", 2), "") << "at once: " << terminal.transcript();
+  terminal.type(kControlC);
+  terminal.type(kControlC);
+  EXPECT_NE(terminal.wait_for("(interrupted)"), "") << terminal.transcript();
+  ASSERT_NE(terminal.wait_for(kPrompt), "");
+  terminal.type("/exit\r");
+  EXPECT_EQ(terminal.exit_code(), 0) << terminal.transcript();
+}
+
 TEST(ChatTerminal, CommandsSetAndRefuse) {
   Terminal terminal({"run", "--temp", "0", "-n", "8", "--experts-max", "8"});
   ASSERT_NE(terminal.wait_for(kPrompt), "");
@@ -132,6 +172,51 @@ TEST(ChatPipe, AConversationLongerThanTheContextLosesItsOldestPart) {
   EXPECT_EQ(r.exit_code, 0) << r.err;
   EXPECT_NE(r.err.find("dropped to make room"), std::string::npos) << r.err;
   EXPECT_EQ(r.err.find("error"), std::string::npos) << r.err;
+}
+
+TEST(ChatPipe, AnAnswerThatReachesTheEndGoesOnWithLessBehindIt) {
+  const auto r = run_switchyard({"run", "-c", "256", "-n", "150", "--ignore-eos", "--seed", "1"},
+                                {.input = "One fox.\nTwo foxes.\nThree foxes.\n"});
+  EXPECT_EQ(r.exit_code, 0) << r.err;
+  EXPECT_EQ(r.err.find("the context is full"), std::string::npos) << r.err;
+  EXPECT_NE(r.err.find("decode: 447 tokens"), std::string::npos)
+      << "149 each, the first is of the prefill: " << r.err;
+}
+
+TEST(ChatPipe, TextThatBeginsWithASlashIsText) {
+  const auto r =
+      run_switchyard({"run", "-n", "3"}, {.input = "/* a comment */\n// x\n/usr/bin is a folder.\n/\n"});
+  EXPECT_EQ(r.exit_code, 0) << r.err;
+  EXPECT_EQ(r.err.find("error"), std::string::npos) << r.err;
+}
+
+TEST(ChatPipe, AMessageThatFailsIsInTheExitCode) {
+  for (const char* input : {"/nonsense\n", "/save\nHello.\n", "/save /no/such/folder/x\n"}) {
+    const auto r = run_switchyard({"run", "-n", "3"}, {.input = input});
+    EXPECT_EQ(r.exit_code, 1) << input << r.err;
+  }
+}
+
+TEST(ChatOnce, ControlCIsInTheExitCode) {
+  for (const char* mode : {"--ignore-eos", "--chat"}) {
+    const auto r = run_switchyard({"run", "-p", "Tell me a story.", "--ignore-eos", "-c", "100000", mode},
+                                  {.signal_after_s = 2, .signal = SIGINT});
+    EXPECT_EQ(r.exit_code, 130) << r.err;
+    EXPECT_NE(r.err.find("(interrupted)"), std::string::npos) << r.err;
+  }
+}
+
+TEST(ChatOnce, APromptFromAPipeIsOneMessage) {
+  const std::string text = "Tell me\nabout a fox.\n";
+  const std::vector<std::string> flags = {"run", "--temp", "0", "-n", "8", "--chat"};
+  const auto with = [&](const std::string& flag, const std::string& value, const std::string& input) {
+    std::vector<std::string> all = flags;
+    all.insert(all.end(), {flag, value});
+    return run_switchyard(all, {.input = input});
+  };
+  const auto given = with("-p", text, "");
+  ASSERT_EQ(given.exit_code, 0) << given.err;
+  for (const char* name : {"-", "/dev/stdin"}) EXPECT_EQ(with("-f", name, text).out, given.out) << name;
 }
 
 TEST(ChatOnce, StopStringsAndTemplateVariables) {

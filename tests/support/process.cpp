@@ -37,11 +37,20 @@ void limit(int resource, uint64_t most) {
   if (most > 0) setrlimit(static_cast<__rlimit_resource_t>(resource), &both);
 }
 
+void redirect(const std::string& path, int flags, int stream) {
+  const int fd = open(path.c_str(), flags | O_CLOEXEC, 0666);
+  if (fd < 0 || dup2(fd, stream) < 0) _exit(127);
+}
+
 [[noreturn]] void become(const std::vector<std::string>& arguments, const ProcessOptions& options,
                          const Pipe& in, const Pipe& out, const Pipe& err) {
   dup2(in.read, STDIN_FILENO);
   dup2(out.write, STDOUT_FILENO);
   dup2(err.write, STDERR_FILENO);
+  if (!options.output_file.empty())
+    redirect(options.output_file, O_WRONLY | O_CREAT | O_TRUNC, STDOUT_FILENO);
+  if (!options.input_file.empty()) redirect(options.input_file, O_RDONLY, STDIN_FILENO);
+  for (const int fd : options.closed) close(fd);
   for (const std::string& entry : options.environment) {
     const size_t equals = entry.find('=');
     setenv(entry.substr(0, equals).c_str(), entry.substr(equals + 1).c_str(), 1);

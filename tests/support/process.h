@@ -27,6 +27,9 @@ struct ProcessOptions {
   double signal_after_s = 0;                  ///< > 0: send `signal` then
   int signal = 0;
   std::function<void()> at_first_output = {};  ///< called once, when something has come to its output
+  std::string output_file = {};                ///< its standard output goes there instead
+  std::string input_file = {};                 ///< its standard input comes from there instead
+  std::vector<int> closed = {};                ///< standard streams that it starts without
   uint64_t max_memory_bytes = 0;               ///< > 0: `ulimit -v`
   uint64_t max_file_bytes = 0;                 ///< > 0: `ulimit -f`
 };

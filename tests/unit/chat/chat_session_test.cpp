@@ -48,7 +48,7 @@ TEST_F(ChatSessionTest, ASessionsPromptIsThatOfItsMessages) {
   const Json messages = {message("system", "You are a fox."), message("user", "Who are you?"),
                          message("assistant", "A fox."), message("user", "And where?")};
   EXPECT_EQ(session.messages(), messages);
-  const auto [prompt, n_dropped] = session.fit_prompt(kNoLimit);
+  const auto [prompt, n_dropped] = session.fit_prompt({.wanted = kNoLimit, .most = kNoLimit});
   EXPECT_EQ(n_dropped, 0);
   EXPECT_EQ(prompt.ids, ChatTemplate(*tokenizer_).prompt(messages).ids);
 }
@@ -63,12 +63,17 @@ TEST_F(ChatSessionTest, TheOldestExchangesMakeRoom) {
   session.add_user("four");
   const Json left = {message("system", "s"), message("user", "three"), message("assistant", "yes"),
                      message("user", "four")};
-  const auto [prompt, n_dropped] = session.fit_prompt(n_token(left));
+  const auto [prompt, n_dropped] = session.fit_prompt({.wanted = n_token(left), .most = n_token(left)});
   EXPECT_EQ(n_dropped, 2);
   EXPECT_EQ(session.messages(), left);
   EXPECT_EQ(std::ssize(prompt.ids), n_token(left));
-  testing::expect_refused([&] { session.fit_prompt(1); }, "does not fit in the context");
-  EXPECT_EQ(session.messages(), Json({message("system", "s"), message("user", "four")}));
+  const Json last = {message("system", "s"), message("user", "four")};
+  testing::expect_refused([&] { session.fit_prompt({.wanted = 1, .most = 1}); },
+                          "does not fit in the context");
+  EXPECT_EQ(session.messages(), last);
+  EXPECT_EQ(std::ssize(session.fit_prompt({.wanted = 1, .most = n_token(last)}).prompt.ids), n_token(last))
+      << "the last message may take more than is wanted";
+  EXPECT_FALSE(session.drop_oldest());
 }
 
 TEST(DropOldestExchange, AQuestionGoesWithItsAnswer) {

@@ -4,6 +4,7 @@
 #include <functional>
 #include <gtest/gtest.h>
 
+#include "base/input_files.h"
 #include "convert/quantize.h"
 #include "formats/gguf.h"
 #include "formats/gguf_split.h"
@@ -158,6 +159,7 @@ TEST_F(Split, TensorsTwiceOrMissingTellOfAnotherModel) {
 }
 
 TEST_F(Split, NeverWritesOverItsInput) {
+  const InputProtection protection;
   const auto parts = split();
   expect_refused([&] { merge_gguf(parts[0].path, parts[1].path); }, "input and output are the same file");
   expect_refused([&] { split_gguf(parts[0].path, prefix(), {.max_tensors = 15}); },
