@@ -176,6 +176,17 @@ CLI::Validator whole_number(int64_t least, int64_t most) {
 
 CLI::Validator range(const limits::Limit& limit) { return whole_number(limit.least, limit.most); }
 
+CLI::Validator number() {
+  return {[](std::string& text) -> std::string {
+            double value = 0;
+            const char* begin = text.data() + (text.starts_with('+') ? 1 : 0);
+            const char* end = text.data() + text.size();
+            const auto [rest, error] = std::from_chars(begin, end, value);
+            return error == std::errc() && rest == end ? "" : "expected a number, got " + printable(text, 40);
+          },
+          ""};
+}
+
 CLI::Validator not_empty() {
   return {[](std::string& text) -> std::string {
             return text.empty() ? "expected a name, got an empty text (is a variable unset?)" : "";

@@ -36,6 +36,9 @@ void let_last_flag_count(CLI::App& command);
 CLI::Validator whole_number(int64_t least, int64_t most);
 CLI::Validator range(const limits::Limit& limit);
 
+/// The check of an option that takes a number; its limits are checked elsewhere.
+CLI::Validator number();
+
 /// The check of an option that names something: an unset shell variable gives an empty name.
 CLI::Validator not_empty();
 

@@ -83,10 +83,10 @@ void add_sampler_flags(CLI::App& command, SamplerFlags& f) {
           CLI::Option* option = command.add_option(setting.flag, f.values.*field, setting.help)
                                     ->capture_default_str()
                                     ->group(group);
-          // Its own limits are checked with the values of the file.
+          // Its own limits are checked together with the file's values.
           using Int = std::numeric_limits<int>;
-          if (std::is_same_v<decltype(field), int SamplerParams::*>)
-            option->transform(whole_number(Int::min(), Int::max()).description(""));
+          const bool whole = std::is_same_v<decltype(field), int SamplerParams::*>;
+          option->transform(whole ? whole_number(Int::min(), Int::max()).description("") : number());
         },
         setting.field);
   }

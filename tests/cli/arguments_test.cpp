@@ -90,6 +90,9 @@ TEST(Arguments, WholeNumbersAreDecimalAndInRange) {
     expect_usage_error({"quantize", "a", "b", "Q8_0", "-t", number}, "--threads: expected a whole number");
     expect_usage_error({"run", "-p", "x", "-ngl", number}, "--n-gpu-layers: expected a number of layers");
   }
+  for (const char* text : {"abc", "0.5x", "0,5", "0x1", ""})
+    expect_usage_error({"run", "-p", "x", "--temp", text}, "--temp: expected a number");
+  EXPECT_NE(run({"-n", "1", "--temp", "+5e-1"}).err.find("temperature 0.5;"), std::string::npos);
   EXPECT_EQ(run({"-n", "010"}).out, run({"-n", "10"}).out);
   EXPECT_NE(run({"-n", "1", "--top-k", "010"}).err.find("top_k 10;"), std::string::npos);
 }
