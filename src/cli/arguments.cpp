@@ -77,6 +77,7 @@ class Reader {
     }
     const Named named = look_up(spelled);
     take_value(named, spelled, value);
+    if (named.option && named.takes == Takes::Nothing && value) check_switch(spelled, *value);
     if (!named.option) {
       result_.notes.push_back(fmt::format("{}: no effect here: {}", spelled, named.no_effect));
       return;
@@ -149,6 +150,13 @@ class Reader {
 
 ReadArguments read_arguments(const CLI::App& command, const std::vector<std::string>& arguments) {
   return Reader(command, arguments).read();
+}
+
+void check_switch(const std::string& name, const std::string& value) {
+  for (const char* word : {"on", "off", "true", "false", "1", "0"}) {
+    if (value == word) return;
+  }
+  throw UsageError(fmt::format("{}: expected on or off, got {}", printable(name), printable(value, 40)));
 }
 
 void let_last_flag_count(CLI::App& command) {

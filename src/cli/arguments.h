@@ -29,6 +29,9 @@ struct ReadArguments {
 /// known (with one that is near), that Switchyard does not have, or whose value is missing.
 ReadArguments read_arguments(const CLI::App& command, const std::vector<std::string>& arguments);
 
+/// Throws UsageError where a flag without a value was given one that is neither on nor off.
+void check_switch(const std::string& name, const std::string& value);
+
 /// Of two equal flags the last counts, except where a flag is repeatable.
 void let_last_flag_count(CLI::App& command);
 

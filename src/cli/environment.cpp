@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "cli/arguments.h"
 #include "cli/edit_distance.h"
 #include "cli/foreign_flags.h"
 
@@ -27,6 +28,17 @@ std::string variable_of(const std::string& long_name) {
   for (const char c : long_name)
     variable += c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   return variable;
+}
+
+/// A setting of another flag, which is not there: `--draft-tokens` says nothing without `--draft-experts`.
+bool lacks_what_it_needs(const CLI::Option& option, const std::set<const CLI::Option*>& given) {
+  const std::set<CLI::Option*> needs = option.get_needs();
+  return std::any_of(needs.begin(), needs.end(), [&](const CLI::Option* o) {
+    const std::vector<std::string>& names = o->get_lnames();
+    return !given.contains(o) && std::none_of(names.begin(), names.end(), [](const std::string& name) {
+      return std::getenv(variable_of(name).c_str()) != nullptr;
+    });
+  });
 }
 
 bool excluded(const CLI::Option& option, const std::set<const CLI::Option*>& given) {
@@ -61,18 +73,20 @@ std::vector<std::string> EnvironmentFlags::read(const CLI::App& command,
                                                 const std::set<const CLI::Option*>& given) {
   std::vector<std::string> entries;
   for (const CLI::Option* option : command.get_options()) {
-    if (option == command.get_help_ptr() || given.contains(option) || excluded(*option, given)) continue;
+    if (option == command.get_help_ptr() || given.contains(option)) continue;
+    if (excluded(*option, given) || lacks_what_it_needs(*option, given)) continue;
     for (const std::string& name : option->get_lnames()) {
       const std::string variable = variable_of(name);
       const char* value = std::getenv(variable.c_str());
       if (!value) continue;
+      used_.push_back({variable, names_of(*option)});
       if (option->get_items_expected_min() > 0) {
         entries.push_back("--" + name);
         entries.emplace_back(value);
       } else {
+        if (option->get_items_expected_max() == 0) check_switch("--" + name, value);
         entries.push_back("--" + name + "=" + value);
       }
-      used_.push_back({variable, names_of(*option)});
       break;
     }
   }

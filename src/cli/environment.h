@@ -11,7 +11,7 @@ namespace sw::cli {
 class EnvironmentFlags {
  public:
   /// What the environment says for the options of a subcommand that are not given, nor excluded by one that
-  /// is: as arguments for CLI11.
+  /// is, nor settings of a flag that is not there: as arguments for CLI11. Throws UsageError.
   std::vector<std::string> read(const CLI::App& command, const std::set<const CLI::Option*>& given);
 
   /// An error's line, which also says so where the environment gave the flag that it names.

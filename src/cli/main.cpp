@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "cli/arguments.h"
 #include "cli/command.h"
+#include "cli/edit_distance.h"
 #include "cli/environment.h"
 
 namespace sw::cli {
@@ -60,6 +61,11 @@ struct Notes {
 /// What CLI11 is to parse, last first, as it wants them.
 std::vector<std::string> arguments_for(CLI::App& program, std::vector<std::string> arguments,
                                        EnvironmentFlags& environment, Notes& notes) {
+  if (arguments.front() == "help") {  // help, help run
+    arguments.erase(arguments.begin());
+    arguments.resize(std::min<size_t>(arguments.size(), 1));
+    arguments.emplace_back("--help");
+  }
   const std::string first = arguments.front();
   if (is_command(first)) {
     CLI::App& command = *program.get_subcommand(first);
@@ -71,7 +77,9 @@ std::vector<std::string> arguments_for(CLI::App& program, std::vector<std::strin
     arguments.insert(arguments.end(), read.entries.begin(), read.entries.end());
     notes = {.lines = read.notes, .warnings = note_unknown_variables(program)};
   } else if (!first.starts_with('-')) {
-    throw UsageError("unknown subcommand: " + printable(first, 60) + " (switchyard -h lists them)");
+    const std::string near = nearest(first, {std::begin(kCommandNames), std::end(kCommandNames)});
+    throw UsageError("unknown subcommand: " + printable(first, 60) +
+                     (near.empty() ? " (switchyard -h lists them)" : "; did you mean " + near + "?"));
   } else if (!program.get_option_no_throw(first)) {
     throw UsageError("a subcommand comes first, as in switchyard run " + printable(first, 60) +
                      " (switchyard -h lists them)");

@@ -148,6 +148,13 @@ TEST(Arguments, EveryLongNameWorksFromTheEnvironment) {
   const ProcessResult system =
       run_switchyard({"run", "-p", "hi", "-n", "1"}, {.environment = {"SWITCHYARD_SYSTEM_PROMPT=x"}});
   EXPECT_NE(system.err.find("--system acts in a chat only"), std::string::npos) << system.err;
+  EXPECT_EQ(run({"-n", "9"}, {"SWITCHYARD_DRAFT_TOKENS=2"}).out, text)
+      << "a setting of a flag that is not there";
+  EXPECT_EQ(run({"-n", "9"}, {"SWITCHYARD_REPACK=1"}).out, text);
+  expect_usage_error({"run", "-p", "x"},
+                     "--repack: expected on or off, got maybe (from the environment: ", "",
+                     {"SWITCHYARD_REPACK=maybe"});
+  expect_usage_error({"run", "-p", "x", "--no-fused=2"}, "--no-fused: expected on or off");
   expect_usage_error({"bench"}, "--n-decode: ", "(from the environment: SWITCHYARD_N_DECODE)",
                      {"SWITCHYARD_N_DECODE=x"});
   const ProcessResult late = run_switchyard({"run", "-p", "x"}, {.environment = {"SWITCHYARD_TOP_P=7"}});
@@ -165,6 +172,13 @@ TEST(Arguments, AnUnknownVariableIsNoted) {
   EXPECT_NE(near.err.find("did you mean SWITCHYARD_THREADS?"), std::string::npos) << near.err;
   EXPECT_EQ(run({"-n", "1"}, {"SWITCHYARD_STRIDE=2"}).err.find("STRIDE"), std::string::npos)
       << "another tool's";
+}
+
+TEST(Arguments, HelpIsASubcommandToo) {
+  EXPECT_EQ(run_switchyard({"help"}).out, run_switchyard({"-h"}).out);
+  EXPECT_EQ(run_switchyard({"help", "tokenize"}).out, run_switchyard({"tokenize", "-h"}).out);
+  EXPECT_NE(run_switchyard({"help"}).out.find("Subcommands:"), std::string::npos);
+  expect_usage_error({"quantise", "a"}, "unknown subcommand: quantise; did you mean quantize?");
 }
 
 TEST(Arguments, EscapesAreReadWhereAskedFor) {
