@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "cli/placement_flags.h"
 
+#include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <fmt/core.h>
 #include <sstream>
@@ -26,6 +28,24 @@ std::vector<double> parse_shares(const std::string& text) {
     shares.push_back(share);
   }
   return shares;
+}
+
+/// The rules of one -ot: "a=CPU,b=CUDA0" has two. A pattern may have commas, a device has none: a list is cut
+/// at the comma behind `=DEVICE`.
+std::vector<std::string> split_rules(const std::string& text) {
+  std::vector<std::string> rules;
+  size_t begin = 0;
+  for (size_t comma = text.find(','); comma != text.npos; comma = text.find(',', comma + 1)) {
+    const size_t equals = text.rfind('=', comma);
+    if (equals == text.npos || equals < begin) continue;
+    const std::string_view device = std::string_view(text).substr(equals + 1, comma - equals - 1);
+    const auto is_named = [](char c) { return c == ':' || std::isalnum(static_cast<unsigned char>(c)) != 0; };
+    if (device.empty() || !std::all_of(device.begin(), device.end(), is_named)) continue;
+    rules.push_back(text.substr(begin, comma - begin));
+    begin = comma + 1;
+  }
+  rules.push_back(text.substr(begin));
+  return rules;
 }
 
 /// "all" and "auto" are numbers after it.
@@ -68,7 +88,8 @@ void add_placement_flags(CLI::App& command, PlacementFlags& f) {
       ->group(group);
   command
       .add_option("--override-tensor", f.overrides,
-                  "-ot: REGEX=DEVICE, tensors by name, single experts as blk.L.exps.E; repeatable")
+                  "-ot: REGEX=DEVICE, tensors by name, single experts as blk.L.exps.E; repeatable, or a list "
+                  "with commas")
       ->allow_extra_args(false)
       ->group(group);
   command.add_flag_callback("--list-devices", list_devices, "print the devices and end")->group(group);
@@ -98,7 +119,10 @@ DeviceOptions PlacementFlags::options() const {
                     .split_layers = split_mode == "layer",
                     .tensor_split = parse_shares(tensor_split),
                     .main_gpu = main_gpu}};
-  for (const std::string& text : overrides) o.placement.overrides.push_back(parse_placement_override(text));
+  for (const std::string& text : overrides) {
+    for (const std::string& rule : split_rules(text))
+      o.placement.overrides.push_back(parse_placement_override(rule));
+  }
   return o;
 }
 
