@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "cli/arguments.h"
 #include "cli/command.h"
 #include "cli/model_flags.h"
 #include "cli/model_report.h"
@@ -90,11 +91,11 @@ void add_bench(CLI::App& program, Action& action) {
   command
       ->add_option("-c,--ctx-size", flags->n_kv_max,
                    "tokens of context that the sweep goes up to (default: what the model was trained for)")
-      ->check(CLI::Range(int64_t{1}, limits::kContextTokens.most));
+      ->transform(whole_number(1, limits::kContextTokens.most));
   command
-      ->add_option("--tg,--n-decode", flags->n_decode,
+      ->add_option("--n-decode", flags->n_decode,
                    "-tg: tokens generated in each row (default: a quarter of -ub)")
-      ->check(CLI::Range(int64_t{1}, limits::kContextTokens.most));
+      ->transform(whole_number(1, limits::kContextTokens.most));
   command->add_option("--compare", flags->compare, "a sweep for each policy: default,standard,experts=2,...")
       ->capture_default_str();
   command->add_option("--format", flags->format, "md or jsonl")

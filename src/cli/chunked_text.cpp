@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/chunked_text.h"
 
+#include "cli/arguments.h"
 #include "runtime/limits.h"
 
 namespace sw::cli {
@@ -8,10 +9,10 @@ namespace sw::cli {
 void add_text_flags(CLI::App& command, ChunkedText& text) {
   command.add_option("-f,--file", text.file, "the text, its bytes unchanged")->required();
   command.add_option("-c,--ctx-size", text.n_ctx, "tokens of a chunk")
-      ->check(CLI::Range(int64_t{4}, limits::kContextTokens.most))
+      ->transform(whole_number(4, limits::kContextTokens.most))
       ->capture_default_str();
   command.add_option("--chunks", text.n_chunk, "chunks at most (default: all)")
-      ->check(CLI::Range(int64_t{-1}, int64_t{1} << 40));
+      ->transform(whole_number(-1, int64_t{1} << 40));
 }
 
 }  // namespace sw::cli

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/topology.h"
+#include "cli/arguments.h"
 #include "cli/command.h"
 #include "cli/progress_bar.h"
 #include "convert/convert_hf.h"
@@ -37,14 +38,15 @@ void add_convert(CLI::App& program, Action& action) {
   CLI::App* command = program.add_subcommand("convert", "make a GGUF file of a Hugging Face model folder");
   command->add_option("hf_dir", flags->hf_dir, "folder with config.json, *.safetensors, tokenizer.json")
       ->required();
-  command->add_option("-o,--out", flags->out, "the GGUF file to write")->required();
+  command->add_option("-o,--out,--outfile", flags->out, "the GGUF file to write")->required();
   command
       ->add_option("--outtype", flags->out_type,
                    "f32, f16, bf16, q8_0, or auto: what each tensor is stored as")
       ->capture_default_str();
-  command->add_option("--name", flags->name, "general.name (default: made from the folder's name)");
+  command->add_option("--name,--model-name", flags->name,
+                      "general.name (default: made from the folder's name)");
   command->add_option("-t,--threads", flags->n_thread, "threads (default: one a core)")
-      ->check(CLI::Range(1, 1024));
+      ->transform(range(limits::kThreads));
   on_run(command, action, [flags] { return run(*flags); });
 }
 

@@ -56,12 +56,13 @@ int run(const InfoFlags& flags) {
 void add_info(CLI::App& program, Action& action) {
   auto flags = std::make_shared<InfoFlags>();
   CLI::App* command = program.add_subcommand("info", "what a GGUF file holds and how much memory it needs");
-  command->add_option("file", flags->file, "GGUF file (default: the model that comes with the program)");
+  command->add_option("file", flags->file, "GGUF file (default: the model that comes with the program)")
+      ->check(not_empty());
   add_model_file_flag(*command, flags->model);
   command
       ->add_option("-c,--ctx-size", flags->n_ctx,
                    "context for the memory plan (default: the training context)")
-      ->check(range(limits::kContextTokens));
+      ->transform(range(limits::kContextTokens));
   command->add_option("--override-kv", flags->overrides, "KEY=TYPE:VALUE (int, float, bool, str); repeatable")
       ->allow_extra_args(false);
   command->add_option("--dump", flags->dump, "write this tensor's decoded values ...");

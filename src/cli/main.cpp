@@ -13,6 +13,8 @@
 #include "base/log.h"
 #include "cli/arguments.h"
 #include "cli/command.h"
+#include "cli/edit_distance.h"
+#include "cli/environment.h"
 #include "cli/standard_streams.h"
 
 namespace sw::cli {
@@ -35,6 +37,9 @@ constexpr const char* kCommandNames[] = {
 #undef SW_COMMAND
 };
 
+constexpr const char* kHelpFooter =
+    "A flag may also come from the environment, by its long name: SWITCHYARD_THREADS=4 for --threads.";
+
 bool is_command(std::string_view name) {
   return std::find(std::begin(kCommandNames), std::end(kCommandNames), name) != std::end(kCommandNames);
 }
@@ -45,40 +50,83 @@ int fail(ExitCode code, const std::string& line) {
   return code;
 }
 
-int run_program(int argc, char** argv) {
+/// What a run says before it begins.
+struct Notes {
+  std::vector<std::string> lines = {}, warnings = {};
+
+  void print() const {
+    for (const std::string& line : lines) log::info("{}", line);
+    for (const std::string& line : warnings) log::warn("{}", line);
+  }
+};
+
+/// What CLI11 is to parse, last first, as it wants them.
+std::vector<std::string> arguments_for(CLI::App& program, std::vector<std::string> arguments,
+                                       EnvironmentFlags& environment, Notes& notes) {
+  if (arguments.front() == "help") {  // help, help run
+    arguments.erase(arguments.begin());
+    arguments.resize(std::min<size_t>(arguments.size(), 1));
+    arguments.emplace_back("--help");
+  }
+  const std::string first = arguments.front();
+  if (is_command(first)) {
+    CLI::App& command = *program.get_subcommand(first);
+    arguments.erase(arguments.begin());
+    ReadArguments read = read_arguments(command, arguments);
+    arguments = {first};
+    const std::vector<std::string> more = environment.read(command, read.given);
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    arguments.insert(arguments.end(), read.entries.begin(), read.entries.end());
+    notes = {.lines = read.notes, .warnings = note_unknown_variables(program)};
+  } else if (!first.starts_with('-')) {
+    const std::string near = nearest(first, {std::begin(kCommandNames), std::end(kCommandNames)});
+    throw UsageError("unknown subcommand: " + printable(first, 60) +
+                     (near.empty() ? " (switchyard -h lists them)" : "; did you mean " + near + "?"));
+  } else if (!program.get_option_no_throw(first)) {
+    throw UsageError("a subcommand comes first, as in switchyard run " + printable(first, 60) +
+                     " (switchyard -h lists them)");
+  }
+  std::reverse(arguments.begin(), arguments.end());
+  return arguments;
+}
+
+int run_program(std::vector<std::string> arguments, EnvironmentFlags& environment) {
   CLI::App program("Runs mixture-of-experts language models; routing is yours to set.", "switchyard");
   program.require_subcommand(1);
   program.set_version_flag("--version", SW_VERSION);
   Action action;
   for (const AddCommand add : kCommands) add(program, action);
-  name_environment(program);
-  std::vector<std::string> arguments = spread_short_names(argc, argv);
+  for (CLI::App* command : program.get_subcommands({})) {
+    let_last_flag_count(*command);
+    command->footer(kHelpFooter);
+  }
   if (arguments.empty()) {
     std::fputs(program.help().c_str(), stderr);
     return kExitUsage;
   }
-  const std::string& first = arguments.back();
-  if (!first.starts_with('-') && !is_command(first)) {
-    return fail(kExitUsage, "unknown subcommand: " + printable(first, 60) + " (switchyard -h lists them)");
-  }
+  Notes notes;
   try {
-    program.parse(std::move(arguments));
+    program.parse(arguments_for(program, std::move(arguments), environment, notes));
+    notes.print();
     return action();
   } catch (const CLI::Success& e) {
+    notes.print();
     return program.exit(e);  // --help, --version
   } catch (const CLI::ParseError& e) {
-    return fail(kExitUsage, printable(e.what()) + " (-h shows the usage)");
+    throw UsageError(printable(e.what()));
   }
 }
 
 /// The exit code of a program that failed with the exception at hand, and its line.
-int fail_with_current() {
+int fail_with_current(const EnvironmentFlags& environment) {
   try {
     throw;
+  } catch (const UsageError& e) {
+    return fail(kExitUsage, environment.explain(e.what()));
   } catch (const SystemError& e) {
-    return fail(kExitSystem, e.what());
+    return fail(kExitSystem, environment.explain(e.what()));
   } catch (const Error& e) {
-    return fail(kExitUser, e.what());
+    return fail(kExitUser, environment.explain(e.what()));
   } catch (const std::bad_alloc&) {
     return fail(kExitSystem, "not enough memory");
   } catch (const std::exception& e) {
@@ -96,11 +144,12 @@ int main(int argc, char** argv) {
   // A write beyond `ulimit -f` is then an error, as on a full disk, and not the program's end.
   std::signal(SIGXFSZ, SIG_IGN);
   const sw::InputProtection protection;
+  EnvironmentFlags environment;
   try {
-    const int code = run_program(argc, argv);
+    const int code = run_program({argv + std::min(argc, 1), argv + argc}, environment);
     if (code == kExitOk) check_output();
     return code;
   } catch (...) {
-    return fail_with_current();
+    return fail_with_current(environment);
   }
 }

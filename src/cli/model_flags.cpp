@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "cli/arguments.h"
+#include "cli/foreign_flags.h"
 #include "cli/progress_bar.h"
 #include "runtime/limits.h"
 
@@ -14,22 +15,31 @@ namespace {
 
 constexpr const char* kDefaultModel = "fable-ling-Q4_K_M.gguf";
 
+std::string check_flash(std::string& value) {
+  if (!is_switch_word(value)) return "expected on, off or auto, got " + printable(value, 40);
+  if (value == "off" || value == "0" || value == "false" || value == "disabled")
+    log::info("-fa {}: no effect here: always on", value);
+  return {};
+}
+
 }  // namespace
 
 void add_model_file_flag(CLI::App& command, std::string& model) {
-  command.add_option("-m,--model", model, "GGUF file (default: the model that comes with the program)");
+  command.add_option("-m,--model", model, "GGUF file (default: the model that comes with the program)")
+      ->check(not_empty());
 }
 
 void add_model_flags(CLI::App& command, ModelFlags& f, const char* cache_default) {
   f.cache_type = cache_default;
   add_model_file_flag(command, f.model);
   command.add_option("-t,--threads", f.n_thread, "threads (default: one per core)")
-      ->check(range(limits::kThreads));
-  command.add_option("--ubatch-size,--ub", f.n_ubatch, "-ub: tokens that go through the layers together")
-      ->check(range(limits::kUbatchTokens))
+      ->transform(range(limits::kThreads));
+  command.add_option("--ubatch-size", f.n_ubatch, "-ub: tokens that go through the layers together")
+      ->transform(range(limits::kUbatchTokens))
       ->capture_default_str();
-  command.add_option("--cache-type-k,--ctk", f.cache_type, "-ctk: keys and values as f16 or f32")
+  command.add_option("--cache-type-k", f.cache_type, "-ctk: keys and values as f16 or f32")
       ->capture_default_str();
+  command.add_option("--cache-type-v", f.cache_type_v, "-ctv: as -ctk, which says it for both");
   command.add_option("--override-kv", f.overrides, "KEY=TYPE:VALUE (int, float, bool, str); repeatable")
       ->allow_extra_args(false);
   command.add_flag("--no-fused", f.no_fused, "use the scalar references");
@@ -38,10 +48,10 @@ void add_model_flags(CLI::App& command, ModelFlags& f, const char* cache_default
   command.add_flag("--repack,!--no-repack", f.repack,
                    "copy the CPU's weights into the order that its kernels read fastest");
   command.add_flag("--explain", f.explain, "print which kernel was chosen for what, and why");
-  command.add_option("--flash-attn,--fa", f.flash, "-fa: always on here")
+  command.add_option("--flash-attn", f.flash, "-fa: always on here")
       ->expected(0, 1)
-      ->check(CLI::IsMember({"on", "auto", "1", "true", ""}));
-  command.add_flag("--fused-moe,--fmoe", f.fused_moe, "-fmoe: always on here; --no-fused is the way off");
+      ->check(CLI::Validator(check_flash, ""));
+  command.add_flag("--fused-moe", f.fused_moe, "-fmoe: always on here; --no-fused is the way off");
   const std::string group = "Routing";
   command.add_option("--experts,--moe-n-expert", f.experts, "experts per token: N, or 0-3=8,4-19=4 by layer")
       ->group(group);
@@ -49,13 +59,11 @@ void add_model_flags(CLI::App& command, ModelFlags& f, const char* cache_default
   command.add_option("--experts-decode", f.experts_decode, "the same, for generated tokens alone")
       ->group(group);
   command
-      .add_flag("--grouped-expert-routing,--ger", f.grouped,
-                "-ger: route by groups (default: as the file says)")
-      ->group(group);
-  command.add_flag("--no-grouped-expert-routing,--no-ger", f.not_grouped, "-no-ger: all experts compete")
+      .add_flag("--grouped-expert-routing,!--no-grouped-expert-routing", f.grouped,
+                "-ger: route by groups, -no-ger: all experts compete (default: as the file says)")
       ->group(group);
   command
-      .add_option("--expert-threshold,--ser", f.threshold,
+      .add_option("--expert-threshold", f.threshold,
                   "-ser MIN,T: MIN experts, then those with T of the best weight")
       ->group(group);
   add_placement_flags(command, f.placement);
@@ -71,8 +79,7 @@ RoutingPolicy ModelFlags::policy() const {
   if (!experts_prefill.empty()) p.experts_prefill = parse_expert_counts(experts_prefill);
   if (!experts_decode.empty()) p.experts_decode = parse_expert_counts(experts_decode);
   if (!threshold.empty()) p.threshold = parse_threshold(threshold);
-  if (grouped && not_grouped) throw Error({.what = "-ger and -no-ger contradict each other"});
-  if (grouped || not_grouped) p.grouped = grouped;
+  if (!grouped.empty()) p.grouped = grouped == "true";
   for (const std::string& text : masks) {
     const std::vector<ExpertMask> more = parse_expert_mask(text);
     p.masks.insert(p.masks.end(), more.begin(), more.end());
@@ -93,6 +100,12 @@ Type ModelFlags::kv_type() const {
   const std::optional<Type> type = type_from_name(cache_type);
   if (!type || (*type != Type::F16 && *type != Type::F32)) {
     throw Error({.what = "unknown cache type", .where = "-ctk", .expected = "f16 or f32", .got = cache_type});
+  }
+  if (!cache_type_v.empty() && cache_type_v != cache_type) {
+    throw Error({.what = "keys and values have one type here",
+                 .where = "-ctv",
+                 .expected = cache_type + ", as -ctk",
+                 .got = cache_type_v});
   }
   return *type;
 }

@@ -24,14 +24,14 @@ struct ModelFlags {
   int n_thread = 0;  ///< 0: one per core
   int n_ubatch = 512;
   bool repack = false;
-  std::string cache_type = "f16";
+  std::string cache_type = "f16", cache_type_v = {};  ///< of values: empty, or the same
   bool no_fused = false, invariant = false, explain = false;
   std::string flash = "on";
   bool fused_moe = true;  ///< always on; the flag is llama.cpp's users' habit
 
   std::string experts = {}, experts_prefill = {}, experts_decode = {}, threshold = {};
   std::vector<std::string> masks = {};
-  bool grouped = false, not_grouped = false;
+  std::string grouped = {};  ///< "true", "false", or empty: as the file says
   int experts_max = 0;
 
   PlacementFlags placement = {};

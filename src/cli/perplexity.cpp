@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "cli/arguments.h"
 #include "cli/chunked_text.h"
 #include "cli/command.h"
 #include "cli/model_flags.h"
@@ -123,7 +124,7 @@ void add_perplexity(CLI::App& program, Action& action) {
   command
       ->add_option("--stride", flags->stride,
                    "chunks begin so many tokens apart, and each one's last tokens are scored")
-      ->check(CLI::Range(int64_t{1}, limits::kContextTokens.most));
+      ->transform(whole_number(1, limits::kContextTokens.most));
   command->add_option("--save-logits", flags->save_logits, "write the predictions to a file");
   command->add_option("--kl-against", flags->kl_against,
                       "hold the predictions against saved ones: KL divergence, same best token");

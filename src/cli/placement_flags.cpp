@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "cli/placement_flags.h"
 
+#include <algorithm>
+#include <cctype>
 #include <charconv>
+#include <fmt/core.h>
 #include <sstream>
 
 #include "base/error.h"
 #include "cli/arguments.h"
+#include "kernels/devices.h"
 #include "runtime/limits.h"
 
 namespace sw::cli {
@@ -26,51 +30,99 @@ std::vector<double> parse_shares(const std::string& text) {
   return shares;
 }
 
+/// The rules of one -ot: "a=CPU,b=CUDA0" has two. A pattern may have commas, a device has none: a list is cut
+/// at the comma behind `=DEVICE`.
+std::vector<std::string> split_rules(const std::string& text) {
+  std::vector<std::string> rules;
+  size_t begin = 0;
+  for (size_t comma = text.find(','); comma != text.npos; comma = text.find(',', comma + 1)) {
+    const size_t equals = text.rfind('=', comma);
+    if (equals == text.npos || equals < begin) continue;
+    const std::string_view device = std::string_view(text).substr(equals + 1, comma - equals - 1);
+    const auto is_named = [](char c) { return c == ':' || std::isalnum(static_cast<unsigned char>(c)) != 0; };
+    if (device.empty() || !std::all_of(device.begin(), device.end(), is_named)) continue;
+    rules.push_back(text.substr(begin, comma - begin));
+    begin = comma + 1;
+  }
+  rules.push_back(text.substr(begin));
+  return rules;
+}
+
+/// "all" and "auto" are numbers after it.
+std::string check_gpu_layers(std::string& text) {
+  if (text == "all") text = std::to_string(limits::kLayers.most);
+  if (text == "auto") text = "-1";
+  if (whole_number(-1, limits::kLayers.most)(text).empty()) return {};
+  return fmt::format("expected a number of layers, all or auto, got {}", printable(text, 40));
+}
+
+void list_devices() {
+  fmt::print("{}", describe_devices());
+  throw CLI::Success();
+}
+
 }  // namespace
+
+std::string describe_devices() {
+  std::string note, out;
+  const Devices devices = open_devices("", &note);
+  if (devices.size() == 1) return fmt::format("GPUs:      none ({})\n", note);
+  for (size_t d = 1; d < devices.size(); ++d) {
+    const Backend::MemoryFacts memory = devices[d]->memory();
+    out += fmt::format("{:<10} {}, {} of {} MiB free\n", devices[d]->info().name + ":",
+                       devices[d]->info().description, memory.free_bytes >> 20, memory.total_bytes >> 20);
+  }
+  return out;
+}
 
 void add_placement_flags(CLI::App& command, PlacementFlags& f) {
   const std::string group = "Placement";
   command
-      .add_option("--device,--dev", f.device,
+      .add_option("--device", f.device,
                   "-dev: devices to use: CUDA0,CUDA1 (default: every GPU), none, or fake:N for tests")
       ->group(group);
   command
-      .add_option("--n-gpu-layers,--ngl", f.n_gpu_layers,
-                  "-ngl: so many layers, from the last, on GPUs (default: what fits)")
-      ->check(range(limits::kLayers))
+      .add_option("--n-gpu-layers", f.n_gpu_layers,
+                  "-ngl: so many layers, from the last, on GPUs, or all (default: auto, what fits)")
+      ->transform(CLI::Validator(check_gpu_layers, "N, all, auto"))
       ->group(group);
   command
-      .add_option("--override-tensor,--ot", f.overrides,
-                  "-ot: REGEX=DEVICE, tensors by name, single experts as blk.L.exps.E; repeatable")
+      .add_option("--override-tensor", f.overrides,
+                  "-ot: REGEX=DEVICE, tensors by name, single experts as blk.L.exps.E; repeatable, or a list "
+                  "with commas")
       ->allow_extra_args(false)
       ->group(group);
+  command.add_flag_callback("--list-devices", list_devices, "print the devices and end")->group(group);
   command.add_flag("--cpu-moe", f.cpu_moe, "every routed expert stays on the CPU")->group(group);
   command.add_option("--n-cpu-moe", f.n_cpu_moe, "those of the first N layers stay on the CPU")
-      ->check(range(limits::kLayers))
+      ->transform(range(limits::kLayers))
       ->group(group);
-  command.add_option("--split-mode,--sm", f.split_mode, "-sm: layer (over all GPUs) or none (the main GPU)")
+  command.add_option("--split-mode", f.split_mode, "-sm: layer (over all GPUs) or none (the main GPU)")
       ->check(CLI::IsMember({"layer", "none"}))
       ->capture_default_str()
       ->group(group);
   command
-      .add_option("--tensor-split,--ts", f.tensor_split,
-                  "-ts: shares of layers, as in 3,1 (default: free memory)")
+      .add_option("--tensor-split", f.tensor_split, "-ts: shares of layers, as in 3,1 (default: free memory)")
       ->group(group);
-  command.add_option("--main-gpu,--mg", f.main_gpu, "-mg: the GPU that holds the output matrix")
-      ->check(range(limits::kGpu))
+  command.add_option("--main-gpu", f.main_gpu, "-mg: the GPU that holds the output matrix")
+      ->transform(range(limits::kGpu))
       ->capture_default_str()
       ->group(group);
 }
 
 DeviceOptions PlacementFlags::options() const {
-  DeviceOptions o{.devices = device,
-                  .placement = {.n_gpu_layers = n_gpu_layers,
-                                .cpu_moe = cpu_moe,
-                                .n_cpu_moe = n_cpu_moe,
-                                .split_layers = split_mode == "layer",
-                                .tensor_split = parse_shares(tensor_split),
-                                .main_gpu = main_gpu}};
-  for (const std::string& text : overrides) o.placement.overrides.push_back(parse_placement_override(text));
+  DeviceOptions o{
+      .devices = device,
+      .placement = {.n_gpu_layers = n_gpu_layers >= 0 ? std::optional(n_gpu_layers) : std::nullopt,
+                    .cpu_moe = cpu_moe,
+                    .n_cpu_moe = n_cpu_moe,
+                    .split_layers = split_mode == "layer",
+                    .tensor_split = parse_shares(tensor_split),
+                    .main_gpu = main_gpu}};
+  for (const std::string& text : overrides) {
+    for (const std::string& rule : split_rules(text))
+      o.placement.overrides.push_back(parse_placement_override(rule));
+  }
   return o;
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <CLI/CLI.hpp>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,7 +11,7 @@ namespace sw::cli {
 
 struct PlacementFlags {
   std::string device = {}, split_mode = "layer", tensor_split = {};
-  std::optional<int> n_gpu_layers = {};
+  int n_gpu_layers = -1;  ///< -1: what fits
   std::vector<std::string> overrides = {};
   bool cpu_moe = false;
   int n_cpu_moe = 0, main_gpu = 0;
@@ -22,5 +21,8 @@ struct PlacementFlags {
 };
 
 void add_placement_flags(CLI::App& command, PlacementFlags& flags);
+
+/// The GPUs and their memory, a line each, or why there is none.
+std::string describe_devices();
 
 }  // namespace sw::cli

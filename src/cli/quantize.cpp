@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/topology.h"
+#include "cli/arguments.h"
 #include "cli/command.h"
 #include "cli/progress_bar.h"
 
@@ -61,7 +62,7 @@ void add_quantize(CLI::App& program, Action& action) {
   command->add_flag("--allow-requantize", flags->allow_requantize, "take input that is quantised already");
   command->add_flag("--dry-run", flags->dry_run, "print types and sizes, write nothing");
   command->add_option("-t,--threads", flags->n_thread, "threads (default: one a core)")
-      ->check(CLI::Range(1, 1024));
+      ->transform(range(limits::kThreads));
   on_run(command, action, [flags] { return run(*flags); });
 }
 

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "cli/arguments.h"
 #include "cli/command.h"
+#include "cli/escapes.h"
 #include "cli/interrupt.h"
 #include "cli/model_report.h"
 #include "cli/run_flags.h"
@@ -103,7 +104,8 @@ int run(const RunFlags& flags) {
   }
   int code = kExitOk;
   if (has_prompt) {
-    const std::string prompt = flags.prompt ? *flags.prompt : read_text(flags.prompt_file);
+    std::string prompt = flags.prompt ? *flags.prompt : read_text(flags.prompt_file);
+    if (flags.escapes) prompt = unescape(prompt);
     if (!flags.chat && !tokenizer.chat_template().empty())
       log::info("note: the prompt is continued as plain text; --chat answers it as a message");
     catch_interrupt(SecondInterrupt::EndsProgram);
@@ -134,6 +136,8 @@ void add_run(CLI::App& program, Action& action) {
       ->add_option("-f,--file", flags->prompt_file,
                    "the same from a file or a pipe (-: standard input), its bytes unchanged")
       ->excludes("--prompt");
+  command->add_flag("-e,--escape,!--no-escape", flags->escapes,
+                    "read \\n, \\t, \\\\ and the like in the prompt as one character each");
   command->add_flag("--chat", flags->chat, "put the prompt through the chat template, as one message");
   command->add_option("--system,--system-prompt", flags->system, "the system message of a chat");
   command->add_option("--template-kwargs,--chat-template-kwargs", flags->template_kwargs,
@@ -143,22 +147,22 @@ void add_run(CLI::App& program, Action& action) {
   command
       ->add_option("-n,--predict,--n-predict", flags->n_predict,
                    "tokens to generate (default: until the context is full)")
-      ->check(range(limits::kPredictTokens));
+      ->transform(range(limits::kPredictTokens));
   command
       ->add_option("-c,--ctx-size", flags->n_ctx,
                    "tokens of context (default: what the model was trained for)")
-      ->check(range(limits::kContextTokens));
+      ->transform(range(limits::kContextTokens));
   command
       ->add_option("--experts-max", flags->model.experts_max,
                    "most experts that /experts may ask for in a chat")
-      ->check(range(limits::kExpertsMax));
+      ->transform(range(limits::kExpertsMax));
   CLI::Option* draft_experts =
       command
           ->add_option("--draft-experts", flags->draft.n_expert,
                        "draft tokens with N experts, then check them with all: the same text in fewer passes")
-          ->check(CLI::Range(int64_t{1}, limits::kExpertsMax.most));
+          ->transform(whole_number(1, limits::kExpertsMax.most));
   command->add_option("--draft-tokens", flags->draft.n_token, "tokens to draft before each check")
-      ->check(range(limits::kUbatchTokens))
+      ->transform(range(limits::kUbatchTokens))
       ->capture_default_str()
       ->needs(draft_experts);
   command->add_flag("--ignore-eos", flags->ignore_eos,

@@ -19,7 +19,8 @@ struct RunFlags {
   int64_t n_predict = -1;
   int64_t n_ctx = 0;
   DraftParams draft = {.n_expert = 0};
-  bool chat = false, routing = false, special = false, hide_prompt = false, ignore_eos = false;
+  bool escapes = false, chat = false, routing = false, special = false, hide_prompt = false,
+       ignore_eos = false;
 };
 
 /// What a run works with, once loaded.

@@ -9,6 +9,8 @@
 #include <random>
 
 #include "base/error.h"
+#include "cli/arguments.h"
+#include "cli/escapes.h"
 #include "engine/sampler/dry_breakers.h"
 
 namespace sw::cli {
@@ -54,18 +56,6 @@ LogitBias parse_logit_bias(const std::string& text) {
                .got = text});
 }
 
-/// A shell passes \n as two characters.
-std::string unescape(const std::string& text) {
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    constexpr std::string_view kNames = "nrt\\\"'", kCharacters = "\n\r\t\\\"'";
-    const size_t which = text[i] == '\\' && i + 1 < text.size() ? kNames.find(text[i + 1]) : kNames.npos;
-    if (which != kNames.npos) ++i;
-    out += which != kNames.npos ? kCharacters[which] : text[i];
-  }
-  return out;
-}
-
 DryBreakers read_dry_breakers(const std::vector<std::string>& texts, const Tokenizer& tokenizer) {
   if (texts.size() == 1 && texts.front() == "none") return {};
   std::vector<std::string> plain;
@@ -79,7 +69,7 @@ void add_sampler_flags(CLI::App& command, SamplerFlags& f) {
   f.command = &command;
   const std::string group = "Sampling";
   command.add_option("-s,--seed", f.seed, "the same seed gives the same text; -1: a random one")
-      ->check(CLI::Range(int64_t{-1}, std::numeric_limits<int64_t>::max()))
+      ->transform(whole_number(-1, std::numeric_limits<int64_t>::max()))
       ->group(group);
   command.add_option("--samplers", f.order, "the steps in their order, separated by ; (docs/sampling.md)")
       ->group(group);
@@ -90,9 +80,13 @@ void add_sampler_flags(CLI::App& command, SamplerFlags& f) {
   for (const SamplerSetting& setting : sampler_settings()) {
     std::visit(
         [&](auto field) {
-          command.add_option(setting.flag, f.values.*field, setting.help)
-              ->capture_default_str()
-              ->group(group);
+          CLI::Option* option = command.add_option(setting.flag, f.values.*field, setting.help)
+                                    ->capture_default_str()
+                                    ->group(group);
+          // Its own limits are checked together with the file's values.
+          using Int = std::numeric_limits<int>;
+          const bool whole = std::is_same_v<decltype(field), int SamplerParams::*>;
+          option->transform(whole ? whole_number(Int::min(), Int::max()).description("") : number());
         },
         setting.field);
   }

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "base/log.h"
+#include "cli/arguments.h"
 #include "cli/command.h"
 #include "cli/progress_bar.h"
 
@@ -50,7 +51,7 @@ void add_split(CLI::App& program, Action& action) {
       ->add_option(
           "--split-max-tensors", flags->max_tensors,
           fmt::format("tensors of a part at most (default: {}, where no size is given)", kDefaultMaxTensors))
-      ->check(CLI::Range(1, 1 << 30));
+      ->transform(whole_number(1, 1 << 30));
   command->add_flag("--no-tensor-first-split", flags->first_without_tensors,
                     "the first part has the metadata alone");
   command->add_flag("--dry-run", flags->dry_run, "print the parts, write nothing");

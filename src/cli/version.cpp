@@ -5,7 +5,7 @@
 #include "base/cpu.h"
 #include "base/topology.h"
 #include "cli/command.h"
-#include "kernels/devices.h"
+#include "cli/placement_flags.h"
 #include "kernels/matmul.h"
 #include "kernels/vector.h"
 
@@ -26,14 +26,7 @@ int run() {
   fmt::print("  {:<5} {}\n", #type, choose_matmul({.weight = Type::type, .n_in = 4096}, limit).name);
 #include "quant/types.inc"
 #undef SW_TYPE
-  std::string note;
-  const Devices devices = open_devices("", &note);
-  if (devices.size() == 1) fmt::print("GPUs:      none ({})\n", note);
-  for (size_t d = 1; d < devices.size(); ++d) {
-    const Backend::MemoryFacts memory = devices[d]->memory();
-    fmt::print("{:<10} {}, {} of {} MiB free\n", devices[d]->info().name + ":",
-               devices[d]->info().description, memory.free_bytes >> 20, memory.total_bytes >> 20);
-  }
+  fmt::print("{}", describe_devices());
   return kExitOk;
 }
 

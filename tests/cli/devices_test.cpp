@@ -51,5 +51,20 @@ TEST(CliDevices, ProcessorAndFakeDevicesWriteTheSame) {
     EXPECT_NE(fakes.err.find(plan), std::string::npos) << fakes.err;
 }
 
+TEST(CliDevices, AListOfOverridesIsAsSeveral) {
+  const auto stderr_of = [](const std::vector<std::string>& overrides) {
+    std::vector<std::string> arguments{"run", "-p", "x", "-n", "0", "--seed", "1", "--device", "fake:2"};
+    for (const std::string& text : overrides) arguments.insert(arguments.end(), {"-ot", text});
+    const ProcessResult r = run_without_gpu(arguments);
+    return r.err.substr(0, r.err.find("prefill: "));  // the speeds differ
+  };
+  const std::string several = stderr_of({"blk\\.[12]{1,2}\\.=fake1", "exps=CPU"});
+  EXPECT_EQ(stderr_of({"blk\\.[12]{1,2}\\.=fake1,exps=CPU"}), several);
+  EXPECT_EQ(several.find("error: "), std::string::npos) << several;
+  EXPECT_NE(stderr_of({"exps=CPU"}), several);
+  EXPECT_NE(stderr_of({"exps=CPU,nothing=fake1"}).find("nothing"), std::string::npos)
+      << "the one that finds nothing";
+}
+
 }  // namespace
 }  // namespace sw
