@@ -13,6 +13,7 @@
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/model_report.h"
+#include "cli/progress_bar.h"
 #include "cli/run_flags.h"
 #include "cli/text_input.h"
 #include "runtime/limits.h"
@@ -33,8 +34,10 @@ int complete(RunState& state, const std::string& prompt) {
   const std::vector<int32_t> ids =
       state.tokenizer.encode(prompt, {.parse_special = true, .add_special = true});
   bool shown = flags.hide_prompt;
+  ProgressBar bar("reading", ProgressBar::Unit::Tokens);
   GenerateOptions options{.text = {.stops = flags.stops, .special = flags.special},
-                          .interrupted = interrupted};
+                          .interrupted = interrupted,
+                          .on_prompt = bar.callback()};
   options.sink = [&](std::string_view text, bool) {
     // The prompt is printed with the first text, so that a prompt that is refused prints nothing.
     if (!std::exchange(shown, true)) std::fwrite(prompt.data(), 1, prompt.size(), stdout);
