@@ -74,7 +74,6 @@ std::string describe(const DraftCounts& counts) {
 int run(const RunFlags& flags) {
   const RoutingPolicy policy = flags.model.policy();
   const std::unique_ptr<const Model> model = load_model(flags.model, {policy});
-  log::info("{}", describe_name(*model));
   const Tokenizer tokenizer = Tokenizer::from_gguf(model->file());
   const bool has_prompt = flags.prompt || !flags.prompt_file.empty();
   ForwardOptions forward = flags.model.forward_options();
@@ -107,18 +106,19 @@ int run(const RunFlags& flags) {
   int code = kExitOk;
   if (has_prompt) {
     const std::string prompt = flags.prompt ? *flags.prompt : read_text(flags.prompt_file);
-    if (!flags.chat && !tokenizer.chat_template().empty())
-      log::info("note: the prompt is continued as plain text; --chat answers it as a message");
     catch_interrupt(SecondInterrupt::EndsProgram);
     code = flags.chat ? run_chat_once(state, prompt) : complete(state, prompt);
   } else {
     code = run_chat(state);
   }
   std::fflush(stdout);
+  log::info("{}", describe_name(*model));
   log::info("{}", describe_routing(*model, state.policy));
   log::info("{}", describe_sampler(state.sampler));
   log::info("{}", state.speeds.to_string());
   if (state.draft) log::info("{}", describe(engine.draft_counts()));
+  if (has_prompt && !flags.chat && !tokenizer.chat_template().empty())
+    log::info("note: the prompt was continued as plain text; --chat answers it as a message");
   return code;
 }
 
