@@ -13,6 +13,7 @@
 #include "cli/interrupt.h"
 #include "cli/line_editor.h"
 #include "cli/model_report.h"
+#include "cli/progress_bar.h"
 #include "cli/run_flags.h"
 #include "formats/json.h"
 
@@ -106,6 +107,7 @@ Finish answer(RunState& state, ChatSession& session) {
   Room room(state, session);
   ChatPrompt prompt = room.prompt();
   Printer printer;
+  ProgressBar bar("reading", ProgressBar::Unit::Tokens);
   const Speeds before = state.speeds;
   const Generated result =
       generate(state.engine, state.tokenizer,
@@ -120,6 +122,7 @@ Finish answer(RunState& state, ChatSession& session) {
                          .begins_reasoning = prompt.begins_reasoning},
                 .sink = [&](std::string_view text, bool reasoning) { printer.show(text, reasoning); },
                 .interrupted = interrupted,
+                .on_prompt = bar.callback(),
                 .make_room = [&](std::span<const int32_t> ids) { return room.shorter(ids); }},
                state.speeds);
   printer.end();

@@ -18,29 +18,36 @@ double seconds(Clock::duration d) { return std::chrono::duration<double>(d).coun
 
 }  // namespace
 
-ProgressBar::ProgressBar(std::string what)
-    : what_(std::move(what)), terminal_(isatty(STDERR_FILENO) != 0), start_(Clock::now()), last_(start_) {}
+ProgressBar::ProgressBar(std::string what, Unit unit)
+    : what_(std::move(what)),
+      unit_(unit),
+      terminal_(isatty(STDERR_FILENO) != 0),
+      start_(Clock::now()),
+      last_(start_) {}
 
 void ProgressBar::show(uint64_t done, uint64_t total) {
+  if (done >= total && terminal_) return finish();
   const Clock::time_point now = Clock::now();
   const double elapsed = seconds(now - start_);
   if (elapsed < kQuietSeconds || total == 0) return;
   const double share = std::min(1.0, static_cast<double>(done) / static_cast<double>(total));
-  const double mib = static_cast<double>(done) / (1 << 20), rate = mib / elapsed;
+  const bool bytes = unit_ == Unit::Bytes;
+  const double n = static_cast<double>(done) / (bytes ? 1 << 20 : 1), rate = n / elapsed;
+  const char *name = bytes ? "MiB" : "tokens", *rate_name = bytes ? "MiB/s" : "t/s";
   if (!terminal_) {
     const int tenth = static_cast<int>(share * 10);
     if (tenth <= last_tenth_) return;
     last_tenth_ = tenth;
-    fmt::print(stderr, "{}: {:3.0f} %, {:.0f} MiB, {:.0f} MiB/s\n", what_, share * 100, mib, rate);
+    fmt::print(stderr, "{}: {:3.0f} %, {:.0f} {}, {:.0f} {}\n", what_, share * 100, n, name, rate, rate_name);
     return;
   }
-  if (seconds(now - last_) < kRedrawSeconds && done < total) return;
+  if (seconds(now - last_) < kRedrawSeconds) return;
   last_ = now;
   drawn_ = true;
   const int filled = static_cast<int>(share * kBarWidth);
   const double left = share > 0 ? elapsed / share - elapsed : 0;
-  fmt::print(stderr, "\r{} [{:#<{}}{:.<{}}] {:3.0f} %  {:.0f} MiB/s  {:.0f} s left \x1b[K", what_, "", filled,
-             "", kBarWidth - filled, share * 100, rate, left);
+  fmt::print(stderr, "\r{} [{:#<{}}{:.<{}}] {:3.0f} %  {:.0f} {}  {:.0f} s left \x1b[K", what_, "", filled,
+             "", kBarWidth - filled, share * 100, rate, rate_name, left);
   std::fflush(stderr);
 }
 

@@ -7,12 +7,14 @@
 
 namespace sw::cli {
 
-/// Bytes done on stderr: a bar with rate and time left on a terminal, a plain line every 10 % elsewhere.
+/// Work done on stderr: a bar with rate and time left on a terminal, a plain line every 10 % elsewhere.
 /// Work of less than half a second shows nothing.
 class ProgressBar {
  public:
-  explicit ProgressBar(std::string what);
+  enum class Unit { Bytes, Tokens };
+  explicit ProgressBar(std::string what, Unit unit = Unit::Bytes);
   ~ProgressBar() { finish(); }
+  /// Done of all, in the bar's unit. Clears the line where all is done.
   Progress callback() {
     return [this](uint64_t done, uint64_t total) { show(done, total); };
   }
@@ -23,6 +25,7 @@ class ProgressBar {
   void show(uint64_t done, uint64_t total);
 
   std::string what_;
+  Unit unit_;
   bool terminal_, drawn_ = false;
   int last_tenth_ = 0;
   std::chrono::steady_clock::time_point start_, last_;

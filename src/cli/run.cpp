@@ -14,6 +14,7 @@
 #include "cli/escapes.h"
 #include "cli/interrupt.h"
 #include "cli/model_report.h"
+#include "cli/progress_bar.h"
 #include "cli/run_flags.h"
 #include "cli/text_input.h"
 #include "runtime/limits.h"
@@ -34,8 +35,10 @@ int complete(RunState& state, const std::string& prompt) {
   const std::vector<int32_t> ids =
       state.tokenizer.encode(prompt, {.parse_special = true, .add_special = true});
   bool shown = flags.hide_prompt;
+  ProgressBar bar("reading", ProgressBar::Unit::Tokens);
   GenerateOptions options{.text = {.stops = flags.stops, .special = flags.special},
-                          .interrupted = interrupted};
+                          .interrupted = interrupted,
+                          .on_prompt = bar.callback()};
   options.sink = [&](std::string_view text, bool) {
     // The prompt is printed with the first text, so that a prompt that is refused prints nothing.
     if (!std::exchange(shown, true)) std::fwrite(prompt.data(), 1, prompt.size(), stdout);
@@ -72,7 +75,6 @@ std::string describe(const DraftCounts& counts) {
 int run(const RunFlags& flags) {
   const RoutingPolicy policy = flags.model.policy();
   const std::unique_ptr<const Model> model = load_model(flags.model, {policy});
-  log::info("{}", describe_name(*model));
   const Tokenizer tokenizer = Tokenizer::from_gguf(model->file());
   const bool has_prompt = flags.prompt || !flags.prompt_file.empty();
   ForwardOptions forward = flags.model.forward_options();
@@ -106,18 +108,19 @@ int run(const RunFlags& flags) {
   if (has_prompt) {
     std::string prompt = flags.prompt ? *flags.prompt : read_text(flags.prompt_file);
     if (flags.escapes) prompt = unescape(prompt);
-    if (!flags.chat && !tokenizer.chat_template().empty())
-      log::info("note: the prompt is continued as plain text; --chat answers it as a message");
     catch_interrupt(SecondInterrupt::EndsProgram);
     code = flags.chat ? run_chat_once(state, prompt) : complete(state, prompt);
   } else {
     code = run_chat(state);
   }
   std::fflush(stdout);
+  log::info("{}", describe_name(*model));
   log::info("{}", describe_routing(*model, state.policy));
   log::info("{}", describe_sampler(state.sampler));
   log::info("{}", state.speeds.to_string());
   if (state.draft) log::info("{}", describe(engine.draft_counts()));
+  if (has_prompt && !flags.chat && !tokenizer.chat_template().empty())
+    log::info("note: the prompt was continued as plain text; --chat answers it as a message");
   return code;
 }
 

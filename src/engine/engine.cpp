@@ -154,6 +154,12 @@ void Engine::cancel(SequenceId id) {
   });
 }
 
+int64_t Engine::n_to_compute() {
+  int64_t n = 0;
+  scheduler_.for_each([&](const Sequence& s) { n += s.n_token() - s.n_cached; });
+  return n;
+}
+
 /// The forward pass of the batch, with the logits of as many rows as one call gives.
 TensorView<const float> Engine::run(ForwardProbe* probe) {
   const auto slice = static_cast<size_t>(forward_.options().n_logit_row);

@@ -65,6 +65,8 @@ class Engine {
   std::span<const StepEvent> step(ForwardProbe* probe = nullptr, const OnToken& on_token = nullptr);
   /// Tokens that the last step computed; those of a prompt that were in the cache are not among them.
   int64_t n_computed() const { return std::ssize(batch_.tokens); }
+  /// Tokens of all sequences that are still to be computed before each gives its next token.
+  int64_t n_to_compute();
   bool idle() const { return scheduler_.idle(); }
 
   int64_t n_ctx() const { return n_ctx_; }

@@ -26,6 +26,8 @@ class Generation {
   void run(const SequenceRequest& request) {
     const SequenceId id = engine_.submit(request);
     prefill_ = true;
+    uint64_t n_done = 0;
+    const bool begins = ids_.empty();  // later the text is under way
     while (!engine_.idle()) {
       const bool interrupted = options_.interrupted && options_.interrupted();
       if (interrupted || stream_.stopped()) engine_.cancel(id);
@@ -33,7 +35,12 @@ class Generation {
       const std::span<const StepEvent> events = engine_.step();
       (prefill_ ? speeds_.prefill_s : speeds_.decode_s) +=
           std::chrono::duration<double>(Clock::now() - start).count();
-      if (prefill_) speeds_.n_prompt += engine_.n_computed();
+      if (prefill_) {
+        speeds_.n_prompt += engine_.n_computed();
+        n_done += static_cast<uint64_t>(engine_.n_computed());
+        const auto n_left = events.empty() ? static_cast<uint64_t>(engine_.n_to_compute()) : 0;
+        if (begins && options_.on_prompt) options_.on_prompt(n_done, n_done + n_left);  // before any text
+      }
       for (const StepEvent& event : events) take(event);
     }
   }

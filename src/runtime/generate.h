@@ -25,6 +25,9 @@ struct GenerateOptions {
   TextStreamOptions text = {};
   TextStream::Sink sink = {};              ///< gets the text as it comes; may be null
   std::function<bool()> interrupted = {};  ///< asked before each step: true ends the text; may be null
+  /// Told after each step of the prompt: its tokens done, of those that were not in the cache. All are done
+  /// before the first text comes. May be null.
+  std::function<void(uint64_t n_done, uint64_t n_all)> on_prompt = {};
   /// Asked where the context is full before the text has ended: the tokens to go on from, a shorter past with
   /// all that was `generated` behind it; empty: the text ends. May be null.
   std::function<std::vector<int32_t>(std::span<const int32_t> generated)> make_room = {};

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "runtime/placed_run.h"
 
+#include <algorithm>
 #include <fmt/core.h>
 #include <utility>
 
+#include "base/error.h"
 #include "base/topology.h"
 
 namespace sw {
@@ -33,6 +35,34 @@ Placement choose_with_notes(const Model& model, const Devices& devices, Placemen
   return placement;
 }
 
+constexpr int64_t kContextStep = 256;  // an advised context is a multiple of it
+
+/// Tokens of a sequence for which the cache would fit, a sixteenth left free; 0 where hardly any would.
+int64_t context_that_fits(const DevicePlan& plan, const CachePlan& cache) {
+  const uint64_t room = plan.free_bytes - std::min(plan.free_bytes, uint64_t{plan.buffer_bytes});
+  const double share = 15.0 / 16 * static_cast<double>(room) / static_cast<double>(plan.cache_bytes);
+  const auto n_token = static_cast<int64_t>(share * static_cast<double>(cache.n_token / cache.n_seq));
+  return n_token / kContextStep * kContextStep;
+}
+
+/// Refuses a cache and buffers for which the CPU has no room, with the whole need. (With GPUs, what fits was
+/// seen to when the placement was chosen.)
+void check_room(const Model& model, const Devices& devices, const Placement& placement, PlanInput input) {
+  if (devices.size() > 1) return;
+  input.forward.repack = false;  // packing is left out where there is no room for it
+  const FileWeights weights(model);
+  const DevicePlan plan = plan_memory(weights.view(), facts_of(devices), placement, input).front();
+  if (plan.fits_cpu()) return;
+  const int64_t fits = context_that_fits(plan, input.cache);
+  throw SystemError(
+      {.what = fmt::format("not enough memory: needs {} MiB, have {} MiB",
+                           ((plan.cache_bytes + plan.buffer_bytes) >> 20) + 1, plan.free_bytes >> 20),
+       .where = fmt::format("a context of {} tokens (cache {} MiB, buffers {} MiB)",
+                            input.cache.n_token / input.cache.n_seq, plan.cache_bytes >> 20,
+                            plan.buffer_bytes >> 20),
+       .hint = fits > 0 ? fmt::format("-c {} fits", fits) : "a smaller u-batch (-ub) needs less"});
+}
+
 /// Whether the CPU's weights are packed: where that was asked for and there is room.
 bool packs_with_notes(const Model& model, const Devices& devices, const Placement& placement,
                       const PlanInput& input, const Notes& notes) {
@@ -56,6 +86,7 @@ std::unique_ptr<PlacedModel> place_with_notes(const Model& model, const Devices&
                                               const DeviceOptions& options, const PlanInput& input,
                                               const Notes& notes) {
   Placement placement = choose_with_notes(model, devices, options.placement, input, notes);
+  check_room(model, devices, placement, input);
   ProgramOptions program = input.forward.program(input.experts_max);
   program.may_pack = packs_with_notes(model, devices, placement, input, notes);
   return std::make_unique<PlacedModel>(model, devices, std::move(placement), program, input.forward.n_thread);

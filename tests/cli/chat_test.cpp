@@ -115,7 +115,7 @@ TEST(ChatTerminal, AnyNumberOfControlCEndsTheAnswerOnly) {
   std::string message;
   for (int i = 0; i < 80; ++i) message += "The fox ran over the hill. ";
   terminal.type(message + "\r");
-  terminal.listen(1);
+  EXPECT_NE(terminal.wait_for("t/s "), "") << "a bar shows how far the prompt is: " << terminal.transcript();
   terminal.type(kControlC);
   EXPECT_NE(terminal.wait_for("(stopping ...)", 2), "") << "at once: " << terminal.transcript();
   terminal.type(kControlC);

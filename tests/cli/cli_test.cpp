@@ -230,9 +230,11 @@ TEST(Cli, ControlCEndsTheGenerationAndKeepsTheText) {
   const ProcessResult r =
       run_switchyard({"run", "-p", "Once upon a time", "--ignore-eos", "-c", "20000", "--no-fused"},
                      {.signal_after_s = 2, .signal = SIGINT});
-  EXPECT_EQ(r.exit_code, 0) << r.err;
+  EXPECT_EQ(r.exit_code, 130) << r.err;
   EXPECT_TRUE(r.out.starts_with("Once upon a time"));
   EXPECT_NE(r.err.find("decode: "), std::string::npos) << "speeds are still printed";
+  EXPECT_NE(r.err.find("\nmodel: Fable Ling, "), std::string::npos) << r.err;
+  EXPECT_NE(r.err.find("--chat answers it"), std::string::npos) << r.err;
 }
 
 TEST(Cli, AModelCutOrOverwrittenWhileItRunsIsOneLineAndExit3) {

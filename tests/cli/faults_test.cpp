@@ -47,6 +47,21 @@ TEST(Faults, AClaimThatNoMachineCanMeetIsRefusedBeforeItIsTaken) {
   expect_line(result, 3, "not enough memory: needs ");
 }
 
+TEST(Faults, AContextThatDoesNotFitIsToldWithOneThatDoes) {
+  if (!memory_can_be_limited()) GTEST_SKIP() << "under a sanitizer";
+  const auto run = [](const std::string& n_ctx) {
+    return run_switchyard({"run", "-m", model(), "-p", "x", "-n", "1", "-t", "1", "-c", n_ctx},
+                          {.max_memory_bytes = 1024 * kMiB});
+  };
+  const ProcessResult refused = run("4000000");
+  expect_line(refused, 3, "a context of 4000000 tokens (cache ");
+  const size_t hint = refused.err.find("(-c ");
+  ASSERT_NE(hint, std::string::npos) << refused.err;
+  const std::string fits = std::to_string(std::stol(refused.err.substr(hint + 4)));
+  EXPECT_GT(std::stol(fits), 10'000);
+  EXPECT_EQ(run(fits).exit_code, 0) << "-c " << fits << ": " << run(fits).err;
+}
+
 TEST(Faults, AnyMemoryLimitIsOneLineAndNoSignal) {
   if (!memory_can_be_limited()) GTEST_SKIP() << "under a sanitizer";
   int n_refused = 0;
