@@ -56,8 +56,8 @@ class Tokenizer {
   bool add_bos() const { return bos_ && !prefix_.empty() && prefix_.front() == *bos_; }
   /// Jinja source, empty where the model has none.
   const std::string& chat_template() const { return chat_template_; }
-  /// Ids after which a model has said all: the file's eos, eot and eom, and control tokens known as such
-  /// by their text. Ascending.
+  /// Ids after which a model has said all: the file's eos, eot, eom and further ones, and control tokens
+  /// known as such by their text. Ascending.
   const std::vector<int32_t>& end_of_generation() const { return end_of_generation_; }
 
   /// The pieces of a plain text that are encoded each on its own, without normalisation: views of it.
@@ -65,10 +65,17 @@ class Tokenizer {
 
  private:
   bool has(int32_t id) const { return id >= 0 && static_cast<size_t>(id) < pieces_.size(); }
-  void encode_plain(std::string_view text, bool first, std::vector<int32_t>& ids) const;
+  struct Found {
+    std::string_view before;  ///< the text up to the token, after which there may be nothing
+    int32_t id;               ///< -1: there was none
+    size_t end;               ///< where the text goes on
+  };
+  Found find(const SpecialTokens& tokens, std::string_view text, size_t from) const;
+  void encode_between(std::string_view text, bool first, bool parse, std::vector<int32_t>& ids) const;
+  std::string normalized(std::string_view text, bool first) const;
 
   std::unique_ptr<const TextModel> model_;
-  SpecialTokens in_text_;
+  SpecialTokens in_text_, in_normalized_;
   std::vector<std::string> pieces_;  // bytes, by id
   std::vector<bool> special_;
   std::vector<int32_t> prefix_, suffix_, end_of_generation_;
