@@ -152,7 +152,14 @@ std::vector<std::pair<std::string, GgufValue>> gguf_keys(const TokenizerSpec& sp
   if (spec.kind == TokenizerKind::ByteBpe || !spec.merges.empty())
     keys.add("tokenizer.ggml.merges", GgufValue::strings(spec.merges));
   add_special_ids(spec, keys);
-  if (!spec.chat_template.empty()) keys.add("tokenizer.chat_template", GgufValue::string(spec.chat_template));
+  const std::string template_key = "tokenizer.chat_template";
+  if (!spec.chat_template.empty()) keys.add(template_key, GgufValue::string(spec.chat_template));
+  std::vector<std::string> names;
+  for (const auto& [name, source] : spec.named_templates) {
+    keys.add(template_key + "." + name, GgufValue::string(source));
+    names.push_back(name);
+  }
+  if (!names.empty()) keys.add("tokenizer.chat_templates", GgufValue::strings(std::move(names)));
   add_own_keys(spec, named, keys);
   return keys.take();
 }

@@ -220,7 +220,14 @@ TokenizerSpec read_gguf_tokenizer(const GgufFile& file) {
     read_sentence_piece(file, spec);
   }
   read_affixes(file, spec);
-  spec.chat_template = file.metadata().get_string("tokenizer.chat_template").value_or("");
+  const std::string template_key = "tokenizer.chat_template";
+  spec.chat_template = file.metadata().get_string(template_key).value_or("");
+  if (const auto* names = file.metadata().get_strings("tokenizer.chat_templates")) {
+    for (const std::string& name : *names) {
+      if (const auto source = file.metadata().get_string(template_key + "." + name))
+        spec.named_templates[name] = *source;
+    }
+  }
   return spec;
 }
 

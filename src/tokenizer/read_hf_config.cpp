@@ -26,15 +26,30 @@ std::string token_text(const JsonObject& config, const std::string& name) {
                                      : config.text(name.c_str());
 }
 
-/// One template, or the default one of a list of named ones.
-std::string chat_template(const JsonObject& config) {
+void add_template(const std::string& name, std::string source, TokenizerSpec& spec) {
+  (name == "default" ? spec.chat_template : spec.named_templates[name]) = std::move(source);
+}
+
+/// One template, or a list of named ones.
+void read_chat_template(const JsonObject& config, TokenizerSpec& spec) {
   const Json* value = config.find("chat_template");
-  if (!value || !value->is_array()) return config.text("chat_template");
+  if (!value || !value->is_array()) return add_template("default", config.text("chat_template"), spec);
   for (const Json& entry : *value) {
     const JsonObject named(entry, config.where() + ".chat_template");
-    if (named.text("name") == "default") return named.text("template");
+    add_template(named.text("name"), named.text("template"), spec);
   }
-  return {};
+}
+
+/// Templates in files of their own, which overrule those of tokenizer_config.json.
+void read_template_files(const fs::path& folder, TokenizerSpec& spec) {
+  constexpr uint64_t kMaxTemplateBytes = 8 << 20;
+  const fs::path one = folder / "chat_template.jinja", more = folder / "additional_chat_templates";
+  if (fs::exists(one)) add_template("default", read_file(one, kMaxTemplateBytes), spec);
+  if (!fs::is_directory(more)) return;
+  for (const auto& file : fs::directory_iterator(more)) {
+    if (file.path().extension() == ".jinja")
+      add_template(file.path().stem().string(), read_file(file.path(), kMaxTemplateBytes), spec);
+  }
 }
 
 TokenizerSpec::Id find_token(const TokenizerSpec& spec, const std::string& text) {
@@ -101,7 +116,7 @@ void read_tokenizer_config(const JsonObject& config, TokenizerSpec& spec) {
   flag("add_bos_token", spec.add_bos);
   flag("add_eos_token", spec.add_eos);
   flag("add_sep_token", spec.add_sep);
-  spec.chat_template = chat_template(config);
+  read_chat_template(config, spec);
 }
 
 /// Ids that tokenizer_config.json left open.
@@ -182,10 +197,7 @@ TokenizerSpec read_hf_tokenizer(const fs::path& folder) {
   with("config.json", read_model_config);
   with("generation_config.json", read_ends);
   with("config.json", read_ends);
-  const fs::path template_file = folder / "chat_template.jinja";
-  constexpr uint64_t kMaxTemplateBytes = 8 << 20;
-  if (spec.chat_template.empty() && fs::exists(template_file))
-    spec.chat_template = read_file(template_file, kMaxTemplateBytes);
+  read_template_files(folder, spec);
   settle_affixes(spec);
   return spec;
 }

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -72,6 +73,7 @@ struct TokenizerSpec {
   std::optional<bool> add_bos = {}, add_eos = {}, add_sep = {};  ///< as the file says, where it says it
   std::vector<int32_t> prefix = {}, suffix = {};  ///< what EncodeOptions::add_special puts around a text
   std::string chat_template = {};
+  std::map<std::string, std::string> named_templates = {};  ///< further ones: "tool_use" and the like
 };
 
 /// Whether every reader of a file takes the token for an end of an answer, by its text alone.

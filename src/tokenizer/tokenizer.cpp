@@ -79,7 +79,8 @@ Tokenizer::Tokenizer(const TokenizerSpec& spec)
       eos_(spec.eos),
       pad_(spec.pad),
       nfc_(spec.nfc),
-      chat_template_(spec.chat_template) {
+      chat_templates_(spec.named_templates) {
+  chat_templates_.try_emplace("default", spec.chat_template);
   if (spec.kind != TokenizerKind::ByteBpe) spaces_ = spec.spaces;
   const bool changes = normalizes(spec);
   pieces_.reserve(spec.tokens.size());

@@ -54,8 +54,12 @@ class Tokenizer {
   std::optional<int32_t> pad_id() const { return pad_; }
   /// Whether add_special puts bos in front.
   bool add_bos() const { return bos_ && !prefix_.empty() && prefix_.front() == *bos_; }
-  /// Jinja source, empty where the model has none.
-  const std::string& chat_template() const { return chat_template_; }
+  /// Jinja source, empty where the model has none. `name`: of one that the model has beside its default, such
+  /// as "tool_use".
+  std::string chat_template(const std::string& name = "default") const {
+    const auto found = chat_templates_.find(name);
+    return found == chat_templates_.end() ? std::string() : found->second;
+  }
   /// Ids after which a model has said all: the file's eos, eot, eom and further ones, and control tokens
   /// known as such by their text. Ascending.
   const std::vector<int32_t>& end_of_generation() const { return end_of_generation_; }
@@ -83,7 +87,7 @@ class Tokenizer {
   bool nfc_ = false;
   std::optional<SpaceRule> spaces_;  // nothing: bytes take spaces as they are
   std::unordered_set<int32_t> strip_left_, strip_right_;
-  std::string chat_template_;
+  std::map<std::string, std::string> chat_templates_;
 };
 
 }  // namespace sw

@@ -159,6 +159,17 @@ TEST(EndTokens, HaveTheNamesThatOtherReadersKnow) {
   EXPECT_EQ(many.further_ends, (Ids{260, 97})) << "<|im_end|> needs no key";
 }
 
+TEST(ChatTemplatesOfFiles, ReachAGgufFileAndComeBack) {
+  HfFolder folder;
+  folder.tokenizer_config["chat_template"] = {{{"name", "tool_use"}, {"template", "T"}},
+                                              {{"name", "default"}, {"template", "D"}},
+                                              {{"name", "rag"}, {"template", "R"}}};
+  const TokenizerSpec spec = folder.read(), again = through_gguf(spec);
+  EXPECT_EQ(again.chat_template, "D");
+  EXPECT_EQ(again.named_templates, spec.named_templates);
+  EXPECT_EQ(again.named_templates.size(), 2u);
+}
+
 TEST(EndTokens, WhatIsNoIdIsRefused) {
   EXPECT_THROW(with_ends("</s>").read(), Error);
   EXPECT_THROW(with_ends(json::array({257, 1.5})).read(), Error);

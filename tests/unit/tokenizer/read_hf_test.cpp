@@ -88,10 +88,21 @@ TEST(ReadHf, ChatTemplates) {
   folder.write("chat_template.jinja", "from the file");
   EXPECT_EQ(folder.read().chat_template, "from the file");
   folder.tokenizer_config["chat_template"] = "from the config";
-  EXPECT_EQ(folder.read().chat_template, "from the config");
+  EXPECT_EQ(folder.read().chat_template, "from the file") << "as transformers has it";
   folder.tokenizer_config["chat_template"] = {{{"name", "tool_use"}, {"template", "T"}},
                                               {{"name", "default"}, {"template", "D"}}};
+  EXPECT_EQ(folder.read().chat_template, "from the file");
+  EXPECT_EQ(folder.read().named_templates.at("tool_use"), "T");
+  std::filesystem::remove(folder.path() / "chat_template.jinja");
   EXPECT_EQ(folder.read().chat_template, "D");
+  std::filesystem::create_directory(folder.path() / "additional_chat_templates");
+  folder.write("additional_chat_templates/tool_use.jinja", "T2");
+  folder.write("additional_chat_templates/rag.jinja", "R");
+  const Tokenizer tokenizer(folder.read());
+  EXPECT_EQ(tokenizer.chat_template(), "D");
+  EXPECT_EQ(tokenizer.chat_template("tool_use"), "T2");
+  EXPECT_EQ(tokenizer.chat_template("rag"), "R");
+  EXPECT_EQ(tokenizer.chat_template("none"), "");
 }
 
 TEST(ReadHf, GapsBetweenIdsAreUnusedTokens) {
