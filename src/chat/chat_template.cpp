@@ -10,7 +10,10 @@
 namespace sw {
 namespace {
 
-jinja::Template template_of(const Tokenizer& tokenizer) {
+jinja::Template template_of(const Tokenizer& tokenizer, const std::string& name) {
+  if (!name.empty() && tokenizer.chat_template(name).empty())
+    throw Error({.what = "the model has no chat template of this name", .got = printable(name, 40)});
+  if (!name.empty()) return jinja::Template(tokenizer.chat_template(name));
   if (tokenizer.chat_template().empty()) {
     throw Error(
         {.what = "the model has no chat template", .hint = "run -p PROMPT continues a text without one"});
@@ -30,8 +33,34 @@ bool begins_reasoning(const Tokenizer& tokenizer, std::span<const int32_t> promp
   return begins_reasoning(tokenizer.decode(prompt.last(std::min(prompt.size(), kTailTokens))));
 }
 
-ChatTemplate::ChatTemplate(const Tokenizer& tokenizer)
-    : tokenizer_(tokenizer), template_(template_of(tokenizer)) {}
+ChatTemplate::ChatTemplate(const Tokenizer& tokenizer, const std::string& name)
+    : tokenizer_(tokenizer), template_(template_of(tokenizer, name)) {
+  const std::string with_tools = tokenizer.chat_template("tool_use");
+  if (name.empty() && !with_tools.empty()) with_tools_.emplace(with_tools);
+}
+
+ChatTemplate::Json prepare_messages(const ChatTemplate::Json& messages) {
+  using Json = ChatTemplate::Json;
+  if (!messages.is_array()) return messages;
+  Json all = Json::array();
+  for (const Json& message : messages) {
+    if (!message.is_object()) {
+      all.push_back(message);
+      continue;
+    }
+    Json kept = Json::object(), reasoning;
+    for (const char* name : {"reasoning_content", "thinking", "reasoning"}) {
+      if (reasoning.is_null() && message.contains(name)) reasoning = message[name];
+    }
+    if (!reasoning.is_null()) kept["thinking"] = reasoning;
+    for (const auto& [name, value] : message.items()) {
+      if (!value.is_null()) kept[name] = value;
+    }
+    if (!reasoning.is_null()) kept["reasoning_content"] = reasoning;
+    all.push_back(std::move(kept));
+  }
+  return all;
+}
 
 std::string ChatTemplate::render_variables(Json variables) const {
   const auto add = [&](const char* name, std::optional<int32_t> id) {
@@ -39,11 +68,13 @@ std::string ChatTemplate::render_variables(Json variables) const {
   };
   add("bos_token", tokenizer_.bos_id());
   add("eos_token", tokenizer_.eos_id());
-  return template_.render(variables);
+  const auto tools = variables.find("tools");
+  const bool has_tools = tools != variables.end() && !tools->is_null();
+  return (has_tools && with_tools_ ? *with_tools_ : template_).render(variables);
 }
 
 std::string ChatTemplate::render(const Json& messages, const Json& tools, const Json& kwargs) const {
-  Json variables{{"messages", messages}, {"add_generation_prompt", true}};
+  Json variables{{"messages", prepare_messages(messages)}, {"add_generation_prompt", true}};
   if (!tools.is_null()) variables["tools"] = tools;
   variables.update(kwargs);
   return render_variables(std::move(variables));

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -23,12 +24,13 @@ class ChatTemplate {
  public:
   using Json = nlohmann::ordered_json;
 
-  /// Throws sw::Error where the model has no template, or one that is not Jinja.
-  explicit ChatTemplate(const Tokenizer& tokenizer);
+  /// `name`: of one of the model's several templates; empty: the default, and "tool_use" where there are
+  /// tools. Throws sw::Error where the model has no such template, or one that is not Jinja.
+  explicit ChatTemplate(const Tokenizer& tokenizer, const std::string& name = {});
 
-  /// The text of the prompt for the next answer. `messages` is an array of {"role", "content", ...}, `tools`
-  /// an array or null, `kwargs` an object of further variables, which win. Throws sw::Error also for what the
-  /// template itself raises.
+  /// The text of the prompt for the next answer. `messages` is an array of {"role", "content", ...}, prepared
+  /// by prepare_messages(), `tools` an array or null, `kwargs` an object of further variables, which win.
+  /// Throws sw::Error also for what the template itself raises.
   std::string render(const Json& messages, const Json& tools = nullptr,
                      const Json& kwargs = Json::object()) const;
   /// Its tokens. The template writes BOS itself where the model wants it.
@@ -42,7 +44,12 @@ class ChatTemplate {
  private:
   const Tokenizer& tokenizer_;
   jinja::Template template_;
+  std::optional<jinja::Template> with_tools_;
 };
+
+/// Messages as clients send them, in the form that templates expect: a member that is null is left out, and
+/// what is called reasoning_content, thinking or reasoning stands under the first two names.
+ChatTemplate::Json prepare_messages(const ChatTemplate::Json& messages);
 
 /// Whether a prompt ends within reasoning: where its last text is <think>, white space aside.
 bool begins_reasoning(std::string_view prompt);

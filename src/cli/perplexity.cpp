@@ -27,13 +27,23 @@ struct PerplexityFlags {
   std::string bos = "auto";
   std::string save_logits = {}, kl_against = {};
   int64_t stride = 0;
-  bool no_parse_special = false;
+  bool parse_special = false;
 };
 
 std::optional<int32_t> chunk_bos(const std::string& mode, const Tokenizer& tokenizer) {
-  const bool wanted = mode == "on" || (mode == "auto" && tokenizer.add_bos());
+  const bool wanted = mode == "on" || mode == "replace" || (mode == "auto" && tokenizer.add_bos());
   if (wanted && !tokenizer.bos_id()) throw Error({.what = "the model has no BOS token", .where = "--bos"});
   return wanted ? tokenizer.bos_id() : std::nullopt;
+}
+
+/// The text's tokens. BOS comes before the first, unless chunks are to put it in place of a token of the
+/// text.
+std::vector<int32_t> text_tokens(const PerplexityFlags& flags, const Tokenizer& tokenizer) {
+  std::vector<int32_t> tokens =
+      tokenizer.encode(read_text(flags.text.file), {.parse_special = flags.parse_special});
+  const auto bos = flags.bos == "replace" ? std::nullopt : chunk_bos(flags.bos, tokenizer);
+  if (bos) tokens.insert(tokens.begin(), *bos);
+  return tokens;
 }
 
 /// Saves predictions, or holds them against saved ones.
@@ -71,11 +81,10 @@ class Predictions {
 
 int run(const PerplexityFlags& flags) {
   using Clock = std::chrono::steady_clock;
-  const std::string text = read_text(flags.text.file);
   const RoutingPolicy policy = flags.model.policy();
   const std::unique_ptr<const Model> model = load_model(flags.model, {policy});
   const Tokenizer tokenizer = Tokenizer::from_gguf(model->file());
-  const std::vector<int32_t> tokens = tokenizer.encode(text, {.parse_special = !flags.no_parse_special});
+  const std::vector<int32_t> tokens = text_tokens(flags, tokenizer);
 
   PerplexityOptions options{.n_ctx = flags.text.n_ctx,
                             .n_chunk = flags.text.n_chunk,
@@ -118,8 +127,9 @@ void add_perplexity(CLI::App& program, Action& action) {
   add_text_flags(*command, flags->text);
   command
       ->add_option("--bos", flags->bos,
-                   "BOS in place of each chunk's first token: auto (as the file says), on, off")
-      ->check(CLI::IsMember({"auto", "on", "off"}))
+                   "BOS before the text and as each chunk's first token: auto (as the file says), on, off; "
+                   "replace: in chunks alone")
+      ->check(CLI::IsMember({"auto", "on", "off", "replace"}))
       ->capture_default_str();
   command
       ->add_option("--stride", flags->stride,
@@ -128,8 +138,8 @@ void add_perplexity(CLI::App& program, Action& action) {
   command->add_option("--save-logits", flags->save_logits, "write the predictions to a file");
   command->add_option("--kl-against", flags->kl_against,
                       "hold the predictions against saved ones: KL divergence, same best token");
-  command->add_flag("--no-parse-special", flags->no_parse_special,
-                    "special tokens written in the text are plain text");
+  command->add_flag("--parse-special,!--no-parse-special", flags->parse_special,
+                    "special tokens written in the text are found; else they are plain text");
   add_model_flags(*command, flags->model, "f32");
   on_run(command, action, [flags] { return run(*flags); });
 }

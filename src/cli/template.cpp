@@ -20,7 +20,8 @@ using Json = ChatTemplate::Json;
 constexpr uint64_t kMaxInputBytes = 64 << 20, kMaxTemplateBytes = 1 << 20;
 
 struct TemplateFlags {
-  std::string model = {}, template_file = {}, input = {}, kwargs = {};
+  std::string model = {}, template_file = {}, name = {}, input = {}, kwargs = {};
+  bool as_chat = false;
 };
 
 Json parse_object(const std::string& text, const std::string& name) {
@@ -34,9 +35,10 @@ Json parse_object(const std::string& text, const std::string& name) {
 int run(const TemplateFlags& flags) {
   Json input = parse_object(read_text(flags.input, kMaxInputBytes), flags.input);
   if (!flags.kwargs.empty()) input.update(parse_object(flags.kwargs, "--template-kwargs"));
+  if (flags.as_chat && input.contains("messages")) input["messages"] = prepare_messages(input["messages"]);
   const std::string prompt =
       flags.template_file.empty()
-          ? ChatTemplate(load_tokenizer(flags.model)).render_variables(std::move(input))
+          ? ChatTemplate(load_tokenizer(flags.model), flags.name).render_variables(std::move(input))
           : jinja::Template(read_file(flags.template_file, kMaxTemplateBytes)).render(input);
   std::fwrite(prompt.data(), 1, prompt.size(), stdout);
   return kExitOk;
@@ -57,6 +59,10 @@ void add_template(CLI::App& program, Action& action) {
       ->required();
   command->add_option("--template-kwargs", flags->kwargs,
                       "JSON object of further variables, which win: '{\"enable_thinking\": false}'");
+  command->add_option("--template-name", flags->name, "one of a model's several templates, such as tool_use")
+      ->excludes("--template-file");
+  command->add_flag("--as-chat", flags->as_chat,
+                    "prepare the messages as a chat does: no null members, reasoning under the usual names");
   on_run(command, action, [flags] { return run(*flags); });
 }
 

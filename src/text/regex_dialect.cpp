@@ -85,20 +85,36 @@ class Translator {
     out_ += ')';
   }
 
-  void char_class() {
+  void char_class(bool nested = false) {
+    const size_t begin = out_.size();
     copy();
-    if (peek() == '^') copy();
+    const bool negated = peek() == '^';
+    if (negated) copy();
     if (peek() == ']') refuse("a character class that begins with ']' is not supported");
     while (peek() != ']') {
       if (at_ >= in_.size()) refuse("a character class without an end");
       if (peek() == '[') refuse("a character class within a class is not supported");
-      if (peek() == '&' && peek(1) == '&') refuse("an intersection of character classes is not supported");
+      if (peek() == '&' && peek(1) == '&') return intersection(begin, !negated && !nested);
       if (peek() == '\\')
         escape();
       else
         copy();
     }
     copy();
+  }
+
+  /// [x&&[y]], which PCRE2 does not know, as one character of x that is one of y too. The class began at
+  /// `begin` of out_.
+  void intersection(size_t begin, bool is_plain) {
+    constexpr const char* kRefusal = "this intersection of character classes is not supported";
+    if (!is_plain || peek(2) != '[') refuse(kRefusal);
+    const std::string first = out_.substr(begin) + ']';
+    out_.replace(begin, std::string::npos, "(?:(?=");
+    at_ += 2;
+    char_class(true);
+    if (peek() != ']') refuse(kRefusal);
+    ++at_;
+    out_ += ')' + first + ')';
   }
 
   void escape() {
@@ -115,6 +131,16 @@ class Translator {
     const bool code_point = c == 'x' && peek(2) == '{';
     if (!same_in_both && !code_point) refuse("this escape is not supported");
     copy(2);
+    // PCRE2's bare names of scripts also take what is used with the script.
+    static constexpr std::string_view kScripts[] = {"{Han}",    "{Hiragana}", "{Katakana}", "{Hangul}",
+                                                    "{Latin}",  "{Greek}",    "{Cyrillic}", "{Arabic}",
+                                                    "{Hebrew}", "{Thai}"};
+    for (const std::string_view script : kScripts) {
+      if ((c != 'p' && c != 'P') || !in_.substr(at_).starts_with(script)) continue;
+      out_ += "{sc:";
+      at_ += 1;
+      return copy(script.size() - 1);
+    }
     // A brace that belongs to the escape is no interval.
     if ((c == 'p' || c == 'P' || c == 'x') && peek() == '{') {
       const size_t end = in_.find('}', at_);

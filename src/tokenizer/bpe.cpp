@@ -7,7 +7,7 @@
 
 namespace sw {
 
-Bpe::Bpe(const TokenizerSpec& spec) : pre_tokenizer_(spec.patterns) {
+Bpe::Bpe(const TokenizerSpec& spec) : pre_tokenizer_(spec.patterns, spec.split_rules) {
   TextTable ids(spec.tokens.size());
   for (size_t id = 0; id < spec.tokens.size(); ++id) {
     if (spec.tokens[id].type != TokenType::Unused) ids.add(spec.tokens[id].text, static_cast<int32_t>(id));

@@ -99,8 +99,14 @@ void add_own_keys(const TokenizerSpec& spec, const NamedPreTokenizer* named, Key
   if (spec.nfc || implies_nfc) keys.add(kOwn + "normalizer", GgufValue::string(spec.nfc ? "nfc" : "none"));
   if (is_bytes && !named) {
     keys.add(kOwn + "pre_regex", GgufValue::strings(spec.patterns));
+    if (!spec.split_rules.empty()) {
+      std::vector<std::string> rules;
+      for (const SplitRule& rule : spec.split_rules) rules.emplace_back(*name_of(kSplitRules, rule));
+      keys.add(kOwn + "pre_split", GgufValue::strings(std::move(rules)));
+    }
     keys.add(kOwn + "ignore_merges", GgufValue::boolean(spec.ignore_merges));
   }
+  if (!spec.further_ends.empty()) keys.add(kOwn + "end_tokens", GgufValue::i32s(spec.further_ends));
   using Token = TokenizerSpec::Token;
   const auto is_visible = [](const Token& token) {
     return token.type == TokenType::Control && !token.special;
@@ -110,6 +116,10 @@ void add_own_keys(const TokenizerSpec& spec, const NamedPreTokenizer* named, Key
       spec, "strip_left", [](const Token& token) { return token.strip_left; }, keys);
   add_token_list(
       spec, "strip_right", [](const Token& token) { return token.strip_right; }, keys);
+  if (normalizes(spec)) {
+    add_token_list(
+        spec, "normalized", [](const Token& token) { return token.normalized; }, keys);
+  }
   if (!is_bytes) add_space_rule(spec, keys);
 
   // What a reader concludes from bos, eos and the flags alone.
@@ -132,8 +142,9 @@ std::vector<std::pair<std::string, GgufValue>> gguf_keys(const TokenizerSpec& sp
                  .expected = "at most " + std::to_string(n_vocab),
                  .got = std::to_string(spec.tokens.size())});
   }
-  const NamedPreTokenizer* named =
-      spec.kind == TokenizerKind::ByteBpe ? match_pre_tokenizer(spec.patterns, spec.ignore_merges) : nullptr;
+  const NamedPreTokenizer* named = spec.kind == TokenizerKind::ByteBpe && spec.split_rules.empty()
+                                       ? match_pre_tokenizer(spec.patterns, spec.ignore_merges)
+                                       : nullptr;
   KeyList keys;
   keys.add("tokenizer.ggml.model", GgufValue::string(std::string(*name_of(kTokenizerKinds, spec.kind))));
   keys.add("tokenizer.ggml.pre", GgufValue::string(named ? std::string(named->name) : "default"));
@@ -141,7 +152,14 @@ std::vector<std::pair<std::string, GgufValue>> gguf_keys(const TokenizerSpec& sp
   if (spec.kind == TokenizerKind::ByteBpe || !spec.merges.empty())
     keys.add("tokenizer.ggml.merges", GgufValue::strings(spec.merges));
   add_special_ids(spec, keys);
-  if (!spec.chat_template.empty()) keys.add("tokenizer.chat_template", GgufValue::string(spec.chat_template));
+  const std::string template_key = "tokenizer.chat_template";
+  if (!spec.chat_template.empty()) keys.add(template_key, GgufValue::string(spec.chat_template));
+  std::vector<std::string> names;
+  for (const auto& [name, source] : spec.named_templates) {
+    keys.add(template_key + "." + name, GgufValue::string(source));
+    names.push_back(name);
+  }
+  if (!names.empty()) keys.add("tokenizer.chat_templates", GgufValue::strings(std::move(names)));
   add_own_keys(spec, named, keys);
   return keys.take();
 }

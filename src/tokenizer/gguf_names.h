@@ -30,6 +30,19 @@ inline constexpr GgufName<SpaceRule> kSpacePrefixes[] = {
     {"always-if-missing", {.prefix = SpaceRule::Prefix::Always, .if_missing = true}},
 };
 
+/// tokenizer.switchyard.pre_split
+inline constexpr GgufName<SplitRule> kSplitRules[] = {
+    {"isolated", {}},
+    {"removed", {SplitRule::Behavior::Removed}},
+    {"removed-inverted", {SplitRule::Behavior::Removed, true}},
+    {"merged-with-previous", {SplitRule::Behavior::MergedWithPrevious}},
+    {"merged-with-previous-inverted", {SplitRule::Behavior::MergedWithPrevious, true}},
+    {"merged-with-next", {SplitRule::Behavior::MergedWithNext}},
+    {"merged-with-next-inverted", {SplitRule::Behavior::MergedWithNext, true}},
+    {"contiguous", {SplitRule::Behavior::Contiguous}},
+    {"contiguous-inverted", {SplitRule::Behavior::Contiguous, true}},
+};
+
 template <class Value, size_t kN>
 std::optional<Value> value_of(const GgufName<Value> (&names)[kN], std::string_view name) {
   const auto* found = std::ranges::find(names, name, &GgufName<Value>::name);

@@ -55,25 +55,28 @@ const NamedPreTokenizer* match_pre_tokenizer(const std::vector<std::string>& pat
   return found == all.end() ? nullptr : &*found;
 }
 
-PreTokenizer::PreTokenizer(const std::vector<std::string>& patterns) {
+PreTokenizer::PreTokenizer(const std::vector<std::string>& patterns, const std::vector<SplitRule>& rules) {
   if (patterns.size() > kMaxPatterns) {
     throw Error({.what = "the pre-tokenizer has too many patterns",
                  .expected = "at most " + std::to_string(kMaxPatterns),
                  .got = std::to_string(patterns.size())});
   }
   for (const std::string& pattern : patterns) {
-    stages_.emplace_back(pattern, "pre-tokenizer pattern '" + pattern + "'");
+    const size_t i = stages_.size();
+    stages_.push_back({Regex(pattern, "pre-tokenizer pattern '" + pattern + "'"),
+                       i < rules.size() ? rules[i] : SplitRule{}});
   }
 }
 
 void PreTokenizer::split(std::string_view text, std::vector<std::string_view>& pieces) const {
   while (!text.empty()) {
-    if (const size_t valid = valid_utf8_prefix(text))
-      split_valid(0, text.substr(0, valid), pieces);
+    const size_t valid = valid_utf8_prefix(text);
+    const size_t n = valid ? valid : invalid_utf8_prefix(text);
+    if (valid)
+      split_valid(0, text.substr(0, n), pieces);
     else
-      pieces.push_back(text.substr(0, invalid_utf8_prefix(text)));
-    const std::string_view last = pieces.back();
-    text.remove_prefix(static_cast<size_t>(last.data() + last.size() - text.data()));
+      pieces.push_back(text.substr(0, n));
+    text.remove_prefix(n);
   }
 }
 
@@ -84,13 +87,70 @@ void PreTokenizer::split_valid(size_t stage, std::string_view text,
     pieces.push_back(text);
     return;
   }
-  size_t cut = 0;  // all before it is done
-  stages_[stage].for_each_match(text, [&](size_t begin, size_t end) {
-    split_valid(stage + 1, text.substr(cut, begin - cut), pieces);
+  if (stages_[stage].rule.behavior != SplitRule::Behavior::Isolated) {
+    for (const std::string_view piece : cut(stages_[stage], text)) split_valid(stage + 1, piece, pieces);
+    return;
+  }
+  size_t done = 0;
+  stages_[stage].pattern.for_each_match(text, [&](size_t begin, size_t end) {
+    split_valid(stage + 1, text.substr(done, begin - done), pieces);
     split_valid(stage + 1, text.substr(begin, end - begin), pieces);
-    cut = end;
+    done = end;
   });
-  split_valid(stage + 1, text.substr(cut), pieces);
+  split_valid(stage + 1, text.substr(done), pieces);
+}
+
+namespace {
+
+struct Segment {
+  size_t begin, end;
+  bool is_match;
+};
+
+/// Joins neighbours of one kind, or each match (first of its run) to the segment before it in `segments`.
+std::vector<Segment> join(const std::vector<Segment>& segments, bool same_kind) {
+  std::vector<Segment> joined;
+  bool after_match = false;
+  for (const Segment& segment : segments) {
+    const bool joins = same_kind ? segment.is_match == after_match : segment.is_match && !after_match;
+    if (joins && !joined.empty()) {
+      joined.back().begin = std::min(joined.back().begin, segment.begin);
+      joined.back().end = std::max(joined.back().end, segment.end);
+    } else {
+      joined.push_back(segment);
+    }
+    after_match = segment.is_match;
+  }
+  return joined;
+}
+
+}  // namespace
+
+/// By any rule but Isolated.
+std::vector<std::string_view> PreTokenizer::cut(const Stage& stage, std::string_view text) {
+  using Behavior = SplitRule::Behavior;
+  const auto [behavior, invert] = stage.rule;
+  std::vector<Segment> segments;
+  size_t done = 0;
+  stage.pattern.for_each_match(text, [&, invert = invert](size_t begin, size_t end) {
+    if (begin > done) segments.push_back({done, begin, invert});
+    segments.push_back({begin, end, !invert});
+    done = end;
+  });
+  if (done < text.size()) segments.push_back({done, text.size(), invert});
+  if (behavior == Behavior::Removed) {
+    std::erase_if(segments, [](const Segment& segment) { return segment.is_match; });
+  } else if (behavior == Behavior::MergedWithNext) {  // as with the previous, from the end
+    std::ranges::reverse(segments);
+    segments = join(segments, false);
+    std::ranges::reverse(segments);
+  } else {
+    segments = join(segments, behavior == Behavior::Contiguous);
+  }
+  std::vector<std::string_view> pieces;
+  for (const Segment& segment : segments)
+    pieces.push_back(text.substr(segment.begin, segment.end - segment.begin));
+  return pieces;
 }
 
 }  // namespace sw

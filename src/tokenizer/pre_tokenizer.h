@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "text/regex.h"
+#include "tokenizer/spec.h"
 
 namespace sw {
 
@@ -27,17 +28,22 @@ const NamedPreTokenizer* match_pre_tokenizer(const std::vector<std::string>& pat
 class PreTokenizer {
  public:
   /// Throws sw::Error where a pattern does not compile, is too long, or there are too many.
-  explicit PreTokenizer(const std::vector<std::string>& patterns);
+  explicit PreTokenizer(const std::vector<std::string>& patterns, const std::vector<SplitRule>& rules = {});
 
-  /// Appends the pieces, which view `text` and together are all of it. Each pattern cuts the pieces of
-  /// the one before; what lies between two matches is a piece too. A run of invalid UTF-8 is a piece
-  /// of its own. O(n) for the patterns of real models.
+  /// Appends the pieces, which view `text` and together are all of it, but for what a rule removes. Each
+  /// pattern cuts the pieces of the one before; what lies between two matches is a piece too. A run of
+  /// invalid UTF-8 is a piece of its own. O(n) for the patterns of real models.
   void split(std::string_view text, std::vector<std::string_view>& pieces) const;
 
  private:
+  struct Stage {
+    Regex pattern;
+    SplitRule rule;
+  };
   void split_valid(size_t stage, std::string_view text, std::vector<std::string_view>& pieces) const;
+  static std::vector<std::string_view> cut(const Stage& stage, std::string_view text);
 
-  std::vector<Regex> stages_;
+  std::vector<Stage> stages_;
 };
 
 }  // namespace sw

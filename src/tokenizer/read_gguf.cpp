@@ -74,6 +74,7 @@ void read_special_ids(const GgufFile& file, TokenizerSpec& spec) {
   spec.mask = read("mask");
   spec.eot = read("eot");
   spec.eom = read("eom");
+  spec.further_ends = id_list(file, "tokenizer.switchyard.end_tokens", spec.tokens.size());
   spec.add_bos = file.metadata().get_bool("tokenizer.ggml.add_bos_token");
   spec.add_eos = file.metadata().get_bool("tokenizer.ggml.add_eos_token");
   spec.add_sep = file.metadata().get_bool("tokenizer.ggml.add_sep_token");
@@ -88,6 +89,24 @@ void read_nfc(const GgufFile& file, TokenizerSpec& spec) {
   spec.nfc = normalizer == "nfc";
 }
 
+std::string known_pre_tokenizers() {
+  std::string names = "one of";
+  for (const NamedPreTokenizer& known : named_pre_tokenizers()) names += " " + std::string(known.name);
+  return names + ", or another name of one of these";
+}
+
+void read_split_rules(const GgufFile& file, TokenizerSpec& spec) {
+  const std::string key = "tokenizer.switchyard.pre_split";
+  const auto* names = file.metadata().get_strings(key);
+  if (!names) return;
+  for (const std::string& name : *names) {
+    const auto rule = value_of(kSplitRules, name);
+    if (!rule)
+      throw bad(file, key, "unknown way to split", "isolated, removed, contiguous, ...", "'" + name + "'");
+    spec.split_rules.push_back(*rule);
+  }
+}
+
 /// What the pre-tokenizer's name implies, then what our own keys say.
 void read_pre_tokenizer(const GgufFile& file, TokenizerSpec& spec) {
   const std::string pre_key = "tokenizer.ggml.pre", regex_key = "tokenizer.switchyard.pre_regex";
@@ -95,8 +114,9 @@ void read_pre_tokenizer(const GgufFile& file, TokenizerSpec& spec) {
   const NamedPreTokenizer* named = find_pre_tokenizer(name);
   const auto* patterns = file.metadata().get_strings(regex_key);
   if (!named && !patterns) {
-    throw bad(file, pre_key, "unknown pre-tokenizer", "a name that `pre_tokenizers.inc` lists",
-              "'" + name + "'", "convert the model from its Hugging Face files, which name the patterns");
+    throw bad(file, pre_key, "the pre-tokenizer '" + name + "' is not known", known_pre_tokenizers(),
+              "'" + name + "'",
+              "convert the model from a folder with its tokenizer.json, which holds the patterns themselves");
   }
   if (!patterns && !file.metadata().find(pre_key)) {
     log::warn("{} does not say how its tokenizer cuts text ({}): the default is used, and may be wrong",
@@ -108,17 +128,22 @@ void read_pre_tokenizer(const GgufFile& file, TokenizerSpec& spec) {
     spec.nfc = named->nfc;
     if (!spec.add_bos) spec.add_bos = named->add_bos;
   }
-  if (patterns) spec.patterns = *patterns;
+  if (patterns) {
+    spec.patterns = *patterns;
+    read_split_rules(file, spec);
+  }
   spec.ignore_merges =
       file.metadata().get_bool("tokenizer.switchyard.ignore_merges").value_or(spec.ignore_merges);
 }
 
-/// The white space that some tokens take with them.
-void read_strips(const GgufFile& file, TokenizerSpec& spec) {
+/// How some tokens are found: with the white space beside them, in the normalized text.
+void read_finding(const GgufFile& file, TokenizerSpec& spec) {
   for (const int32_t id : id_list(file, "tokenizer.switchyard.strip_left", spec.tokens.size()))
     spec.tokens[static_cast<size_t>(id)].strip_left = true;
   for (const int32_t id : id_list(file, "tokenizer.switchyard.strip_right", spec.tokens.size()))
     spec.tokens[static_cast<size_t>(id)].strip_right = true;
+  for (const int32_t id : id_list(file, "tokenizer.switchyard.normalized", spec.tokens.size()))
+    spec.tokens[static_cast<size_t>(id)].normalized = true;
 }
 
 void read_space_rule(const GgufFile& file, TokenizerSpec& spec) {
@@ -187,7 +212,7 @@ TokenizerSpec read_gguf_tokenizer(const GgufFile& file) {
   if (const auto* merges = file.metadata().get_strings("tokenizer.ggml.merges")) spec.merges = *merges;
   spec.pruned_merges = true;  // other engines load files with a cut vocabulary and all the merges
   read_special_ids(file, spec);
-  read_strips(file, spec);
+  read_finding(file, spec);
   if (spec.kind == TokenizerKind::ByteBpe) {
     read_pre_tokenizer(file, spec);
     read_nfc(file, spec);
@@ -195,7 +220,14 @@ TokenizerSpec read_gguf_tokenizer(const GgufFile& file) {
     read_sentence_piece(file, spec);
   }
   read_affixes(file, spec);
-  spec.chat_template = file.metadata().get_string("tokenizer.chat_template").value_or("");
+  const std::string template_key = "tokenizer.chat_template";
+  spec.chat_template = file.metadata().get_string(template_key).value_or("");
+  if (const auto* names = file.metadata().get_strings("tokenizer.chat_templates")) {
+    for (const std::string& name : *names) {
+      if (const auto source = file.metadata().get_string(template_key + "." + name))
+        spec.named_templates[name] = *source;
+    }
+  }
   return spec;
 }
 

@@ -11,11 +11,10 @@ namespace {
 
 using Json = nlohmann::json;
 
-/// A token id. The bound keeps a file of few tokens from asking for much memory. `where` is called only to
-/// complain: there may be very many tokens.
+/// `where` is called only to complain: there may be very many tokens.
 template <class Where>
 int32_t checked_id(const Json& value, size_t n_tokens, Where&& where) {
-  const size_t limit = 2 * n_tokens + 1024;
+  const int64_t limit = id_limit(n_tokens);
   const bool fits = value.is_number_integer() && value >= 0 && value < limit;
   if (!fits) {
     throw Error({.what = "the token id is out of range, or the ids leave large gaps",
@@ -53,20 +52,13 @@ void read_added_tokens(const JsonObject& file, size_t n_tokens, TokenizerSpec& s
   const Json& list = file.array("added_tokens");
   for (size_t i = 0; i < list.size(); ++i) {
     const JsonObject token(list[i], file.where() + ".added_tokens[" + std::to_string(i) + "]");
-    if (token.flag("single_word", false))
-      token.fail("single_word", "tokens that are only found as words are not supported", "false");
-    // "normalized" makes no difference here: NFC does not change such tokens, and transformers takes the
-    // special tokens of SentencePiece's models as they are, whatever this says.
     const std::string text = token.text("content");
-    const bool special = token.flag("special", false);
-    const TokenType type = special || looks_special(text) ? TokenType::Control : TokenType::UserDefined;
     const auto id_where = [&] { return token.where() + ".id"; };
     const int32_t id = checked_id(token.require("id"), n_tokens, id_where);
     const auto in_vocab = vocab.is_object() ? vocab.find(text) : vocab.end();
     if (in_vocab != vocab.end() && *in_vocab != id)
       token.fail("id", "the vocabulary has this token under another id");
-    const bool left = token.flag("lstrip", false), right = token.flag("rstrip", false);
-    place(spec, id, {text, type, special, left, right}, [&] { return token.where(); });
+    add_token(token, id, spec);
   }
 }
 
@@ -163,6 +155,19 @@ void read_model(const JsonObject& file, TokenizerSpec& spec) {
 }
 
 }  // namespace
+
+int64_t id_limit(size_t n_tokens) { return 2 * static_cast<int64_t>(n_tokens) + 1024; }
+
+void add_token(const JsonObject& token, int32_t id, TokenizerSpec& spec) {
+  if (token.flag("single_word", false))
+    token.fail("single_word", "tokens that are only found as words are not supported", "false");
+  const std::string text = token.text("content");
+  const bool special = token.flag("special", false);
+  const TokenType type = special || looks_special(text) ? TokenType::Control : TokenType::UserDefined;
+  const bool left = token.flag("lstrip", false), right = token.flag("rstrip", false);
+  const bool normalized = token.flag("normalized", !special);
+  place(spec, id, {text, type, special, left, right, normalized}, [&] { return token.where(); });
+}
 
 TokenizerSpec read_tokenizer_json(const std::filesystem::path& tokenizer_json) {
   const Json document = read_json(tokenizer_json);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
+#include <cctype>
 
 #include "tokenizer/pre_tokenizer.h"
 #include "tokenizer/read_hf.h"
@@ -46,17 +47,50 @@ void read_normalizer(const JsonObject& part, Cutting& cutting, TokenizerSpec& sp
   }
 }
 
-std::string split_pattern(const JsonObject& split) {
-  // With a pattern that covers all text the two ways to cut are one; what lies between matches is kept.
-  const bool invert = split.flag("invert", false);
-  if (split.text("behavior") != (invert ? "Removed" : "Isolated")) {
-    split.fail("behavior", "this way to split is not supported", "\"Isolated\"");
+SplitRule split_rule(const JsonObject& part) {
+  using Behavior = SplitRule::Behavior;
+  static constexpr std::pair<std::string_view, Behavior> kBehaviors[] = {
+      {"Isolated", Behavior::Isolated},
+      {"Removed", Behavior::Removed},
+      {"MergedWithPrevious", Behavior::MergedWithPrevious},
+      {"MergedWithNext", Behavior::MergedWithNext},
+      {"Contiguous", Behavior::Contiguous},
+  };
+  const std::string name = part.text("behavior", "Isolated");
+  for (const auto& [known, behavior] : kBehaviors) {
+    if (name != known) continue;
+    // Where each piece stands alone, it does not matter which of them are called matches.
+    return {behavior, behavior != Behavior::Isolated && part.flag("invert", false)};
   }
-  return split.object("pattern").text("Regex");
+  part.fail("behavior", "this way to split is not known",
+            "Isolated, Removed, MergedWithPrevious, MergedWithNext or Contiguous");
+}
+
+/// The pattern of a Split: a regular expression, or a text that is found as it stands.
+std::string split_pattern(const JsonObject& split) {
+  const JsonObject pattern = split.object("pattern");
+  std::string regex = pattern.text("Regex");
+  for (const char c : pattern.text("String")) {
+    if (std::ispunct(static_cast<unsigned char>(c))) regex += '\\';
+    regex += c;
+  }
+  return regex;
+}
+
+void add_stage(std::string pattern, SplitRule rule, TokenizerSpec& spec) {
+  const std::vector<std::string> alone = {pattern};
+  const bool covers_all = match_pre_tokenizer(alone, false) || match_pre_tokenizer(alone, true);
+  const SplitRule only_matches = {SplitRule::Behavior::Removed, true};
+  if (covers_all && rule == only_matches) rule = {};
+  if (rule != SplitRule{}) {
+    spec.split_rules.resize(spec.patterns.size());
+    spec.split_rules.push_back(rule);
+  }
+  spec.patterns.push_back(std::move(pattern));
 }
 
 /// The characters that the library calls punctuation: ASCII's and Unicode's.
-constexpr const char* kPunctuation = R"([!-/:-@\[-`{-~\p{P}]+)";
+constexpr const char* kPunctuation = R"([!-/:-@\[-`{-~\p{P}])";
 
 /// As a pattern of bytes: Digits of the alphabet's characters, some of which stand for other bytes.
 constexpr const char* kAlphabetDigits = R"((?-u)[0-9\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE}])";
@@ -72,7 +106,7 @@ void read_after_byte_level(const JsonObject& part, TokenizerSpec& spec) {
     const auto is_plain = [](char c) { return c > ' ' && c <= '~' && c != '\\'; };
     if (pattern.empty() || !std::ranges::all_of(pattern, is_plain))
       part.fail("pattern", "after ByteLevel this is not supported", "a pattern of plain ASCII");
-    spec.patterns.push_back("(?-u)" + pattern);
+    add_stage("(?-u)" + pattern, split_rule(part), spec);
   } else {
     part.fail("type", "after ByteLevel this is not supported", "Digits or Split");
   }
@@ -98,14 +132,17 @@ void read_pre_tokenizer(const JsonObject& part, Cutting& cutting, TokenizerSpec&
   if (cutting.byte_level) return read_after_byte_level(part, spec);
   const std::string type = part.text("type");
   if (type == "Split") {
-    spec.patterns.push_back(split_pattern(part));
-    if (spec.patterns.back().empty()) part.fail("pattern", "this must be {\"Regex\": ...}");
+    add_stage(split_pattern(part), split_rule(part), spec);
+    if (spec.patterns.back().empty())
+      part.fail("pattern", "this must be {\"Regex\": ...} or {\"String\": ...}");
   } else if (type == "Digits") {
     spec.patterns.push_back(part.flag("individual_digits", false) ? "\\p{N}" : "\\p{N}+");
   } else if (type == "Punctuation") {
-    if (part.text("behavior") != "Contiguous")
-      part.fail("behavior", "this way to split is not supported", "\"Contiguous\"");
-    spec.patterns.emplace_back(kPunctuation);
+    const SplitRule rule = split_rule(part);
+    if (rule.behavior == SplitRule::Behavior::Contiguous)
+      add_stage(std::string(kPunctuation) + '+', {}, spec);
+    else
+      add_stage(kPunctuation, rule, spec);
   } else if (type == "ByteLevel") {
     cutting.byte_level = true;
     if (part.flag("add_prefix_space", true)) part.fail("add_prefix_space", "this is not supported", "false");

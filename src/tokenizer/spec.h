@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -30,6 +31,15 @@ struct SpaceRule {
   bool operator==(const SpaceRule&) const = default;
 };
 
+/// What the matches of a pattern do to a text, as `tokenizers` calls it. Pieces are the matches and what lies
+/// between them; with `invert` the two are taken for each other.
+struct SplitRule {
+  enum class Behavior { Isolated, Removed, MergedWithPrevious, MergedWithNext, Contiguous };
+  Behavior behavior = Behavior::Isolated;
+  bool invert = false;
+  bool operator==(const SplitRule&) const = default;
+};
+
 /// All that a file says of a tokenizer, whichever form the file has. Checked where it is read: ids
 /// are in range, merges name tokens that are there.
 struct TokenizerSpec {
@@ -40,6 +50,7 @@ struct TokenizerSpec {
     TokenType type = TokenType::Unused;
     bool special = false;                          ///< left out by decode(..., skip_special)
     bool strip_left = false, strip_right = false;  ///< found in text, it takes the white space there with it
+    bool normalized = false;                       ///< found as normalized text spells it
     /// Whether plain text can become it, where `kind` is not ByteBpe.
     bool spells_text() const { return type == TokenType::Normal || type == TokenType::UserDefined; }
   };
@@ -52,21 +63,31 @@ struct TokenizerSpec {
   std::vector<double> scores = {};       ///< by id: Unigram, and CharBpe without merges
   SpaceRule spaces = {};
   std::vector<std::string> patterns =
-      {};                      ///< of the pre-tokenizer, each applied to the pieces of the one before
-  bool pruned_merges = false;  ///< merges into what is no token are left out, not refused
-  bool ignore_merges = false;  ///< a piece that is a token needs no merges
-  bool nfc = false;            ///< text is brought to Unicode's form C first
+      {};  ///< of the pre-tokenizer, each applied to the pieces of the one before
+  std::vector<SplitRule> split_rules = {};  ///< of the patterns; of those beyond its end, the default
+  bool pruned_merges = false;               ///< merges into what is no token are left out, not refused
+  bool ignore_merges = false;               ///< a piece that is a token needs no merges
+  bool nfc = false;                         ///< text is brought to Unicode's form C first
   Id bos = {}, eos = {}, unk = {}, sep = {}, pad = {}, mask = {}, eot = {}, eom = {};
+  std::vector<int32_t> further_ends = {};  ///< after which a model has said all, beside eos, eot and eom
   std::optional<bool> add_bos = {}, add_eos = {}, add_sep = {};  ///< as the file says, where it says it
   std::vector<int32_t> prefix = {}, suffix = {};  ///< what EncodeOptions::add_special puts around a text
   std::string chat_template = {};
+  std::map<std::string, std::string> named_templates = {};  ///< further ones: "tool_use" and the like
 };
+
+/// Whether every reader of a file takes the token for an end of an answer, by its text alone.
+bool ends_by_name(const TokenizerSpec::Token& token);
+
+/// Whether text is changed before the tokens with `normalized` are looked for. What a Metaspace does to
+/// spaces, `if_missing`, comes later.
+bool normalizes(const TokenizerSpec& spec);
 
 /// tokenizer.json of Hugging Face. Knows no bos, eos or chat template: those stand in the files beside it.
 TokenizerSpec read_tokenizer_json(const std::filesystem::path& tokenizer_json);
 
 /// The folder of a Hugging Face model: tokenizer.json, and where there are such tokenizer_config.json,
-/// chat_template.jinja and config.json.
+/// chat_template.jinja, config.json and generation_config.json.
 TokenizerSpec read_hf_tokenizer(const std::filesystem::path& folder);
 
 /// The tokenizer.* keys of a GGUF file whose tokenizer.ggml.model is "gpt2" (ByteBpe), "llama" (CharBpe) or
@@ -78,10 +99,13 @@ TokenizerSpec read_gguf_tokenizer(const GgufFile& file);
 /// cannot say stands under tokenizer.switchyard.*, and only where it is needed:
 ///   normalizer       "nfc", or "none" where the pre-tokenizer's name would imply it
 ///   pre_regex        the patterns, where no name in pre_tokenizers.inc means the same
+///   pre_split        beside pre_regex: the SplitRules, where one is not the default
 ///   ignore_merges    beside pre_regex
+///   end_tokens       ids that end an answer, beside eos, eot and eom
 ///   visible_tokens   ids of control tokens that are yet shown as text
 ///   prefix, suffix   ids around a text, where they are not just bos and eos
 ///   strip_left, strip_right  ids of tokens that take the white space beside them
+///   normalized       ids of tokens that are found in the normalized text, where that may matter
 ///   space_prefix, split_words  a SpaceRule that tokenizer.ggml.add_space_prefix cannot say
 /// Throws sw::Error where the spec has more than n_vocab tokens.
 std::vector<std::pair<std::string, GgufValue>> gguf_keys(const TokenizerSpec& spec, size_t n_vocab);

@@ -20,17 +20,17 @@ namespace {
 constexpr std::string_view kEndOfGeneration[] = {
     "<|endoftext|>", "<|role_end|>", "<|im_end|>", "<|eot_id|>",    "<|end_of_text|>",       "<|eom_id|>",
     "<|return|>",    "<|call|>",     "<|eot|>",    "<end_of_turn>", "<｜end▁of▁sentence｜>", "</s>",
+    "[EOS]",         "[EOT]",
 };
 
 std::vector<int32_t> end_of_generation_ids(const TokenizerSpec& spec) {
-  std::set<int32_t> ids;
+  std::set<int32_t> ids(spec.further_ends.begin(), spec.further_ends.end());
   for (const TokenizerSpec::Id& id : {spec.eos, spec.eot, spec.eom}) {
     if (id) ids.insert(*id);
   }
   for (size_t id = 0; id < spec.tokens.size(); ++id) {
     const TokenizerSpec::Token& token = spec.tokens[id];
-    const bool known = std::ranges::find(kEndOfGeneration, token.text) != std::end(kEndOfGeneration);
-    if (token.type == TokenType::Control && known) ids.insert(static_cast<int32_t>(id));
+    if (ends_by_name(token)) ids.insert(static_cast<int32_t>(id));
   }
   return {ids.begin(), ids.end()};
 }
@@ -61,6 +61,15 @@ std::unique_ptr<const TextModel> make_model(const TokenizerSpec& spec) {
 
 }  // namespace
 
+bool ends_by_name(const TokenizerSpec::Token& token) {
+  const bool known = std::ranges::find(kEndOfGeneration, token.text) != std::end(kEndOfGeneration);
+  return token.type == TokenType::Control && known;
+}
+
+bool normalizes(const TokenizerSpec& spec) {
+  return spec.nfc || (spec.kind != TokenizerKind::ByteBpe && !spec.spaces.if_missing);
+}
+
 Tokenizer::Tokenizer(const TokenizerSpec& spec)
     : model_(naming_file(spec.source, [&] { return make_model(spec); })),
       prefix_(spec.prefix),
@@ -70,14 +79,19 @@ Tokenizer::Tokenizer(const TokenizerSpec& spec)
       eos_(spec.eos),
       pad_(spec.pad),
       nfc_(spec.nfc),
-      chat_template_(spec.chat_template) {
+      chat_templates_(spec.named_templates) {
+  chat_templates_.try_emplace("default", spec.chat_template);
   if (spec.kind != TokenizerKind::ByteBpe) spaces_ = spec.spaces;
+  const bool changes = normalizes(spec);
   pieces_.reserve(spec.tokens.size());
   for (const TokenizerSpec::Token& token : spec.tokens) {
     const auto id = static_cast<int32_t>(pieces_.size());
     const bool in_text = token.type == TokenType::Control || token.type == TokenType::UserDefined ||
                          token.type == TokenType::Unknown;
-    if (in_text) in_text_.add(token.text, id);
+    if (in_text && token.normalized && changes)
+      in_normalized_.add(normalized(token.text, true), id);
+    else if (in_text)
+      in_text_.add(token.text, id);
     pieces_.push_back(bytes_of(token, spec.kind));
     special_.push_back(token.special);
     if (token.strip_left) strip_left_.insert(id);
@@ -85,28 +99,50 @@ Tokenizer::Tokenizer(const TokenizerSpec& spec)
   }
 }
 
-void Tokenizer::encode_plain(std::string_view text, bool first, std::vector<int32_t>& ids) const {
+/// What comes before any token is looked for: not what a Metaspace does.
+std::string Tokenizer::normalized(std::string_view text, bool first) const {
+  std::string changed = nfc_ && may_need_nfc(text) ? nfc(text) : std::string(text);
+  if (spaces_ && !spaces_->if_missing) changed = mark_spaces(changed, *spaces_, first);
+  return changed;
+}
+
+Tokenizer::Found Tokenizer::find(const SpecialTokens& tokens, std::string_view text, size_t from) const {
+  const SpecialTokens::Match match = tokens.find(text, from);
+  if (match.id < 0) return {text.substr(from), -1, text.size()};
+  std::string_view before = text.substr(from, match.begin - from);
+  if (strip_left_.contains(match.id)) before.remove_suffix(trailing_white_space(before));
+  size_t end = match.begin + match.length;
+  if (strip_right_.contains(match.id)) end += leading_white_space(text.substr(end));
+  return {before, match.id, end};
+}
+
+/// A text between the tokens that are found in it as it stands.
+void Tokenizer::encode_between(std::string_view text, bool first, bool parse,
+                               std::vector<int32_t>& ids) const {
   std::string changed;
-  if (nfc_ && may_need_nfc(text)) text = changed = nfc(text);
-  if (spaces_) text = changed = mark_spaces(text, *spaces_, first);
-  model_->encode(text, ids);
+  const bool changes = (nfc_ && may_need_nfc(text)) || (spaces_ && !spaces_->if_missing);
+  if (changes) text = changed = normalized(text, first);
+  for (size_t from = 0; from < text.size();) {
+    const Found found = parse ? find(in_normalized_, text, from) : Found{text.substr(from), -1, text.size()};
+    if (spaces_ && spaces_->if_missing)
+      model_->encode(mark_spaces(found.before, *spaces_, first && from == 0), ids);
+    else
+      model_->encode(found.before, ids);
+    if (found.id >= 0) ids.push_back(found.id);
+    from = found.end;
+  }
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, EncodeOptions options) const {
   std::vector<int32_t> ids;
   if (options.add_special) ids = prefix_;
-  size_t from = 0;
-  while (options.parse_special) {
-    const SpecialTokens::Match match = in_text_.find(text, from);
-    if (match.id < 0) break;
-    std::string_view before = text.substr(from, match.begin - from);
-    if (strip_left_.contains(match.id)) before.remove_suffix(trailing_white_space(before));
-    encode_plain(before, from == 0, ids);
-    ids.push_back(match.id);
-    from = match.begin + match.length;
-    if (strip_right_.contains(match.id)) from += leading_white_space(text.substr(from));
+  for (size_t from = 0; from < text.size();) {
+    const bool parse = options.parse_special;
+    const Found found = parse ? find(in_text_, text, from) : Found{text.substr(from), -1, text.size()};
+    encode_between(found.before, from == 0, parse, ids);
+    if (found.id >= 0) ids.push_back(found.id);
+    from = found.end;
   }
-  encode_plain(text.substr(from), from == 0, ids);
   if (options.add_special) ids.insert(ids.end(), suffix_.begin(), suffix_.end());
   return ids;
 }

@@ -54,10 +54,14 @@ class Tokenizer {
   std::optional<int32_t> pad_id() const { return pad_; }
   /// Whether add_special puts bos in front.
   bool add_bos() const { return bos_ && !prefix_.empty() && prefix_.front() == *bos_; }
-  /// Jinja source, empty where the model has none.
-  const std::string& chat_template() const { return chat_template_; }
-  /// Ids after which a model has said all: the file's eos, eot and eom, and control tokens known as such
-  /// by their text. Ascending.
+  /// Jinja source, empty where the model has none. `name`: of one that the model has beside its default, such
+  /// as "tool_use".
+  std::string chat_template(const std::string& name = "default") const {
+    const auto found = chat_templates_.find(name);
+    return found == chat_templates_.end() ? std::string() : found->second;
+  }
+  /// Ids after which a model has said all: the file's eos, eot, eom and further ones, and control tokens
+  /// known as such by their text. Ascending.
   const std::vector<int32_t>& end_of_generation() const { return end_of_generation_; }
 
   /// The pieces of a plain text that are encoded each on its own, without normalisation: views of it.
@@ -65,10 +69,17 @@ class Tokenizer {
 
  private:
   bool has(int32_t id) const { return id >= 0 && static_cast<size_t>(id) < pieces_.size(); }
-  void encode_plain(std::string_view text, bool first, std::vector<int32_t>& ids) const;
+  struct Found {
+    std::string_view before;  ///< the text up to the token, after which there may be nothing
+    int32_t id;               ///< -1: there was none
+    size_t end;               ///< where the text goes on
+  };
+  Found find(const SpecialTokens& tokens, std::string_view text, size_t from) const;
+  void encode_between(std::string_view text, bool first, bool parse, std::vector<int32_t>& ids) const;
+  std::string normalized(std::string_view text, bool first) const;
 
   std::unique_ptr<const TextModel> model_;
-  SpecialTokens in_text_;
+  SpecialTokens in_text_, in_normalized_;
   std::vector<std::string> pieces_;  // bytes, by id
   std::vector<bool> special_;
   std::vector<int32_t> prefix_, suffix_, end_of_generation_;
@@ -76,7 +87,7 @@ class Tokenizer {
   bool nfc_ = false;
   std::optional<SpaceRule> spaces_;  // nothing: bytes take spaces as they are
   std::unordered_set<int32_t> strip_left_, strip_right_;
-  std::string chat_template_;
+  std::map<std::string, std::string> chat_templates_;
 };
 
 }  // namespace sw

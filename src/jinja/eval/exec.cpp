@@ -13,7 +13,7 @@ class Filtered final : public Generator {
 
   bool next(Budget& budget, Value& value) override {
     for (Value item; items_.next(budget, item);) {
-      const bool passes = in_.in_scope(scope_, [&] {
+      const bool passes = in_.in_scope(scope_, {}, [&] {
         in_.assign(node_.target, item);
         return is_true(in_.eval(*node_.test));
       });
@@ -61,17 +61,18 @@ Flow ForNode::run(Interpreter& in, const Value& iterable, int64_t depth) const {
   loop->scope = in.scope();
   loop->depth0 = depth;
   Flow flow = Flow::Normal;
-  in.in_scope(in.scope(), [&] {
+  in.in_scope(in.scope(), {}, [&] {
     while (flow != Flow::Break && loop->next(budget)) {
       budget.spend(Budget::kStep / 2);
       in.scope()->variables.clear();  // each pass has its own
+      in.hide(hidden);
       in.assign(loop_name, Value::object<LoopState>(loop));
       in.assign(target, loop->current);
       flow = in.exec(body);
     }
   });
   if (loop->index0 < 0) {
-    return in.in_scope(in.scope(), [&] { return in.exec(otherwise); });
+    return in.in_scope(in.scope(), hidden_otherwise, [&] { return in.exec(otherwise); });
   }
   return Flow::Normal;
 }
@@ -83,7 +84,8 @@ Flow Set::exec(Interpreter& in) const {
 
 Flow SetBlock::exec(Interpreter& in) const {
   Flow flow = Flow::Normal;
-  const Value text = in.captured([&] { flow = in.in_scope(in.scope(), [&] { return in.exec(body); }); });
+  const Value text =
+      in.captured([&] { flow = in.in_scope(in.scope(), hidden, [&] { return in.exec(body); }); });
   if (flow != Flow::Normal) return flow;
   in.assign(target, filter ? in.filtered(*filter, text) : text);
   return flow;
@@ -91,7 +93,8 @@ Flow SetBlock::exec(Interpreter& in) const {
 
 Flow FilterBlock::exec(Interpreter& in) const {
   Flow flow = Flow::Normal;
-  const Value text = in.captured([&] { flow = in.in_scope(in.scope(), [&] { return in.exec(body); }); });
+  const Value text =
+      in.captured([&] { flow = in.in_scope(in.scope(), hidden, [&] { return in.exec(body); }); });
   if (flow == Flow::Normal) append_text(in.out(), in.filtered(*filter, text));
   return flow;
 }
@@ -99,7 +102,7 @@ Flow FilterBlock::exec(Interpreter& in) const {
 Flow With::exec(Interpreter& in) const {
   std::vector<Value> values;
   for (const auto& [target, value] : variables) values.push_back(in.eval(*value));
-  return in.in_scope(in.scope(), [&] {
+  return in.in_scope(in.scope(), hidden, [&] {
     for (size_t i = 0; i < values.size(); ++i) in.assign(variables[i].first, values[i]);
     return in.exec(body);
   });
@@ -117,7 +120,7 @@ Flow CallBlock::exec(Interpreter& in) const {
 }
 
 Flow Generation::exec(Interpreter& in) const {
-  return in.in_scope(in.scope(), [&] { return in.exec(body); });
+  return in.in_scope(in.scope(), hidden, [&] { return in.exec(body); });
 }
 
 }  // namespace sw::jinja

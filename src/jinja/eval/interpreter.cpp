@@ -7,6 +7,7 @@
 namespace sw::jinja {
 
 std::string Interpreter::render() {
+  hide(source_.hidden);
   exec(source_.body);
   return out_.take();
 }
@@ -109,7 +110,7 @@ Value Interpreter::call_macro(const Macro& macro, const Arguments& arguments) {
   check_calls();
   budget_.spend(Budget::kStep);
   const int line = budget_.line();
-  const Value text = in_scope(macro.scope, [&] {
+  const Value text = in_scope(macro.scope, macro.node->hidden, [&] {
     bind(*macro.node, arguments);
     return captured([&] { exec(macro.node->body); });
   });
@@ -125,6 +126,10 @@ void Interpreter::check_calls() const {
 void Interpreter::bind(const MacroNode& node, const Arguments& arguments) {
   const size_t n_positional = arguments.positional.size();
   std::vector<bool> used(arguments.keywords.size());
+  // A default sees the macro's own parameters, not what has the same name outside.
+  for (const MacroNode::Parameter& parameter : node.parameters)
+    assign(parameter.name, Value::undefined({parameter.text, Kind::Missing}));
+  std::vector<const MacroNode::Parameter*> by_default;
   for (size_t i = 0; i < node.parameters.size(); ++i) {
     const MacroNode::Parameter& parameter = node.parameters[i];
     if (i < n_positional) {
@@ -137,13 +142,15 @@ void Interpreter::bind(const MacroNode& node, const Arguments& arguments) {
       used[static_cast<size_t>(keyword - arguments.keywords.begin())] = true;
       assign(parameter.name, keyword->value);
     } else if (parameter.otherwise) {
-      assign(parameter.name, eval(*parameter.otherwise));
+      by_default.push_back(&parameter);
     } else {
       assign(
           parameter.name,
           Value::undefined({budget_.copy(fmt::format("parameter '{}' was not provided", parameter.text))}));
     }
   }
+  for (const MacroNode::Parameter* parameter : by_default)
+    assign(parameter->name, eval(*parameter->otherwise));
   bind_others(node, arguments, used);
 }
 

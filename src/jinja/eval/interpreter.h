@@ -35,14 +35,21 @@ class Interpreter {
   void assign(int name, const Value& value);
   void assign(const Target& target, const Value& value);
 
-  /// Runs `body()` with variables of its own, inside of `parent` (null: the template itself).
+  /// Runs `body()` with variables of its own, inside of `parent` (null: the template itself). Those of
+  /// `hidden` are not yet set.
   template <class F>
-  auto in_scope(Scope* parent, F&& body) {
+  auto in_scope(Scope* parent, const std::vector<int>& hidden, F&& body) {
     budget_.spend(Budget::kStep / 2);
     const Restore restore(scope_, budget_.make(Scope{.parent = parent}));
+    hide(hidden);
     return body();
   }
   Scope* scope() const { return scope_; }
+  /// Makes variables of the innermost scope undefined.
+  void hide(const std::vector<int>& names) {
+    for (const int name : names)
+      assign(name, Value::undefined({source_.names[static_cast<size_t>(name)], Kind::Missing}));
+  }
 
   /// What `body()` writes, as a value instead.
   template <class F>

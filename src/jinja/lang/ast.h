@@ -154,6 +154,7 @@ struct ForNode final : Stmt {
   ExprPtr over = {}, test = {};  ///< `test` may be null
   bool recursive = false;
   Block body = {}, otherwise = {};
+  std::vector<int> hidden = {}, hidden_otherwise = {};  ///< names that do not exist before they are set there
 };
 struct Set final : Stmt {
   Flow exec(Interpreter& in) const override;
@@ -165,16 +166,19 @@ struct SetBlock final : Stmt {
   Target target = {};
   ExprPtr filter = {};  ///< of BlockText; may be null
   Block body = {};
+  std::vector<int> hidden = {};  ///< names that do not exist before the body sets them
 };
 struct FilterBlock final : Stmt {
   Flow exec(Interpreter& in) const override;
   ExprPtr filter = {};  ///< of BlockText
   Block body = {};
+  std::vector<int> hidden = {};  ///< names that do not exist before the body sets them
 };
 struct With final : Stmt {
   Flow exec(Interpreter& in) const override;
   std::vector<std::pair<Target, ExprPtr>> variables = {};
   Block body = {};
+  std::vector<int> hidden = {};  ///< names that do not exist before the body sets them
 };
 struct MacroNode final : Stmt {
   struct Parameter {
@@ -188,6 +192,7 @@ struct MacroNode final : Stmt {
   std::vector<Parameter> parameters = {};
   int varargs = -1, kwargs = -1, caller = -1;  ///< names, where the body uses them
   Block body = {};
+  std::vector<int> hidden = {};  ///< names that do not exist before the body sets them
 };
 struct CallBlock final : Stmt {
   Flow exec(Interpreter& in) const override;
@@ -198,6 +203,7 @@ struct CallBlock final : Stmt {
 struct Generation final : Stmt {
   Flow exec(Interpreter& in) const override;
   Block body = {};
+  std::vector<int> hidden = {};  ///< names that do not exist before the body sets them
 };
 struct Jump final : Stmt {
   Flow exec(Interpreter&) const override { return flow; }
@@ -208,6 +214,7 @@ struct Jump final : Stmt {
 struct Tree {
   Block body = {};
   std::vector<std::string> names = {};  ///< of variables, by number
+  std::vector<int> hidden = {};         ///< names that do not exist before the template sets them
 };
 
 }  // namespace sw::jinja

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "jinja/lang/ast.h"
+#include "jinja/lang/scopes.h"
 #include "jinja/lang/token_stream.h"
 
 namespace sw::jinja {
@@ -32,6 +33,8 @@ class ExpressionParser {
   std::vector<std::pair<int, std::string>> unknown = {};
   /// The macros that are being parsed, the innermost last.
   std::vector<MacroNode*> macros = {};
+  /// Learns of each variable that is read.
+  Scopes scopes = Scopes();
   /// How many for-loops are being parsed: nothing in them may be assigned to `loop`.
   int n_for = 0;
 

@@ -2,6 +2,7 @@
 #include "jinja/lang/parser.h"
 
 #include <algorithm>
+#include <array>
 #include <fmt/core.h>
 
 #include "jinja/lang/expression_parser.h"
@@ -28,6 +29,16 @@ class Parser {
     if (!expressions_.unknown.empty())
       fail_at_line(expressions_.unknown[0].first, expressions_.unknown[0].second);
     expressions_.unknown = std::move(outer);
+    return result;
+  }
+
+  Scopes& scopes() { return expressions_.scopes; }
+  /// Parses what has variables of its own.
+  template <class F>
+  auto within(std::vector<int>* hidden, F&& parse) {
+    scopes().open(hidden);
+    auto result = parse();
+    scopes().close();
     return result;
   }
 
@@ -111,20 +122,44 @@ class Parser {
         line, fmt::format("unknown tag '{}'{}", name, ends.size() > 0 ? ": expected " + expected(ends) : ""));
   }
 
+  /// Tells the scope that all of `target` is assigned to.
+  void stored(const Target& target) {
+    if (target.is_tuple)
+      std::ranges::for_each(target.parts, [&](const Target& part) { stored(part); });
+    else if (target.attribute.empty())
+      scopes().store(target.name);
+    else
+      scopes().load(target.name);
+  }
+
+  /// The body of a branch that may not be taken, from its tag's "%}" on.
+  Block branch(Names ends) {
+    const Scopes::State before = scopes().state();
+    Block block = body(ends);
+    scopes().state() = Scopes::merge(before, {scopes().state(), before, before});
+    return block;
+  }
+
   std::unique_ptr<Stmt> if_block() {
     const size_t n_unknown = expressions_.unknown.size();
     auto node = std::make_unique<If>();
-    for (bool more = true; more;) {
+    node->branches.emplace_back(expressions_.tuple(false), Block{});
+    const Scopes::State before = scopes().state();
+    std::array<Scopes::State, 3> parts = {before, before, before};
+    node->branches[0].second = body({"elif", "else", "endif"});
+    parts[0] = std::exchange(scopes().state(), before);
+    for (; stream_.now().is_name("elif");) {
+      stream_.take();
       ExprPtr test = expressions_.tuple(false);
-      Block block = body({"elif", "else", "endif"});
-      node->branches.emplace_back(std::move(test), std::move(block));
-      const std::string& end = stream_.take().text;
-      more = end == "elif";
-      if (end == "else") {
-        node->otherwise = body({"endif"});
-        stream_.take();
-      }
+      node->branches.emplace_back(std::move(test), branch({"elif", "else", "endif"}));
     }
+    parts[1] = std::exchange(scopes().state(), before);
+    if (stream_.take().text == "else") {
+      node->otherwise = body({"endif"});
+      stream_.take();
+    }
+    parts[2] = scopes().state();
+    scopes().state() = Scopes::merge(before, parts);
     expressions_.unknown.resize(n_unknown);
     return node;
   }
@@ -136,12 +171,22 @@ class Parser {
     node->target = expressions_.target(false);
     stream_.expect_name("in");
     node->over = expressions_.tuple(false);
-    if (stream_.skip_name("if")) node->test = strictly([&] { return expressions_.expression(); });
+    if (stream_.skip_name("if")) {
+      node->test = within(nullptr, [&] {
+        stored(node->target);
+        return strictly([&] { return expressions_.expression(); });
+      });
+    }
     node->recursive = stream_.skip_name("recursive");
     ++n_loops_;
-    node->body = strictly([&] { return body({"endfor", "else"}); });
+    node->body = within(&node->hidden, [&] {
+      scopes().declare(node->loop_name);
+      stored(node->target);
+      return strictly([&] { return body({"endfor", "else"}); });
+    });
     --n_loops_;
-    if (stream_.take().text == "else") node->otherwise = own_body("endfor");
+    if (stream_.take().text == "else")
+      node->otherwise = within(&node->hidden_otherwise, [&] { return own_body("endfor"); });
     --expressions_.n_for;
     return node;
   }
@@ -152,19 +197,21 @@ class Parser {
       auto node = std::make_unique<Set>();
       node->target = std::move(target);
       node->value = expressions_.tuple();
+      stored(node->target);
       return node;
     }
     auto node = std::make_unique<SetBlock>();
     node->target = std::move(target);
     if (stream_.now().is_operator("|")) node->filter = expressions_.filters(std::make_unique<BlockText>());
-    node->body = own_body("endset");
+    stored(node->target);
+    node->body = within(&node->hidden, [&] { return own_body("endset"); });
     return node;
   }
 
   std::unique_ptr<Stmt> filter() {
     auto node = std::make_unique<FilterBlock>();
     node->filter = expressions_.filters(std::make_unique<BlockText>(), true);
-    node->body = own_body("endfilter");
+    node->body = within(&node->hidden, [&] { return own_body("endfilter"); });
     return node;
   }
 
@@ -176,13 +223,17 @@ class Parser {
       stream_.expect_operator("=");
       node->variables.emplace_back(std::move(target), expressions_.expression());
     }
-    node->body = own_body("endwith");
+    node->body = within(&node->hidden, [&] {
+      for (const auto& [target, value] : node->variables) stored(target);
+      return own_body("endwith");
+    });
     return node;
   }
 
   std::unique_ptr<Stmt> generation() {
     auto node = std::make_unique<Generation>();
-    node->body = outside_of_loops([&] { return own_body("endgeneration"); });
+    node->body =
+        within(&node->hidden, [&] { return outside_of_loops([&] { return own_body("endgeneration"); }); });
     return node;
   }
 
@@ -200,6 +251,7 @@ class Parser {
       MacroNode::Parameter parameter;
       parameter.text = stream_.now().text;
       parameter.name = expressions_.name_target().name;
+      scopes().declare(parameter.name);
       if (stream_.skip_operator("=")) {
         parameter.otherwise = strictly([&] { return expressions_.expression(); });
       } else if (!node.parameters.empty() && node.parameters.back().otherwise) {
@@ -221,8 +273,11 @@ class Parser {
     auto node = std::make_unique<MacroNode>();
     node->text = stream_.now().text;
     node->name = expressions_.name_target().name;
+    scopes().store(node->name);
+    scopes().open(&node->hidden);
     signature(*node);
     macro_body(*node, "endmacro");
+    scopes().close();
     return node;
   }
 
@@ -230,13 +285,17 @@ class Parser {
     auto node = std::make_unique<CallBlock>();
     node->caller.line = stream_.now().line;
     node->caller.text = "caller";
+    const int scope = scopes().open(&node->caller.hidden);
     if (stream_.now().is_operator("(")) signature(node->caller);
+    scopes().close();
     ExprPtr expression = expressions_.expression();
     const auto* call = dynamic_cast<const Call*>(expression.get());
     if (!call) stream_.fail("expected a call");
     static_cast<void>(expression.release());  // node->call owns it now
     node->call.reset(call);
+    scopes().reopen(scope);
     macro_body(node->caller, "endcall");
+    scopes().close();
     return node;
   }
 
@@ -249,6 +308,7 @@ Tree Parser::run() {
   Tree result;
   result.body = strictly([&] { return statements({}); });
   result.names = stream_.take_names();
+  result.hidden = scopes().finish();
   return result;
 }
 

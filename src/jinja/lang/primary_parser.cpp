@@ -32,6 +32,7 @@ ExprPtr ExpressionParser::variable(const Token& token) {
   }
   auto node = std::make_unique<Variable>();
   node->name = stream_.number_of(token.text);
+  scopes.load(node->name);
   for (MacroNode* macro : macros) {
     if (token.text == "varargs") macro->varargs = node->name;
     if (token.text == "kwargs") macro->kwargs = node->name;

@@ -48,9 +48,26 @@ TEST(Regex, ReadsTheDialectOfTokenizerJson) {
 }
 
 TEST(Regex, RefusesWhatTheDialectsReadDifferently) {
-  for (const char* pattern :
-       {"[\\p{L}&&[^a]]+", "\\h", "\\w+", "\\R", "(?m:a.b)", "(?R)", "(?1)", "(*LIMIT_MATCH=1)a", "(a", "a)",
-        "[a", "\\p{L", "\\p{Nonsense}", "a**?*", "[]a]", "\\", "*"}) {
+  for (const char* pattern : {"[^\\p{L}&&[^a]]+",
+                              "[a&&b]",
+                              "[a&&[b]c]",
+                              "[a&&[b&&[c]]]",
+                              "\\h",
+                              "\\w+",
+                              "\\R",
+                              "(?m:a.b)",
+                              "(?R)",
+                              "(?1)",
+                              "(*LIMIT_MATCH=1)a",
+                              "(a",
+                              "a)",
+                              "[a",
+                              "\\p{L",
+                              "\\p{Nonsense}",
+                              "a**?*",
+                              "[]a]",
+                              "\\",
+                              "*"}) {
     EXPECT_THROW(Regex{pattern}, Error) << pattern;
   }
   EXPECT_THROW(Regex{std::string(70'000, 'a')}, Error);

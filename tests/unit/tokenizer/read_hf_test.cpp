@@ -1,56 +1,19 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
-#include <fstream>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "support/test_data.h"
-#include "tokenizer/byte_level.h"
 #include "tokenizer/pre_tokenizer.h"
 #include "tokenizer/tokenizer.h"
+#include "unit/tokenizer/tokenizer_folder.h"
 
 namespace sw {
 namespace {
 
 using nlohmann::json;
+using testing::HfFolder;
 using Ids = std::vector<int32_t>;
-
-/// A folder whose tokenizer.json has all bytes, one merge and one added token; tests change it.
-class HfFolder {
- public:
-  HfFolder() {
-    json vocab;
-    for (int byte = 0; byte < 256; ++byte) {
-      const char c = static_cast<char>(byte);
-      vocab[to_byte_level({&c, 1})] = byte;
-    }
-    vocab["ab"] = 256;
-    tokenizer = {
-        {"version", "1.0"},
-        {"added_tokens", {{{"id", 257}, {"content", "<s>"}, {"special", true}}}},
-        {"normalizer", nullptr},
-        {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}}},
-        {"model", {{"type", "BPE"}, {"vocab", vocab}, {"merges", {"a b"}}}},
-    };
-  }
-
-  TokenizerSpec read() const {
-    write("tokenizer.json", tokenizer.dump());
-    if (!tokenizer_config.is_null()) write("tokenizer_config.json", tokenizer_config.dump());
-    if (!config.is_null()) write("config.json", config.dump());
-    return read_hf_tokenizer(folder_.path());
-  }
-  void write(const char* name, const std::string& text) const {
-    std::ofstream(folder_.path() / name) << text;
-  }
-  const std::filesystem::path& path() const { return folder_.path(); }
-
-  json tokenizer, tokenizer_config, config;
-
- private:
-  testing::TempDir folder_;
-};
 
 /// The message of the error that reading gives.
 std::string refusal(const HfFolder& folder) {
@@ -125,10 +88,21 @@ TEST(ReadHf, ChatTemplates) {
   folder.write("chat_template.jinja", "from the file");
   EXPECT_EQ(folder.read().chat_template, "from the file");
   folder.tokenizer_config["chat_template"] = "from the config";
-  EXPECT_EQ(folder.read().chat_template, "from the config");
+  EXPECT_EQ(folder.read().chat_template, "from the file") << "as transformers has it";
   folder.tokenizer_config["chat_template"] = {{{"name", "tool_use"}, {"template", "T"}},
                                               {{"name", "default"}, {"template", "D"}}};
+  EXPECT_EQ(folder.read().chat_template, "from the file");
+  EXPECT_EQ(folder.read().named_templates.at("tool_use"), "T");
+  std::filesystem::remove(folder.path() / "chat_template.jinja");
   EXPECT_EQ(folder.read().chat_template, "D");
+  std::filesystem::create_directory(folder.path() / "additional_chat_templates");
+  folder.write("additional_chat_templates/tool_use.jinja", "T2");
+  folder.write("additional_chat_templates/rag.jinja", "R");
+  const Tokenizer tokenizer(folder.read());
+  EXPECT_EQ(tokenizer.chat_template(), "D");
+  EXPECT_EQ(tokenizer.chat_template("tool_use"), "T2");
+  EXPECT_EQ(tokenizer.chat_template("rag"), "R");
+  EXPECT_EQ(tokenizer.chat_template("none"), "");
 }
 
 TEST(ReadHf, GapsBetweenIdsAreUnusedTokens) {
@@ -185,7 +159,7 @@ TEST(ReadHf, OddFilesAreRefusedByFieldName) {
       {"/pre_tokenizer", nullptr, "pre_tokenizer"},
       {"/pre_tokenizer", {{"type", "Whitespace"}}, "pre_tokenizer.type"},
       {"/pre_tokenizer", {{"type", "Metaspace"}}, "pre_tokenizer.replacement"},
-      {"/pre_tokenizer", split_string, "pattern"},
+      {"/pre_tokenizer", split_string, "pre_tokenizer"},
       {"/pre_tokenizer/add_prefix_space", true, "add_prefix_space"},
       {"/post_processor", {{"type", "Other"}}, "post_processor.type"},
   };

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: MIT
+// Added tokens, their flags and the ends of an answer, as a folder's files say them. Ids are those that
+// AutoTokenizer (transformers 5.24.0) gives for the same files.
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "tokenizer/tokenizer.h"
+#include "unit/tokenizer/tokenizer_folder.h"
+
+namespace sw {
+namespace {
+
+using nlohmann::json;
+using testing::HfFolder;
+using Ids = std::vector<int32_t>;
+
+/// Written to a file and read again.
+TokenizerSpec through_gguf(const TokenizerSpec& spec) {
+  const testing::TempDir folder;
+  const auto path = folder.path() / "vocab.gguf";
+  GgufWriter writer(path);
+  for (auto& [key, value] : gguf_keys(spec, spec.tokens.size())) writer.set(key, std::move(value));
+  writer.finish();
+  return read_gguf_tokenizer(GgufFile(path));
+}
+
+Ids encode(const HfFolder& folder, const std::string& text) {
+  const TokenizerSpec spec = folder.read();
+  const Ids ids = Tokenizer(spec).encode(text);
+  EXPECT_EQ(Tokenizer(through_gguf(spec)).encode(text), ids) << text << ", from a GGUF file";
+  return ids;
+}
+
+TEST(AddedTokens, TheDecoderOfTheConfigAddsWhatIsMissing) {
+  HfFolder folder;
+  folder.tokenizer_config["added_tokens_decoder"] = {{"257", {{"content", "<s>"}, {"special", true}}},
+                                                     {"258", {{"content", "<tool>"}}}};
+  EXPECT_EQ(encode(folder, "a<tool>b"), (Ids{97, 258, 98}));
+  folder.tokenizer_config["added_tokens_decoder"]["98"] = {{"content", "b"}, {"special", true}};
+  EXPECT_EQ(encode(folder, "ab"), (Ids{97, 98})) << "a token of the vocabulary is no longer merged";
+}
+
+TEST(AddedTokens, TheFlagsOfTheConfigWin) {
+  HfFolder folder;
+  json& in_config = folder.tokenizer_config["added_tokens_decoder"]["257"];
+  in_config = {{"content", "<s>"}, {"special", true}, {"rstrip", true}};
+  EXPECT_EQ(encode(folder, "a <s> b"), (Ids{97, 32, 257, 98}));
+  folder.tokenizer["added_tokens"][0]["lstrip"] = true;
+  in_config["rstrip"] = false;
+  EXPECT_EQ(encode(folder, "a <s>"), (Ids{97, 32, 257})) << "which says no lstrip";
+}
+
+TEST(AddedTokens, ATokenNamedAsSpecialIsFoundInText) {
+  HfFolder folder;
+  folder.tokenizer_config["eos_token"] = "ab";
+  const TokenizerSpec spec = folder.read();
+  EXPECT_EQ(spec.eos, 256);
+  EXPECT_EQ(Tokenizer(spec).decode(Ids{120, 256}, true), "x");
+  EXPECT_EQ(encode(folder, "xabab"), (Ids{120, 256, 256}));
+  folder.tokenizer_config = {{"additional_special_tokens", {"ab"}}};
+  EXPECT_EQ(Tokenizer(folder.read()).decode(Ids{120, 256}, true), "x");
+}
+
+TEST(AddedTokens, WrongIdsAreRefusedByName) {
+  for (const char* id : {"x", "", "-1", "99999", "12345678901234567890", "97"}) {
+    HfFolder folder;
+    folder.tokenizer_config["added_tokens_decoder"] = {{id, {{"content", "<t>"}}}};
+    try {
+      folder.read();
+      ADD_FAILURE() << "accepted: " << id;
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find("added_tokens_decoder"), std::string::npos) << error.what();
+    }
+  }
+}
+
+TEST(AddedTokens, NormalizedOnesAreFoundAsTheNormalizerSpellsThem) {
+  HfFolder folder;
+  folder.tokenizer["normalizer"] = {{"type", "NFC"}};
+  json& token = folder.tokenizer["added_tokens"][0];
+  token = {{"id", 257}, {"content", "Cafe\u0301"}, {"normalized", true}};
+  EXPECT_EQ(encode(folder, "Caf\u00e9"), Ids{257});
+  EXPECT_EQ(encode(folder, "xCafe\u0301y"), (Ids{120, 257, 121}));
+  token["normalized"] = false;
+  EXPECT_EQ(encode(folder, "Caf\u00e9"), (Ids{67, 97, 102, 195, 169}));
+  EXPECT_EQ(encode(folder, "Cafe\u0301"), Ids{257});
+  // The text's next character may compose with the token's last.
+  token["content"] = "<e>";
+  EXPECT_EQ(encode(folder, "<e>\u0338"), (Ids{257, 204, 184}));
+  token["normalized"] = true;
+  EXPECT_EQ(encode(folder, "<e>\u0338"), (Ids{60, 101, 226, 137, 175}));
+  EXPECT_EQ(encode(folder, "<e>x"), (Ids{257, 120}));
+}
+
+// The ids of `tokenizers` 0.23.3 for a BPE of ten tokens with byte fallback.
+TEST(AddedTokens, NormalizedOnesAmongMarkedSpaces) {
+  const std::vector<std::string> words = {"<unk>", "▁", "a", "b", "<", ">", "t", "▁a", "▁b", "▁t"};
+  json vocab;
+  for (size_t i = 0; i < words.size(); ++i) vocab[words[i]] = i;
+  HfFolder folder;
+  folder.tokenizer["model"] = {{"type", "BPE"},
+                               {"vocab", vocab},
+                               {"merges", {"▁ a", "▁ b", "▁ t"}},
+                               {"unk_token", "<unk>"},
+                               {"fuse_unk", true}};
+  folder.tokenizer["pre_tokenizer"] = nullptr;
+  folder.tokenizer["normalizer"] = json::parse(R"({"type": "Sequence", "normalizers": [
+      {"type": "Prepend", "prepend": "▁"},
+      {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]})");
+  folder.tokenizer["added_tokens"] = {{{"id", 10}, {"content", "<t>"}, {"normalized", true}}};
+  EXPECT_EQ(encode(folder, "<t>"), Ids{10});
+  EXPECT_EQ(encode(folder, "a<t>b"), (Ids{7, 4, 6, 5, 3}));
+  EXPECT_EQ(encode(folder, "a <t>b"), (Ids{7, 10, 3}));
+  EXPECT_EQ(encode(folder, " <t> b"), (Ids{1, 10, 8}));
+  EXPECT_EQ(encode(folder, "<t><t>"), (Ids{10, 4, 6, 5}));
+}
+
+/// A folder with GLM's names for three control tokens more.
+HfFolder with_ends(const json& generation_ends) {
+  HfFolder folder;
+  int id = 258;
+  for (const char* text : {"<|user|>", "<|observation|>", "<|other|>", "<|im_end|>"})
+    folder.tokenizer["added_tokens"].push_back({{"id", id++}, {"content", text}, {"special", true}});
+  folder.generation_config = {{"eos_token_id", generation_ends}};
+  folder.tokenizer_config = {{"eos_token", "<s>"}};
+  return folder;
+}
+
+Ids ends_of(const HfFolder& folder) {
+  const TokenizerSpec spec = folder.read();
+  Ids ends = Tokenizer(spec).end_of_generation();
+  EXPECT_EQ(Tokenizer(through_gguf(spec)).end_of_generation(), ends) << "from a GGUF file";
+  std::erase(ends, 261);  // known by its name
+  return ends;
+}
+
+TEST(EndTokens, AllOfTheFilesReachTheTokenizer) {
+  EXPECT_EQ(ends_of(with_ends(json::array({257, 258, 259}))), (Ids{257, 258, 259}));
+  EXPECT_EQ(ends_of(with_ends(260)), (Ids{257, 260})) << "one id, another than the config's";
+  EXPECT_EQ(ends_of(with_ends(nullptr)), Ids{257});
+  HfFolder in_config = with_ends(json::array({257, 97}));
+  in_config.config = {{"eos_token_id", {258, 98, 257}}};
+  EXPECT_EQ(ends_of(in_config), (Ids{97, 98, 257, 258})) << "both files, plain tokens too";
+  HfFolder nested = with_ends(nullptr);
+  nested.config = {{"text_config", {{"eos_token_id", {259, 260}}}}};
+  EXPECT_EQ(ends_of(nested), (Ids{257, 259, 260}));
+  HfFolder unnamed = with_ends(json::array({260, 258}));
+  unnamed.tokenizer_config = nullptr;
+  EXPECT_EQ(unnamed.read().eos, 260) << "the first, where nothing names one";
+}
+
+TEST(EndTokens, HaveTheNamesThatOtherReadersKnow) {
+  const TokenizerSpec glm = with_ends(json::array({257, 258, 259})).read();
+  EXPECT_EQ(glm.eos, 257);
+  EXPECT_EQ(glm.eot, 258);
+  EXPECT_EQ(glm.eom, 259);
+  EXPECT_EQ(glm.further_ends, Ids{});
+  const TokenizerSpec many = with_ends(json::array({257, 258, 260, 261, 97})).read();
+  EXPECT_EQ(many.further_ends, (Ids{260, 97})) << "<|im_end|> needs no key";
+}
+
+TEST(ChatTemplatesOfFiles, ReachAGgufFileAndComeBack) {
+  HfFolder folder;
+  folder.tokenizer_config["chat_template"] = {{{"name", "tool_use"}, {"template", "T"}},
+                                              {{"name", "default"}, {"template", "D"}},
+                                              {{"name", "rag"}, {"template", "R"}}};
+  const TokenizerSpec spec = folder.read(), again = through_gguf(spec);
+  EXPECT_EQ(again.chat_template, "D");
+  EXPECT_EQ(again.named_templates, spec.named_templates);
+  EXPECT_EQ(again.named_templates.size(), 2u);
+}
+
+TEST(EndTokens, WhatIsNoIdIsRefused) {
+  EXPECT_THROW(with_ends("</s>").read(), Error);
+  EXPECT_THROW(with_ends(json::array({257, 1.5})).read(), Error);
+  EXPECT_EQ(ends_of(with_ends(json::array({257, 5000, -1}))), Ids{257}) << "rows that pad the embedding";
+}
+
+}  // namespace
+}  // namespace sw
