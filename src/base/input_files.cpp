@@ -15,7 +15,7 @@ constexpr const char* kStandardInput = "/dev/stdin";
 
 struct Inputs {
   std::mutex mutex;
-  bool active = false;
+  int n_protection = 0;
   std::set<std::filesystem::path> paths;
 };
 
@@ -29,8 +29,7 @@ Inputs& inputs() {
 InputProtection::InputProtection() {
   {
     const std::lock_guard lock(inputs().mutex);
-    SW_ASSERT(!inputs().active);
-    inputs().active = true;
+    if (++inputs().n_protection > 1) return;
   }
   struct stat info = {};
   if (fstat(STDIN_FILENO, &info) == 0 && S_ISREG(info.st_mode)) note_input(kStandardInput);
@@ -38,13 +37,12 @@ InputProtection::InputProtection() {
 
 InputProtection::~InputProtection() {
   const std::lock_guard lock(inputs().mutex);
-  inputs().active = false;
-  inputs().paths.clear();
+  if (--inputs().n_protection == 0) inputs().paths.clear();
 }
 
 void note_input(const std::filesystem::path& path) {
   const std::lock_guard lock(inputs().mutex);
-  if (inputs().active) inputs().paths.insert(path);
+  if (inputs().n_protection > 0) inputs().paths.insert(path);
 }
 
 void refuse_input_as_output(const std::filesystem::path& out) {

@@ -5,8 +5,8 @@
 namespace sw {
 
 /// While one lives, no AtomicFile takes the place of a file that was opened for reading since, by whatever
-/// name or link, nor of the file that is the standard input. A program has one for all its life. At most one
-/// at a time.
+/// name or link, nor of the file that is the standard input. A program has one for all its life; what may be
+/// called without one and reads a file to write another has its own.
 class InputProtection {
  public:
   InputProtection();

@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include "base/error.h"
+#include "base/input_files.h"
 #include "base/thread_pool.h"
 #include "convert/encode.h"
 #include "convert/quant_mix.h"
@@ -117,6 +118,7 @@ void write(const GgufFile& file, const QuantizeReport& report, const QuantizeOpt
 QuantizeReport quantize(const fs::path& in, const fs::path& out, std::string_view mix_name,
                         const QuantizeOptions& options) {
   const QuantMix& mix = quant_mix(mix_name);
+  const InputProtection protection;
   const GgufFile file(in);
   refuse_lone_part(file);
   QuantizeReport report = plan(file, mix, options);

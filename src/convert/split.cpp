@@ -95,6 +95,7 @@ uint64_t parse_split_size(const std::string& text) {
 }
 
 std::vector<SplitPart> split_gguf(const fs::path& in, const fs::path& prefix, const SplitOptions& options) {
+  const InputProtection protection;
   const GgufFile file(in);
   std::vector<SplitPart> parts = plan_parts(file, options);
   const int64_t n_part = std::ssize(parts);
@@ -134,6 +135,7 @@ std::vector<SplitPart> split_gguf(const fs::path& in, const fs::path& prefix, co
 }
 
 void merge_gguf(const fs::path& in, const fs::path& out, const Progress& progress) {
+  const InputProtection protection;
   const GgufFile file(in);
   if (file.metadata().get_int(gguf::kSplitCount).value_or(0) <= 1) {
     throw Error({.what = "this file is not a part of a split model", .where = file.name()});

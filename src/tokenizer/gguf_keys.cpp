@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <fmt/format.h>
 #include <unordered_map>
 
 #include "base/error.h"
@@ -156,7 +157,7 @@ std::vector<std::pair<std::string, GgufValue>> gguf_keys(const TokenizerSpec& sp
   if (!spec.chat_template.empty()) keys.add(template_key, GgufValue::string(spec.chat_template));
   std::vector<std::string> names;
   for (const auto& [name, source] : spec.named_templates) {
-    keys.add(template_key + "." + name, GgufValue::string(source));
+    keys.add(fmt::format("{}.{}", template_key, name), GgufValue::string(source));
     names.push_back(name);
   }
   if (!names.empty()) keys.add("tokenizer.chat_templates", GgufValue::strings(std::move(names)));

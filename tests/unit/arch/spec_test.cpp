@@ -5,6 +5,7 @@
 #include <limits>
 #include <map>
 #include <set>
+#include <sstream>
 
 #include "base/error.h"
 
@@ -13,10 +14,15 @@ namespace {
 
 using Values = std::map<std::string, double, std::less<>>;
 
+/// Of names with | between them the first that is there.
 KeyLookup from(const Values& values, KeyName name_of) {
   return [&values, name_of](const Key& key) -> std::optional<double> {
-    const auto at = values.find(key.*name_of);
-    return at == values.end() ? std::nullopt : std::optional(at->second);
+    std::istringstream names{std::string(key.*name_of)};
+    for (std::string name; std::getline(names, name, '|');) {
+      const auto at = values.find(name);
+      if (at != values.end()) return at->second;
+    }
+    return std::nullopt;
   };
 }
 
