@@ -110,7 +110,7 @@ TEST(ChatTerminal, APasteIsTextAsItIs) {
 }
 
 TEST(ChatTerminal, AnyNumberOfControlCEndsTheAnswerOnly) {
-  Terminal terminal({"run", "--no-fused", "--ub", "64"});
+  Terminal terminal({"run", "--no-fused", "-ub", "64"});
   ASSERT_NE(terminal.wait_for(kPrompt), "");
   std::string message;
   for (int i = 0; i < 80; ++i) message += "The fox ran over the hill. ";

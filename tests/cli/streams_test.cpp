@@ -63,7 +63,7 @@ TEST_F(Outputs, NoOutputReplacesAnInput) {
   for (const char* name : {"m.gguf", "soft.gguf", "hard.gguf"}) {
     const std::string out = path(name);
     expect_kept({"trace", "-m", m, "--ids-file", path("ids.txt"), "-o", out}, m, kSame);
-    expect_kept({"bench", "-m", m, "-c", "16", "--ub", "8", "--plot", out}, m, kSame);
+    expect_kept({"bench", "-m", m, "-c", "16", "-ub", "8", "--plot", out}, m, kSame);
     expect_kept({"perplexity", "-m", m, "-f", t, "-c", "64", "--save-logits", out}, m, kSame);
     expect_kept({"info", m, "--dump", "output_norm.weight", "--out", out}, m, kSame);
     expect_kept({"quantize", m, out, "Q8_0", "--allow-requantize"}, m, kSame);
@@ -106,7 +106,7 @@ TEST_F(Outputs, StandardOutputThatTakesNothingIsToldByEverySubcommand) {
       {"run", "-p", "Once", "-n", "3"},
       {"run", "-p", "Once", "-n", "3", "--routing"},
       {"run", "--chat", "-p", "Once", "-n", "3"},
-      {"bench", "-c", "16", "--ub", "8"},
+      {"bench", "-c", "16", "-ub", "8"},
       {"perplexity", "-f", t, "-c", "64", "--chunks", "1"},
       {"routing", "-f", t, "-c", "64", "--chunks", "1"},
       {"routing", "-f", t, "-c", "64", "--chunks", "1", "--compare", "default"},
