@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
+#include <fmt/format.h>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -224,7 +225,7 @@ TokenizerSpec read_gguf_tokenizer(const GgufFile& file) {
   spec.chat_template = file.metadata().get_string(template_key).value_or("");
   if (const auto* names = file.metadata().get_strings("tokenizer.chat_templates")) {
     for (const std::string& name : *names) {
-      if (const auto source = file.metadata().get_string(template_key + "." + name))
+      if (const auto source = file.metadata().get_string(fmt::format("{}.{}", template_key, name)))
         spec.named_templates[name] = *source;
     }
   }

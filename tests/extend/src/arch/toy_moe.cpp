@@ -61,10 +61,20 @@ constexpr TensorSpec kTensors[] = {
 };
 // clang-format on
 
+constexpr Granted kGranted[] = {{"hidden_act", "\"silu\""},
+                                {"use_rmsnorm", "true"},
+                                {"use_bias", "false"},
+                                {"norm_head", "false"},
+                                {"norm_softmax", "false"},
+                                {"score_function", "\"sigmoid\""},
+                                {"partial_rotary_factor", "0.5"},
+                                {"num_shared_experts", "1"},
+                                {"moe_shared_expert_intermediate_size", "32"}};
+
 }  // namespace
 
 constinit const ArchSpec kToyMoe{.name = "toymoe",
-                                 .hf_classes = {"ToyMoeForCausalLM"},
+                                 .hf_classes = {{{"ToyMoeForCausalLM"}}},
                                  .keys = kKeys,
                                  .tensors = kTensors,
                                  .kinds = common::kDenseAndMoe,
@@ -73,6 +83,7 @@ constinit const ArchSpec kToyMoe{.name = "toymoe",
                                             .select_bias = true,
                                             .group_score = GroupScore::Top2Sum,
                                             .renorm_eps = 1e-20f,
-                                            .renorm_min_k = 2}};
+                                            .renorm_min_k = 2},
+                                 .granted = kGranted};
 
 }  // namespace sw
