@@ -106,10 +106,10 @@ inline constexpr auto kSharedWidthKey = std::to_array<Key>({
      .written = Written::IfUnusual},
 });
 
-/// Some of the head rotates.
+/// Some of the head rotates: a share of it, or so many dimensions (Ling-1T says only these).
 inline constexpr auto kPartialRotaryKeys = std::to_array<Key>({
     {at<&HParams::rope, &RopeParams::partial_factor>, "", "partial_rotary_factor", 1.0},
-    {at<&HParams::rope, &RopeParams::n_rot>, "rope.dimension_count", "",
+    {at<&HParams::rope, &RopeParams::n_rot>, "rope.dimension_count", "rotary_dim",
      [](const HParams& h) {
        return std::trunc(static_cast<float>(h.attention.head_dim) * h.rope.partial_factor);
      }},

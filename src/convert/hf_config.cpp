@@ -2,6 +2,8 @@
 #include "convert/hf_config.h"
 
 #include <algorithm>
+#include <cmath>
+#include <fmt/format.h>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -288,6 +290,18 @@ void HfConfig::check_rope_scaling(const ArchSpec& arch) const {
   }
 }
 
+/// Two keys may say how much of the head rotates.
+void HfConfig::check_rotated(const HParams& h) const {
+  const auto factor = number("partial_rotary_factor"), n_dim = number("rotary_dim");
+  if (!n_dim) return;
+  const double n_rot = factor ? std::trunc(*factor * h.attention.head_dim) : h.rope.n_rot;
+  if (*n_dim == n_rot) return;
+  throw Error({.what = "the config contradicts itself or its class about the dimensions that rotate",
+               .where = where("rotary_dim"),
+               .expected = fmt::format("{}", n_rot),
+               .got = fmt::format("{}", *n_dim)});
+}
+
 void HfConfig::check(const ArchSpec& arch, const HParams& h) const {
   check_windows(arch, h);
   if (has("quantization_config")) {
@@ -306,6 +320,7 @@ void HfConfig::check(const ArchSpec& arch, const HParams& h) const {
                  .got = shown(*v)});
   }
   check_rope_scaling(arch);
+  check_rotated(h);
   refuse_unknown_keys(arch);
 }
 

@@ -42,6 +42,7 @@ class HfConfig {
   void add_class_defaults();
   bool says(const ArchSpec& arch, std::string_view key) const;
   void check_rope_scaling(const ArchSpec& arch) const;
+  void check_rotated(const HParams& h) const;
   void refuse_unknown_keys(const ArchSpec& arch) const;
   void check_windows(const ArchSpec& arch, const HParams& h) const;
   /// "a.b|c": member b of the object a or, where that is absent, c. Null where absent or null.

@@ -18,7 +18,13 @@ struct ClassValues {
   const char* values = nullptr;
 };
 /// By transformers 5.24: AutoConfig of the golden model's config without the key. null: the class has none.
+/// Ling 2.0's class is not in it: these are the values of its own configuration_bailing_moe_v2.py.
 constexpr ClassValues kClasses[] = {
+    {"golden/bailing_moe_v2", R"({
+      "first_k_dense_replace": 1, "max_position_embeddings": 32768, "moe_intermediate_size": 512,
+      "n_group": 8, "norm_topk_prob": 1, "num_experts": 256, "num_experts_per_tok": 8,
+      "num_shared_experts": 1, "rms_norm_eps": 1e-06, "rope_theta": 600000,
+      "routed_scaling_factor": 1, "topk_group": 4})"},
     {"golden/llama", R"({
       "max_position_embeddings": 2048, "rms_norm_eps": 1e-06, "rope_theta": 10000})"},
     {"golden/mixtral", R"({
@@ -172,6 +178,32 @@ TEST_F(ConfigKeys, RopeParametersStandForTheOldKeys) {
   folder_->edit_config([&](json& c) { c["rope_parameters"] = {{"rope_type", "default"}}; });
   EXPECT_EQ(value("rope_theta"), 10000);
   EXPECT_EQ(value("rope_scaling.type"), 0);
+}
+
+/// Ling-1T's config has the dimensions alone, Ling-mini's a share; both as here where both are there.
+TEST(RotatedDimensions, AreReadFromEitherKey) {
+  SW_DATA_OR_SKIP(golden, "golden/bailing_moe_v2");
+  const HfFolder folder(golden);
+  const auto n_rot = [&] {
+    const HfConfig config(folder.path() / "config.json");
+    const HParams h = config.hparams(config.arch());
+    config.check(config.arch(), h);
+    return h.rope.n_rot;
+  };
+  const int half = n_rot();
+  folder.edit_config([](json& c) { c.erase("partial_rotary_factor"); });
+  EXPECT_EQ(n_rot(), half);
+  folder.edit_config([&](json& c) { c["rotary_dim"] = half / 2; });
+  EXPECT_EQ(n_rot(), half / 2);
+  folder.edit_config([](json& c) { c["partial_rotary_factor"] = 0.5; });
+  testing::expect_refused([&] { n_rot(); }, "key rotary_dim");
+  folder.edit_config([](json& c) { c.erase("rotary_dim"); });
+  EXPECT_EQ(n_rot(), half);
+}
+
+TEST_F(ConfigKeys, RotatedDimensionsThatTheClassDoesNotReadAreRefused) {
+  folder_->edit_config([](json& c) { c["rotary_dim"] = 4; });
+  testing::expect_refused([&] { check(); }, "key rotary_dim");
 }
 
 TEST_F(ConfigKeys, UnknownOnesAreRefusedByName) {

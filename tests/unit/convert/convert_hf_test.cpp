@@ -312,7 +312,7 @@ TEST_F(ConvertHf, RefusesFiguresThatTheCheckpointDoesNotBearOut) {
       {"num_nextn_predict_layers", 2147483647, "block_count"},
       {"moe_intermediate_size", 0, "wrong shape"},
       {"num_attention_heads", 0, "attention head count"},
-      {"partial_rotary_factor", 1e30, "dimension_count"},
+      {"partial_rotary_factor", 1e30, "rotary_dim"},
       {"rms_norm_eps", 1e300, "rms_norm_eps"},
       {"vocab_size", 513, "wrong shape"},
       {"num_experts", "16", "key num_experts: expected a number or a boolean, got \"16\""},
