@@ -109,7 +109,9 @@ TEST_P(ClassDefaults, AreThoseOfTransformers) {
   const HfFolder folder(golden);
   const json config = json::parse(read_file(folder.path() / "config.json"));
   const json values = json::parse(GetParam().values);
-  for (const auto& [key, value] : values.items()) {
+  for (const auto& item : values.items()) {
+    const std::string& key = item.key();
+    const json& value = item.value();
     SCOPED_TRACE(key);
     write_without(folder, config, key);
     const HfConfig without(folder.path() / "config.json");
