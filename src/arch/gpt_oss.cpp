@@ -64,8 +64,8 @@ constexpr Granted kGranted[] = {{"hidden_act", "\"silu\""}, {"swiglu_alpha", "1.
 constexpr std::string_view kDefaults = R"({
   "num_key_value_heads": 8, "head_dim": 64, "max_position_embeddings": 131072, "rms_norm_eps":
   1e-5, "rope_theta": 150000, "rope_scaling": {"rope_type": "yarn", "factor": 32, "beta_fast": 32,
-  "beta_slow": 1, "truncate": false, "original_max_position_embeddings": 4096}, "sliding_window":
-  128, "num_local_experts": 128, "num_experts_per_tok": 4, "swiglu_limit": 7})";
+  "beta_slow": 1, "truncate": false, "original_max_position_embeddings": 4096},
+  "rope_scaling.truncate": true, "sliding_window": 128, "num_local_experts": 128, "num_experts_per_tok": 4, "swiglu_limit": 7})";
 
 }  // namespace
 

@@ -183,8 +183,8 @@ struct Dropped {
   std::string_view what = {};
 };
 
-/// A model class of a config, and what it takes where a config leaves a key out: a JSON object. Keys that
-/// shapes depend on are not in it; a config has to say them.
+/// A model class of a config, and what it takes where a config leaves a key out: a JSON object ("a.b": member
+/// b of an object a that the config has). Keys that shapes depend on are not in it; a config has to say them.
 struct HfClass {
   std::string_view name = {};
   std::string_view defaults = "{}";

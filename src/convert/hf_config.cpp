@@ -96,7 +96,13 @@ void HfConfig::add_class_defaults() {
     if (std::ranges::find(known->hf_classes, name, &HfClass::name) == known->hf_classes.end()) continue;
     const json defaults = json::parse(hf_class_of(*known, name).defaults);
     for (const auto& [key, preset] : defaults.items()) {
-      if (!says(*known, key)) object_[key] = preset;
+      const size_t dot = key.find('.');
+      if (dot != std::string::npos) {  // of a member that an object, if it is there, leaves out
+        const auto object = object_.find(key.substr(0, dot));
+        if (object != object_.end() && object->is_object()) object->emplace(key.substr(dot + 1), preset);
+      } else if (!says(*known, key)) {
+        object_[key] = preset;
+      }
     }
     return;
   }
@@ -288,6 +294,28 @@ void HfConfig::check_rope_scaling(const ArchSpec& arch) const {
   for (const auto& [of, key] : kNeeded) {
     if (type == of) require("rope_scaling." + std::string(key));
   }
+  // DeepSeek's own Python and transformers differ about one multiplier without the other.
+  if (number("rope_scaling.mscale_all_dim").value_or(0) != 0) require("rope_scaling.mscale");
+}
+
+void HfConfig::check_router(const ArchSpec& arch, const RouterSpec& router) const {
+  const auto name = [&](std::string_view key) { return name_of(arch, key); };
+  validate(router, file_, name);
+  // The classes add up the scores of a group's two best experts, and fail where it has one.
+  if (!router.has_groups() || router.group_score != GroupScore::Top2Sum || router.group_size() > 1) return;
+  throw Error({.what = "the groups have one expert each, and the model's class needs two",
+               .where = where(name("expert_group_count")),
+               .expected = "at most " + std::to_string(router.n_expert / 2),
+               .got = std::to_string(router.n_group)});
+}
+
+/// As the config calls it.
+std::string HfConfig::name_of(const ArchSpec& arch, std::string_view gguf_key) const {
+  const auto key = std::ranges::find(arch.keys, gguf_key, &Key::gguf);
+  if (key == arch.keys.end() || key->hf.empty()) return std::string(gguf_key);
+  const std::vector<std::string_view> names = alternatives(key->hf);
+  const auto said = std::ranges::find_if(names, [this](std::string_view name) { return has(name); });
+  return std::string(said == names.end() ? names.front() : *said);
 }
 
 /// Two keys may say how much of the head rotates.
@@ -321,6 +349,7 @@ void HfConfig::check(const ArchSpec& arch, const HParams& h) const {
   }
   check_rope_scaling(arch);
   check_rotated(h);
+  if (h.moe.n_expert > 0) check_router(arch, make_router_spec(arch, h));
   refuse_unknown_keys(arch);
 }
 

@@ -42,6 +42,8 @@ class HfConfig {
   void add_class_defaults();
   bool says(const ArchSpec& arch, std::string_view key) const;
   void check_rope_scaling(const ArchSpec& arch) const;
+  void check_router(const ArchSpec& arch, const RouterSpec& router) const;
+  std::string name_of(const ArchSpec& arch, std::string_view gguf_key) const;
   void check_rotated(const HParams& h) const;
   void refuse_unknown_keys(const ArchSpec& arch) const;
   void check_windows(const ArchSpec& arch, const HParams& h) const;

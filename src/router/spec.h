@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <string_view>
 
 namespace sw {
 
@@ -49,8 +51,11 @@ struct MoeLayer {
   RouterSpec router = {};
 };
 
-/// Throws sw::Error, naming the GGUF key, where the numbers of a file cannot be routed with.
-/// `where` says whose they are ("model.gguf").
-void validate(const RouterSpec& spec, const std::string& where);
+/// What a source calls the key that GGUF calls "expert_used_count".
+using KeyNaming = std::function<std::string(std::string_view gguf_key)>;
+
+/// Throws sw::Error, naming the key, where the numbers of a source cannot be routed with. `where` says whose
+/// they are ("model.gguf"); without `name_of` keys are named as GGUF does.
+void validate(const RouterSpec& spec, const std::string& where, const KeyNaming& name_of = {});
 
 }  // namespace sw

@@ -301,7 +301,10 @@ TEST_F(ConvertHf, RefusesFiguresThatTheCheckpointDoesNotBearOut) {
     nlohmann::json value;
     const char* refusal;
   } cases[] = {
-      {"num_experts", 10'000'000, "model.layers.1.mlp.gate.weight"},
+      {"num_experts", 32'000, "model.layers.1.mlp.gate.weight"},
+      {"num_experts", 10'000'000, "the key num_experts is out of range"},
+      {"num_experts_per_tok", 17, "the key num_experts_per_tok is out of range"},
+      {"topk_group", 9, "the key topk_group is out of range"},
       {"num_experts", 1'000'000'000, "a layer, width, head or expert count"},
       {"num_hidden_layers", 16'000'000, "model.layers.3."},
       {"num_hidden_layers", 0, "layer count"},

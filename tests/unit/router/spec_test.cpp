@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "support/refusal.h"
 
 namespace sw {
 namespace {
@@ -47,6 +48,16 @@ TEST(RouterSpec, NoOrOneGroupIsPlain) {
     EXPECT_FALSE(spec.has_groups());
     EXPECT_EQ(spec.max_k(true), 8);
   }
+  // A count of groups that was lost must not turn group routing off in silence.
+  expect_refused({.n_expert = 8, .n_expert_used = 2, .n_group = 1, .n_group_used = 2},
+                 "expert_group_used_count");
+}
+
+TEST(RouterSpec, NamesTheKeyAsItsSourceDoes) {
+  const RouterSpec spec{.n_expert = 8, .n_expert_used = 9};
+  testing::expect_refused(
+      [&] { validate(spec, "config.json", [](std::string_view key) { return "hf." + std::string(key); }); },
+      "the key hf.expert_used_count is out of range");
 }
 
 TEST(RouterSpec, NamesTheKey) {
