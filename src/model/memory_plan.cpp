@@ -67,11 +67,14 @@ std::vector<DevicePlan> plan_memory(const ModelView& model, std::span<const Devi
   return plan;
 }
 
+bool fit_on_gpus(const std::vector<DevicePlan>& plan) { return !too_small(plan); }
+
 Placement choose_placement(const ModelView& model, std::span<const DeviceFacts> devices,
                            const PlacementOptions& options, const PlanInput& input,
                            std::vector<std::string>* hits) {
-  const auto attempt = [&](const PlacementOptions& tried) {
+  const auto attempt = [&](PlacementOptions tried) {
     if (hits) hits->clear();  // those of the attempt before
+    if (devices.size() == 1) tried.n_gpu_layers = 0;
     return place(model, devices, tried, hits);
   };
   Placement placement = attempt(options);

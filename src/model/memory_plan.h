@@ -34,6 +34,9 @@ struct DevicePlan {
 std::vector<DevicePlan> plan_memory(const ModelView& model, std::span<const DeviceFacts> devices,
                                     const Placement& placement, const PlanInput& input);
 
+/// Whether each GPU has room for its part, and for what the plan cannot count.
+bool fit_on_gpus(const std::vector<DevicePlan>& plan);
+
 /// Where the user said nothing: the placement with the most on the GPUs that fits, experts of the first
 /// blocks leaving first, then whole blocks. Else what the user said. Throws sw::SystemError with advice
 /// where that does not fit.

@@ -45,7 +45,8 @@ MeasuredModel::MeasuredModel(const Model& model, const MeasureOptions& options,
     : model_(model),
       policies_(table_for(model, policies)),
       ids_(resolve_all(policies_, policies)),
-      run_(model, options.devices, plan_input(model, options, policies_), notes),
+      run_(model, open_devices_of(options.devices, notes), options.devices.placement,
+           plan_input(model, options, policies_), notes),
       forward_(model, policies_, pass_options(options, &run_.placed())) {
   if (options.forward.explain) notes.info(explain(forward_.program()));
 }

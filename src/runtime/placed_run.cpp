@@ -7,22 +7,13 @@
 
 #include "base/error.h"
 #include "base/topology.h"
+#include "runtime/context_size.h"
 
 namespace sw {
 namespace {
 
-Devices open_with_notes(const DeviceOptions& options, const Notes& notes) {
-  std::string why;
-  Devices devices = open_devices(options.devices, &why);
-  if (why.starts_with("CUDA")) notes.warn(why);  // a GPU is there, and left out
-  if (devices.size() == 1 && options.placement.n_gpu_layers.value_or(0) > 0)
-    notes.warn("-ngl has no effect: " + (why.empty() ? "--device none" : why));
-  return devices;
-}
-
-Placement choose_with_notes(const Model& model, const Devices& devices, PlacementOptions options,
+Placement choose_with_notes(const Model& model, const Devices& devices, const PlacementOptions& options,
                             const PlanInput& input, const Notes& notes) {
-  if (devices.size() == 1) options.n_gpu_layers = 0;
   std::vector<std::string> hits;
   const FileWeights weights(model);
   const std::vector<DeviceFacts> facts = facts_of(devices);
@@ -35,31 +26,28 @@ Placement choose_with_notes(const Model& model, const Devices& devices, Placemen
   return placement;
 }
 
-constexpr int64_t kContextStep = 256;  // an advised context is a multiple of it
-
 /// Tokens of a sequence for which the cache would fit, a sixteenth left free; 0 where hardly any would.
-int64_t context_that_fits(const DevicePlan& plan, const CachePlan& cache) {
+int64_t advised_context(const DevicePlan& plan, const CachePlan& cache) {
   const uint64_t room = plan.free_bytes - std::min(plan.free_bytes, uint64_t{plan.buffer_bytes});
   const double share = 15.0 / 16 * static_cast<double>(room) / static_cast<double>(plan.cache_bytes);
   const auto n_token = static_cast<int64_t>(share * static_cast<double>(cache.n_token / cache.n_seq));
   return n_token / kContextStep * kContextStep;
 }
 
-/// Refuses a cache and buffers for which the CPU has no room, with the whole need. (With GPUs, what fits was
+/// Refuses a cache and buffers for which the CPU has no room, with the whole need. (What fits on GPUs was
 /// seen to when the placement was chosen.)
 void check_room(const Model& model, const Devices& devices, const Placement& placement, PlanInput input) {
-  if (devices.size() > 1) return;
   input.forward.repack = false;  // packing is left out where there is no room for it
   const FileWeights weights(model);
   const DevicePlan plan = plan_memory(weights.view(), facts_of(devices), placement, input).front();
   if (plan.fits_cpu()) return;
-  const int64_t fits = context_that_fits(plan, input.cache);
+  const int64_t fits = advised_context(plan, input.cache);
   throw SystemError(
       {.what = fmt::format("not enough memory: needs {} MiB, have {} MiB",
                            ((plan.cache_bytes + plan.buffer_bytes) >> 20) + 1, plan.free_bytes >> 20),
-       .where = fmt::format("a context of {} tokens (cache {} MiB, buffers {} MiB)",
-                            input.cache.n_token / input.cache.n_seq, plan.cache_bytes >> 20,
-                            plan.buffer_bytes >> 20),
+       .where = fmt::format("a context of {} tokens ({}cache {} MiB, buffers {} MiB)",
+                            input.cache.n_token / input.cache.n_seq, devices.size() > 1 ? "the CPU's " : "",
+                            plan.cache_bytes >> 20, plan.buffer_bytes >> 20),
        .hint = fits > 0 ? fmt::format("-c {} fits", fits) : "a smaller u-batch (-ub) needs less"});
 }
 
@@ -83,9 +71,9 @@ bool packs_with_notes(const Model& model, const Devices& devices, const Placemen
 }
 
 std::unique_ptr<PlacedModel> place_with_notes(const Model& model, const Devices& devices,
-                                              const DeviceOptions& options, const PlanInput& input,
+                                              const PlacementOptions& options, const PlanInput& input,
                                               const Notes& notes) {
-  Placement placement = choose_with_notes(model, devices, options.placement, input, notes);
+  Placement placement = choose_with_notes(model, devices, options, input, notes);
   check_room(model, devices, placement, input);
   ProgramOptions program = input.forward.program(input.experts_max);
   program.may_pack = packs_with_notes(model, devices, placement, input, notes);
@@ -94,10 +82,18 @@ std::unique_ptr<PlacedModel> place_with_notes(const Model& model, const Devices&
 
 }  // namespace
 
-PlacedRun::PlacedRun(const Model& model, const DeviceOptions& options, const PlanInput& input,
-                     const Notes& notes)
-    : devices_(open_with_notes(options, notes)),
-      placed_(place_with_notes(model, devices_, options, input, notes)) {
+Devices open_devices_of(const DeviceOptions& options, const Notes& notes) {
+  std::string why;
+  Devices devices = open_devices(options.devices, &why);
+  if (why.starts_with("CUDA")) notes.warn(why);  // a GPU is there, and left out
+  if (devices.size() == 1 && options.placement.n_gpu_layers.value_or(0) > 0)
+    notes.warn("-ngl has no effect: " + (why.empty() ? "--device none" : why));
+  return devices;
+}
+
+PlacedRun::PlacedRun(const Model& model, Devices devices, const PlacementOptions& options,
+                     const PlanInput& input, const Notes& notes)
+    : devices_(std::move(devices)), placed_(place_with_notes(model, devices_, options, input, notes)) {
   const int n_thread = input.forward.n_thread, n_processor = topology().n_processor;
   if (n_thread > n_processor) {
     notes.warn(fmt::format("{} threads share {} processor{}: fewer are faster (-t)", n_thread, n_processor,

@@ -14,13 +14,17 @@ struct DeviceOptions {
   PlacementOptions placement = {};
 };
 
+/// Opens the devices of a run and tells which GPU is left out and why. Throws sw::Error.
+Devices open_devices_of(const DeviceOptions& options, const Notes& notes);
+
 /// A model's weights on the devices of a run. All that this room knows of how `model` plans and places is
 /// here.
 class PlacedRun {
  public:
-  /// Opens devices, plans, tells what goes where (nothing on a machine without GPUs), copies weights. Borrows
-  /// the model. Throws sw::Error, and sw::SystemError where the model does not fit.
-  PlacedRun(const Model& model, const DeviceOptions& options, const PlanInput& input, const Notes& notes);
+  /// Plans, tells what goes where (nothing on a machine without GPUs), copies weights. Borrows the model.
+  /// Throws sw::Error, and sw::SystemError where the model does not fit.
+  PlacedRun(const Model& model, Devices devices, const PlacementOptions& options, const PlanInput& input,
+            const Notes& notes);
   PlacedRun(const PlacedRun&) = delete;
   PlacedRun& operator=(const PlacedRun&) = delete;
 

@@ -15,8 +15,8 @@ struct RuntimeOptions {
 /// share. Owns devices and placed weights, borrows the model.
 class Runtime {
  public:
-  /// Takes all memory that steps will need. Throws sw::Error, and sw::SystemError where the model does not
-  /// fit.
+  /// Takes all memory that steps will need. engine.n_ctx 0: what the model was trained for, or what fits; see
+  /// context_that_fits(). Throws sw::Error, and sw::SystemError where the model does not fit.
   Runtime(const Model& model, const RuntimeOptions& options, const Notes& notes = {});
 
   const Model& model() const { return model_; }
@@ -24,6 +24,13 @@ class Runtime {
   const Engine& engine() const { return engine_; }
 
  private:
+  struct Chosen {
+    Devices devices = {};
+    EngineOptions engine = {};
+  };
+  static Chosen choose(const Model& model, const RuntimeOptions& options, const Notes& notes);
+  Runtime(const Model& model, Chosen chosen, const PlacementOptions& placement, const Notes& notes);
+
   const Model& model_;
   PlacedRun run_;
   Engine engine_;

@@ -41,10 +41,24 @@ TEST(Faults, TooLittleMemoryForTheCacheSaysWhatIsNeeded) {
   EXPECT_NE(result.err.find(" MiB, have "), std::string::npos) << result.err;
 }
 
-TEST(Faults, AClaimThatNoMachineCanMeetIsRefusedBeforeItIsTaken) {
-  const ProcessResult result = run_switchyard({"run", "-m", model(), "-p", "x", "-n", "1", "--override-kv",
-                                               "bailingmoe2.context_length=int:2147483647"});
-  expect_line(result, 3, "not enough memory: needs ");
+TEST(Faults, WithoutAContextNamedWhatFitsIsTaken) {
+  if (!memory_can_be_limited()) GTEST_SKIP() << "under a sanitizer";
+  const auto run = [](std::vector<std::string> more) {
+    std::vector<std::string> arguments{"run", "-m", model(), "-p", "x", "-n", "1", "-t", "1"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_switchyard(arguments, {.max_memory_bytes = 1024 * kMiB});
+  };
+  const std::vector<std::string> claim{"--override-kv", "bailingmoe2.context_length=int:2147483647"};
+  const ProcessResult cut = run(claim);
+  EXPECT_EQ(cut.exit_code, 0) << cut.err;
+  const size_t at = cut.err.find("context: ");
+  ASSERT_NE(at, std::string::npos) << cut.err;
+  const long n_ctx = std::stol(cut.err.substr(at + 9));
+  EXPECT_GT(n_ctx, 10'000);
+  EXPECT_NE(cut.err.find("of 2147483647 tokens"), std::string::npos) << cut.err;
+  EXPECT_EQ(run({}).err.find("context: "), std::string::npos) << "all of it fits";
+  // Named, it is taken or refused, never cut.
+  expect_line(run({claim[0], claim[1], "-c", "16777216"}), 3, "not enough memory: needs ");
 }
 
 TEST(Faults, AContextThatDoesNotFitIsToldWithOneThatDoes) {
