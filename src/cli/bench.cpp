@@ -20,26 +20,38 @@ namespace {
 struct BenchFlags {
   ModelFlags model = {};
   std::string format = "md", plot = {}, compare = "default";
-  int64_t n_kv_max = 0, n_decode = 0;
+  int64_t n_kv_max = 0, n_decode = 0, n_round = 3;
 };
 
 std::string to_json(const SweepRow& row, const std::string& policy) {
-  const nlohmann::ordered_json j = {
-      {"policy", policy},       {"n_pp", row.n_prefill},     {"n_tg", row.n_decode},
-      {"n_kv", row.n_kv},       {"t_pp_s", row.prefill_s},   {"s_pp", row.prefill_rate()},
-      {"t_tg_s", row.decode_s}, {"s_tg", row.decode_rate()}, {"tg_weight_bytes", row.decode_weight_bytes}};
+  const nlohmann::ordered_json j = {{"policy", policy},
+                                    {"n_pp", row.n_prefill},
+                                    {"n_tg", row.n_decode},
+                                    {"n_kv", row.n_kv},
+                                    {"t_pp_s", row.prefill.median_s},
+                                    {"s_pp", row.prefill_rate()},
+                                    {"spread_pp", row.prefill.spread},
+                                    {"t_tg_s", row.decode.median_s},
+                                    {"s_tg", row.decode_rate()},
+                                    {"spread_tg", row.decode.spread},
+                                    {"tg_weight_bytes", row.decode_weight_bytes}};
   return j.dump();
 }
 
-void print_head(const std::string& policy, bool named) {
-  if (named) fmt::print("\n{}\n\n", policy);
-  fmt::print("|    PP |     TG |   N_KV |   T_PP s | S_PP t/s |   T_TG s | S_TG t/s |\n");
-  fmt::print("|-------|--------|--------|----------|----------|----------|----------|\n");
+/// The first columns are those of other engines' sweeps, whose scripts draw them; ours follow.
+void print_head(bool named) {
+  fmt::print("|    PP |     TG |   N_KV |   T_PP s | S_PP t/s |   T_TG s | S_TG t/s | PP +/- | TG +/- |{}\n",
+             named ? " policy |" : "");
+  fmt::print("|-------|--------|--------|----------|----------|----------|----------|--------|--------|{}\n",
+             named ? "---|" : "");
 }
 
-void print_row(const SweepRow& row) {
-  fmt::print("| {:>5} | {:>6} | {:>6} | {:>8.3f} | {:>8.2f} | {:>8.3f} | {:>8.2f} |\n", row.n_prefill,
-             row.n_decode, row.n_kv, row.prefill_s, row.prefill_rate(), row.decode_s, row.decode_rate());
+void print_row(const SweepRow& row, const std::string& policy) {
+  fmt::print(
+      "| {:>5} | {:>6} | {:>6} | {:>8.4f} | {:>8.2f} | {:>8.4f} | {:>8.2f} | {:>4.1f} % | {:>4.1f} % |{}\n",
+      row.n_prefill, row.n_decode, row.n_kv, row.prefill.median_s, row.prefill_rate(), row.decode.median_s,
+      row.decode_rate(), 100 * row.prefill.spread, 100 * row.decode.spread,
+      policy.empty() ? "" : " " + policy + " |");
   std::fflush(stdout);
 }
 
@@ -53,28 +65,32 @@ int run(const BenchFlags& flags) {
   SweepOptions options{.n_kv_max = n_ctx,
                        .n_prefill = n_prefill,
                        .n_decode = flags.n_decode > 0 ? flags.n_decode : std::max<int64_t>(1, n_prefill / 4),
+                       .policies = {},
+                       .n_round = static_cast<int>(flags.n_round),
                        .cache_type = flags.model.kv_type()};
   MeasuredModel measured(*model, measure_options(flags.model, {.n_ctx = options.room()}), policies,
                          log_notes());
   Plot prefill{"Prefill", "tokens in the cache", "t/s"}, decode{"Decode", "tokens in the cache", "t/s"};
   for (size_t i = 0; i < named.size(); ++i) {
-    options.prefill_policy = measured.policy(i, Phase::Prefill);
-    options.decode_policy = measured.policy(i, Phase::Decode);
+    options.policies.push_back({measured.policy(i, Phase::Prefill), measured.policy(i, Phase::Decode)});
     prefill.lines.push_back({named[i].name});
     decode.lines.push_back({named[i].name});
-    log::info("{}", describe_routing(*model, named[i].policy));
-    if (flags.format == "md") print_head(named[i].name, named.size() > 1);
-    sweep_bench(measured.forward(), *model, options, [&](const SweepRow& row) {
-      if (flags.format == "md") {
-        print_row(row);
-      } else {
-        fmt::print("{}\n", to_json(row, named[i].name));
-      }
-      const auto n_kv = static_cast<double>(row.n_kv);
-      prefill.lines.back().points.emplace_back(n_kv, row.prefill_rate());
-      decode.lines.back().points.emplace_back(n_kv, row.decode_rate());
-    });
+    log::info("{}{}", named.size() > 1 ? named[i].name + ": " : "",
+              describe_routing(*model, named[i].policy));
   }
+  const bool markdown = flags.format == "md";
+  if (markdown) print_head(named.size() > 1);
+  sweep_bench(measured.forward(), *model, options, [&](const SweepRow& row) {
+    const std::string& name = named[row.policy].name;
+    if (markdown) {
+      print_row(row, named.size() > 1 ? name : "");
+    } else {
+      fmt::print("{}\n", to_json(row, name));
+    }
+    const auto n_kv = static_cast<double>(row.n_kv);
+    prefill.lines[row.policy].points.emplace_back(n_kv, row.prefill_rate());
+    decode.lines[row.policy].points.emplace_back(n_kv, row.decode_rate());
+  });
   if (!flags.plot.empty()) {
     AtomicFile file(flags.plot);
     file.write(draw_plots(std::vector<Plot>{prefill, decode}));
@@ -96,7 +112,13 @@ void add_bench(CLI::App& program, Action& action) {
       ->add_option("--n-decode", flags->n_decode,
                    "-tg: tokens generated in each row (default: a quarter of -ub)")
       ->transform(whole_number(1, limits::kContextTokens.most));
-  command->add_option("--compare", flags->compare, "a sweep for each policy: default,standard,experts=2,...")
+  command
+      ->add_option("--compare", flags->compare, "policies to measure in turn: default,standard,experts=2,...")
+      ->capture_default_str();
+  command
+      ->add_option("-r,--repetitions", flags->n_round,
+                   "rounds over the policies in each row: the median counts, +/- is half of the range")
+      ->transform(whole_number(1, 1000))
       ->capture_default_str();
   command->add_option("--format", flags->format, "md or jsonl")
       ->check(CLI::IsMember({"md", "jsonl"}))

@@ -22,6 +22,7 @@ struct RoutingFlags {
 };
 
 constexpr int64_t kSpeedTokens = 64;  // generated for a row of the comparison
+constexpr int kSpeedRounds = 3;
 
 int compare(const RoutingFlags& flags, std::span<const NamedPolicy> named, const Model& model,
             std::span<const int32_t> tokens, const PerplexityOptions& options) {
@@ -31,10 +32,11 @@ int compare(const RoutingFlags& flags, std::span<const NamedPolicy> named, const
   std::vector<ResolvedPolicy> resolved;
   for (size_t i = 0; i < named.size(); ++i)
     resolved.push_back(
-        {named[i].name, measured.policy(i, Phase::Prefill), measured.policy(i, Phase::Decode)});
+        {named[i].name, {measured.policy(i, Phase::Prefill), measured.policy(i, Phase::Decode)}});
   const SweepOptions speed{.n_kv_max = flags.text.n_ctx,
                            .n_prefill = flags.text.n_ctx,
                            .n_decode = kSpeedTokens,
+                           .n_round = kSpeedRounds,
                            .cache_type = flags.model.kv_type()};
   const std::vector<PolicyRow> rows =
       compare_policies(measured.forward(), model, tokens, options, resolved, speed,

@@ -52,7 +52,7 @@ std::vector<PolicyRow> compare_policies(Forward& forward, const Model& model, st
         tokens.subspan(static_cast<size_t>(c * options.step()), static_cast<size_t>(options.n_ctx));
     for (size_t i = 0; i < policies.size(); ++i) {
       chunk.begin();
-      one.policy = policies[i].prefill;
+      one.policy = policies[i].use.prefill;
       one.on_prediction = [&](std::span<const float> logits, int32_t target) {
         chunk.add(i == 0, logits, target, running[i]);
       };
@@ -61,15 +61,15 @@ std::vector<PolicyRow> compare_policies(Forward& forward, const Model& model, st
     if (on_chunk) on_chunk(c + 1, n_chunk);
   }
   std::vector<PolicyRow> rows;
+  SweepOptions sweep = speed;
+  sweep.policies.clear();
   for (size_t i = 0; i < policies.size(); ++i) {
-    PolicyRow& row = rows.emplace_back(PolicyRow{.name = policies[i].name,
-                                                 .perplexity = running[i].tally.result(n_chunk),
-                                                 .divergence = running[i].divergence.result()});
-    SweepOptions sweep = speed;
-    sweep.prefill_policy = policies[i].prefill;
-    sweep.decode_policy = policies[i].decode;
-    sweep_bench(forward, model, sweep, [&](const SweepRow& measured) { row.speed = measured; });
+    rows.push_back({.name = policies[i].name,
+                    .perplexity = running[i].tally.result(n_chunk),
+                    .divergence = running[i].divergence.result()});
+    sweep.policies.push_back(policies[i].use);
   }
+  sweep_bench(forward, model, sweep, [&](const SweepRow& row) { rows[row.policy].speed = row; });
   return rows;
 }
 
@@ -78,11 +78,13 @@ std::string comparison_table(std::span<const PolicyRow> rows) {
       "| policy | PPL | KL mean | KL 99 % | same best token | weights a token | PP t/s | TG t/s |\n"
       "|---|---|---|---|---|---|---|---|\n";
   for (const PolicyRow& r : rows) {
-    out +=
-        fmt::format("| {} | {:.4f} +/- {:.4f} | {:.5f} | {:.5f} | {:.2f} % | {:.2f} MB | {:.0f} | {:.0f} |\n",
-                    r.name, r.perplexity.value, r.perplexity.error, r.divergence.kl_mean, r.divergence.kl_p99,
-                    100 * r.divergence.same_top, static_cast<double>(r.speed.decode_weight_bytes) / 1e6,
-                    r.speed.prefill_rate(), r.speed.decode_rate());
+    out += fmt::format(
+        "| {} | {:.4f} +/- {:.4f} | {:.5f} | {:.5f} | {:.2f} % | {:.2f} MB | {:.0f} +/- {:.0f} % | {:.0f} "
+        "+/- {:.0f} % |\n",
+        r.name, r.perplexity.value, r.perplexity.error, r.divergence.kl_mean, r.divergence.kl_p99,
+        100 * r.divergence.same_top, static_cast<double>(r.speed.decode_weight_bytes) / 1e6,
+        r.speed.prefill_rate(), 100 * r.speed.prefill.spread, r.speed.decode_rate(),
+        100 * r.speed.decode.spread);
   }
   return out;
 }

@@ -51,7 +51,7 @@ struct PolicyRow {
 /// A policy with what it resolved to.
 struct ResolvedPolicy {
   std::string name = {};
-  uint16_t prefill = 0, decode = 0;
+  SweepPolicy use = {};
 };
 
 /// Perplexity, divergence and speed of each policy on one text, chunk by chunk in turn, so that no

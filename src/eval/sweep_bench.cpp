@@ -11,6 +11,9 @@
 namespace sw {
 namespace {
 
+constexpr double kLeastCellSeconds = 0.1;
+constexpr int kMostPasses = 1000;
+
 /// Adds up the experts' matrices that tokens are sent to, one token a pass: the same on every device, where
 /// counters of what was read are the CPU's alone.
 class ExpertReads : public ForwardProbe {
@@ -59,26 +62,53 @@ class Sweep {
         cache_(forward.make_cache(cache_plan(forward, model, options))),
         table_(cache_, options.room()) {}
 
-  SweepRow run(int64_t n_kv) {
-    SweepRow row{.n_prefill = options_.n_prefill, .n_decode = options_.n_decode, .n_kv = n_kv};
-    row.decode_s = pass(n_kv, options_.n_decode, 1, options_.decode_policy);
-    row.prefill_s = pass(n_kv, options_.n_prefill, forward_.options().n_ubatch, options_.prefill_policy);
-    return row;
+  /// The rows of all policies, in turn.
+  std::vector<SweepRow> run(int64_t n_kv) {
+    const size_t n = options_.policies.size();
+    std::vector<std::vector<double>> prefill(n), decode(n);
+    for (int round = 0; round < options_.n_round; ++round) {
+      for (size_t i = 0; i < n; ++i) {
+        const size_t p = (i + static_cast<size_t>(round)) % n;
+        const SweepPolicy& policy = options_.policies[p];
+        decode[p].push_back(cell([&] { return pass(n_kv, options_.n_decode, 1, policy.decode); }));
+        prefill[p].push_back(cell(
+            [&] { return pass(n_kv, options_.n_prefill, forward_.options().n_ubatch, policy.prefill); }));
+      }
+    }
+    std::vector<SweepRow> rows;
+    for (size_t p = 0; p < n; ++p) {
+      rows.push_back({.policy = p,
+                      .n_prefill = options_.n_prefill,
+                      .n_decode = options_.n_decode,
+                      .n_kv = n_kv,
+                      .prefill = timing_of(std::move(prefill[p])),
+                      .decode = timing_of(std::move(decode[p]))});
+    }
+    return rows;
   }
 
-  /// A row that is not shown, after which all is in memory. Returns the bytes of weights that a generated
-  /// token took in it, on average.
-  uint64_t warm_up() {
+  /// A row of one policy that is not shown, after which all is in memory. Returns the bytes of weights that a
+  /// generated token took in it, on average.
+  uint64_t warm_up(const SweepPolicy& policy) {
     ExpertReads experts(model_);
     const uint64_t dense_before = forward_.counters().dense_bytes;
-    pass(0, options_.n_decode, 1, options_.decode_policy, &experts);
+    pass(0, options_.n_decode, 1, policy.decode, &experts);
     const uint64_t bytes = experts.bytes() + forward_.counters().dense_bytes - dense_before;
-    pass(0, std::min<int64_t>(1, options_.n_decode), 1, options_.decode_policy);  // a GPU records it
-    pass(0, options_.n_prefill, forward_.options().n_ubatch, options_.prefill_policy);
+    pass(0, std::min<int64_t>(1, options_.n_decode), 1, policy.decode);  // a GPU records it
+    pass(0, options_.n_prefill, forward_.options().n_ubatch, policy.prefill);
     return bytes / static_cast<uint64_t>(std::max<int64_t>(1, options_.n_decode));
   }
 
  private:
+  /// Mean seconds of a pass that is repeated until the clock has something to measure.
+  template <class Pass>
+  static double cell(const Pass& pass) {
+    double seconds = 0;
+    int n = 0;
+    while (seconds < kLeastCellSeconds && n < kMostPasses) seconds += pass(), ++n;
+    return seconds / n;
+  }
+
   /// Seconds for `n` tokens from position `begin` on, `n_batch` at a time, with the logits of the last.
   double pass(int64_t begin, int64_t n, int64_t n_batch, uint16_t policy, ForwardProbe* probe = nullptr) {
     using Clock = std::chrono::steady_clock;
@@ -113,6 +143,14 @@ class Sweep {
 
 }  // namespace
 
+Timing timing_of(std::vector<double> seconds) {
+  SW_ASSERT(!seconds.empty());
+  std::ranges::sort(seconds);
+  const size_t n = seconds.size();
+  const double median = (seconds[(n - 1) / 2] + seconds[n / 2]) / 2;
+  return {median, median > 0 ? (seconds.back() - seconds.front()) / 2 / median : 0};
+}
+
 void sweep_bench(Forward& forward, const Model& model, const SweepOptions& options,
                  const std::function<void(const SweepRow&)>& on_row) {
   if (options.n_prefill < 1 || options.n_kv_max < options.n_prefill) {
@@ -123,11 +161,13 @@ void sweep_bench(Forward& forward, const Model& model, const SweepOptions& optio
                  .hint = "a smaller prompt: -ub"});
   }
   Sweep sweep(forward, model, options);
-  const uint64_t weight_bytes = sweep.warm_up();
+  std::vector<uint64_t> weight_bytes;
+  for (const SweepPolicy& policy : options.policies) weight_bytes.push_back(sweep.warm_up(policy));
   for (int64_t n_kv = 0; n_kv + options.n_prefill <= options.n_kv_max; n_kv += options.n_prefill) {
-    SweepRow row = sweep.run(n_kv);
-    row.decode_weight_bytes = weight_bytes;
-    on_row(row);
+    for (SweepRow& row : sweep.run(n_kv)) {
+      row.decode_weight_bytes = weight_bytes[row.policy];
+      on_row(row);
+    }
   }
 }
 

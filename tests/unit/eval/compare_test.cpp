@@ -23,8 +23,9 @@ class CompareTest : public testing::TinyLing {
   }
   ResolvedPolicy resolve(const std::string& name) {
     const NamedPolicy named = parse_policy_list(name)[0];
-    return {name, policies_->resolve(named.policy, Phase::Prefill),
-            policies_->resolve(named.policy, Phase::Decode)};
+    return {
+        name,
+        {policies_->resolve(named.policy, Phase::Prefill), policies_->resolve(named.policy, Phase::Decode)}};
   }
 
   std::unique_ptr<PolicyTable> policies_;
@@ -40,7 +41,7 @@ TEST_F(CompareTest, EachPolicyHasThePerplexityThatItHasAlone) {
   ASSERT_EQ(rows.size(), 3u);
   for (size_t i = 0; i < rows.size(); ++i) {
     PerplexityOptions alone = options;
-    alone.policy = policies[i].prefill;
+    alone.policy = policies[i].use.prefill;
     EXPECT_EQ(rows[i].perplexity.value, measure_perplexity(*forward_, *model_, tokens_, alone).value);
     EXPECT_EQ(rows[i].divergence.n, rows[i].perplexity.n_scored);
   }
@@ -53,9 +54,10 @@ TEST_F(CompareTest, EachPolicyHasThePerplexityThatItHasAlone) {
 /// Weights are added up from the choices of experts; the CPU's own count must say the same.
 TEST_F(CompareTest, WeightsATokenAreThoseThatAreRead) {
   for (const char* name : {"default", "experts=1", "standard+experts=2"}) {
-    const uint16_t policy = resolve(name).decode;
+    const uint16_t policy = resolve(name).use.decode;
     uint64_t told = 0;
-    sweep_bench(*forward_, *model_, {.n_kv_max = 16, .n_prefill = 16, .n_decode = 5, .decode_policy = policy},
+    sweep_bench(*forward_, *model_,
+                {.n_kv_max = 16, .n_prefill = 16, .n_decode = 5, .policies = {{.decode = policy}}},
                 [&](const SweepRow& row) { told = row.decode_weight_bytes; });
     testing::CacheRig cache(*forward_, Forward::cache_plan(*model_, 16, Type::F16));
     const OpCounters before = forward_->counters();
@@ -70,12 +72,36 @@ TEST_F(CompareTest, SweepRowsBeginWhereTheCacheEnds) {
   sweep_bench(*forward_, *model_, {.n_kv_max = 50, .n_prefill = 16, .n_decode = 20},
               [&](const SweepRow& row) {
                 n_kv.push_back(row.n_kv);
-                EXPECT_GT(row.prefill_s, 0);
-                EXPECT_GT(row.decode_s, 0);
+                EXPECT_GT(row.prefill.median_s, 0);
+                EXPECT_GT(row.decode.median_s, 0);
                 EXPECT_EQ(row.n_decode, 20);
               });
   EXPECT_EQ(n_kv, (std::vector<int64_t>{0, 16, 32}));
   EXPECT_THROW(sweep_bench(*forward_, *model_, {.n_kv_max = 8, .n_prefill = 16, .n_decode = 1}, {}), Error);
+}
+
+TEST_F(CompareTest, PoliciesOfASweepTakeTurns) {
+  std::vector<std::pair<int64_t, size_t>> rows;
+  sweep_bench(*forward_, *model_,
+              {.n_kv_max = 32,
+               .n_prefill = 16,
+               .n_decode = 2,
+               .policies = {{}, {.decode = resolve("experts=1").use.decode}},
+               .n_round = 3},
+              [&](const SweepRow& row) {
+                rows.emplace_back(row.n_kv, row.policy);
+                EXPECT_GE(row.decode.spread, 0);
+              });
+  EXPECT_EQ(rows, (std::vector<std::pair<int64_t, size_t>>{{0, 0}, {0, 1}, {16, 0}, {16, 1}}));
+}
+
+TEST(Timing, IsTheMedianAndHalfOfTheRange) {
+  const Timing odd = timing_of({3, 1, 2}), even = timing_of({1, 4, 2, 3});
+  EXPECT_DOUBLE_EQ(odd.median_s, 2);
+  EXPECT_DOUBLE_EQ(odd.spread, 0.5);
+  EXPECT_DOUBLE_EQ(even.median_s, 2.5);
+  EXPECT_DOUBLE_EQ(even.spread, 0.6);
+  EXPECT_EQ(timing_of({7}).spread, 0);
 }
 
 TEST_F(CompareTest, StatisticsAreKeptBetweenRuns) {
