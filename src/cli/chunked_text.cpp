@@ -7,7 +7,10 @@
 namespace sw::cli {
 
 void add_text_flags(CLI::App& command, ChunkedText& text) {
-  command.add_option("-f,--file", text.file, "the text, its bytes unchanged")->required();
+  command
+      .add_option("-f,--file", text.file,
+                  "the text, its bytes unchanged; sample: the one that comes with the program")
+      ->required();
   command.add_option("-c,--ctx-size", text.n_ctx, "tokens of a chunk")
       ->transform(whole_number(4, limits::kContextTokens.most))
       ->capture_default_str();

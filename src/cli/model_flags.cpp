@@ -8,6 +8,7 @@
 #include "cli/arguments.h"
 #include "cli/foreign_flags.h"
 #include "cli/progress_bar.h"
+#include "cli/shipped_files.h"
 #include "runtime/limits.h"
 
 namespace sw::cli {
@@ -111,16 +112,8 @@ Type ModelFlags::kv_type() const {
 }
 
 std::filesystem::path model_path(const std::string& flag) {
-  namespace fs = std::filesystem;
   if (!flag.empty()) return flag;
-  std::error_code ignored;
-  const fs::path program = fs::read_symlink("/proc/self/exe", ignored).parent_path();
-  // Beside the program, in the installed prefix, or up from a build folder in the source tree.
-  for (const char* folder : {".", "../share/switchyard/models", "models", "../models", "../../models",
-                             "../../../models", "../../../../models"}) {
-    const fs::path candidate = program / folder / kDefaultModel;
-    if (fs::exists(candidate, ignored)) return candidate.lexically_normal();
-  }
+  if (const auto path = find_shipped(kDefaultModel)) return *path;
   throw Error(
       {.what = "the default model was not found", .where = kDefaultModel, .hint = "name a model with -m"});
 }

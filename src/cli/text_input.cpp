@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "cli/shipped_files.h"
 
 namespace sw::cli {
 namespace {
@@ -34,6 +35,9 @@ std::string read_stream(std::FILE* stream, const std::string& name, uint64_t max
 std::string read_text(const std::string& name, uint64_t max_bytes) {
   if (name == "-") return read_stream(stdin, "standard input", max_bytes);
   std::error_code ignored;
+  if (name == "sample" && !std::filesystem::exists(name, ignored)) {
+    if (const auto sample = find_shipped("sample.txt")) return read_file(*sample, max_bytes);
+  }
   if (!std::filesystem::is_fifo(name, ignored)) return read_file(name, max_bytes);
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> pipe(std::fopen(name.c_str(), "rbe"), std::fclose);
   if (!pipe) throw Error({.what = "cannot open the pipe", .where = name, .got = std::strerror(errno)});
