@@ -37,6 +37,8 @@ void catch_interrupt(SecondInterrupt second) {
   sigaction(SIGINT, &action, nullptr);
 }
 
+bool interrupt_pending() { return n_pending > 0; }
+
 bool interrupted() { return n_pending.exchange(0) > 0; }
 
 }  // namespace sw::cli

@@ -11,5 +11,7 @@ enum class SecondInterrupt { EndsProgram, IsTheFirst };
 void catch_interrupt(SecondInterrupt second);
 /// True once after each Ctrl-C.
 bool interrupted();
+/// Whether interrupted() will be true.
+bool interrupt_pending();
 
 }  // namespace sw::cli

@@ -79,6 +79,7 @@ int run(const RunFlags& flags) {
   const bool has_prompt = flags.prompt || !flags.prompt_file.empty();
   ForwardOptions forward = flags.model.forward_options();
   forward.count_routing = flags.routing || !has_prompt;  // a chat has /routing
+  forward.stop = interrupt_pending;
   Runtime runtime(*model,
                   {.devices = flags.model.placement.options(),
                    .engine = {.forward = forward,

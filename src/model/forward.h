@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <deque>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -19,6 +20,9 @@
 
 namespace sw {
 
+/// A pass ended in the middle because somebody asked for it; nobody knows what it left in the cache.
+struct Interrupted {};
+
 struct ForwardOptions {
   int n_thread = 1;
   int64_t n_ubatch = 512;    ///< most tokens of one run()
@@ -30,6 +34,8 @@ struct ForwardOptions {
   bool explain = false;
   bool repack = false;
   bool count_routing = false;  ///< for routing_stats(); costs no replay of a recorded step
+  /// Asked before each block of a pass that is not replayed: whether to end it by throwing Interrupted.
+  std::function<bool()> stop = {};
   /// The model on its devices, with these options' program; null: all on the CPU. Must outlive the Forward.
   const PlacedModel* placed = nullptr;
 
@@ -55,7 +61,8 @@ class Forward {
   Forward(const Model& model, const PolicyTable& policies, const ForwardOptions& options);
 
   /// Appends to the cache and computes the hidden states of all tokens. A sequence's tokens stand in
-  /// rising position. `sequences` [n_seq] are prepared for every position.
+  /// rising position. `sequences` [n_seq] are prepared for every position. Throws Interrupted; see
+  /// ForwardOptions::stop.
   void run(std::span<const BatchToken> tokens, std::span<const SequenceCache* const> sequences,
            const Cache& cache, ForwardProbe* probe = nullptr);
   /// Logits [rows.size(), n_vocab] of tokens of the last run(), valid until the next call.
@@ -102,7 +109,8 @@ class Forward {
   void fill(std::span<const BatchToken> tokens, std::span<const SequenceCache* const> sequences,
             const Cache& cache);
   void wait_for_all();
-  void execute(std::span<const Instruction> instructions, const Cache* cache, ForwardProbe* probe);
+  void execute(std::span<const Instruction> instructions, const Cache* cache, ForwardProbe* probe,
+               const std::function<bool()>& stop = {});
   void queue_head(int64_t n_row);
   TensorView<const float> host_logits(int64_t n_row);
 

@@ -22,8 +22,8 @@ struct BlockCache {
 /// One way through instructions.
 class Pass {
  public:
-  Pass(Forward& forward, const Cache* cache, ForwardProbe* probe)
-      : f_(forward), cache_(cache), probe_(probe), n_(forward.batch_.n_token()) {}
+  Pass(Forward& forward, const Cache* cache, ForwardProbe* probe, const std::function<bool()>& stop)
+      : f_(forward), cache_(cache), probe_(probe), stop_(stop), n_(forward.batch_.n_token()) {}
 
   void operator()(const Embed& i) {
     DeviceState& at = f_.state(i.device);
@@ -31,6 +31,7 @@ class Pass {
   }
   template <class Desc>
   void operator()(const Mix<Desc>& i) {
+    if (stop_ && stop_()) throw Interrupted();
     DeviceState& at = f_.state(i.device);
     at.run(i.op, {at.batch(i.group), BlockCache{*cache_, i.block}, at.arrays().residual.rows(0, n_)},
            f_.context());
@@ -98,11 +99,13 @@ class Pass {
   Forward& f_;
   const Cache* cache_;  // null where no tokens are mixed
   ForwardProbe* probe_;
+  const std::function<bool()>& stop_;
   int64_t n_;  // tokens of the batch
 };
 
-void Forward::execute(std::span<const Instruction> instructions, const Cache* cache, ForwardProbe* probe) {
-  Pass pass(*this, cache, probe);
+void Forward::execute(std::span<const Instruction> instructions, const Cache* cache, ForwardProbe* probe,
+                      const std::function<bool()>& stop) {
+  Pass pass(*this, cache, probe, stop);
   for (const Instruction& instruction : instructions) std::visit(pass, instruction);
 }
 
@@ -126,7 +129,7 @@ void Forward::run(std::span<const BatchToken> tokens, std::span<const SequenceCa
   fill(tokens, sequences, cache);
   if (tokens.empty()) return;
   for (DeviceState& s : states_) s.send();
-  execute(program().layers, &cache, probe);
+  execute(program().layers, &cache, probe, options_.stop);
   model_.file().check_unchanged();
 }
 

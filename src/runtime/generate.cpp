@@ -32,7 +32,7 @@ class Generation {
       const bool interrupted = options_.interrupted && options_.interrupted();
       if (interrupted || stream_.stopped()) engine_.cancel(id);
       const Clock::time_point start = Clock::now();
-      const std::span<const StepEvent> events = engine_.step();
+      const std::span<const StepEvent> events = step(id);
       (prefill_ ? speeds_.prefill_s : speeds_.decode_s) +=
           std::chrono::duration<double>(Clock::now() - start).count();
       if (prefill_) {
@@ -52,6 +52,15 @@ class Generation {
   }
 
  private:
+  /// A step that is ended in the middle is nobody's.
+  std::span<const StepEvent> step(SequenceId id) {
+    try {
+      return engine_.step();
+    } catch (const Interrupted&) {
+      engine_.cancel(id);
+      return engine_.step();
+    }
+  }
   void take(const StepEvent& event) {
     if (event.finish != Finish::None) result_.finish = stream_.stopped() ? Finish::Stop : event.finish;
     if (event.finish == Finish::Error) result_.error = event.error;

@@ -132,6 +132,36 @@ TEST_F(RuntimeTest, GenerateEndsByLengthInterruptAndStop) {
   EXPECT_EQ(stopped.text, whole.text.substr(0, whole.text.find(stop)));
 }
 
+TEST_F(RuntimeTest, AnInterruptEndsAPassBetweenBlocks) {
+  const Tokenizer tokenizer = Tokenizer::from_gguf(model_->file());
+  for (const char* devices : {"none", "fake:2"}) {
+    int n_asked = 0, stop_at = 1 << 30;
+    Runtime runtime(*model_,
+                    {.devices = {.devices = devices},
+                     .engine = {.forward = {.stop = [&] { return ++n_asked >= stop_at; }}, .n_ctx = 64}});
+    const auto ask = [&] {
+      Speeds speeds;
+      return generate(runtime.engine(), tokenizer, greedy(), {.text = {.special = true}}, speeds);
+    };
+    n_asked = 0;  // of warming up
+    const Generated whole = ask();
+    const int n_block = model_->hparams().n_run_block();
+    EXPECT_EQ(n_asked, 12 * n_block) << "a prompt and 11 tokens, asked before each block";
+    for (const int block : {0, 1, n_block - 1}) {
+      for (const int step : {0, 3}) {
+        n_asked = 0, stop_at = step * n_block + block + 1;
+        const Generated part = ask();
+        EXPECT_EQ(part.finish, Finish::Cancelled);
+        EXPECT_EQ(part.n_token, step);
+        EXPECT_EQ(n_asked, stop_at) << "nothing was computed after it";
+        stop_at = 1 << 30;
+        EXPECT_EQ(ask().text, whole.text)
+            << devices << ", after an end in step " << step << ", block " << block;
+      }
+    }
+  }
+}
+
 TEST(Limits, NameTheOption) {
   limits::kParallel.check("n_parallel", 4096);
   testing::expect_refused([] { limits::kParallel.check("n_parallel", 0); },
