@@ -52,9 +52,27 @@ int compare(const RoutingFlags& flags, std::span<const NamedPolicy> named, const
   return kExitOk;
 }
 
+/// One output would replace another.
+void refuse_equal_outputs(const RoutingFlags& flags) {
+  const auto same = [](const std::string& a, const std::string& b) {
+    namespace fs = std::filesystem;
+    return !a.empty() && !b.empty() &&
+           fs::weakly_canonical(fs::absolute(a)) == fs::weakly_canonical(fs::absolute(b));
+  };
+  const std::string* twice = same(flags.svg, flags.out) || same(flags.svg, flags.trace) ? &flags.svg
+                             : same(flags.out, flags.trace)                             ? &flags.out
+                                                                                        : nullptr;
+  if (!twice) return;
+  throw Error({.what = "two outputs have one name",
+               .where = "-o, --svg, --trace",
+               .expected = "a file for each",
+               .got = *twice});
+}
+
 int watch(const RoutingFlags& flags, const RoutingPolicy& policy, const Model& model,
           std::span<const int32_t> tokens, const PerplexityOptions& wanted) {
   // What cannot be read or written is refused before the text is computed.
+  refuse_equal_outputs(flags);
   if (std::filesystem::exists(flags.out)) read_stats(flags.out, model.moe_layers());
   for (const std::string& path : {flags.out, flags.svg})
     if (!path.empty()) check_writable(path);
