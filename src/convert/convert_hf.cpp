@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "convert/encode.h"
+#include "convert/generation.h"
 #include "convert/hf_config.h"
 #include "convert/quant_mix.h"
 #include "convert/tensor_plan.h"
@@ -43,21 +44,10 @@ std::string name_of_folder(const fs::path& folder) {
 
 /// general.*: what the file is and how its makers sample from it.
 void set_general(GgufWriter& writer, const ArchSpec& arch, const std::string& name,
-                 const HfConfig& generation) {
+                 const Recommended& recommended) {
   writer.set("general.architecture", GgufValue::string(std::string(arch.name)));
   writer.set("general.type", GgufValue::string("model"));
-  constexpr std::pair<const char*, const char*> kSampling[] = {{"general.sampling.top_p", "top_p"},
-                                                               {"general.sampling.temp", "temperature"}};
-  for (const auto& [key, hf_key] : kSampling) {
-    const auto value = generation.number(hf_key);
-    if (!value) continue;
-    if (!(std::abs(*value) <= std::numeric_limits<float>::max())) {
-      throw Error({.what = "a sampling setting is out of range",
-                   .where = generation.where(hf_key),
-                   .got = fmt::format("{}", *value)});
-    }
-    writer.set(key, GgufValue::f32(static_cast<float>(*value)));
-  }
+  for (const auto& [key, value] : recommended.keys) writer.set(key, value);
   writer.set("general.name", GgufValue::string(name));
 }
 
@@ -210,7 +200,7 @@ ConvertReport convert_hf(const fs::path& hf_dir, const fs::path& out, const Conv
   std::vector<ReadKey> read;
   HParams h = config.hparams(arch, &read);
   config.check(arch, h);
-  const HfConfig generation = HfConfig::optional_file(hf_dir / "generation_config.json");
+  const Recommended recommended = read_recommended(hf_dir / "generation_config.json");
   const Safetensors checkpoint(hf_dir);
   const bool lacks_nextn = forget_absent_nextn(arch, h, checkpoint);
   const std::optional<double> tied = config.number("tie_word_embeddings");
@@ -223,7 +213,7 @@ ConvertReport convert_hf(const fs::path& hf_dir, const fs::path& out, const Conv
       Tokenizer(tokenizer));  // refuses what contradicts itself, which no reader would take either
 
   GgufWriter writer(out);
-  set_general(writer, arch, options.name.empty() ? name_of_folder(hf_dir) : options.name, generation);
+  set_general(writer, arch, options.name.empty() ? name_of_folder(hf_dir) : options.name, recommended);
   set_figures(writer, arch, h, read);
   set_lists(writer, arch, h);
   const QuantMix& kind = quant_mix(type_name(options.out_type.value_or(main_type(plan))));
@@ -233,6 +223,7 @@ ConvertReport convert_hf(const fs::path& hf_dir, const fs::path& out, const Conv
     writer.set(key, std::move(value));
   ConvertReport report;
   report.notes = plan.notes;
+  report.notes.insert(report.notes.end(), recommended.left_out.begin(), recommended.left_out.end());
   if (lacks_nextn)
     report.notes.emplace_back("the checkpoint lacks the next-token layers that its configuration counts");
   naming_file(hf_dir.string(), [&] { write_tensors(writer, plan, options, report); });

@@ -120,10 +120,6 @@ bool HfConfig::says(const ArchSpec& arch, std::string_view key) const {
   return false;
 }
 
-HfConfig HfConfig::optional_file(const std::filesystem::path& file) {
-  return std::filesystem::exists(file) ? HfConfig(file) : HfConfig();
-}
-
 std::string HfConfig::where(std::string_view key) const { return file_ + ", key " + std::string(key); }
 
 const json* HfConfig::value(std::string_view key) const {

@@ -18,8 +18,6 @@ namespace sw {
 class HfConfig {
  public:
   explicit HfConfig(const std::filesystem::path& file);
-  /// The same where the file may be missing: then nothing is in it.
-  static HfConfig optional_file(const std::filesystem::path& file);
 
   bool has(std::string_view key) const { return value(key) != nullptr; }
   /// A number, or a boolean as 0 or 1; nothing where absent.
@@ -37,7 +35,6 @@ class HfConfig {
   std::string where(std::string_view key) const;
 
  private:
-  HfConfig() = default;
   void spell_rope_as_before();
   void add_class_defaults();
   bool says(const ArchSpec& arch, std::string_view key) const;
