@@ -285,11 +285,11 @@ void leave_out_unembedded(size_t n_rows, TokenizerSpec& spec) {
     return (is_added || token.type == TokenType::Unused) && !is_around(spec.prefix) &&
            !is_around(spec.suffix);
   };
-  while (spec.tokens.size() > n_rows && is_idle(spec.tokens.back())) {
-    log::warn("{}: the token '{}' has no row in the embedding and is left out", spec.source,
-              spec.tokens.back().text);
-    spec.tokens.pop_back();
-  }
+  const size_t n_before = spec.tokens.size();
+  while (spec.tokens.size() > n_rows && is_idle(spec.tokens.back())) spec.tokens.pop_back();
+  if (const size_t n_idle = n_before - spec.tokens.size(); n_idle > 0)
+    log::warn("{}: {} token(s) behind the {} rows of the embedding are left out", spec.source, n_idle,
+              n_rows);
   for (const Role& role : kRoles) {
     TokenizerSpec::Id& id = spec.*role.id;
     if (id && static_cast<size_t>(*id) >= spec.tokens.size()) id.reset();
