@@ -37,6 +37,12 @@ std::string StopStrings::push(std::string_view text) {
   return certain;
 }
 
+std::string StopStrings::push_special(std::string_view name) {
+  if (stopped_ || std::ranges::find(stops_, name) == stops_.end()) return {};
+  stopped_ = true;
+  return std::exchange(waiting_, {});
+}
+
 std::string StopStrings::finish() { return stopped_ ? std::string() : std::exchange(waiting_, {}); }
 
 }  // namespace sw

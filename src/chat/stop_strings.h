@@ -15,6 +15,9 @@ class StopStrings {
 
   /// Adds text; returns what is certain not to belong to a stop string.
   std::string push(std::string_view text);
+  /// For a special token, which is no part of the text: where its name is a stop string, the text ends before
+  /// it. Returns what waited then, else nothing.
+  std::string push_special(std::string_view name);
   /// True once a stop string came. push() gives nothing from then on.
   bool stopped() const { return stopped_; }
   /// What still waits, when the text ends otherwise.

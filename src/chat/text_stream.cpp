@@ -18,7 +18,11 @@ void TextStream::push(int32_t id) {
   const std::string_view piece = tokenizer_.piece(id);
   // The tags around reasoning are read even where special tokens are left out.
   const bool is_text = special_ || !tokenizer_.is_special(id) || piece == kOpenThink || piece == kCloseThink;
-  if (is_text) splitter_.push(decoder_.push(id));
+  if (is_text) {
+    splitter_.push(decoder_.push(id));
+  } else {
+    hand_out(stops_.push_special(piece), false);
+  }
 }
 
 void TextStream::finish() {

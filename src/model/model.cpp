@@ -24,6 +24,26 @@ GgufFile open_with_overrides(const std::filesystem::path& path, const std::vecto
   return file;
 }
 
+/// Throws where an override names a key that nothing reads: that of another architecture would change
+/// nothing, and no one would notice.
+void refuse_idle(const std::vector<KeyOverride>& overrides, const GgufFile& file, const ArchSpec& arch,
+                 std::span<const ReadKey> read) {
+  const std::string prefix = std::string(arch.name) + ".";
+  for (const KeyOverride& o : overrides) {
+    if (o.key.starts_with("general.") || o.key.starts_with("tokenizer.")) continue;
+    const std::string_view name =
+        o.key.starts_with(prefix) ? std::string_view(o.key).substr(prefix.size()) : std::string_view();
+    const auto is_key = [&](const ReadKey& r) { return r.key->gguf == name || r.key->gguf_older == name; };
+    const auto is_list = [&](const ListKey& list) { return list.gguf == name; };
+    if (!name.empty() && (std::ranges::any_of(read, is_key) || std::ranges::any_of(arch.lists, is_list)))
+      continue;
+    throw Error({.what = "nothing reads the key that --override-kv names",
+                 .where = file.name(),
+                 .expected = "a key of " + std::string(arch.name),
+                 .got = o.key});
+  }
+}
+
 /// Some files have a value per layer where the model has one for all: it is the one if all are equal.
 std::optional<double> one_of_all(const GgufFile& file, const std::string& name) {
   const auto* array = std::get_if<GgufArray>(&file.metadata().find(name)->data);
@@ -124,6 +144,8 @@ Model::Model(const std::filesystem::path& path, const LoadOptions& options)
   hparams_ = naming_file(file_.name(), [&] {
     return read_hparams(*arch_, &Key::gguf, find, &read_keys_, read_lists(*arch_, &ListKey::gguf, find_list));
   });
+
+  refuse_idle(options.overrides, file_, *arch_, read_keys_);
 
   // Blocks are bounded by what the file holds: a missing tensor of the first absent block ends the loop.
   for (int block = kOfModel; block < hparams_.n_run_block(); ++block) {

@@ -19,6 +19,8 @@ class JsonObject {
   JsonObject(const Json& value, std::string where);
 
   const std::string& where() const { return where_; }
+  /// All members, by name.
+  const Json::object_t& members() const { return value_.get_ref<const Json::object_t&>(); }
   /// Null where the member is missing or JSON null.
   const Json* find(const char* name) const;
   const Json& require(const char* name) const;

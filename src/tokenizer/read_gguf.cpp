@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "tokenizer/byte_level.h"
 #include "tokenizer/gguf_names.h"
 #include "tokenizer/pre_tokenizer.h"
 #include "tokenizer/spec.h"
@@ -46,6 +47,12 @@ void read_tokens(const GgufFile& file, TokenizerSpec& spec) {
     throw bad(file, types_key, "there must be one type for each token", std::to_string(texts->size()),
               std::to_string(types->size()));
   }
+  if (!types) {
+    log::warn(
+        "{} does not say which tokens are control tokens ({}): only those that begin or end a text "
+        "are taken for such",
+        file.name(), types_key);
+  }
   spec.tokens.resize(texts->size());
   for (size_t id = 0; id < texts->size(); ++id) {
     const int64_t type = types ? (*types)[id] : static_cast<int64_t>(TokenType::Normal);
@@ -58,6 +65,18 @@ void read_tokens(const GgufFile& file, TokenizerSpec& spec) {
   }
   for (const int32_t id : id_list(file, "tokenizer.switchyard.visible_tokens", spec.tokens.size())) {
     spec.tokens[static_cast<size_t>(id)].special = false;
+  }
+}
+
+/// Some writers give the tokens that end or begin a text no type, or that of plain text. Their ids say what
+/// they are. (Only those that look like markup: a placeholder may name a comma.)
+void settle_types(TokenizerSpec& spec) {
+  for (const TokenizerSpec::Id& id : {spec.bos, spec.eos, spec.eot, spec.eom}) {
+    if (!id) continue;
+    TokenizerSpec::Token& token = spec.tokens[static_cast<size_t>(*id)];
+    const bool is_markup = token.text.size() > 2 && token.text.front() == '<' && token.text.back() == '>';
+    if (is_markup && token.type == TokenType::Normal)
+      token = {.text = token.text, .type = TokenType::Control, .special = true};
   }
 }
 
@@ -79,6 +98,23 @@ void read_special_ids(const GgufFile& file, TokenizerSpec& spec) {
   spec.add_bos = file.metadata().get_bool("tokenizer.ggml.add_bos_token");
   spec.add_eos = file.metadata().get_bool("tokenizer.ggml.add_eos_token");
   spec.add_sep = file.metadata().get_bool("tokenizer.ggml.add_sep_token");
+  settle_types(spec);
+}
+
+/// Without them a byte-level vocabulary can say text only byte by byte.
+void read_merges(const GgufFile& file, TokenizerSpec& spec) {
+  const std::string key = "tokenizer.ggml.merges";
+  if (const auto* merges = file.metadata().get_strings(key)) {
+    spec.merges = *merges;
+  } else if (spec.kind == TokenizerKind::ByteBpe) {
+    const auto is_made_by_merging = [](const TokenizerSpec::Token& token) {
+      return token.type == TokenType::Normal && from_byte_level(token.text).value_or("").size() > 1;
+    };
+    if (std::ranges::any_of(spec.tokens, is_made_by_merging))
+      throw bad(file, key, "the file has no merges", "an array of strings", "nothing",
+                "convert the model again: its tokenizer was not written whole");
+  }
+  spec.pruned_merges = true;  // other engines load files with a cut vocabulary and all the merges
 }
 
 void read_nfc(const GgufFile& file, TokenizerSpec& spec) {
@@ -210,9 +246,8 @@ TokenizerSpec read_gguf_tokenizer(const GgufFile& file) {
   spec.source = file.name();
   spec.kind = *kind;
   read_tokens(file, spec);
-  if (const auto* merges = file.metadata().get_strings("tokenizer.ggml.merges")) spec.merges = *merges;
-  spec.pruned_merges = true;  // other engines load files with a cut vocabulary and all the merges
   read_special_ids(file, spec);
+  read_merges(file, spec);
   read_finding(file, spec);
   if (spec.kind == TokenizerKind::ByteBpe) {
     read_pre_tokenizer(file, spec);

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
+#include <string_view>
+#include <unordered_set>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "tokenizer/read_hf.h"
 
 namespace sw {
@@ -18,13 +21,6 @@ constexpr Role kRoles[] = {
     {"bos", &TokenizerSpec::bos}, {"eos", &TokenizerSpec::eos}, {"unk", &TokenizerSpec::unk},
     {"sep", &TokenizerSpec::sep}, {"pad", &TokenizerSpec::pad}, {"mask", &TokenizerSpec::mask},
 };
-
-/// "<s>" or {"content": "<s>", ...}; empty where there is none.
-std::string token_text(const JsonObject& config, const std::string& name) {
-  const Json* value = config.find(name.c_str());
-  return value && value->is_object() ? config.object(name.c_str()).text("content")
-                                     : config.text(name.c_str());
-}
 
 void add_template(const std::string& name, std::string source, TokenizerSpec& spec) {
   (name == "default" ? spec.chat_template : spec.named_templates[name]) = std::move(source);
@@ -84,32 +80,92 @@ void read_added_tokens_decoder(const JsonObject& config, TokenizerSpec& spec) {
   if (!spec.scores.empty()) spec.scores.resize(spec.tokens.size());
 }
 
-/// The special tokens by name. One that was a plain token of the vocabulary is found in text from now on.
-TokenizerSpec::Id read_special_token(const std::string& text, TokenizerSpec& spec) {
-  const TokenizerSpec::Id id = find_token(spec, text);
-  if (!id) return id;
-  TokenizerSpec::Token& token = spec.tokens[static_cast<size_t>(*id)];
-  if (token.type == TokenType::Normal) token = {.text = text, .type = TokenType::Control, .special = true};
-  return id;
+/// What a special token's member says of it: "<s>" or {"content": "<s>", ...}. Empty objects and others say
+/// nothing.
+std::string token_text(const Json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  const bool has_text = value.is_object() && value.contains("content") && value["content"].is_string();
+  return has_text ? value["content"].get<std::string>() : std::string();
 }
 
-void read_special_tokens(const JsonObject& config, TokenizerSpec& spec) {
-  for (const Role& role : kRoles) {
-    const auto id = read_special_token(token_text(config, std::string(role.name) + "_token"), spec);
-    if (id) spec.*role.id = id;
-  }
-  for (const char* list : {"additional_special_tokens", "extra_special_tokens"}) {
-    const Json* others = config.find(list);
-    if (!others || !others->is_array()) continue;
-    for (const Json& other : *others) {
-      if (other.is_string()) read_special_token(other.get<std::string>(), spec);
+/// Adds the special tokens that tokenizer_config.json names, as transformers does: a plain token of the
+/// vocabulary is found in text from now on, and one that is no token yet gets the next id.
+class SpecialTokens {
+ public:
+  SpecialTokens(const JsonObject& config, TokenizerSpec& spec) : config_(config), spec_(spec) {}
+
+  void read() {
+    for (const char* role : {"bos", "eos", "unk", "sep", "pad", "cls", "mask"}) read_role(role);
+    for (const Role& role : kRoles) {
+      const Json* value = config_.find((std::string(role.name) + "_token").c_str());
+      if (const auto id = value ? find_token(spec_, token_text(*value)) : std::nullopt) spec_.*role.id = id;
+    }
+    read_further();
+    for (const char* name : {"additional_special_tokens", "extra_special_tokens"}) {
+      const Json* list = config_.find(name);
+      if (!list || !list->is_array()) continue;
+      for (const Json& value : *list) add(value, name);
     }
   }
-}
+
+ private:
+  void read_role(const std::string& role) {
+    const std::string name = role + "_token";
+    if (const Json* value = config_.find(name.c_str())) add(*value, name);
+  }
+
+  /// Tokens under names of the model's own: members that end in "_token", and an object
+  /// "extra_special_tokens". New ones get their ids in the order of the file, which a JSON object here has
+  /// lost.
+  void read_further() {
+    size_t n_new = 0;
+    const auto take = [&](const std::string& name, const Json& value) {
+      const std::string text = token_text(value);
+      if (!text.empty() && !find_token(spec_, text) && ++n_new > 1)
+        config_.fail(name.c_str(),
+                     "which ids new tokens get depends on their order; name them in "
+                     "added_tokens_decoder");
+      add(value, name);
+    };
+    for (const auto& [name, value] : config_.members()) {
+      if (name.ends_with("_token") && !is_role(name)) take(name, value);
+    }
+    const Json* others = config_.find("extra_special_tokens");
+    if (!others || !others->is_object()) return;
+    for (const auto& [name, value] : others->get_ref<const Json::object_t&>()) take(name, value);
+  }
+
+  static bool is_role(const std::string& name) {
+    return name == "cls_token" || std::ranges::any_of(kRoles, [&](const Role& role) {
+             return name == std::string(role.name) + "_token";
+           });
+  }
+
+  void add(const Json& value, const std::string& name) {
+    const std::string text = token_text(value);
+    if (text.empty()) return;
+    if (const TokenizerSpec::Id id = find_token(spec_, text)) {
+      TokenizerSpec::Token& token = spec_.tokens[static_cast<size_t>(*id)];
+      if (token.type == TokenType::Normal)
+        token = {.text = text, .type = TokenType::Control, .special = true};
+      return;
+    }
+    Json described = value.is_object() ? value : Json{{"content", text}};
+    described["special"] = true;
+    const auto id = static_cast<int32_t>(spec_.tokens.size());
+    add_token(JsonObject(described, config_.where() + "." + name), id, spec_);
+  }
+
+  const JsonObject& config_;
+  TokenizerSpec& spec_;
+};
 
 void read_tokenizer_config(const JsonObject& config, TokenizerSpec& spec) {
+  if (config.flag("split_special_tokens", false))
+    config.fail("split_special_tokens", "this is not supported", "false");
   read_added_tokens_decoder(config, spec);
-  read_special_tokens(config, spec);
+  SpecialTokens(config, spec).read();
+  if (!spec.scores.empty()) spec.scores.resize(spec.tokens.size());
   const auto flag = [&](const char* name, std::optional<bool>& out) {
     if (config.find(name)) out = config.flag(name, false);
   };
@@ -183,17 +239,77 @@ void settle_affixes(TokenizerSpec& spec) {
   settle(spec.add_eos, spec.eos, spec.suffix, false);
 }
 
+/// tokenizer_config.json, with what older folders have beside it in special_tokens_map.json and
+/// added_tokens.json; transformers reads those where the first has no "added_tokens_decoder".
+Json tokenizer_config_of(const fs::path& folder, const TokenizerSpec& spec) {
+  const auto read = [&](const char* name) {
+    const fs::path path = folder / name;
+    return fs::exists(path) ? read_json(path) : Json::object();
+  };
+  Json config = read("tokenizer_config.json");
+  if (!config.is_object() || config.contains("added_tokens_decoder")) return config;
+  const Json special = read("special_tokens_map.json"), added = read("added_tokens.json");
+  if (special.is_object()) config.update(special);
+  if (!added.is_object()) return config;
+  std::unordered_set<std::string_view> known;
+  for (const TokenizerSpec::Token& token : spec.tokens) known.insert(token.text);
+  for (const auto& [text, id] : added.get_ref<const Json::object_t&>()) {
+    if (id.is_number_integer() && !known.contains(text))
+      config["added_tokens_decoder"][id.dump()] = {{"content", text}};
+  }
+  return config;
+}
+
+/// Rows of the model's embedding, where config.json says them.
+size_t embedding_rows(const fs::path& folder) {
+  constexpr size_t kAny = INT32_MAX;
+  const fs::path path = folder / "config.json";
+  if (!fs::exists(path)) return kAny;
+  const Json document = read_json(path);
+  const JsonObject root(document, path.string());
+  const Json* text = root.find("text_config");
+  const Json* rows = root.find("vocab_size");
+  if (!rows && text && text->is_object() && text->contains("vocab_size")) rows = &(*text)["vocab_size"];
+  return rows && rows->is_number_unsigned() ? std::min(kAny, rows->get<size_t>()) : kAny;
+}
+
+/// Leaves out added tokens at the end that have no row in the embedding: a "<pad>" that was added for
+/// training and never used.
+void leave_out_unembedded(size_t n_rows, TokenizerSpec& spec) {
+  const auto is_idle = [&](const TokenizerSpec::Token& token) {
+    const auto id = static_cast<int32_t>(spec.tokens.size() - 1);
+    const auto is_around = [&](const std::vector<int32_t>& ids) {
+      return std::ranges::find(ids, id) != ids.end();
+    };
+    const bool is_added = token.type == TokenType::Control || token.type == TokenType::UserDefined;
+    return (is_added || token.type == TokenType::Unused) && !is_around(spec.prefix) &&
+           !is_around(spec.suffix);
+  };
+  const size_t n_before = spec.tokens.size();
+  while (spec.tokens.size() > n_rows && is_idle(spec.tokens.back())) spec.tokens.pop_back();
+  if (const size_t n_idle = n_before - spec.tokens.size(); n_idle > 0)
+    log::warn("{}: {} token(s) behind the {} rows of the embedding are left out", spec.source, n_idle,
+              n_rows);
+  for (const Role& role : kRoles) {
+    TokenizerSpec::Id& id = spec.*role.id;
+    if (id && static_cast<size_t>(*id) >= spec.tokens.size()) id.reset();
+  }
+  if (!spec.scores.empty()) spec.scores.resize(spec.tokens.size());
+}
+
 }  // namespace
 
 TokenizerSpec read_hf_tokenizer(const fs::path& folder) {
   TokenizerSpec spec = read_tokenizer_json(folder / "tokenizer.json");
+  const Json config = tokenizer_config_of(folder, spec);
+  read_tokenizer_config(JsonObject(config, (folder / "tokenizer_config.json").string()), spec);
+  leave_out_unembedded(embedding_rows(folder), spec);
   const auto with = [&](const char* name, auto&& read) {
     const fs::path path = folder / name;
     if (!fs::exists(path)) return;
     const Json document = read_json(path);
     read(JsonObject(document, path.string()), spec);
   };
-  with("tokenizer_config.json", read_tokenizer_config);
   with("config.json", read_model_config);
   with("generation_config.json", read_ends);
   with("config.json", read_ends);

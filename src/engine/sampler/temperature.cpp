@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <cmath>
 #include <fmt/core.h>
 
 #include "base/math.h"
@@ -7,8 +8,13 @@
 namespace sw {
 namespace {
 
+/// Where the best quotient is beyond a float, logits count from the best one: at a temperature near 0 it is
+/// chosen, not any of those that would overflow.
 void divide(Candidates& c, float t) {
-  for (Candidate& item : c.items()) item.logit = finite(item.logit / t);
+  float best = -std::numeric_limits<float>::max();
+  for (const Candidate& item : c.items()) best = std::max(best, item.logit);
+  const float origin = std::isfinite(best / t) ? 0.0f : best;
+  for (Candidate& item : c.items()) item.logit = finite((item.logit - origin) / t);
 }
 
 /// Divides logits by the temperature.

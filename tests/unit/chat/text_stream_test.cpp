@@ -51,6 +51,16 @@ TEST_F(TextStreamTest, CharactersOfSeveralTokensComeWhole) {
   EXPECT_EQ(stream(std::vector(ids.begin(), ids.end() - 1)).answer, "\xEF\xBF\xBD") << "half a fox";
 }
 
+TEST_F(TextStreamTest, ASpecialTokenMayBeAStopString) {
+  const std::string text = "It is a f<|role_end|>ox.";
+  ASSERT_EQ(stream(text).answer, "It is a fox.") << "left out, it joins what is around it";
+  const Result hidden = stream(text, {.stops = {"<|role_end|>", "fox"}});
+  EXPECT_EQ(hidden.answer, "It is a f");
+  EXPECT_TRUE(hidden.stopped);
+  EXPECT_EQ(stream(text, {.stops = {"<|role_end|>"}, .special = true}).answer, "It is a f");
+  EXPECT_FALSE(stream(text, {.stops = {"<|role"}}).stopped) << "which is not the whole token";
+}
+
 TEST_F(TextStreamTest, ReasoningAndStopStringsAreNotTheAnswer) {
   const Result result = stream("<think>\nEND? no.</think>\nIt is a fox. END and more", {.stops = {" END"}});
   EXPECT_EQ(result.reasoning, "END? no.");

@@ -31,6 +31,22 @@ TEST(SamplerTemperature, Divides) {
   for (size_t i = 0; i < 3; ++i) EXPECT_EQ(got[i].logit, logits[i] / 0.7f);
 }
 
+/// Quotients beyond a float used to be equal, so that any of their tokens could be drawn.
+TEST(SamplerTemperature, NearZeroTheBestIsLeft) {
+  SamplerParams p = no_steps();
+  for (const float t : {1e-30f, 1e-38f, 1e-45f}) {
+    p.temperature = t;
+    for (const auto& logits : {std::vector<float>{7, 9, 8.5f}, {-9, -7, -8}, {1e38f, 3e38f, 2e38f}}) {
+      Candidates c;
+      c.assign(logits);
+      make_temperature(p, kContext)->apply(c, {});
+      c.softmax();
+      EXPECT_EQ(c.items()[0].id, 1) << t;
+      EXPECT_EQ(c.items()[0].p, 1.0f) << t;
+    }
+  }
+}
+
 TEST(SamplerTemperature, DynamicEqualsThePlainVersion) {
   Rng rng(2);
   for (const auto& [t, range, exponent] :

@@ -95,6 +95,21 @@ TEST(UnreadTensors, LayersBeyondAnOverriddenCountAreLeftOut) {
   EXPECT_NE(model.notes()[0].find("tensors are left out: block_count is overridden"), std::string::npos);
 }
 
+/// Recipes name another architecture's key; without a word they would change nothing.
+TEST(UnreadKeys, AnOverrideThatNothingReadsIsRefused) {
+  SW_DATA_OR_SKIP(folder, "golden/bailing_moe_v2");
+  const testing::ConvertedFile file(folder);
+  const auto open = [&](const char* text) {
+    Model(file.path(), LoadOptions{.overrides = {parse_key_override(text)}});
+  };
+  for (const char* idle : {"llama.expert_used_count=int:2", "bailingmoe2.expert_used_cuont=int:2", "x=int:1",
+                           "bailingmoe2.rope.scaling.factor=float:4"})  // which others have
+    EXPECT_THROW(open(idle), Error) << idle;
+  for (const char* read : {"bailingmoe2.expert_used_count=int:2", "bailingmoe2.rope.freq_base=float:9000",
+                           "general.sampling.temp=float:1", "tokenizer.ggml.add_bos_token=bool:true"})
+    EXPECT_NO_THROW(open(read)) << read;
+}
+
 /// What next-token layers hold is nobody's business yet, but a block behind them is an error.
 TEST(UnreadTensors, NextTokenLayersAreSkipped) {
   SW_DATA_OR_SKIP(folder, "golden/bailing_moe_v2_mtp");

@@ -61,6 +61,65 @@ TEST(AddedTokens, ATokenNamedAsSpecialIsFoundInText) {
   EXPECT_EQ(Tokenizer(folder.read()).decode(Ids{120, 256}, true), "x");
 }
 
+TEST(AddedTokens, NamedOnesThatAreMissingGetTheNextIds) {
+  HfFolder folder;
+  folder.tokenizer_config = {{"additional_special_tokens", {"<x>", "<s>"}},
+                             {"image_token", "<img>"},
+                             {"pad_token", {{"content", "<pad>"}, {"lstrip", true}, {"normalized", false}}},
+                             {"bos_token", "<b>"},
+                             {"mask_token", nullptr},
+                             {"add_bos_token", false},
+                             {"cls_token", "<c>"}};
+  const TokenizerSpec spec = folder.read();
+  EXPECT_EQ(spec.bos, 258);
+  EXPECT_EQ(spec.pad, 259);
+  EXPECT_EQ(encode(folder, "<b> <pad><c><img><x><s>"), (Ids{258, 259, 260, 261, 262, 257}));
+  EXPECT_EQ(Tokenizer(spec).decode(Ids{120, 258, 261}, true), "x") << "all are special";
+}
+
+TEST(AddedTokens, OneWithoutARowOfTheEmbeddingIsLeftOut) {
+  HfFolder folder;
+  folder.tokenizer_config = {{"pad_token", "<p>"}, {"unk_token", "<u>"}};
+  folder.config = {{"vocab_size", 259}};
+  const TokenizerSpec spec = folder.read();
+  EXPECT_EQ(spec.unk, 258);
+  EXPECT_EQ(spec.pad, std::nullopt);
+  EXPECT_EQ(encode(folder, "<u><p>"), (Ids{258, 60, 112, 62}));
+  folder.tokenizer["added_tokens"].push_back({{"id", 258}, {"content", "<in json>"}});
+  EXPECT_EQ(folder.read().unk, std::nullopt) << "tokenizer.json's own come first";
+  folder.config = {{"vocab_size", 258}};
+  EXPECT_EQ(folder.read().tokens.size(), 258u);
+  folder.config = {{"vocab_size", 200}};
+  EXPECT_EQ(folder.read().tokens.size(), 257u)
+      << "a token of the vocabulary itself is kept, for the converter to refuse";
+}
+
+TEST(AddedTokens, IdsThatDependOnALostOrderAreRefused) {
+  HfFolder folder;
+  folder.tokenizer_config["extra_special_tokens"] = {{"image_token", "<img>"}};
+  EXPECT_EQ(encode(folder, "<img>"), (Ids{258}));
+  folder.tokenizer_config["audio_token"] = "<audio>";
+  EXPECT_THROW(folder.read(), Error);
+}
+
+TEST(AddedTokens, FilesOfOldAreReadWhereTheConfigHasNoDecoder) {
+  HfFolder folder;
+  folder.write("special_tokens_map.json", R"({"pad_token": "<p>", "additional_special_tokens": ["<x>"]})");
+  folder.write("added_tokens.json", R"({"<old>": 258, "<s>": 257})");
+  EXPECT_EQ(encode(folder, "<old><p><x><s>"), (Ids{258, 259, 260, 257}));
+  EXPECT_EQ(Tokenizer(folder.read()).decode(Ids{257, 258}, true), "<old>") << "the one that is not special";
+  folder.tokenizer_config["added_tokens_decoder"] = {{"257", {{"content", "<s>"}, {"special", true}}}};
+  EXPECT_EQ(encode(folder, "<p>"), (Ids{60, 112, 62}));
+}
+
+TEST(AddedTokens, SplitSpecialTokensIsRefused) {
+  HfFolder folder;
+  folder.tokenizer_config = {{"split_special_tokens", false}};
+  EXPECT_NO_THROW(folder.read());
+  folder.tokenizer_config = {{"split_special_tokens", true}};
+  EXPECT_THROW(folder.read(), Error);
+}
+
 TEST(AddedTokens, WrongIdsAreRefusedByName) {
   for (const char* id : {"x", "", "-1", "99999", "12345678901234567890", "97"}) {
     HfFolder folder;

@@ -46,6 +46,27 @@ TEST(ReadGguf, ANameImpliesWhatTheFileLeavesOpen) {
   EXPECT_FALSE(tokenizer_of(keys).add_bos());
 }
 
+TEST(ReadGguf, AnEndTokenTypedAsTextIsFoundInText) {
+  Keys keys = good_keys();
+  keys["tokenizer.ggml.eos_token_id"] = GgufValue::u32(3);
+  keys["tokenizer.ggml.bos_token_id"] = GgufValue::u32(1);  // "b", a placeholder
+  for (const bool typed : {true, false}) {
+    keys["tokenizer.ggml.token_type"] = GgufValue::i32s({1, 1, 1, 1, 5});
+    if (!typed) keys.erase("tokenizer.ggml.token_type");
+    const Tokenizer tokenizer = tokenizer_of(keys);
+    EXPECT_EQ(tokenizer.encode("ab<|im_end|>b"), (std::vector<int32_t>{2, 3, 1}));
+    EXPECT_EQ(tokenizer.decode(std::vector<int32_t>{1, 3, 0}, true), "ba");
+  }
+}
+
+TEST(ReadGguf, TokensThatNoMergeMakesAreRefused) {
+  Keys keys = good_keys();
+  keys.erase("tokenizer.ggml.merges");
+  EXPECT_THROW(tokenizer_of(keys), Error);
+  keys["tokenizer.ggml.tokens"] = GgufValue::strings({"a", "b", "c", "<|im_end|>", "[PAD4]"});
+  EXPECT_EQ(tokenizer_of(keys).encode("cab"), (std::vector<int32_t>{2, 0, 1})) << "bytes need none";
+}
+
 TEST(ReadGguf, OurPatternsServeWhereTheNameIsUnknown) {
   Keys keys = good_keys();
   keys["tokenizer.ggml.pre"] = GgufValue::string("never-heard-of");
