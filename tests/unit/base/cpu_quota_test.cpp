@@ -4,18 +4,20 @@
 #include <fstream>
 #include <gtest/gtest.h>
 
+#include "support/test_data.h"
+
 namespace sw {
 namespace {
 
 class CpuQuota : public ::testing::Test {
  protected:
   void SetUp() override { std::filesystem::create_directories(root_ / "a/b"); }
-  void TearDown() override { std::filesystem::remove_all(root_); }
   void limit(const char* group, const char* text) {
     std::ofstream(root_ / group / "cpu.max") << text << "\n";
   }
 
-  const std::filesystem::path root_ = std::filesystem::path(::testing::TempDir()) / "cpu_quota_test";
+  const testing::TempDir temp_;
+  const std::filesystem::path root_ = temp_.path();
 };
 
 TEST_F(CpuQuota, NoLimit) {
