@@ -87,6 +87,38 @@ inline constexpr auto kAttentionKeys = std::to_array<Key>({
     {at<&HParams::rope, &RopeParams::freq_base>, "rope.freq_base", "rope_theta", 10000},
 });
 
+/// Sliding windows, which a model may lack. Without a list or a step every layer has the window.
+inline constexpr auto kWindowKeys = std::to_array<Key>({
+    {.field = at<&HParams::attention, &Attention::window>,
+     .gguf = "attention.sliding_window",
+     .hf = "sliding_window",
+     .fallback = 0,
+     .written = Written::IfUnusual},
+    {.field = at<&HParams::attention, &Attention::full_step>,
+     .gguf = "attention.sliding_window_pattern",
+     .fallback = 0,
+     .written = Written::IfUnusual},
+});
+/// Qwen's switch, which leaves the size in the config when it is off.
+inline constexpr auto kWindowSwitchKey = std::to_array<Key>({
+    {at<&HParams::attention, &Attention::uses_window>, "", "use_sliding_window", 1},
+});
+inline constexpr auto kWindowLeadKey = std::to_array<Key>({
+    {at<&HParams::attention, &Attention::n_full_lead>, "", "max_window_layers", 0},
+});
+
+inline constexpr NamedValue kWindowTypes[] = {{"full_attention", 0}, {"sliding_attention", 1}};
+/// Of a class whose configs list the layers.
+inline constexpr ListKey kListedWindows{
+    .field = [](HParams& h) -> std::vector<int>& { return h.attention.windowed; },
+    .gguf = "attention.sliding_window_pattern",
+    .hf = "layer_types",
+    .names = kWindowTypes,
+    .booleans = true};
+/// Of a class that gives every layer the window; a file may list them all the same.
+inline constexpr ListKey kWindowsOfFiles{
+    .field = kListedWindows.field, .gguf = kListedWindows.gguf, .booleans = true};
+
 /// Routed experts in groups behind dense layers, as DeepSeek and GLM call them.
 inline constexpr auto kGroupedMoeKeys = std::to_array<Key>({
     {at<&HParams::moe, &Moe::n_layer_dense_lead>, "leading_dense_block_count", "first_k_dense_replace", 0},
@@ -251,6 +283,16 @@ constexpr int dense_or_moe(const HParams& h, int layer) {
   const bool has_experts = m.n_expert > 0 && layer >= m.n_layer_dense_lead && (layer + 1) % m.moe_step == 0 &&
                            std::ranges::find(m.dense_layers, layer) == m.dense_layers.end();
   return has_experts ? 1 : 0;
+}
+/// The same kinds of layers with and without a window.
+inline constexpr LayerKind kWindowedDenseKind{"dense, windowed", kDenseSteps, CacheKind::Window},
+    kWindowedMoeKind{"moe, windowed", kMoeSteps, CacheKind::Window};
+inline constexpr LayerKind kDenseOrWindowed[] = {kDenseKind, kWindowedDenseKind};
+inline constexpr LayerKind kDenseMoeOrWindowed[] = {kDenseKind, kMoeKind, kWindowedDenseKind,
+                                                    kWindowedMoeKind};
+constexpr int windowed(const HParams& h, int layer) { return h.attention.has_window(layer) ? 1 : 0; }
+constexpr int windowed_dense_or_moe(const HParams& h, int layer) {
+  return 2 * windowed(h, layer) + dense_or_moe(h, layer);
 }
 /// A next-token-prediction layer, which has experts.
 inline constexpr Step kNextnSteps[] = {Step::Nextn, Step::Attention, Step::Moe};

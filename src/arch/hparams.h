@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include <cstddef>
 #include <vector>
 
 namespace sw {
@@ -7,11 +8,21 @@ namespace sw {
 /// A model's hyperparameters, grouped by the block that they shape, never by the model that has them.
 struct Attention {
   int n_head = 0, n_head_kv = 0;
-  int head_dim = 0;              ///< of queries and keys
-  int value_dim = 0;             ///< of values
-  int window = 0;                ///< a token sees so many, itself included; 0: all before it
-  int full_step = 1;             ///< with a window: every so-many-th layer has none
-  std::vector<int> layers = {};  ///< of each layer, whether it attends; empty: all do
+  int head_dim = 0;                ///< of queries and keys
+  int value_dim = 0;               ///< of values
+  int window = 0;                  ///< a token sees so many, itself included; 0: all before it
+  int full_step = 0;               ///< with a window: every so-many-th layer has none; 0: all have it
+  std::vector<int> windowed = {};  ///< of each layer, whether it has the window; empty: full_step says it
+  std::vector<int> layers = {};    ///< of each layer, whether it attends; empty: all do
+  /// As a config says which layers have the window: none, or all but the first so many.
+  bool uses_window = true;
+  int n_full_lead = 0;
+
+  constexpr bool has_window(int layer) const {
+    if (window == 0) return false;
+    if (!windowed.empty()) return windowed[static_cast<size_t>(layer)] != 0;
+    return full_step == 0 || (layer + 1) % full_step != 0;
+  }
 };
 
 /// Multi-head latent attention; kv_rank 0: ordinary attention. See MlaDesc.

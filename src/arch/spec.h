@@ -114,6 +114,8 @@ struct ListKey {
   std::span<const NamedValue> names = {};  ///< the texts of a config; empty: it has numbers
   /// Has a function: the list says 1 or 0, and a file holds this number in place of each 1.
   Field one = {};
+  /// A file has true and false. A lone number under the name is that of a Key.
+  bool booleans = false;
 };
 
 /// A shape in terms of Dim, outermost first.
@@ -188,6 +190,7 @@ struct Dropped {
 struct HfClass {
   std::string_view name = {};
   std::string_view defaults = "{}";
+  std::span<const Granted> granted = {};  ///< beside those of the architecture
 };
 
 /// The index in ArchSpec::kinds of a layer that is run, 0 to n_layer - 1.

@@ -123,8 +123,10 @@ void set_lists(GgufWriter& writer, const ArchSpec& arch, HParams h) {
     std::vector<int64_t> items;
     for (const int item : key.field(h)) items.push_back(item * one);
     if (items.empty()) continue;
+    GgufArray array{GgufType::I32, items};
+    if (key.booleans) array = {GgufType::Bool, std::vector<uint64_t>(items.begin(), items.end())};
     writer.set(fmt::format("{}.{}", arch.name, key.gguf),
-               {.type = GgufType::Array, .data = GgufArray{GgufType::I32, std::move(items)}});
+               {.type = GgufType::Array, .data = std::move(array)});
   }
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
+#include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -215,11 +216,34 @@ HParams HfConfig::hparams(const ArchSpec& arch, std::vector<ReadKey>* read) cons
   }
   const auto find = [this](const Key& key) { return lookup(key); };
   const auto find_list = [this](const ListKey& key) {
+    if (key.hf.empty()) return std::optional<std::vector<int64_t>>();
     return key.names.empty() ? integers(key.hf) : named(key);
   };
-  return naming_file(file_, [&] {
+  HParams h = naming_file(file_, [&] {
     return read_hparams(arch, &Key::hf, find, read, read_lists(arch, &ListKey::hf, find_list));
   });
+  settle_windows(h);
+  return h;
+}
+
+/// A file says by a size and, where a rule does not say the same, by a list which layers have a window.
+void HfConfig::settle_windows(HParams& h) const {
+  Attention& a = h.attention;
+  if (!a.uses_window) a.window = 0;
+  if (a.window == 0 && std::ranges::find(a.windowed, 1) != a.windowed.end()) {
+    const json* size = value("sliding_window");
+    throw Error({.what = "layer_types names layers with a window, and there is none",
+                 .where = where("sliding_window"),
+                 .expected = "a size (and use_sliding_window, where the class has it)",
+                 .got = size ? shown(*size) : "nothing"});
+  }
+  std::vector<int> windowed = std::exchange(a.windowed, {}), by_rule;
+  for (int l = 0; l < h.n_layer; ++l) {
+    by_rule.push_back(a.has_window(l));
+    if (std::ssize(windowed) == l) windowed.push_back(by_rule.back() && l >= a.n_full_lead);
+  }
+  if (std::ranges::find(windowed, 1) == windowed.end()) a.window = 0;
+  if (a.window > 0 && windowed != by_rule) a.windowed = std::move(windowed);
 }
 
 /// A config may list each layer's kind of attention.
@@ -302,6 +326,17 @@ void HfConfig::check_rotated(const HParams& h) const {
                .got = fmt::format("{}", *n_dim)});
 }
 
+void HfConfig::check_granted(std::span<const Granted> all) const {
+  for (const Granted& granted : all) {
+    const json* v = value(granted.hf);
+    if (!v || *v == json::parse(granted.only)) continue;
+    throw Error({.what = "a setting of the model is not supported",
+                 .where = where(granted.hf),
+                 .expected = std::string(granted.only),
+                 .got = shown(*v)});
+  }
+}
+
 void HfConfig::check(const ArchSpec& arch, const HParams& h) const {
   check_windows(arch, h);
   if (has("quantization_config")) {
@@ -311,13 +346,11 @@ void HfConfig::check(const ArchSpec& arch, const HParams& h) const {
                  .got = string("quantization_config.quant_method").value_or("a method without a name"),
                  .hint = "convert the model's unquantised weights"});
   }
-  for (const Granted& granted : arch.granted) {
-    const json* v = value(granted.hf);
-    if (!v || *v == json::parse(granted.only)) continue;
-    throw Error({.what = "a setting of the model is not supported",
-                 .where = where(granted.hf),
-                 .expected = std::string(granted.only),
-                 .got = shown(*v)});
+  check_granted(arch.granted);
+  const json* classes = value("architectures");
+  for (const HfClass& c : arch.hf_classes) {
+    if (classes && classes->is_array() && !classes->empty() && classes->front() == c.name)
+      check_granted(c.granted);
   }
   check_rope_scaling(arch);
   check_rotated(h);

@@ -45,6 +45,8 @@ class HfConfig {
   void check_rotated(const HParams& h) const;
   void refuse_unknown_keys(const ArchSpec& arch) const;
   void check_windows(const ArchSpec& arch, const HParams& h) const;
+  void settle_windows(HParams& h) const;
+  void check_granted(std::span<const Granted> all) const;
   /// "a.b|c": member b of the object a or, where that is absent, c. Null where absent or null.
   const nlohmann::json* value(std::string_view key) const;
   std::optional<double> lookup(const Key& key) const;
