@@ -10,6 +10,7 @@ struct Attention {
   int n_head = 0, n_head_kv = 0;
   int head_dim = 0;                ///< of queries and keys
   int value_dim = 0;               ///< of values
+  float clip = 0;                  ///< not 0: none of them is further from 0
   int window = 0;                  ///< a token sees so many, itself included; 0: all before it
   int full_step = 0;               ///< with a window: every so-many-th layer has none; 0: all have it
   std::vector<int> windowed = {};  ///< of each layer, whether it has the window; empty: full_step says it

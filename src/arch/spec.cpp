@@ -89,6 +89,7 @@ void check_attention(const ArchSpec& arch, const HParams& h) {
     positive("attention key length without rotation", h.mla.nope_dim);
     positive("attention value length", h.mla.value_dim);
   }
+  if (a.clip < 0) refuse_figure("limit of queries, keys and values", "at least 0", std::to_string(a.clip));
   if (a.n_head % a.n_head_kv != 0) {
     refuse_figure("attention head count",
                   "a multiple of the key/value head count " + std::to_string(a.n_head_kv),

@@ -134,7 +134,7 @@ struct AttentionMask {
   int64_t first_seen(int64_t pos) const { return window > 0 && pos >= window ? pos - window + 1 : 0; }
 };
 
-/// x += out_proj(attend(rope(qk_norm(qkv(norm(x)) + bias)))) + out_bias, with the cache appended first.
+/// x += out_proj(attend(rope(clip(qk_norm(qkv(norm(x)) + bias))))) + out_bias, with the cache appended first.
 struct AttentionDesc {
   int n_head = 0, n_head_kv = 0, head_dim = 0, value_dim = 0;
   float rms_eps = 0;
@@ -144,6 +144,7 @@ struct AttentionDesc {
   Linear k = {}, v = {};  ///< where a model stores them apart; qkv and its bias are the queries' alone then
   Values k_bias = {}, v_bias = {};  ///< [n_head_kv * head_dim]
   QkNorm qk_norm = {};
+  float clip = 0;  ///< not 0: queries, keys and values are brought to -clip .. clip
   Rope rope = {};
   AttentionMask mask = {};
   Values sinks = {};     ///< [n_head] a logit of each head that takes part in the softmax alone

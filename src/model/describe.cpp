@@ -42,6 +42,7 @@ AttentionDesc Describe::mixer<AttentionDesc>(int block) const {
           .k_bias = values(Role::AttnKBias, block),
           .v_bias = values(Role::AttnVBias, block),
           .qk_norm = qk_norm(block),
+          .clip = h.attention.clip,
           .rope = rope(),
           .mask = {.window = block_kind(arch, h, block).cache == CacheKind::Window ? h.attention.window : 0},
           .sinks = values(Role::AttnSinks, block),
