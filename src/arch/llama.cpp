@@ -47,6 +47,11 @@ constexpr auto attention_tensors() {
   return tensors;
 }
 // clang-format off
+constexpr auto kDenseBiasTensors = std::to_array<TensorSpec>({
+    {Role::FfnGateBias, "blk.{l}.ffn_gate.bias", "model.layers.{l}.mlp.gate_proj.bias", {Dim::Ff}, Transform::None, kOptional},
+    {Role::FfnUpBias, "blk.{l}.ffn_up.bias", "model.layers.{l}.mlp.up_proj.bias", {Dim::Ff}, Transform::None, kOptional},
+    {Role::FfnDownBias, "blk.{l}.ffn_down.bias", "model.layers.{l}.mlp.down_proj.bias", {Dim::Embd}, Transform::None, kOptional},
+});
 constexpr auto kExpertTensors = std::to_array<TensorSpec>({
     {Role::Router, "blk.{l}.ffn_gate_inp.weight", "model.layers.{l}.block_sparse_moe.gate.weight",
      {Dim::Expert, Dim::Embd}},
@@ -59,7 +64,7 @@ constexpr auto kExpertTensors = std::to_array<TensorSpec>({
 });
 // clang-format on
 constexpr auto kTensors = common::join(common::kModelTensors, attention_tensors(), common::kFfnNormTensor,
-                                       common::kDenseTensors, kExpertTensors);
+                                       common::kDenseTensors, kDenseBiasTensors, kExpertTensors);
 constexpr Granted kGranted[] = {{"hidden_act", "\"silu\""}};
 /// Llama's class has no windows.
 constexpr Granted kLlamaGranted[] = {{"sliding_window", "null"}};

@@ -322,12 +322,15 @@ struct ExpertsArgs {
   TensorView<float> out;  ///< [n_token, n_embd], added to
 };
 
-/// out += down(silu(gate(x')) * up(x')), x' = norm(x) where a norm is given. Dense layers, shared experts.
+/// out += down(silu(gate(x')) * up(x')), each with its bias where there is one; x' = norm(x) where a norm is
+/// given. Dense layers, shared experts.
 struct FfnDesc {
   Values norm = {};  ///< [n_embd]
   float rms_eps = 0;
-  Linear gate = {}, up = {};  ///< [n_ff, n_embd]
-  Linear down = {};           ///< [n_embd, n_ff]
+  Linear gate = {}, up = {};            ///< [n_ff, n_embd]
+  Linear down = {};                     ///< [n_embd, n_ff]
+  Values gate_bias = {}, up_bias = {};  ///< [n_ff]
+  Values down_bias = {};                ///< [n_embd]
   Bound bound = {};
 
   template <class Self, class F>
@@ -336,6 +339,9 @@ struct FfnDesc {
     f("ffn gate", d.gate);
     f("ffn up", d.up);
     f("ffn down", d.down);
+    f("ffn gate bias", d.gate_bias);
+    f("ffn up bias", d.up_bias);
+    f("ffn down bias", d.down_bias);
   }
 };
 struct FfnArgs {

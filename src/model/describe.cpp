@@ -129,7 +129,10 @@ FfnDesc Describe::dense(int block, bool normed) const {
           .rms_eps = hparams.rms_eps,
           .gate = linear(Role::FfnGate, block),
           .up = linear(Role::FfnUp, block),
-          .down = linear(Role::FfnDown, block)};
+          .down = linear(Role::FfnDown, block),
+          .gate_bias = values(Role::FfnGateBias, block),
+          .up_bias = values(Role::FfnUpBias, block),
+          .down_bias = values(Role::FfnDownBias, block)};
 }
 
 HeadDesc Describe::head() const {
