@@ -155,12 +155,12 @@ inline constexpr auto kFullRotaryKey = std::to_array<Key>({
      .written = Written::IfUnusual},
 });
 
-inline constexpr NamedValue kRopeScalings[] = {
-    {"default", 0}, {"none", 0}, {"linear", 1}, {"yarn", 2}, {"llama3", 3}};
-inline constexpr NamedValue kGgufRopeScalings[] = {{"none", 0}, {"linear", 1}, {"yarn", 2}};
+inline constexpr NamedValue kRopeScalings[] = {{"default", 0}, {"none", 0},    {"linear", 1},  {"yarn", 2},
+                                               {"llama3", 3},  {"dynamic", 4}, {"longrope", 5}};
+inline constexpr NamedValue kGgufRopeScalings[] = {{"none", 0}, {"linear", 1}, {"yarn", 2}, {"longrope", 5}};
 
 /// Llama3 scaling has no keys in GGUF: its factors are a tensor (rope_freqs).
-inline constexpr auto kRopeScalingKeys = std::to_array<Key>({
+inline constexpr auto kRopeFactorKeys = std::to_array<Key>({
     {at<&HParams::rope, &RopeParams::scaling>, "rope.scaling.type",
      "rope_scaling.rope_type|rope_scaling.type",
      // Older files have a factor alone.
@@ -174,7 +174,7 @@ inline constexpr auto kRopeScalingKeys = std::to_array<Key>({
      .gguf_older = "rope.scale_linear"},
     {.field = at<&HParams::rope, &RopeParams::n_ctx_orig>,
      .gguf = "rope.scaling.original_context_length",
-     .hf = "rope_scaling.original_max_position_embeddings",
+     .hf = "original_max_position_embeddings|rope_scaling.original_max_position_embeddings",
      .fallback = [](const HParams& h) { return h.n_ctx_train; },
      .written = Written::IfUnusual},
     {.field = at<&HParams::rope, &RopeParams::beta_fast>,
@@ -193,24 +193,52 @@ inline constexpr auto kRopeScalingKeys = std::to_array<Key>({
      .fallback =
          [](const HParams& h) {
            const RopeParams& r = h.rope;
-           const auto growth = [&](double scale) { return 0.1 * scale * std::log(double(r.factor)) + 1; };
-           const double whole = r.attention_factor, grown = r.log_multiplier > 0 ? 1 : growth(1);
-           const double ratio = r.log_multiplier > 0 ? growth(r.mscale) / growth(r.mscale_all_dim) : 1;
-           const double factor = whole > 0 ? whole / grown : ratio;
-           return factor > 0 ? factor : 1;
+           const double log = r.factor > 1 ? std::log(double(r.factor)) : 0;
+           const auto growth = [&](double scale) { return 0.1 * scale * log + 1; };
+           if (r.kind() == RopeScaling::LongRope) {
+             const double grown = std::sqrt(1 + log / std::log(std::max(double(r.n_ctx_orig), 2.0)));
+             return r.attention_factor > 0 ? r.attention_factor : grown;
+           }
+           const bool has_ratio = r.log_multiplier > 0 || (r.mscale > 0 && r.mscale_all_dim > 0);
+           const double grown = r.log_multiplier > 0 ? 1 : growth(1);
+           const double ratio = has_ratio ? growth(r.mscale) / growth(r.mscale_all_dim) : grown;
+           const double whole = r.attention_factor > 0 ? r.attention_factor : ratio;
+           return whole > 0 ? whole / grown : 1;
          },
      .written = Written::IfUnusual},
     {at<&HParams::rope, &RopeParams::low_freq_factor>, "", "rope_scaling.low_freq_factor", 1},
     {at<&HParams::rope, &RopeParams::high_freq_factor>, "", "rope_scaling.high_freq_factor", 4},
 });
 
+/// As a config of a family without latent attention says by how much cos and sin grow: see mla::kYarnKeys.
+inline constexpr auto kYarnGrowthKeys = std::to_array<Key>({
+    {at<&HParams::rope, &RopeParams::mscale_all_dim>, "", "rope_scaling.mscale_all_dim", 0},
+    {at<&HParams::rope, &RopeParams::mscale>, "", "rope_scaling.mscale", 0},
+});
+inline constexpr auto kYarnRoundKey = std::to_array<Key>({
+    {.field = at<&HParams::rope, &RopeParams::yarn_round>,
+     .gguf = "rope.scaling.yarn_truncate",
+     .hf = "rope_scaling.truncate",
+     .fallback = 1,
+     .written = Written::IfUnusual},
+});
+inline constexpr auto kRopeScalingKeys = join(kYarnGrowthKeys, kRopeFactorKeys, kYarnRoundKey);
+
+/// 0 where there are no two kinds of factors.
+inline constexpr Dim kLongRopePairs{
+    [](const HParams& h) { return int64_t{h.rope.kind() == RopeScaling::LongRope ? h.rope.n_rot / 2 : 0}; }};
+
 // clang-format off
-inline constexpr auto kModelTensors = std::to_array<TensorSpec>({
+inline constexpr auto kRopeTensors = std::to_array<TensorSpec>({
+    {Role::RopeFreqs, "rope_freqs.weight", "", {Dim::RotPairs}, Transform::Llama3Factors, kOptional},
+    {Role::RopeLong, "rope_factors_long.weight", "", {kLongRopePairs}, Transform::LongFactors, kIfSized},
+    {Role::RopeShort, "rope_factors_short.weight", "", {kLongRopePairs}, Transform::ShortFactors, kIfSized},
+});
+inline constexpr auto kModelTensors = join(std::to_array<TensorSpec>({
     {Role::TokenEmbd, "token_embd.weight", "model.embed_tokens.weight", {Dim::Vocab, Dim::Embd}},
     {Role::OutputNorm, "output_norm.weight", "model.norm.weight", {Dim::Embd}},
     {Role::Output, "output.weight", "lm_head.weight", {Dim::Vocab, Dim::Embd}, Transform::None, kOptional},
-    {Role::RopeFreqs, "rope_freqs.weight", "", {Dim::RotPairs}, Transform::Llama3Factors, kOptional},
-});
+}), kRopeTensors);
 
 inline constexpr auto kAttentionNormTensor = std::to_array<TensorSpec>({
     {Role::AttnNorm, "blk.{l}.attn_norm.weight", "model.layers.{l}.input_layernorm.weight", {Dim::Embd}},

@@ -27,8 +27,9 @@ constexpr auto kOwnKeys = std::to_array<Key>({
      .fallback = 7,
      .written = Written::IfUnusual},
 });
-constexpr auto kKeys = common::join(common::kSizeKeys, common::kCountedVocabKey, common::kAttentionKeys,
-                                    common::kFullRotaryKey, common::kRopeScalingKeys, kOwnKeys);
+constexpr auto kKeys =
+    common::join(common::kSizeKeys, common::kCountedVocabKey, common::kAttentionKeys, common::kFullRotaryKey,
+                 common::kYarnGrowthKeys, common::kRopeFactorKeys, kOwnKeys);
 
 // clang-format off
 constexpr auto kOwnTensors = std::to_array<TensorSpec>({

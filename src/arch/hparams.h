@@ -45,7 +45,9 @@ struct ShortConv {
 };
 
 /// How rotary frequencies are changed to serve contexts longer than those of the first training.
-enum class RopeScaling : int { None = 0, Linear = 1, Yarn = 2, Llama3 = 3 };
+/// Dynamic changes nothing up to the trained context; LongRope divides by factors of one kind for contexts up
+/// to the original one and of another beyond.
+enum class RopeScaling : int { None = 0, Linear = 1, Yarn = 2, Llama3 = 3, Dynamic = 4, LongRope = 5 };
 
 struct RopeParams {
   int n_rot = 0;  ///< leading dims of a head that rotate
@@ -58,6 +60,7 @@ struct RopeParams {
   float beta_fast = 32.0f, beta_slow = 1.0f;
   bool yarn_round = true;  ///< the pairs of the two limits are whole numbers
   /// Yarn: cos and sin are multiplied by attn_factor * (0.1 ln(factor) + 1); a config may give the product.
+  /// LongRope: by attn_factor alone.
   float attn_factor = 1.0f, attention_factor = 0;
   /// Yarn: not 0: attention scores are multiplied by (log_multiplier ln(factor) + 1)^2 instead, and cos and
   /// sin by attn_factor alone.
@@ -66,6 +69,9 @@ struct RopeParams {
   float mscale_all_dim = 0;
   /// Llama3: the same limits as beta_slow and beta_fast, under Meta's names.
   float low_freq_factor = 1.0f, high_freq_factor = 4.0f;
+
+  /// LongRope, as a config says them: [n_rot / 2] each. A file has tensors.
+  std::vector<float> short_factors = {}, long_factors = {};
 
   std::vector<int> sections = {};  ///< pairs that turn with time, height and width; all with time in a text
 

@@ -134,6 +134,8 @@ enum class Transform : uint8_t {
   Stack,                 ///< one tensor per expert ({e}), stacked
   PairsToNeighbours,     ///< rows of each head from the rotary pairs (i, i + n_rot / 2) to (2i, 2i + 1)
   Llama3Factors,         ///< computed: what llama3 scaling divides the frequencies by; none without it
+  LongFactors,           ///< what longrope divides them by in long contexts, as a config says it
+  ShortFactors,          ///< likewise in short ones
   Transposed,            ///< matrices stored as [n_in, n_out]
   EvenTransposed,        ///< likewise, its columns 0, 2, ... alone
   OddTransposed,         ///< its columns 1, 3, ...
