@@ -23,10 +23,11 @@ constexpr auto kMoeKeys = std::to_array<Key>({
     {at<&HParams::moe, &Moe::weights_scale>, "expert_weights_scale", "routed_scaling_factor", 1.0},
     {at<&HParams::moe, &Moe::weights_norm>, "expert_weights_norm", "norm_topk_prob", 1},
 });
-// Files of this family hold every key.
-constexpr auto kKeys =
+// Files of this family hold every key but those of a longer context.
+constexpr auto kKeys = common::join(
     common::always(common::join(common::kLayerKeys, common::kWidthKeys, common::kVocabKey, common::kNormKey,
-                                common::kAttentionKeys, common::kPartialRotaryKeys, kMoeKeys));
+                                common::kAttentionKeys, common::kPartialRotaryKeys, kMoeKeys)),
+    common::kRopeScalingKeys);
 
 // clang-format off
 constexpr auto kModelTensors = std::to_array<TensorSpec>({
@@ -57,9 +58,9 @@ constexpr auto kNextnTensors = std::to_array<TensorSpec>({
 });
 // clang-format on
 constexpr auto kTensors =
-    common::join(kModelTensors, common::kAttentionNormTensor, kAttentionTensors, common::kFfnNormTensor,
-                 common::kDenseTensors, common::kRouterTensor, kRouterBiasTensor, common::kExpertStacks,
-                 kSharedTensors, kNextnTensors);
+    common::join(kModelTensors, common::kRopeTensors, common::kAttentionNormTensor, kAttentionTensors,
+                 common::kFfnNormTensor, common::kDenseTensors, common::kRouterTensor, kRouterBiasTensor,
+                 common::kExpertStacks, kSharedTensors, kNextnTensors);
 
 constexpr Granted kGranted[] = {{"hidden_act", "\"silu\""},
                                 {"use_rmsnorm", "true"},

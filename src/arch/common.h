@@ -87,6 +87,38 @@ inline constexpr auto kAttentionKeys = std::to_array<Key>({
     {at<&HParams::rope, &RopeParams::freq_base>, "rope.freq_base", "rope_theta", 10000},
 });
 
+/// Sliding windows, which a model may lack. Without a list or a step every layer has the window.
+inline constexpr auto kWindowKeys = std::to_array<Key>({
+    {.field = at<&HParams::attention, &Attention::window>,
+     .gguf = "attention.sliding_window",
+     .hf = "sliding_window",
+     .fallback = 0,
+     .written = Written::IfUnusual},
+    {.field = at<&HParams::attention, &Attention::full_step>,
+     .gguf = "attention.sliding_window_pattern",
+     .fallback = 0,
+     .written = Written::IfUnusual},
+});
+/// Qwen's switch, which leaves the size in the config when it is off.
+inline constexpr auto kWindowSwitchKey = std::to_array<Key>({
+    {at<&HParams::attention, &Attention::uses_window>, "", "use_sliding_window", 1},
+});
+inline constexpr auto kWindowLeadKey = std::to_array<Key>({
+    {at<&HParams::attention, &Attention::n_full_lead>, "", "max_window_layers", 0},
+});
+
+inline constexpr NamedValue kWindowTypes[] = {{"full_attention", 0}, {"sliding_attention", 1}};
+/// Of a class whose configs list the layers.
+inline constexpr ListKey kListedWindows{
+    .field = [](HParams& h) -> std::vector<int>& { return h.attention.windowed; },
+    .gguf = "attention.sliding_window_pattern",
+    .hf = "layer_types",
+    .names = kWindowTypes,
+    .booleans = true};
+/// Of a class that gives every layer the window; a file may list them all the same.
+inline constexpr ListKey kWindowsOfFiles{
+    .field = kListedWindows.field, .gguf = kListedWindows.gguf, .booleans = true};
+
 /// Routed experts in groups behind dense layers, as DeepSeek and GLM call them.
 inline constexpr auto kGroupedMoeKeys = std::to_array<Key>({
     {at<&HParams::moe, &Moe::n_layer_dense_lead>, "leading_dense_block_count", "first_k_dense_replace", 0},
@@ -123,12 +155,12 @@ inline constexpr auto kFullRotaryKey = std::to_array<Key>({
      .written = Written::IfUnusual},
 });
 
-inline constexpr NamedValue kRopeScalings[] = {
-    {"default", 0}, {"none", 0}, {"linear", 1}, {"yarn", 2}, {"llama3", 3}};
-inline constexpr NamedValue kGgufRopeScalings[] = {{"none", 0}, {"linear", 1}, {"yarn", 2}};
+inline constexpr NamedValue kRopeScalings[] = {{"default", 0}, {"none", 0},    {"linear", 1},  {"yarn", 2},
+                                               {"llama3", 3},  {"dynamic", 4}, {"longrope", 5}};
+inline constexpr NamedValue kGgufRopeScalings[] = {{"none", 0}, {"linear", 1}, {"yarn", 2}, {"longrope", 5}};
 
 /// Llama3 scaling has no keys in GGUF: its factors are a tensor (rope_freqs).
-inline constexpr auto kRopeScalingKeys = std::to_array<Key>({
+inline constexpr auto kRopeFactorKeys = std::to_array<Key>({
     {at<&HParams::rope, &RopeParams::scaling>, "rope.scaling.type",
      "rope_scaling.rope_type|rope_scaling.type",
      // Older files have a factor alone.
@@ -142,7 +174,7 @@ inline constexpr auto kRopeScalingKeys = std::to_array<Key>({
      .gguf_older = "rope.scale_linear"},
     {.field = at<&HParams::rope, &RopeParams::n_ctx_orig>,
      .gguf = "rope.scaling.original_context_length",
-     .hf = "rope_scaling.original_max_position_embeddings",
+     .hf = "original_max_position_embeddings|rope_scaling.original_max_position_embeddings",
      .fallback = [](const HParams& h) { return h.n_ctx_train; },
      .written = Written::IfUnusual},
     {.field = at<&HParams::rope, &RopeParams::beta_fast>,
@@ -161,24 +193,52 @@ inline constexpr auto kRopeScalingKeys = std::to_array<Key>({
      .fallback =
          [](const HParams& h) {
            const RopeParams& r = h.rope;
-           const auto growth = [&](double scale) { return 0.1 * scale * std::log(double(r.factor)) + 1; };
-           const double whole = r.attention_factor, grown = r.log_multiplier > 0 ? 1 : growth(1);
-           const double ratio = r.log_multiplier > 0 ? growth(r.mscale) / growth(r.mscale_all_dim) : 1;
-           const double factor = whole > 0 ? whole / grown : ratio;
-           return factor > 0 ? factor : 1;
+           const double log = r.factor > 1 ? std::log(double(r.factor)) : 0;
+           const auto growth = [&](double scale) { return 0.1 * scale * log + 1; };
+           if (r.kind() == RopeScaling::LongRope) {
+             const double grown = std::sqrt(1 + log / std::log(std::max(double(r.n_ctx_orig), 2.0)));
+             return r.attention_factor > 0 ? r.attention_factor : grown;
+           }
+           const bool has_ratio = r.log_multiplier > 0 || (r.mscale > 0 && r.mscale_all_dim > 0);
+           const double grown = r.log_multiplier > 0 ? 1 : growth(1);
+           const double ratio = has_ratio ? growth(r.mscale) / growth(r.mscale_all_dim) : grown;
+           const double whole = r.attention_factor > 0 ? r.attention_factor : ratio;
+           return whole > 0 ? whole / grown : 1;
          },
      .written = Written::IfUnusual},
     {at<&HParams::rope, &RopeParams::low_freq_factor>, "", "rope_scaling.low_freq_factor", 1},
     {at<&HParams::rope, &RopeParams::high_freq_factor>, "", "rope_scaling.high_freq_factor", 4},
 });
 
+/// As a config of a family without latent attention says by how much cos and sin grow: see mla::kYarnKeys.
+inline constexpr auto kYarnGrowthKeys = std::to_array<Key>({
+    {at<&HParams::rope, &RopeParams::mscale_all_dim>, "", "rope_scaling.mscale_all_dim", 0},
+    {at<&HParams::rope, &RopeParams::mscale>, "", "rope_scaling.mscale", 0},
+});
+inline constexpr auto kYarnRoundKey = std::to_array<Key>({
+    {.field = at<&HParams::rope, &RopeParams::yarn_round>,
+     .gguf = "rope.scaling.yarn_truncate",
+     .hf = "rope_scaling.truncate",
+     .fallback = 1,
+     .written = Written::IfUnusual},
+});
+inline constexpr auto kRopeScalingKeys = join(kYarnGrowthKeys, kRopeFactorKeys, kYarnRoundKey);
+
+/// 0 where there are no two kinds of factors.
+inline constexpr Dim kLongRopePairs{
+    [](const HParams& h) { return int64_t{h.rope.kind() == RopeScaling::LongRope ? h.rope.n_rot / 2 : 0}; }};
+
 // clang-format off
-inline constexpr auto kModelTensors = std::to_array<TensorSpec>({
+inline constexpr auto kRopeTensors = std::to_array<TensorSpec>({
+    {Role::RopeFreqs, "rope_freqs.weight", "", {Dim::RotPairs}, Transform::Llama3Factors, kOptional},
+    {Role::RopeLong, "rope_factors_long.weight", "", {kLongRopePairs}, Transform::LongFactors, kIfSized},
+    {Role::RopeShort, "rope_factors_short.weight", "", {kLongRopePairs}, Transform::ShortFactors, kIfSized},
+});
+inline constexpr auto kModelTensors = join(std::to_array<TensorSpec>({
     {Role::TokenEmbd, "token_embd.weight", "model.embed_tokens.weight", {Dim::Vocab, Dim::Embd}},
     {Role::OutputNorm, "output_norm.weight", "model.norm.weight", {Dim::Embd}},
     {Role::Output, "output.weight", "lm_head.weight", {Dim::Vocab, Dim::Embd}, Transform::None, kOptional},
-    {Role::RopeFreqs, "rope_freqs.weight", "", {Dim::RotPairs}, Transform::Llama3Factors, kOptional},
-});
+}), kRopeTensors);
 
 inline constexpr auto kAttentionNormTensor = std::to_array<TensorSpec>({
     {Role::AttnNorm, "blk.{l}.attn_norm.weight", "model.layers.{l}.input_layernorm.weight", {Dim::Embd}},
@@ -251,6 +311,16 @@ constexpr int dense_or_moe(const HParams& h, int layer) {
   const bool has_experts = m.n_expert > 0 && layer >= m.n_layer_dense_lead && (layer + 1) % m.moe_step == 0 &&
                            std::ranges::find(m.dense_layers, layer) == m.dense_layers.end();
   return has_experts ? 1 : 0;
+}
+/// The same kinds of layers with and without a window.
+inline constexpr LayerKind kWindowedDenseKind{"dense, windowed", kDenseSteps, CacheKind::Window},
+    kWindowedMoeKind{"moe, windowed", kMoeSteps, CacheKind::Window};
+inline constexpr LayerKind kDenseOrWindowed[] = {kDenseKind, kWindowedDenseKind};
+inline constexpr LayerKind kDenseMoeOrWindowed[] = {kDenseKind, kMoeKind, kWindowedDenseKind,
+                                                    kWindowedMoeKind};
+constexpr int windowed(const HParams& h, int layer) { return h.attention.has_window(layer) ? 1 : 0; }
+constexpr int windowed_dense_or_moe(const HParams& h, int layer) {
+  return 2 * windowed(h, layer) + dense_or_moe(h, layer);
 }
 /// A next-token-prediction layer, which has experts.
 inline constexpr Step kNextnSteps[] = {Step::Nextn, Step::Attention, Step::Moe};

@@ -39,9 +39,10 @@ constexpr auto kMoeKeys = std::to_array<Key>({
      .fallback = [](const HParams& h) { return h.moe.gating_func == 2 ? 1 : 2; },
      .written = Written::IfUnusual},
 });
-constexpr auto kKeys = common::join(
-    kLayerKeys, common::kWidthKeys, common::kNormKey, common::kVocabKey, mla::kAttentionKeys, mla::kHeadKeys,
-    mla::kYarnKeys, common::kRopeScalingKeys, common::kGroupedMoeKeys, kMoeKeys, common::kSharedWidthKey);
+constexpr auto kKeys =
+    common::join(kLayerKeys, common::kWidthKeys, common::kNormKey, common::kVocabKey, mla::kAttentionKeys,
+                 mla::kHeadKeys, mla::kYarnKeys, common::kRopeFactorKeys, common::kYarnRoundKey,
+                 common::kGroupedMoeKeys, kMoeKeys, common::kSharedWidthKey);
 
 // clang-format off
 constexpr auto kOwnTensors = std::to_array<TensorSpec>({

@@ -27,8 +27,9 @@ constexpr auto kOwnKeys = std::to_array<Key>({
      .fallback = 7,
      .written = Written::IfUnusual},
 });
-constexpr auto kKeys = common::join(common::kSizeKeys, common::kCountedVocabKey, common::kAttentionKeys,
-                                    common::kFullRotaryKey, common::kRopeScalingKeys, kOwnKeys);
+constexpr auto kKeys =
+    common::join(common::kSizeKeys, common::kCountedVocabKey, common::kAttentionKeys, common::kFullRotaryKey,
+                 common::kYarnGrowthKeys, common::kRopeFactorKeys, kOwnKeys);
 
 // clang-format off
 constexpr auto kOwnTensors = std::to_array<TensorSpec>({
@@ -55,9 +56,7 @@ constexpr auto kTensors =
                  common::kPostAttentionNormTensor, kOwnTensors);
 constexpr LayerKind kKinds[] = {{"full", common::kMoeSteps, CacheKind::Pages},
                                 {"windowed", common::kMoeSteps, CacheKind::Window}};
-int kind_of(const HParams& h, int layer) {
-  return h.attention.window > 0 && (layer + 1) % h.attention.full_step != 0 ? 1 : 0;
-}
+constexpr ListKey kLists[] = {common::kListedWindows};
 constexpr Granted kGranted[] = {{"hidden_act", "\"silu\""}, {"swiglu_alpha", "1.702"}};
 
 /// What the class has where a config does not say it.
@@ -72,9 +71,10 @@ constexpr std::string_view kDefaults = R"({
 constinit const ArchSpec kGptOss{.name = "gpt-oss",
                                  .hf_classes = {{{"GptOssForCausalLM", kDefaults}}},
                                  .keys = kKeys,
+                                 .lists = kLists,
                                  .tensors = kTensors,
                                  .kinds = kKinds,
-                                 .kind_of = kind_of,
+                                 .kind_of = common::windowed,
                                  .router = {.score = Score::SoftmaxSelected},
                                  .granted = kGranted};
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include <cstddef>
 #include <vector>
 
 namespace sw {
@@ -7,11 +8,22 @@ namespace sw {
 /// A model's hyperparameters, grouped by the block that they shape, never by the model that has them.
 struct Attention {
   int n_head = 0, n_head_kv = 0;
-  int head_dim = 0;              ///< of queries and keys
-  int value_dim = 0;             ///< of values
-  int window = 0;                ///< a token sees so many, itself included; 0: all before it
-  int full_step = 1;             ///< with a window: every so-many-th layer has none
-  std::vector<int> layers = {};  ///< of each layer, whether it attends; empty: all do
+  int head_dim = 0;                ///< of queries and keys
+  int value_dim = 0;               ///< of values
+  float clip = 0;                  ///< not 0: none of them is further from 0
+  int window = 0;                  ///< a token sees so many, itself included; 0: all before it
+  int full_step = 0;               ///< with a window: every so-many-th layer has none; 0: all have it
+  std::vector<int> windowed = {};  ///< of each layer, whether it has the window; empty: full_step says it
+  std::vector<int> layers = {};    ///< of each layer, whether it attends; empty: all do
+  /// As a config says which layers have the window: none, or all but the first so many.
+  bool uses_window = true;
+  int n_full_lead = 0;
+
+  constexpr bool has_window(int layer) const {
+    if (window == 0) return false;
+    if (!windowed.empty()) return windowed[static_cast<size_t>(layer)] != 0;
+    return full_step == 0 || (layer + 1) % full_step != 0;
+  }
 };
 
 /// Multi-head latent attention; kv_rank 0: ordinary attention. See MlaDesc.
@@ -33,7 +45,9 @@ struct ShortConv {
 };
 
 /// How rotary frequencies are changed to serve contexts longer than those of the first training.
-enum class RopeScaling : int { None = 0, Linear = 1, Yarn = 2, Llama3 = 3 };
+/// Dynamic changes nothing up to the trained context; LongRope divides by factors of one kind for contexts up
+/// to the original one and of another beyond.
+enum class RopeScaling : int { None = 0, Linear = 1, Yarn = 2, Llama3 = 3, Dynamic = 4, LongRope = 5 };
 
 struct RopeParams {
   int n_rot = 0;  ///< leading dims of a head that rotate
@@ -46,6 +60,7 @@ struct RopeParams {
   float beta_fast = 32.0f, beta_slow = 1.0f;
   bool yarn_round = true;  ///< the pairs of the two limits are whole numbers
   /// Yarn: cos and sin are multiplied by attn_factor * (0.1 ln(factor) + 1); a config may give the product.
+  /// LongRope: by attn_factor alone.
   float attn_factor = 1.0f, attention_factor = 0;
   /// Yarn: not 0: attention scores are multiplied by (log_multiplier ln(factor) + 1)^2 instead, and cos and
   /// sin by attn_factor alone.
@@ -54,6 +69,9 @@ struct RopeParams {
   float mscale_all_dim = 0;
   /// Llama3: the same limits as beta_slow and beta_fast, under Meta's names.
   float low_freq_factor = 1.0f, high_freq_factor = 4.0f;
+
+  /// LongRope, as a config says them: [n_rot / 2] each. A file has tensors.
+  std::vector<float> short_factors = {}, long_factors = {};
 
   std::vector<int> sections = {};  ///< pairs that turn with time, height and width; all with time in a text
 

@@ -34,8 +34,8 @@ constexpr auto kOwnKeys = std::to_array<Key>({
      .fallback = 1,
      .written = Written::IfUnusual},
 });
-constexpr auto kKeys =
-    common::join(common::kLayerKeys, common::kWidthKeys, common::kVocabKey, kOwnKeys, common::kFullRotaryKey);
+constexpr auto kKeys = common::join(common::kLayerKeys, common::kWidthKeys, common::kVocabKey, kOwnKeys,
+                                    common::kFullRotaryKey, common::kRopeScalingKeys);
 
 /// A file lists the key/value heads of each layer, 0 for a convolution.
 constexpr NamedValue kLayerTypes[] = {{"conv", 0}, {"full_attention", 1}};
@@ -49,7 +49,7 @@ constexpr Dim kConvRows{[](const HParams& h) { return 3 * int64_t{h.n_embd}; }};
 constexpr Dim kTaps{[](const HParams& h) { return int64_t{h.short_conv.n_tap}; }};
 
 // clang-format off
-constexpr auto kTensors = std::to_array<TensorSpec>({
+constexpr auto kOwnTensors = std::to_array<TensorSpec>({
     {Role::TokenEmbd, "token_embd.weight", "model.embed_tokens.weight", {Dim::Vocab, Dim::Embd}},
     {Role::OutputNorm, "token_embd_norm.weight", "model.embedding_norm.weight", {Dim::Embd}},
     {Role::Output, "output.weight", "lm_head.weight", {Dim::Vocab, Dim::Embd}, Transform::None, kOptional},
@@ -79,6 +79,7 @@ constexpr auto kTensors = std::to_array<TensorSpec>({
     {Role::ExpertDown, "blk.{l}.ffn_down_exps.weight", "model.layers.{l}.feed_forward.experts.{e}.w2.weight", {Dim::Expert, Dim::Embd, Dim::ExpertFf}, Transform::Stack},
 });
 // clang-format on
+constexpr auto kTensors = common::join(kOwnTensors, common::kRopeTensors);
 
 constexpr Step kConvDenseSteps[] = {Step::ShortConv, Step::Ffn},
                kConvMoeSteps[] = {Step::ShortConv, Step::Moe};

@@ -32,7 +32,8 @@ constexpr auto kMoeKeys = std::to_array<Key>({
      .written = Written::IfUnusual},
 });
 constexpr auto kKeys = common::join(common::kSizeKeys, common::kVocabKey, common::kAttentionKeys, kRotaryKey,
-                                    common::kRopeScalingKeys, kMoeKeys);
+                                    common::kRopeScalingKeys, common::kWindowKeys, kMoeKeys);
+constexpr ListKey kLists[] = {common::kWindowsOfFiles};
 
 /// A family's attention tensors with its queries and keys in GGUF's order.
 constexpr auto attention_tensors() {
@@ -46,6 +47,11 @@ constexpr auto attention_tensors() {
   return tensors;
 }
 // clang-format off
+constexpr auto kDenseBiasTensors = std::to_array<TensorSpec>({
+    {Role::FfnGateBias, "blk.{l}.ffn_gate.bias", "model.layers.{l}.mlp.gate_proj.bias", {Dim::Ff}, Transform::None, kOptional},
+    {Role::FfnUpBias, "blk.{l}.ffn_up.bias", "model.layers.{l}.mlp.up_proj.bias", {Dim::Ff}, Transform::None, kOptional},
+    {Role::FfnDownBias, "blk.{l}.ffn_down.bias", "model.layers.{l}.mlp.down_proj.bias", {Dim::Embd}, Transform::None, kOptional},
+});
 constexpr auto kExpertTensors = std::to_array<TensorSpec>({
     {Role::Router, "blk.{l}.ffn_gate_inp.weight", "model.layers.{l}.block_sparse_moe.gate.weight",
      {Dim::Expert, Dim::Embd}},
@@ -58,8 +64,10 @@ constexpr auto kExpertTensors = std::to_array<TensorSpec>({
 });
 // clang-format on
 constexpr auto kTensors = common::join(common::kModelTensors, attention_tensors(), common::kFfnNormTensor,
-                                       common::kDenseTensors, kExpertTensors);
-constexpr Granted kGranted[] = {{"hidden_act", "\"silu\""}, {"sliding_window", "null"}};
+                                       common::kDenseTensors, kDenseBiasTensors, kExpertTensors);
+constexpr Granted kGranted[] = {{"hidden_act", "\"silu\""}};
+/// Llama's class has no windows.
+constexpr Granted kLlamaGranted[] = {{"sliding_window", "null"}};
 
 /// What the classes have where a config does not say it.
 constexpr std::string_view kLlamaDefaults = R"({
@@ -70,15 +78,16 @@ constexpr std::string_view kMixtralDefaults = R"({
 
 }  // namespace
 
-constinit const ArchSpec kLlama{
-    .name = "llama",
-    .hf_classes = {{{"LlamaForCausalLM", kLlamaDefaults}, {"MixtralForCausalLM", kMixtralDefaults}}},
-    .keys = kKeys,
-    .tensors = kTensors,
-    .kinds = common::kDenseAndMoe,
-    .kind_of = common::dense_or_moe,
-    .rope_pairs = RopePairs::Neighbours,
-    .router = {.score = Score::Softmax},
-    .granted = kGranted};
+constinit const ArchSpec kLlama{.name = "llama",
+                                .hf_classes = {{{"LlamaForCausalLM", kLlamaDefaults, kLlamaGranted},
+                                                {"MixtralForCausalLM", kMixtralDefaults}}},
+                                .keys = kKeys,
+                                .lists = kLists,
+                                .tensors = kTensors,
+                                .kinds = common::kDenseMoeOrWindowed,
+                                .kind_of = common::windowed_dense_or_moe,
+                                .rope_pairs = RopePairs::Neighbours,
+                                .router = {.score = Score::Softmax},
+                                .granted = kGranted};
 
 }  // namespace sw

@@ -38,8 +38,9 @@ constexpr auto kMoeKeys = std::to_array<Key>({
     {at<&HParams::moe, &Moe::weights_scale>, "expert_weights_scale", "routed_scaling_factor", 1.0},
     {at<&HParams::moe, &Moe::gating_func>, "expert_gating_func", "", 1},
 });
-constexpr auto kKeys = common::join(kLayerKeys, common::kVocabKey, mla::kAttentionKeys, mla::kHeadKeys,
-                                    kScaleKeys, mla::kYarnKeys, common::kRopeScalingKeys, kMoeKeys);
+constexpr auto kKeys =
+    common::join(kLayerKeys, common::kVocabKey, mla::kAttentionKeys, mla::kHeadKeys, kScaleKeys,
+                 mla::kYarnKeys, common::kRopeFactorKeys, common::kYarnRoundKey, kMoeKeys);
 
 // clang-format off
 constexpr auto kOwnTensors = std::to_array<TensorSpec>({

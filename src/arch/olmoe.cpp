@@ -6,6 +6,13 @@
 namespace sw {
 namespace {
 
+constexpr auto kClipKey = std::to_array<Key>({
+    {.field = at<&HParams::attention, &Attention::clip>,
+     .gguf = "attention.clamp_kqv",
+     .hf = "clip_qkv",
+     .fallback = 0,
+     .written = Written::IfUnusual},
+});
 constexpr auto kMoeKeys = std::to_array<Key>({
     {at<&HParams::moe, &Moe::n_expert>, "expert_count", "num_experts|num_local_experts"},
     {at<&HParams::moe, &Moe::n_expert_used>, "expert_used_count", "num_experts_per_tok"},
@@ -20,7 +27,7 @@ constexpr auto kMoeKeys = std::to_array<Key>({
      .written = Written::IfUnusual},
 });
 constexpr auto kKeys = common::join(common::kSizeKeys, common::kCountedVocabKey, common::kAttentionKeys,
-                                    common::kFullRotaryKey, common::kRopeScalingKeys, kMoeKeys);
+                                    common::kFullRotaryKey, common::kRopeScalingKeys, kClipKey, kMoeKeys);
 
 // clang-format off
 constexpr auto kNormTensors = std::to_array<TensorSpec>({
@@ -31,7 +38,7 @@ constexpr auto kNormTensors = std::to_array<TensorSpec>({
 constexpr auto kTensors =
     common::join(common::kModelTensors, common::kAttentionTensors, common::kAttentionBiasTensors,
                  common::kOutBiasTensor, kNormTensors, common::kFfnNormTensor, common::kExpertTensors);
-constexpr Granted kGranted[] = {{"hidden_act", "\"silu\""}, {"clip_qkv", "null"}};
+constexpr Granted kGranted[] = {{"hidden_act", "\"silu\""}};
 
 /// What the class has where a config does not say it.
 constexpr std::string_view kDefaults = R"({

@@ -26,9 +26,7 @@ inline constexpr auto kKeys =
 
 inline constexpr ListKey kDenseLayers{[](HParams& h) -> std::vector<int>& { return h.moe.dense_layers; },
                                       "dense_layers", "mlp_only_layers"};
-inline constexpr Granted kGranted[] = {{"hidden_act", "\"silu\""},
-                                       {"use_sliding_window", "false"},
-                                       {"shared_expert_intermediate_size", "0"},
-                                       {"qkv_bias", "false"}};
+inline constexpr auto kGranted = std::to_array<Granted>(
+    {{"hidden_act", "\"silu\""}, {"shared_expert_intermediate_size", "0"}, {"qkv_bias", "false"}});
 
 }  // namespace sw::qwen3_moe

@@ -36,6 +36,8 @@ constexpr auto kOwnTensors = std::to_array<TensorSpec>({
 constexpr auto kTensors = common::join(
     common::kModelTensors, common::kAttentionTensors, common::kAttentionBiasTensors, common::kOutBiasTensor,
     common::kHeadNormTensors, common::kFfnNormTensor, common::kDenseTensors, kOwnTensors);
+constexpr auto kGranted =
+    common::join(qwen3_moe::kGranted, std::to_array<Granted>({{"use_sliding_window", "false"}}));
 constexpr Dropped kDropped[] = {{"model.visual.", "the vision tower"}};
 
 /// What the class has where a config does not say it.
@@ -55,7 +57,7 @@ constinit const ArchSpec kQwen3VlMoe{.name = "qwen3vlmoe",
                                      .kinds = common::kDenseAndMoe,
                                      .kind_of = common::dense_or_moe,
                                      .router = {.score = Score::Softmax},
-                                     .granted = qwen3_moe::kGranted,
+                                     .granted = kGranted,
                                      .dropped = kDropped};
 
 }  // namespace sw

@@ -64,6 +64,7 @@ RopeTable rope_table(const RopeParams& rope, const float* factors) {
     if (rope.kind() == RopeScaling::Linear) table.inv_freq.back() /= rope.factor;
   }
   if (rope.kind() == RopeScaling::Yarn) scale_yarn(rope, table);
+  if (rope.kind() == RopeScaling::LongRope) table.magnitude = rope.attn_factor;
   return table;
 }
 

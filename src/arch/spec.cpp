@@ -76,16 +76,20 @@ void check_attention(const ArchSpec& arch, const HParams& h) {
     refuse_figure("length of the list of layers that attend", std::to_string(h.n_layer),
                   std::to_string(a.layers.size()));
   }
+  if (!a.windowed.empty() && std::ssize(a.windowed) != h.n_layer) {
+    refuse_figure("length of the list of layers that have a window", std::to_string(h.n_layer),
+                  std::to_string(a.windowed.size()));
+  }
   positive("attention head count", a.n_head);
   positive("attention key/value head count", a.n_head_kv);
   positive("attention key length", a.head_dim);
   positive("attention value length", a.value_dim);
-  positive("step between layers without a window", a.full_step);
   if (std::ranges::count(arch.tensors, Role::AttnKvA, &TensorSpec::role) > 0) {
     positive("attention latent rank", h.mla.kv_rank);
     positive("attention key length without rotation", h.mla.nope_dim);
     positive("attention value length", h.mla.value_dim);
   }
+  if (a.clip < 0) refuse_figure("limit of queries, keys and values", "at least 0", std::to_string(a.clip));
   if (a.n_head % a.n_head_kv != 0) {
     refuse_figure("attention head count",
                   "a multiple of the key/value head count " + std::to_string(a.n_head_kv),
@@ -204,9 +208,10 @@ HParams read_lists(const ArchSpec& arch, std::string_view ListKey::*name_of, con
     const std::optional<std::vector<int64_t>> items = lookup(key);
     if (!items || items->empty()) continue;
     std::vector<int>& field = key.field(h);
+    const int most = key.booleans ? 1 : kMaxValue;
     for (const int64_t item : *items) {
-      if (item < 0 || item > kMaxValue)
-        refuse_figure((key.*name_of).data(), "0 to " + std::to_string(kMaxValue), std::to_string(item));
+      if (item < 0 || item > most)
+        refuse_figure((key.*name_of).data(), "0 to " + std::to_string(most), std::to_string(item));
       field.push_back(static_cast<int>(item));
     }
     field.resize(std::max(field.size(), key.length));

@@ -114,6 +114,8 @@ struct ListKey {
   std::span<const NamedValue> names = {};  ///< the texts of a config; empty: it has numbers
   /// Has a function: the list says 1 or 0, and a file holds this number in place of each 1.
   Field one = {};
+  /// A file has true and false. A lone number under the name is that of a Key.
+  bool booleans = false;
 };
 
 /// A shape in terms of Dim, outermost first.
@@ -132,6 +134,8 @@ enum class Transform : uint8_t {
   Stack,                 ///< one tensor per expert ({e}), stacked
   PairsToNeighbours,     ///< rows of each head from the rotary pairs (i, i + n_rot / 2) to (2i, 2i + 1)
   Llama3Factors,         ///< computed: what llama3 scaling divides the frequencies by; none without it
+  LongFactors,           ///< what longrope divides them by in long contexts, as a config says it
+  ShortFactors,          ///< likewise in short ones
   Transposed,            ///< matrices stored as [n_in, n_out]
   EvenTransposed,        ///< likewise, its columns 0, 2, ... alone
   OddTransposed,         ///< its columns 1, 3, ...
@@ -188,6 +192,7 @@ struct Dropped {
 struct HfClass {
   std::string_view name = {};
   std::string_view defaults = "{}";
+  std::span<const Granted> granted = {};  ///< beside those of the architecture
 };
 
 /// The index in ArchSpec::kinds of a layer that is run, 0 to n_layer - 1.

@@ -51,10 +51,11 @@ void set_general(GgufWriter& writer, const ArchSpec& arch, const std::string& na
   writer.set("general.name", GgufValue::string(name));
 }
 
-/// A model whose scaling the tensor rope_freqs says, or that has none, has no keys for it: a reader would
-/// take a factor for linear scaling.
+/// A model whose scaling the tensor rope_freqs says, or that has none in its context, has no keys for it: a
+/// reader would take a factor for linear scaling.
 HParams without_unsaid_scaling(HParams h) {
-  if (h.rope.kind() != RopeScaling::Llama3 && h.rope.kind() != RopeScaling::None) return h;
+  const RopeScaling kind = h.rope.kind();
+  if (kind != RopeScaling::None && kind != RopeScaling::Llama3 && kind != RopeScaling::Dynamic) return h;
   h.rope.scaling = static_cast<int>(RopeScaling::None);
   h.rope.factor = 1;
   h.rope.n_ctx_orig = h.n_ctx_train;
@@ -113,8 +114,10 @@ void set_lists(GgufWriter& writer, const ArchSpec& arch, HParams h) {
     std::vector<int64_t> items;
     for (const int item : key.field(h)) items.push_back(item * one);
     if (items.empty()) continue;
+    GgufArray array{GgufType::I32, items};
+    if (key.booleans) array = {GgufType::Bool, std::vector<uint64_t>(items.begin(), items.end())};
     writer.set(fmt::format("{}.{}", arch.name, key.gguf),
-               {.type = GgufType::Array, .data = GgufArray{GgufType::I32, std::move(items)}});
+               {.type = GgufType::Array, .data = std::move(array)});
   }
 }
 
@@ -226,6 +229,12 @@ ConvertReport convert_hf(const fs::path& hf_dir, const fs::path& out, const Conv
   report.notes.insert(report.notes.end(), recommended.left_out.begin(), recommended.left_out.end());
   if (lacks_nextn)
     report.notes.emplace_back("the checkpoint lacks the next-token layers that its configuration counts");
+  if (h.rope.kind() == RopeScaling::Dynamic) {
+    report.notes.push_back(fmt::format(
+        "rope_scaling \"dynamic\" changes nothing up to {} tokens; longer sequences are rotated as "
+        "these are",
+        h.n_ctx_train));
+  }
   naming_file(hf_dir.string(), [&] { write_tensors(writer, plan, options, report); });
   checkpoint.check_unchanged();  // or what was read may be wrong
   writer.finish();

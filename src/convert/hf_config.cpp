@@ -2,12 +2,11 @@
 #include "convert/hf_config.h"
 
 #include <algorithm>
-#include <cmath>
 #include <fmt/format.h>
+#include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
-#include "convert/idle_keys.h"
 #include "formats/json.h"
 
 namespace sw {
@@ -16,9 +15,12 @@ namespace {
 using nlohmann::json;
 
 constexpr uint64_t kMaxBytes = 16 << 20;
+constexpr const char* kOriginalContext =
+    "original_max_position_embeddings|rope_scaling.original_max_position_embeddings";
 
-/// The names of "a|b.c|d".
-std::vector<std::string_view> alternatives(std::string_view names) {
+}  // namespace
+
+std::vector<std::string_view> HfConfig::alternatives(std::string_view names) {
   std::vector<std::string_view> all;
   for (size_t begin = 0; begin <= names.size();) {
     const size_t end = std::min(names.find('|', begin), names.size());
@@ -28,25 +30,10 @@ std::vector<std::string_view> alternatives(std::string_view names) {
   return all;
 }
 
-/// Whether an architecture reads a key, or a member of it, or takes a value of it for granted.
-bool reads(const ArchSpec& arch, std::string_view key) {
-  const auto names = [&](std::string_view hf) {
-    return std::ranges::any_of(alternatives(hf), [&](std::string_view name) {
-      return name == key || (name.starts_with(key) && name.substr(key.size()).starts_with('.'));
-    });
-  };
-  return std::ranges::any_of(arch.keys, names, &Key::hf) ||
-         std::ranges::any_of(arch.lists, names, &ListKey::hf) ||
-         std::ranges::any_of(arch.granted, names, &Granted::hf);
-}
-
-/// A value as a message shows it: short, and never a whole array.
-std::string shown(const json& value) {
+std::string HfConfig::shown(const json& value) {
   if (value.is_structured()) return std::string("an ") + value.type_name();
   return value.dump(-1, ' ', false, json::error_handler_t::replace).substr(0, 100);
 }
-
-}  // namespace
 
 HfConfig::HfConfig(const std::filesystem::path& file) : file_(file.string()) {
   object_ = parse_json(read_file(file, kMaxBytes), file_);
@@ -62,6 +49,7 @@ HfConfig::HfConfig(const std::filesystem::path& file) : file_(file.string()) {
   }
   spell_rope_as_before();
   add_class_defaults();
+  add_longrope_factor();
 }
 
 /// Configs of transformers 5 have all that concerns rotation in one object, "rope_parameters": brought into
@@ -70,6 +58,12 @@ void HfConfig::spell_rope_as_before() {
   constexpr const char* kAll = "rope_parameters";
   const json* all = value(kAll);
   if (!all) return;
+  if (const json* other = value("rope_scaling")) {
+    throw Error({.what = "a configuration says its rotation twice",
+                 .where = where("rope_scaling"),
+                 .expected = "rope_parameters or rope_scaling, not both",
+                 .got = shown(*other)});
+  }
   if (!all->is_object() || std::ranges::any_of(*all, [](const json& v) { return v.is_object(); })) {
     throw Error({.what = "the model's rotation is not supported",
                  .where = where(kAll),
@@ -84,7 +78,7 @@ void HfConfig::spell_rope_as_before() {
     scaling.erase(member);
   }
   const bool plain = scaling.empty() || scaling == json{{"rope_type", "default"}};
-  if (!has("rope_scaling")) object_["rope_scaling"] = plain ? json() : std::move(scaling);
+  object_["rope_scaling"] = plain ? json() : std::move(scaling);
 }
 
 /// The class of a config that names a known one decides what the config leaves out. null is not left out.
@@ -106,6 +100,13 @@ void HfConfig::add_class_defaults() {
     }
     return;
   }
+}
+
+/// Where a config leaves it out, longrope's factor is that of its two contexts.
+void HfConfig::add_longrope_factor() {
+  if (string(kRopeType) != "longrope" || has("rope_scaling.factor")) return;
+  const auto n_ctx = number("max_position_embeddings"), original = number(kOriginalContext);
+  if (n_ctx && original && *original > 0) object_["rope_scaling"]["factor"] = *n_ctx / *original;
 }
 
 /// By any of its names.
@@ -217,136 +218,52 @@ HParams HfConfig::hparams(const ArchSpec& arch, std::vector<ReadKey>* read) cons
   }
   const auto find = [this](const Key& key) { return lookup(key); };
   const auto find_list = [this](const ListKey& key) {
+    if (key.hf.empty()) return std::optional<std::vector<int64_t>>();
     return key.names.empty() ? integers(key.hf) : named(key);
   };
-  return naming_file(file_, [&] {
+  HParams h = naming_file(file_, [&] {
     return read_hparams(arch, &Key::hf, find, read, read_lists(arch, &ListKey::hf, find_list));
   });
+  settle_windows(h);
+  if (h.rope.kind() == RopeScaling::LongRope) {
+    h.rope.long_factors = rope_factors("rope_scaling.long_factor", h);
+    h.rope.short_factors = rope_factors("rope_scaling.short_factor", h);
+  }
+  return h;
 }
 
-/// A config may list each layer's kind of attention.
-void HfConfig::check_windows(const ArchSpec& arch, const HParams& h) const {
-  constexpr const char* kKey = "layer_types";
-  const json* kinds = value(kKey);
-  if (!kinds || std::ranges::find(arch.lists, kKey, &ListKey::hf) != arch.lists.end()) return;
+std::vector<float> HfConfig::rope_factors(const char* key, const HParams& h) const {
+  const json* v = value(key);
+  std::vector<float> factors;
+  const auto good = [](const json& item) { return item.is_number() && item.get<float>() > 0; };
+  if (v && v->is_array() && std::ranges::all_of(*v, good)) factors = v->get<std::vector<float>>();
+  if (std::ssize(factors) == h.rope.n_rot / 2 && !factors.empty()) return factors;
+  throw Error({.what = "wrong factors in a configuration",
+               .where = where(key),
+               .expected = fmt::format("an array of {} numbers above 0", h.rope.n_rot / 2),
+               .got = v && v->is_array() ? fmt::format("an array of {}", v->size())
+                      : v                ? shown(*v)
+                                         : "nothing"});
+}
+
+/// A file says by a size and, where a rule does not say the same, by a list which layers have a window.
+void HfConfig::settle_windows(HParams& h) const {
+  Attention& a = h.attention;
+  if (!a.uses_window) a.window = 0;
+  if (a.window == 0 && std::ranges::find(a.windowed, 1) != a.windowed.end()) {
+    const json* size = value("sliding_window");
+    throw Error({.what = "layer_types names layers with a window, and there is none",
+                 .where = where("sliding_window"),
+                 .expected = "a size (and use_sliding_window, where the class has it)",
+                 .got = size ? shown(*size) : "nothing"});
+  }
+  std::vector<int> windowed = std::exchange(a.windowed, {}), by_rule;
   for (int l = 0; l < h.n_layer; ++l) {
-    const char* expected =
-        layer_kind(arch, h, l).cache == CacheKind::Window ? "sliding_attention" : "full_attention";
-    const auto i = static_cast<size_t>(l);
-    const json* got = kinds->is_array() && i < kinds->size() ? &(*kinds)[i] : nullptr;
-    if (got && *got == expected) continue;
-    throw Error({.what = "a layer's kind of attention is not the architecture's",
-                 .where = where(kKey) + ", layer " + std::to_string(l),
-                 .expected = expected,
-                 .got = got ? shown(*got) : "nothing"});
+    by_rule.push_back(a.has_window(l));
+    if (std::ssize(windowed) == l) windowed.push_back(by_rule.back() && l >= a.n_full_lead);
   }
-}
-
-/// What nobody reads may still be what the model needs.
-void HfConfig::refuse_unknown_keys(const ArchSpec& arch) const {
-  const auto refuse = [&](const std::string& key, const json& got) {
-    throw Error({.what = "a key of the configuration is not known",
-                 .where = where(key),
-                 .expected = "keys that " + std::string(arch.name) + " has, or that change no result",
-                 .got = shown(got),
-                 .hint = "take it out if the model computes the same without it"});
-  };
-  for (const auto& [key, got] : object_.items()) {
-    if (!got.is_null() && !reads(arch, key) && why_idle(key).empty()) refuse(printable(key), got);
-  }
-  const json* scaling = value("rope_scaling");
-  if (!scaling || !scaling->is_object()) return;
-  for (const auto& [key, got] : scaling->items()) {
-    const std::string name = "rope_scaling." + key;
-    if (!got.is_null() && !reads(arch, name) && why_idle_in_rope_scaling(key).empty())
-      refuse(printable(name), got);
-  }
-}
-
-/// Every type needs its numbers: there is no sensible value to take in their place.
-void HfConfig::check_rope_scaling(const ArchSpec& arch) const {
-  constexpr const char* kScaling = "rope_scaling";
-  constexpr std::pair<std::string_view, std::string_view> kNeeded[] = {
-      {"linear", "factor"},           {"yarn", "factor"},
-      {"llama3", "factor"},           {"llama3", "low_freq_factor"},
-      {"llama3", "high_freq_factor"}, {"llama3", "original_max_position_embeddings"}};
-  const json* scaling = value(kScaling);
-  if (!scaling) return;
-  const auto scales = [](const Key& key) { return key.hf.starts_with("rope_scaling."); };
-  if (std::ranges::none_of(arch.keys, scales)) {
-    throw Error({.what = "the model's rope scaling is not supported",
-                 .where = where(kScaling),
-                 .expected = "null",
-                 .hint = "without it the model serves its original context length"});
-  }
-  if (!scaling->is_object() || scaling->empty()) return;
-  const auto type = string("rope_scaling.rope_type|rope_scaling.type");
-  const auto require = [&](const std::string& key) {
-    if (has(key)) return;
-    throw Error(
-        {.what = "the model's rope scaling lacks a key", .where = where(key), .got = shown(*scaling)});
-  };
-  if (!type) require("rope_scaling.rope_type");
-  for (const auto& [of, key] : kNeeded) {
-    if (type == of) require("rope_scaling." + std::string(key));
-  }
-  // DeepSeek's own Python and transformers differ about one multiplier without the other.
-  if (number("rope_scaling.mscale_all_dim").value_or(0) != 0) require("rope_scaling.mscale");
-}
-
-void HfConfig::check_router(const ArchSpec& arch, const RouterSpec& router) const {
-  const auto name = [&](std::string_view key) { return name_of(arch, key); };
-  validate(router, file_, name);
-  // The classes add up the scores of a group's two best experts, and fail where it has one.
-  if (!router.has_groups() || router.group_score != GroupScore::Top2Sum || router.group_size() > 1) return;
-  throw Error({.what = "the groups have one expert each, and the model's class needs two",
-               .where = where(name("expert_group_count")),
-               .expected = "at most " + std::to_string(router.n_expert / 2),
-               .got = std::to_string(router.n_group)});
-}
-
-/// As the config calls it.
-std::string HfConfig::name_of(const ArchSpec& arch, std::string_view gguf_key) const {
-  const auto key = std::ranges::find(arch.keys, gguf_key, &Key::gguf);
-  if (key == arch.keys.end() || key->hf.empty()) return std::string(gguf_key);
-  const std::vector<std::string_view> names = alternatives(key->hf);
-  const auto said = std::ranges::find_if(names, [this](std::string_view name) { return has(name); });
-  return std::string(said == names.end() ? names.front() : *said);
-}
-
-/// Two keys may say how much of the head rotates.
-void HfConfig::check_rotated(const HParams& h) const {
-  const auto factor = number("partial_rotary_factor"), n_dim = number("rotary_dim");
-  if (!n_dim) return;
-  const double n_rot = factor ? std::trunc(*factor * h.attention.head_dim) : h.rope.n_rot;
-  if (*n_dim == n_rot) return;
-  throw Error({.what = "the config contradicts itself or its class about the dimensions that rotate",
-               .where = where("rotary_dim"),
-               .expected = fmt::format("{}", n_rot),
-               .got = fmt::format("{}", *n_dim)});
-}
-
-void HfConfig::check(const ArchSpec& arch, const HParams& h) const {
-  check_windows(arch, h);
-  if (has("quantization_config")) {
-    throw Error({.what = "the checkpoint is quantised, and convert does not read that",
-                 .where = where("quantization_config"),
-                 .expected = "weights as F32, F16 or BF16",
-                 .got = string("quantization_config.quant_method").value_or("a method without a name"),
-                 .hint = "convert the model's unquantised weights"});
-  }
-  for (const Granted& granted : arch.granted) {
-    const json* v = value(granted.hf);
-    if (!v || *v == json::parse(granted.only)) continue;
-    throw Error({.what = "a setting of the model is not supported",
-                 .where = where(granted.hf),
-                 .expected = std::string(granted.only),
-                 .got = shown(*v)});
-  }
-  check_rope_scaling(arch);
-  check_rotated(h);
-  if (h.moe.n_expert > 0) check_router(arch, make_router_spec(arch, h));
-  refuse_unknown_keys(arch);
+  if (std::ranges::find(windowed, 1) == windowed.end()) a.window = 0;
+  if (a.window > 0 && windowed != by_rule) a.windowed = std::move(windowed);
 }
 
 }  // namespace sw

@@ -35,15 +35,25 @@ class HfConfig {
   std::string where(std::string_view key) const;
 
  private:
+  static constexpr const char* kRopeType = "rope_scaling.rope_type|rope_scaling.type";
+  /// The names of "a|b.c|d".
+  static std::vector<std::string_view> alternatives(std::string_view names);
+  /// A value as a message shows it: short, and never a whole array.
+  static std::string shown(const nlohmann::json& value);
+  static bool reads(const ArchSpec& arch, std::string_view key);
   void spell_rope_as_before();
   void add_class_defaults();
+  void add_longrope_factor();
+  std::vector<float> rope_factors(const char* key, const HParams& h) const;
   bool says(const ArchSpec& arch, std::string_view key) const;
-  void check_rope_scaling(const ArchSpec& arch) const;
   void check_router(const ArchSpec& arch, const RouterSpec& router) const;
   std::string name_of(const ArchSpec& arch, std::string_view gguf_key) const;
+  void check_rope_scaling() const;
   void check_rotated(const HParams& h) const;
   void refuse_unknown_keys(const ArchSpec& arch) const;
   void check_windows(const ArchSpec& arch, const HParams& h) const;
+  void settle_windows(HParams& h) const;
+  void check_granted(std::span<const Granted> all) const;
   /// "a.b|c": member b of the object a or, where that is absent, c. Null where absent or null.
   const nlohmann::json* value(std::string_view key) const;
   std::optional<double> lookup(const Key& key) const;

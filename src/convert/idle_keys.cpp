@@ -140,7 +140,8 @@ constexpr IdleKeys kIdle[] = {
     {"the tensors that are there say it, and one that nothing reads is an error", kTensors},
     {"other keys say it, or it is checked by itself", kFollows}};
 
-constexpr std::string_view kRope[] = {"rope_type", "type", "mrope_interleaved", "mrope_section", "finetuned"};
+constexpr std::string_view kRope[] = {"rope_type", "type",        "mrope_interleaved", "mrope_section",
+                                      "finetuned", "long_factor", "short_factor"};
 
 bool has(std::span<const std::string_view> names, std::string_view key) {
   return std::ranges::find(names, key) != names.end();
@@ -157,7 +158,7 @@ std::string_view why_idle(std::string_view key) {
 }
 
 std::string_view why_idle_in_rope_scaling(std::string_view key) {
-  return has(kRope, key) ? "positions of text are plain, and a type that is not known is refused" : "";
+  return has(kRope, key) ? "it is checked by itself, or says nothing about the positions of a text" : "";
 }
 
 }  // namespace sw

@@ -62,6 +62,7 @@ class Planner {
 
  private:
   void add(const TensorItem& item);
+  std::vector<float> rope_factors(Transform which) const;
   bool add_tied(const TensorItem& item);
   std::vector<const StTensor*> find_parts(const TensorItem& item);
   const StTensor* find(const std::string& name) const;
@@ -88,10 +89,9 @@ void Planner::add(const TensorItem& item) {
   PlannedTensor tensor;
   tensor.name = item.gguf;
   tensor.shape = item.shape;
-  if (item.transform == Transform::Llama3Factors) {
-    if (h_.rope.kind() != RopeScaling::Llama3) return;
-    tensor.computed = llama3_factors(h_.rope);
-    plan_.tensors.push_back(std::move(tensor));
+  if (operation_of(item.role) == Operation::Rope) {
+    tensor.computed = rope_factors(item.transform);
+    if (!tensor.computed.empty()) plan_.tensors.push_back(std::move(tensor));
     return;
   }
   if (item.transform == Transform::PairsToNeighbours) tensor.head_rows = h_.attention.head_dim;
@@ -102,6 +102,13 @@ void Planner::add(const TensorItem& item) {
   if (item.role == Role::TokenEmbd) embedding_ = tensor.parts.front();
   tensor.type = choose_type(item, tensor);
   plan_.tensors.push_back(std::move(tensor));
+}
+
+/// What divides the frequencies; nothing where llama3's scaling is not the model's.
+std::vector<float> Planner::rope_factors(Transform which) const {
+  if (which == Transform::Llama3Factors)
+    return h_.rope.kind() == RopeScaling::Llama3 ? llama3_factors(h_.rope) : std::vector<float>();
+  return which == Transform::LongFactors ? h_.rope.long_factors : h_.rope.short_factors;
 }
 
 /// Whether a tied output matrix is done with. One that differs is a matrix of its own, whatever the

@@ -94,6 +94,8 @@ class GgufMetadata {
   std::optional<std::string> get_string(std::string_view key) const;
   const std::vector<std::string>* get_strings(std::string_view key) const;
   std::optional<std::vector<int64_t>> get_ints(std::string_view key) const;
+  /// Likewise an array of booleans, as 0 and 1.
+  std::optional<std::vector<int64_t>> get_bools_or_ints(std::string_view key) const;
   std::optional<std::vector<double>> get_floats(std::string_view key) const;
   int64_t require_int(std::string_view key) const;
   double require_float(std::string_view key) const;

@@ -172,6 +172,14 @@ std::optional<std::vector<int64_t>> GgufMetadata::get_ints(std::string_view key)
   return std::vector<int64_t>(u->begin(), u->end());
 }
 
+std::optional<std::vector<int64_t>> GgufMetadata::get_bools_or_ints(std::string_view key) const {
+  const GgufValue* value = find(key);
+  const auto* array = value ? std::get_if<GgufArray>(&value->data) : nullptr;
+  if (!array || array->element != GgufType::Bool) return get_ints(key);
+  const auto& bools = std::get<std::vector<uint64_t>>(array->items);
+  return std::vector<int64_t>(bools.begin(), bools.end());
+}
+
 std::optional<std::vector<double>> GgufMetadata::get_floats(std::string_view key) const {
   const GgufValue* value = find(key);
   if (!value) return std::nullopt;

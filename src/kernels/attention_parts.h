@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/ops.h"
@@ -16,6 +17,12 @@ inline float attention_scale(const AttentionDesc& d) {
 inline const char* refuses_mla(const MlaDesc& d) {
   if (d.k_b.empty() || d.v_b.empty()) return "the matrices of keys and values are missing";
   return d.rope.n_rot % 2 == 0 ? nullptr : "an odd number of rotary dims";
+}
+
+/// Brings values between the limits of attention that has some.
+inline void clip(const AttentionDesc& d, float* values, int64_t n) {
+  if (d.clip == 0) return;
+  for (int64_t i = 0; i < n; ++i) values[i] = std::clamp(values[i], -d.clip, d.clip);
 }
 
 /// Rotates a head of token t.

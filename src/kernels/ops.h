@@ -134,7 +134,7 @@ struct AttentionMask {
   int64_t first_seen(int64_t pos) const { return window > 0 && pos >= window ? pos - window + 1 : 0; }
 };
 
-/// x += out_proj(attend(rope(qk_norm(qkv(norm(x)) + bias)))) + out_bias, with the cache appended first.
+/// x += out_proj(attend(rope(clip(qk_norm(qkv(norm(x)) + bias))))) + out_bias, with the cache appended first.
 struct AttentionDesc {
   int n_head = 0, n_head_kv = 0, head_dim = 0, value_dim = 0;
   float rms_eps = 0;
@@ -144,6 +144,7 @@ struct AttentionDesc {
   Linear k = {}, v = {};  ///< where a model stores them apart; qkv and its bias are the queries' alone then
   Values k_bias = {}, v_bias = {};  ///< [n_head_kv * head_dim]
   QkNorm qk_norm = {};
+  float clip = 0;  ///< not 0: queries, keys and values are brought to -clip .. clip
   Rope rope = {};
   AttentionMask mask = {};
   Values sinks = {};     ///< [n_head] a logit of each head that takes part in the softmax alone
@@ -321,12 +322,15 @@ struct ExpertsArgs {
   TensorView<float> out;  ///< [n_token, n_embd], added to
 };
 
-/// out += down(silu(gate(x')) * up(x')), x' = norm(x) where a norm is given. Dense layers, shared experts.
+/// out += down(silu(gate(x')) * up(x')), each with its bias where there is one; x' = norm(x) where a norm is
+/// given. Dense layers, shared experts.
 struct FfnDesc {
   Values norm = {};  ///< [n_embd]
   float rms_eps = 0;
-  Linear gate = {}, up = {};  ///< [n_ff, n_embd]
-  Linear down = {};           ///< [n_embd, n_ff]
+  Linear gate = {}, up = {};            ///< [n_ff, n_embd]
+  Linear down = {};                     ///< [n_embd, n_ff]
+  Values gate_bias = {}, up_bias = {};  ///< [n_ff]
+  Values down_bias = {};                ///< [n_embd]
   Bound bound = {};
 
   template <class Self, class F>
@@ -335,6 +339,9 @@ struct FfnDesc {
     f("ffn gate", d.gate);
     f("ffn up", d.up);
     f("ffn down", d.down);
+    f("ffn gate bias", d.gate_bias);
+    f("ffn up bias", d.up_bias);
+    f("ffn down bias", d.down_bias);
   }
 };
 struct FfnArgs {

@@ -54,6 +54,7 @@ class Compiler {
   template <class Desc>
   BoundOp<Desc> bind(Desc desc, int device, bool with_reasons);
   void move_residual(int device, std::vector<Instruction>& to);
+  void make_rope();
   void compile_layer(int layer);
   template <class Desc>
   void mix(int block, bool with_reasons);
@@ -238,6 +239,15 @@ void Compiler::compile_layer(int layer) {
   emit(ShowHidden{residual_, layer, -1});
 }
 
+void Compiler::make_rope() {
+  const RopeParams& rope = model_.hparams.rope;
+  const auto table = [&](Role factors) { return rope_table(rope, model_.weights.vector(factors, kOfModel)); };
+  const bool by_context = rope.kind() == RopeScaling::LongRope;
+  program_.rope = table(by_context ? Role::RopeShort : Role::RopeFreqs);
+  if (by_context) program_.long_rope = table(Role::RopeLong);
+  program_.n_ctx_orig = rope.n_ctx_orig;
+}
+
 void Compiler::compile() {
   program_.n_embd = model_.hparams.n_embd;
   program_.n_vocab = model_.hparams.n_vocab;
@@ -247,7 +257,7 @@ void Compiler::compile() {
     program_.n_router = std::max(program_.n_router, layer.router.n_logits());
     if (options_.experts_max == 0) program_.n_slot = std::max(program_.n_slot, layer.router.n_expert_used);
   }
-  program_.rope = rope_table(model_.hparams.rope, model_.weights.vector(Role::RopeFreqs, -1));
+  make_rope();
   residual_ = placement_.embed;
   emit(Embed{residual_, bind(describe_.embed(), residual_, true)});
   for (int layer = 0; layer < model_.hparams.n_layer; ++layer) compile_layer(layer);

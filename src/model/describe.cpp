@@ -42,6 +42,7 @@ AttentionDesc Describe::mixer<AttentionDesc>(int block) const {
           .k_bias = values(Role::AttnKBias, block),
           .v_bias = values(Role::AttnVBias, block),
           .qk_norm = qk_norm(block),
+          .clip = h.attention.clip,
           .rope = rope(),
           .mask = {.window = block_kind(arch, h, block).cache == CacheKind::Window ? h.attention.window : 0},
           .sinks = values(Role::AttnSinks, block),
@@ -128,7 +129,10 @@ FfnDesc Describe::dense(int block, bool normed) const {
           .rms_eps = hparams.rms_eps,
           .gate = linear(Role::FfnGate, block),
           .up = linear(Role::FfnUp, block),
-          .down = linear(Role::FfnDown, block)};
+          .down = linear(Role::FfnDown, block),
+          .gate_bias = values(Role::FfnGateBias, block),
+          .up_bias = values(Role::FfnUpBias, block),
+          .down_bias = values(Role::FfnDownBias, block)};
 }
 
 HeadDesc Describe::head() const {

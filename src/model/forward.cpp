@@ -8,6 +8,14 @@
 
 /// How a forward pass takes its memory; run.cpp is what happens in a step.
 namespace sw {
+namespace {
+
+/// Tokens of the longest sequence.
+int64_t context_of(const HParams& h, const ForwardOptions& options) {
+  return options.n_ctx > 0 ? options.n_ctx : std::max(1, h.n_ctx_train);
+}
+
+}  // namespace
 
 CachePlan Forward::cache_plan(const Model& model, int64_t n_token, Type type, int64_t n_seq,
                               int64_t n_ubatch) {
@@ -25,7 +33,7 @@ Cache Forward::make_cache(const CachePlan& plan) const {
 BatchLimits batch_limits(const ModelView& model, const Program& program, const ForwardOptions& options,
                          const PolicySizes& policies) {
   const HParams& h = model.hparams;
-  const int64_t n_ctx = options.n_ctx > 0 ? options.n_ctx : std::max(1, h.n_ctx_train);
+  const int64_t n_ctx = context_of(h, options);
   return {.n_token = options.n_ubatch,
           .n_logit_row = options.n_logit_row,
           .n_seq = options.n_seq,
@@ -51,7 +59,8 @@ Forward::Forward(const Model& model, const PolicyTable& policies, const ForwardO
       pool_(options.n_thread),
       vector_(choose_vector(isa_limit())),
       exchange_(states_),
-      batch_(program().rope, options.n_ubatch, options.n_seq, program().n_cache_group) {
+      batch_(program().rope_of(context_of(model.hparams(), options)), options.n_ubatch, options.n_seq,
+             program().n_cache_group) {
   SW_ASSERT(placed_->options().serves(options.program(policies.experts_max())));
   if (!model.moe_layers().empty()) {
     for (int i = 0; i < options.n_thread; ++i) route_scratch_.emplace_back(model.moe_layers().front().router);

@@ -28,8 +28,10 @@ struct ForwardOptions {
   int64_t n_ubatch = 512;    ///< most tokens of one run()
   int64_t n_logit_row = 64;  ///< most rows of one logits()
   int64_t n_seq = 64;        ///< most sequences of one run() on a device other than the CPU
-  int64_t n_ctx = 0;         ///< and most tokens of one sequence there; 0: the model's training context
-  bool references = false;   ///< see ProgramOptions
+  /// Most tokens of one sequence; 0: the model's training context. The CPU takes more; longrope chooses by
+  /// it.
+  int64_t n_ctx = 0;
+  bool references = false;  ///< see ProgramOptions
   bool invariant = false;
   bool explain = false;
   bool repack = false;

@@ -63,10 +63,15 @@ std::optional<double> one_of_all(const GgufFile& file, const std::string& name) 
       array->items);
 }
 
-/// Hyperparameters look-up in GGUF metadata under "<arch>.".
-std::optional<double> look_up(const GgufFile& file, const std::string& prefix, const Key& key) {
+bool is_array(const GgufValue* value) { return value && std::holds_alternative<GgufArray>(value->data); }
+
+/// Hyperparameters look-up in GGUF metadata under "<arch>.". A list may have the same name as a number.
+std::optional<double> look_up(const GgufFile& file, const ArchSpec& arch, const std::string& prefix,
+                              const Key& key) {
   std::string name = prefix + std::string(key.gguf);
   const GgufValue* value = file.metadata().find(name);
+  const bool has_list = std::ranges::find(arch.lists, key.gguf, &ListKey::gguf) != arch.lists.end();
+  if (has_list && is_array(value)) return std::nullopt;
   if (!value && !key.gguf_older.empty()) {
     name = prefix + std::string(key.gguf_older);
     value = file.metadata().find(name);
@@ -137,9 +142,12 @@ Model::Model(const std::filesystem::path& path, const LoadOptions& options)
   arch_ = naming_file(file_.name(),
                       [&] { return &arch_by_name(file_.metadata().require_string("general.architecture")); });
   const std::string prefix = std::string(arch_->name) + ".";
-  const auto find = [&](const Key& key) { return look_up(file_, prefix, key); };
+  const auto find = [&](const Key& key) { return look_up(file_, *arch_, prefix, key); };
   const auto find_list = [&](const ListKey& key) {
-    return file_.metadata().get_ints(prefix + std::string(key.gguf));
+    const std::string name = prefix + std::string(key.gguf);
+    if (!key.booleans) return file_.metadata().get_ints(name);
+    if (!is_array(file_.metadata().find(name))) return std::optional<std::vector<int64_t>>();
+    return file_.metadata().get_bools_or_ints(name);
   };
   hparams_ = naming_file(file_.name(), [&] {
     return read_hparams(*arch_, &Key::gguf, find, &read_keys_, read_lists(*arch_, &ListKey::gguf, find_list));

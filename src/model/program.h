@@ -117,6 +117,13 @@ struct Program {
   int n_slot = 0;         ///< most experts per token
   int n_cache_group = 0;  ///< see cache_groups()
   RopeTable rope = {};
+  RopeTable long_rope = {};  ///< with longrope: of contexts longer than the original one
+  int n_ctx_orig = 0;        ///< the original one
+
+  /// Of sequences of at most `n_ctx` tokens.
+  const RopeTable& rope_of(int64_t n_ctx) const {
+    return long_rope.inv_freq.empty() || n_ctx <= n_ctx_orig ? rope : long_rope;
+  }
   std::deque<std::vector<ExpertMatrix>> tables = {};  ///< that the experts' stacks point at
   std::string reasons = {};  ///< a line for each choice of a kernel, where they were asked for
 };

@@ -48,11 +48,12 @@ struct Buffers {
   float* scores = nullptr;  ///< [n_thread, query heads of a key head, kMaxPageTokens]
 };
 
-/// QK-norm and rotation of queries or keys that have their biases, in place.
+/// QK-norm, limits and rotation of queries or keys that have their biases, in place.
 void finish_heads(const AttentionDesc& d, const TokenBatch& batch, int64_t t, int64_t n_head,
                   const Values& norm, float* heads, const VectorKernel& vector) {
   for (int64_t at = 0; d.qk_norm.any() && at < n_head * d.head_dim; at += norm.n)
     vector.rms_norm(heads + at, norm, d.rms_eps, norm.n, heads + at);
+  clip(d, heads, n_head * d.head_dim);
   for (int64_t h = 0; h < n_head; ++h) rotate(d.rope, batch, t, heads + h * d.head_dim);
 }
 
@@ -67,6 +68,7 @@ void finish_token(const AttentionDesc& d, const AttentionArgs& args, int64_t t, 
   }
   finish_heads(d, batch, t, d.n_head, d.qk_norm.q, at(0), vector);
   finish_heads(d, batch, t, d.n_head_kv, d.qk_norm.k, at(d.n_head), vector);
+  clip(d, at(d.n_head + d.n_head_kv), int64_t{d.n_head_kv} * d.head_dim);
   for (int64_t h = 0; h < d.n_head_kv; ++h)
     store_kv(args.kv, batch, t, h, d.head_dim, at(d.n_head + h), at(d.n_head + d.n_head_kv + h));
 }

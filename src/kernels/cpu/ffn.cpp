@@ -46,14 +46,15 @@ void run(const FfnDesc& d, const FfnArgs& args, OpContext& context) {
     multiply_all(d.up, up_queue, team.size(), b.packed_up, b.up);
     team.barrier();
     for (int64_t t = mine.begin; t < mine.end; ++t) {
+      if (d.gate_bias) context.vector.add_scaled(b.gate.row(t), 1.0f, d.gate_bias, n_ff);
+      if (d.up_bias) context.vector.add_scaled(b.up.row(t), 1.0f, d.up_bias, n_ff);
       context.vector.silu_mul(b.gate.row(t), b.up.row(t), n_ff, b.gate.row(t));
       pack_row(d.down, b.gate.row(t), t, b.packed_hidden);
     }
     team.barrier();
     multiply_all(d.down, down_queue, team.size(), b.packed_hidden, b.y);
     team.barrier();
-    for (int64_t t = mine.begin; t < mine.end; ++t)
-      context.vector.add_scaled(args.out.row(t), 1.0f, b.y.row(t), n_embd);
+    add_to_residual(args.out, b.y, d.down_bias, mine, context.vector);
   });
   count_dense(context.counters, d, n_token);
 }

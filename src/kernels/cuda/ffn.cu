@@ -43,16 +43,17 @@ void run(const FfnDesc& d, const FfnArgs& args, OpContext& context) {
     rms_norm(x, nullptr, d.norm, d.rms_eps, b.normed, context);
     x = b.normed;
   }
-  if (n_token == 1 && d.gate.weight.type == d.up.weight.type) {
+  if (n_token == 1 && d.gate.weight.type == d.up.weight.type && !d.gate_bias && !d.up_bias) {
     check_input(d.gate, x);
     multiply_gated(d, x.data(), b.hidden.data(), context);
   } else {
-    const LinearOptions options{.row_invariant = d.bound.row_invariant};
-    linear(d.gate, x, b.hidden, options, context);
-    linear(d.up, x, b.up, options, context);
+    const bool invariant = d.bound.row_invariant;
+    linear(d.gate, x, b.hidden, {.row_invariant = invariant, .bias = d.gate_bias}, context);
+    linear(d.up, x, b.up, {.row_invariant = invariant, .bias = d.up_bias}, context);
     gate_mul(b.hidden.data(), b.up.data(), 0, n_token * d.gate.n_out(), b.hidden.data(), context);
   }
-  linear(d.down, b.hidden, args.out, {.row_invariant = d.bound.row_invariant, .add = true}, context);
+  linear(d.down, b.hidden, args.out,
+         {.row_invariant = d.bound.row_invariant, .add = true, .bias = d.down_bias}, context);
 }
 
 }  // namespace

@@ -64,13 +64,14 @@ ref::Vector multiply_qkv(const AttentionDesc& d, const float* x) {
   return qkv;
 }
 
-/// QK-norm and rotation of queries or keys, in place.
+/// QK-norm, limits and rotation of queries or keys, in place.
 void finish_heads(const AttentionDesc& d, const TokenBatch& batch, int64_t t, int64_t n_head,
                   const Values& norm, float* heads) {
   for (int64_t at = 0; d.qk_norm.any() && at < n_head * d.head_dim; at += norm.n) {
     const ref::Vector normed = ref::rms_norm(heads + at, norm, d.rms_eps, norm.n);
     std::copy(normed.begin(), normed.end(), heads + at);
   }
+  clip(d, heads, n_head * d.head_dim);
   for (int64_t h = 0; h < n_head; ++h) rotate(d.rope, batch, t, heads + h * d.head_dim);
 }
 
@@ -83,6 +84,7 @@ void run(const AttentionDesc& d, const AttentionArgs& args, OpContext&) {
     const auto at = [&](int64_t head) { return qkv.data() + head * d.head_dim; };
     finish_heads(d, batch, t, d.n_head, d.qk_norm.q, at(0));
     finish_heads(d, batch, t, d.n_head_kv, d.qk_norm.k, at(d.n_head));
+    clip(d, at(d.n_head + d.n_head_kv), int64_t{d.n_head_kv} * d.head_dim);
     for (int64_t h = 0; h < d.n_head_kv; ++h) {
       store_kv(args.kv, batch, t, h, d.head_dim, at(d.n_head + h), at(d.n_head + d.n_head_kv + h));
     }

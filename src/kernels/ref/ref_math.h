@@ -36,14 +36,6 @@ inline Vector rms_norm(const float* x, const float* weight, float eps, int64_t n
   return y;
 }
 
-/// down(silu(gate(x)) * up(x))
-inline Vector swiglu(const WeightView& gate, const WeightView& up, const WeightView& down, const float* x) {
-  Vector hidden = multiply(gate, x);
-  const Vector linear = multiply(up, x);
-  for (size_t i = 0; i < hidden.size(); ++i) hidden[i] = silu_exact(hidden[i]) * linear[i];
-  return multiply(down, hidden.data());
-}
-
 /// acc[i] += weight * x[i]
 inline void add_scaled(float* acc, float weight, std::span<const float> x) {
   for (size_t i = 0; i < x.size(); ++i) acc[i] += weight * x[i];

@@ -130,6 +130,23 @@ TEST(LayerKinds, WindowsOnEveryOtherLayer) {
   EXPECT_EQ(kinds_of(arch, h), Names(4, "full"));
 }
 
+TEST(LayerKinds, WindowsAsAListSaysThem) {
+  const ArchSpec& arch = arch_by_name("gpt-oss");
+  const HParams h{.n_layer = 3, .attention = {.window = 128, .full_step = 2, .windowed = {0, 1, 1}}};
+  EXPECT_EQ(kinds_of(arch, h), (Names{"full", "windowed", "windowed"}));
+}
+
+TEST(LayerKinds, WindowsBesideExperts) {
+  const ArchSpec& arch = arch_by_name("llama");
+  HParams h{.n_layer = 3, .attention = {.window = 128}, .moe = {.n_expert = 4, .dense_layers = {1}}};
+  EXPECT_EQ(kinds_of(arch, h), (Names{"moe, windowed", "dense, windowed", "moe, windowed"}));
+  h.attention.windowed = {1, 1, 0};
+  EXPECT_EQ(kinds_of(arch, h), (Names{"moe, windowed", "dense, windowed", "moe"}));
+  EXPECT_EQ(layer_kind(arch, h, 1).cache, CacheKind::Window);
+  h.attention.window = 0;
+  EXPECT_EQ(kinds_of(arch, h), (Names{"moe", "dense", "moe"}));
+}
+
 TEST(LayerKinds, ABlockHasItsStepsOfTheLayer) {
   const ArchSpec& arch = arch_by_name("longcat-flash");
   const HParams h{.n_layer = 2, .n_block = 4, .blocks_per_layer = 2};

@@ -59,6 +59,21 @@ TEST(Rope, YarnMayScaleScoresInsteadOfRotations) {
   EXPECT_EQ(yarn_score_scale(rope), 1.0f);
 }
 
+TEST(Rope, LongRopeGrowsByItsFactorAlone) {
+  RopeParams rope = scaled(RopeScaling::LongRope, 16);
+  rope.attn_factor = 1.2f;
+  const std::vector<float> factors = {1, 2, 3, 4, 5, 6, 7, 8};
+  const RopeTable plain = rope_table(scaled(RopeScaling::None, 1)), table = rope_table(rope, factors.data());
+  EXPECT_EQ(table.magnitude, 1.2f);
+  for (size_t i = 0; i < 8; ++i) EXPECT_EQ(table.inv_freq[i], plain.inv_freq[i] / factors[i]);
+}
+
+/// In a context as long as the model's own it changes nothing.
+TEST(Rope, DynamicIsPlain) {
+  EXPECT_EQ(rope_table(scaled(RopeScaling::Dynamic, 4)).inv_freq,
+            rope_table(scaled(RopeScaling::None, 4)).inv_freq);
+}
+
 TEST(Rope, Llama3FactorsGoFromOneToTheWholeFactor) {
   const std::vector<float> factors = llama3_factors(scaled(RopeScaling::Llama3, 8));
   EXPECT_EQ(factors.front(), 1.0f);

@@ -27,7 +27,7 @@ HParams tiny() {
 TEST(Tensors, OfTheModelAndOfEachBlock) {
   const ArchSpec& arch = arch_by_name("bailingmoe2");
   const std::vector<TensorItem> model = tensors_of(arch, tiny(), kOfModel);
-  EXPECT_EQ(model.size(), 3u);
+  EXPECT_EQ(model.size(), 4u);  // with the factors of llama3's rope scaling, which it may lack
   EXPECT_EQ(item_of(model, Role::TokenEmbd).shape, (Shape{512, 64}));
   EXPECT_TRUE(item_of(model, Role::Output).optional);
 

@@ -228,14 +228,14 @@ TEST_F(ConfigKeys, RopeScalingNeedsItsNumbers) {
   };
   scaling({{"factor", 2}});
   testing::expect_refused([&] { check(); }, "key rope_scaling.rope_type");
-  for (const char* type : {"linear", "yarn", "llama3"}) {
+  for (const char* type : {"linear", "yarn", "llama3", "dynamic"}) {
     scaling({{"rope_type", type}});
     testing::expect_refused([&] { check(); }, "key rope_scaling.factor");
   }
   scaling({{"type", "llama3"}, {"factor", 8}, {"low_freq_factor", 1}, {"high_freq_factor", 4}});
   testing::expect_refused([&] { check(); }, "key rope_scaling.original_max_position_embeddings");
-  scaling({{"type", "dynamic"}, {"factor", 8}});
-  testing::expect_refused([&] { check(); }, "dynamic");
+  scaling({{"type", "proportional"}, {"factor", 8}});
+  testing::expect_refused([&] { check(); }, "proportional");
 }
 
 TEST_F(ConfigKeys, HarmlessOnesPass) {

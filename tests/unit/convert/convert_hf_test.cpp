@@ -200,8 +200,8 @@ TEST_F(ConvertHf, RopeParametersMeanWhatSingleKeysMean) {
 }
 
 TEST_F(ConvertHf, RopeParametersThatMeanMoreAreRefused) {
-  config("rope_parameters", {{"rope_type", "yarn"}, {"factor", 4}});
-  EXPECT_REFUSES("rope scaling");
+  config("rope_parameters", {{"rope_type", "proportional"}, {"factor", 4}});
+  EXPECT_REFUSES("proportional");
   config("rope_parameters", {{"full_attention", {{"rope_theta", 1e6}}}});
   EXPECT_REFUSES("one set of numbers for all layers");
 }
@@ -323,7 +323,7 @@ TEST_F(ConvertHf, RefusesFiguresThatTheCheckpointDoesNotBearOut) {
       {"score_function", "tanh", "one of softmax, sigmoid, got tanh"},
       {"score_function", 2, "key score_function: expected a text"},
       {"hidden_size", nullptr, "hidden_size"},
-      {"rope_scaling", {{"type", "yarn"}, {"factor", 4}}, "rope scaling"},
+      {"rope_scaling", {{"type", "yarn"}, {"mscale", 4}}, "key rope_scaling.factor"},
       {"quantization_config", {{"quant_method", "mxfp4"}}, "F32, F16 or BF16, got mxfp4"},  // gpt-oss's own
       {"architectures", {"GPT2LMHeadModel"}, "one of BailingMoeV2ForCausalLM"},
       {"architectures", nullptr, "key architectures"},

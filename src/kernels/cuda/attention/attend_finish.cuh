@@ -13,6 +13,7 @@ struct FinishTask {
   TokenBatch batch = {};
   KvLayerView kv = {};
   int n_head = 0, n_head_kv = 0, head_dim = 0;
+  float clip = 0;
   Rope rope = {};
   float rms_eps = 0;
   const float* q_norm = nullptr;
@@ -21,7 +22,7 @@ struct FinishTask {
   __host__ __device__ int n_all_heads() const { return n_head + 2 * n_head_kv; }
 };
 
-/// For queries and keys, norm and rotation of one head, by one warp; the head ends up in `head`.
+/// Norm and rotation of one head where it has them, and its limits, by one warp; the head ends up in `head`.
 __device__ inline void finish_head(const FinishTask& task, const float* from, const float* norm,
                                    int64_t token, bool rotated, float* head) {
   const int lane = threadIdx.x % kWarp;
@@ -35,6 +36,9 @@ __device__ inline void finish_head(const FinishTask& task, const float* from, co
     const float mean = lane_sum(squares) / static_cast<float>(task.head_dim);
     const float scale = 1.0f / sqrtf(mean + task.rms_eps);
     for (int i = lane; i < task.head_dim; i += kWarp) head[i] = head[i] * scale * norm[i];
+  }
+  if (task.clip > 0) {
+    for (int i = lane; i < task.head_dim; i += kWarp) head[i] = fminf(fmaxf(head[i], -task.clip), task.clip);
   }
   __syncwarp();
   if (!rotated) return;

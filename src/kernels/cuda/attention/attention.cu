@@ -102,6 +102,7 @@ void finish(const AttentionDesc& d, const AttentionArgs& args, float* qkv, cudaS
                         .n_head = d.n_head,
                         .n_head_kv = d.n_head_kv,
                         .head_dim = d.head_dim,
+                        .clip = d.clip,
                         .rope = d.rope,
                         .rms_eps = d.rms_eps,
                         .q_norm = per_head ? d.qk_norm.q.data : nullptr,
