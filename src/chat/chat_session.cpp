@@ -7,8 +7,8 @@
 
 namespace sw {
 
-ChatSession::ChatSession(const Tokenizer& tokenizer, Json kwargs)
-    : template_(tokenizer), kwargs_(std::move(kwargs)) {}
+ChatSession::ChatSession(const Tokenizer& tokenizer, Json kwargs, const std::string& template_name)
+    : template_(tokenizer, template_name), kwargs_(std::move(kwargs)) {}
 
 void ChatSession::add_answer(const std::string& text, const std::string& reasoning) {
   Json message{{"role", "assistant"}, {"content", text}};

@@ -12,8 +12,10 @@ namespace sw {
 class ChatSession {
  public:
   using Json = ChatTemplate::Json;
-  /// `kwargs`: further template variables, an object. Throws sw::Error where the model has no template.
-  ChatSession(const Tokenizer& tokenizer, Json kwargs = Json::object());
+  /// `kwargs`: further template variables, an object; `template_name` as ChatTemplate has it. Throws
+  /// sw::Error where the model has no such template.
+  ChatSession(const Tokenizer& tokenizer, Json kwargs = Json::object(),
+              const std::string& template_name = {});
 
   /// Empty: no system message.
   void set_system(std::string text) { system_ = std::move(text); }

@@ -10,15 +10,18 @@
 namespace sw {
 namespace {
 
-jinja::Template template_of(const Tokenizer& tokenizer, const std::string& name) {
-  if (!name.empty() && tokenizer.chat_template(name).empty())
-    throw Error({.what = "the model has no chat template of this name", .got = printable(name, 40)});
-  if (!name.empty()) return jinja::Template(tokenizer.chat_template(name));
-  if (tokenizer.chat_template().empty()) {
-    throw Error(
-        {.what = "the model has no chat template", .hint = "run -p PROMPT continues a text without one"});
-  }
-  return jinja::Template(tokenizer.chat_template());
+/// "a, b"
+std::string names_of(const Tokenizer& tokenizer) {
+  std::string text;
+  for (const std::string& name : tokenizer.chat_template_names())
+    text += (text.empty() ? "" : ", ") + printable(name, 40);
+  return text;
+}
+
+/// Nothing where the model has no template of this name.
+std::optional<jinja::Template> template_of(const Tokenizer& tokenizer, const std::string& name) {
+  const std::string source = tokenizer.chat_template(name);
+  return source.empty() ? std::nullopt : std::optional<jinja::Template>(source);
 }
 
 }  // namespace
@@ -34,9 +37,22 @@ bool begins_reasoning(const Tokenizer& tokenizer, std::span<const int32_t> promp
 }
 
 ChatTemplate::ChatTemplate(const Tokenizer& tokenizer, const std::string& name)
-    : tokenizer_(tokenizer), template_(template_of(tokenizer, name)) {
-  const std::string with_tools = tokenizer.chat_template("tool_use");
-  if (name.empty() && !with_tools.empty()) with_tools_.emplace(with_tools);
+    : tokenizer_(tokenizer), template_(template_of(tokenizer, name.empty() ? "default" : name)) {
+  if (name.empty()) with_tools_ = template_of(tokenizer, "tool_use");
+  if (template_ || with_tools_) return;
+  const std::string names = names_of(tokenizer);
+  if (names.empty())
+    throw Error(
+        {.what = "the model has no chat template", .hint = "run -p PROMPT continues a text without one"});
+  if (name.empty()) fail_without_default();
+  throw Error({.what = "the model has no chat template of this name",
+               .expected = "one of " + names,
+               .got = printable(name, 40)});
+}
+
+void ChatTemplate::fail_without_default() const {
+  throw Error({.what = "the model has several chat templates, and no default",
+               .hint = "--template-name takes one of " + names_of(tokenizer_)});
 }
 
 ChatTemplate::Json prepare_messages(const ChatTemplate::Json& messages) {
@@ -70,7 +86,9 @@ std::string ChatTemplate::render_variables(Json variables) const {
   add("eos_token", tokenizer_.eos_id());
   const auto tools = variables.find("tools");
   const bool has_tools = tools != variables.end() && !tools->is_null();
-  return (has_tools && with_tools_ ? *with_tools_ : template_).render(variables);
+  if (has_tools && with_tools_) return with_tools_->render(variables);
+  if (!template_) fail_without_default();
+  return template_->render(variables);
 }
 
 std::string ChatTemplate::render(const Json& messages, const Json& tools, const Json& kwargs) const {

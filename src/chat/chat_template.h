@@ -25,7 +25,8 @@ class ChatTemplate {
   using Json = nlohmann::ordered_json;
 
   /// `name`: of one of the model's several templates; empty: the default, and "tool_use" where there are
-  /// tools. Throws sw::Error where the model has no such template, or one that is not Jinja.
+  /// tools, as transformers chooses. Throws sw::Error where the model has no such template, or one that is
+  /// not Jinja. A model that has tool_use and no default fails only when it renders without tools.
   explicit ChatTemplate(const Tokenizer& tokenizer, const std::string& name = {});
 
   /// The text of the prompt for the next answer. `messages` is an array of {"role", "content", ...}, prepared
@@ -42,8 +43,10 @@ class ChatTemplate {
   std::string render_variables(Json variables) const;
 
  private:
+  [[noreturn]] void fail_without_default() const;
+
   const Tokenizer& tokenizer_;
-  jinja::Template template_;
+  std::optional<jinja::Template> template_;  // null: only with_tools_ is there
   std::optional<jinja::Template> with_tools_;
 };
 

@@ -25,7 +25,7 @@ constexpr int64_t kLeastAnswerTokens = 32;
 
 ChatSession open_session(const RunState& state) {
   const ChatSession::Json variables = parse_template_kwargs(state.flags.template_kwargs);
-  ChatSession session(state.tokenizer, variables);
+  ChatSession session(state.tokenizer, variables, state.flags.template_name);
   session.set_system(state.flags.system);
   return session;
 }

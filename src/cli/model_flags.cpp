@@ -30,6 +30,12 @@ void add_model_file_flag(CLI::App& command, std::string& model) {
       ->check(not_empty());
 }
 
+CLI::Option* add_template_name_flag(CLI::App& command, std::string& name) {
+  return command
+      .add_option("--template-name", name, "one of the model's several chat templates, such as tool_use")
+      ->check(not_empty());
+}
+
 void add_model_flags(CLI::App& command, ModelFlags& f, const char* cache_default) {
   f.cache_type = cache_default;
   add_model_file_flag(command, f.model);

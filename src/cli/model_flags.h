@@ -47,6 +47,9 @@ void add_model_flags(CLI::App& command, ModelFlags& flags, const char* cache_def
 /// -m alone.
 void add_model_file_flag(CLI::App& command, std::string& model);
 
+/// --template-name
+CLI::Option* add_template_name_flag(CLI::App& command, std::string& name);
+
 /// The file that -m names, or the default model. Throws sw::Error where there is none.
 std::filesystem::path model_path(const std::string& flag);
 

@@ -146,6 +146,7 @@ void add_run(CLI::App& program, Action& action) {
   command->add_option("--system,--system-prompt", flags->system, "the system message of a chat");
   command->add_option("--template-kwargs,--chat-template-kwargs", flags->template_kwargs,
                       "further template variables, a JSON object ('{\"enable_thinking\": false}')");
+  add_template_name_flag(*command, flags->template_name);
   command->add_option("--stop,-r,--reverse-prompt", flags->stops, "a text that ends the answer; repeatable")
       ->allow_extra_args(false);
   command

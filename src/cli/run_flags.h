@@ -14,7 +14,7 @@ struct RunFlags {
   ModelFlags model = {};
   SamplerFlags sampler = {};
   std::optional<std::string> prompt = {};
-  std::string prompt_file = {}, system = {}, template_kwargs = "{}";
+  std::string prompt_file = {}, system = {}, template_kwargs = "{}", template_name = {};
   std::vector<std::string> stops = {};
   int64_t n_predict = -1;
   int64_t n_ctx = 0;

@@ -59,8 +59,7 @@ void add_template(CLI::App& program, Action& action) {
       ->required();
   command->add_option("--template-kwargs", flags->kwargs,
                       "JSON object of further variables, which win: '{\"enable_thinking\": false}'");
-  command->add_option("--template-name", flags->name, "one of a model's several templates, such as tool_use")
-      ->excludes("--template-file");
+  add_template_name_flag(*command, flags->name)->excludes("--template-file");
   command->add_flag("--as-chat", flags->as_chat,
                     "prepare the messages as a chat does: no null members, reasoning under the usual names");
   on_run(command, action, [flags] { return run(*flags); });

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "jinja/template.h"
 
-#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "jinja/eval/interpreter.h"
 #include "jinja/lang/parser.h"
+#include "jinja/values/big_integer.h"
 
 namespace sw::jinja {
 namespace {
@@ -22,11 +22,11 @@ Value to_value(Budget& budget, const Json& json) {
     case Json::value_t::number_integer:
       return Value(json.get<int64_t>());
     case Json::value_t::number_unsigned:
-      if (json.get<uint64_t>() > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
-        throw Error(
-            {.what = "an integer in the input of a chat template is beyond 64 bits", .got = json.dump()});
-      }
-      return Value(json.get<int64_t>());
+      return integer_value(budget, Int128{json.get<uint64_t>()});
+    case Json::value_t::binary: {  // digits: formats/json.h
+      const Json::binary_t& digits = json.get_binary();
+      return integer_value(budget, std::string(digits.begin(), digits.end()));
+    }
     case Json::value_t::number_float:
       return Value(json.get<double>());
     case Json::value_t::string:

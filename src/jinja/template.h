@@ -13,7 +13,8 @@ struct Tree;
 /// strftime_now, {% generation %}). Immutable: threads may share one.
 ///
 /// Limits: 128 KiB of source, nesting 256, 1,000,000 steps (some 20 ms), 8 MiB of output, 24 MiB of values;
-/// integers have 64 bits.
+/// integers of 4300 digits, of 128 bits in arithmetic. In the input, integers beyond 64 bits are as
+/// formats/json.h keeps them.
 class Template {
  public:
   using Json = nlohmann::ordered_json;

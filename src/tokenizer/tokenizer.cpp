@@ -161,4 +161,12 @@ std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special) c
   return text;
 }
 
+std::vector<std::string> Tokenizer::chat_template_names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, source] : chat_templates_) {
+    if (!source.empty()) names.push_back(name);
+  }
+  return names;
+}
+
 }  // namespace sw

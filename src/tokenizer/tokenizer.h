@@ -60,6 +60,8 @@ class Tokenizer {
     const auto found = chat_templates_.find(name);
     return found == chat_templates_.end() ? std::string() : found->second;
   }
+  /// The names of all templates that the model has, in order.
+  std::vector<std::string> chat_template_names() const;
   /// Ids after which a model has said all: the file's eos, eot, eom and further ones, and control tokens
   /// known as such by their text. Ascending.
   const std::vector<int32_t>& end_of_generation() const { return end_of_generation_; }

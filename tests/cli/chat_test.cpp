@@ -232,5 +232,22 @@ TEST(ChatOnce, StopStringsAndTemplateVariables) {
   EXPECT_EQ(run_switchyard({"run", "--chat", "-p", ""}).exit_code, 1);
 }
 
+TEST(ChatOnce, TheTemplateHasAName) {
+  const std::vector<std::string> flags = {"run", "--chat", "-p", "x", "--temp", "0", "-n", "4"};
+  const auto with = [&](const std::string& name) {
+    std::vector<std::string> all = flags;
+    all.insert(all.end(), {"--template-name", name});
+    return run_switchyard(all);
+  };
+  const auto named = with("default");
+  ASSERT_EQ(named.exit_code, 0) << named.err;
+  EXPECT_EQ(named.out, run_switchyard(flags).out);
+  const auto unknown = with("rag");
+  EXPECT_EQ(unknown.exit_code, 1);
+  EXPECT_NE(unknown.err.find("no chat template of this name: expected one of default, got rag"),
+            std::string::npos)
+      << unknown.err;
+}
+
 }  // namespace
 }  // namespace sw

@@ -72,6 +72,18 @@ TEST_F(Template, OfAModelWithItsTokens) {
   }
 }
 
+TEST_F(Template, IntegersOfAnySizeStayIntegers) {
+  const std::string source = write("t.jinja", "{{ tools | tojson }} {{ n + 1 }}");
+  const std::string input = write(
+      "in.json",
+      R"({"tools": [{"maximum": 99999999999999999999999999, "minimum": -9223372036854775809}], "n": 18446744073709551615})");
+  const ProcessResult r = run_switchyard({"template", "--template-file", source, "-f", input});
+  EXPECT_EQ(
+      r.out,
+      R"([{"maximum": 99999999999999999999999999, "minimum": -9223372036854775809}] 18446744073709551616)")
+      << r.err;
+}
+
 TEST_F(Template, ErrorsAreOneLine) {
   const std::string good = write("good.jinja", "x"),
                     bad = write("bad.jinja", "a\n{{ messages[0].role.x.y }}");

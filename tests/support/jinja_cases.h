@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "formats/json.h"
 #include "jinja/template.h"
 #include "support/test_data.h"
 
@@ -17,7 +18,7 @@ namespace sw::testing {
 inline std::filesystem::path chat_data() { return source_dir() / "tests" / "data" / "chat"; }
 
 inline jinja::Template::Json read_json(const std::filesystem::path& path) {
-  return jinja::Template::Json::parse(read_file(path));
+  return parse_ordered_json(read_file(path), path.string());
 }
 
 /// The clock as the script has it.

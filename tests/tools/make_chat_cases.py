@@ -58,6 +58,29 @@ def environment():
     def strftime_now(format):
         return datetime.datetime.fromtimestamp(EPOCH, datetime.timezone.utc).replace(tzinfo=None).strftime(format)
 
+    class Dict:
+        def __call__(self, *args, **kwargs):
+            return dict(*args, **kwargs)
+
+    class Namespace(jinja2.utils.Namespace):
+        """Of transformers 5.24: no attribute begins with an underscore."""
+
+        def __init__(*args, **kwargs):
+            for name in dict(*args[1:], **kwargs):
+                Namespace.check(name)
+            jinja2.utils.Namespace.__init__(*args, **kwargs)
+
+        def __setitem__(self, name, value):
+            Namespace.check(name)
+            jinja2.utils.Namespace.__setitem__(self, name, value)
+
+        @staticmethod
+        def check(name):
+            if isinstance(name, str) and name.startswith("_"):
+                raise jinja2.exceptions.SecurityError(name)
+
+    env.globals["dict"] = Dict()
+    env.globals["namespace"] = Namespace
     env.filters["tojson"] = tojson
     env.globals["raise_exception"] = raise_exception
     env.globals["strftime_now"] = strftime_now

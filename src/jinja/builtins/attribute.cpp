@@ -74,13 +74,13 @@ struct Bounds {
 /// Of integers, None and Missing.
 Bounds bounds(Budget& budget, int64_t size, const Value& start, const Value& stop, const Value& step) {
   Bounds b;
-  b.step = is_integer(step) ? step.as_integer() : 1;
+  b.step = is_small_integer(step) ? step.as_integer() : 1;
   if (b.step == 0) budget.fail("slice step cannot be zero");
   const bool back = b.step < 0;
   const int64_t lowest = back ? -1 : 0, highest = back ? size - 1 : size;
   const auto clamp = [&](int64_t i) { return std::clamp(i < 0 ? i + size : i, lowest, highest); };
-  b.start = is_integer(start) ? clamp(start.as_integer()) : back ? highest : lowest;
-  b.stop = is_integer(stop) ? clamp(stop.as_integer()) : back ? lowest : highest;
+  b.start = is_small_integer(start) ? clamp(start.as_integer()) : back ? highest : lowest;
+  b.stop = is_small_integer(stop) ? clamp(stop.as_integer()) : back ? lowest : highest;
   const int64_t way = back ? b.start - b.stop : b.stop - b.start;
   // A step beyond the size is as good as the size, and -step does not overflow then.
   b.step = std::clamp(b.step, -size - 1, size + 1);
@@ -138,7 +138,7 @@ Value get_item(Budget& budget, const Value& value, const Value& key) {
   if (value.is(Kind::Undefined)) fail_undefined(budget, value);
   if (value.is(Kind::Dict) && is_hashable(key)) {
     if (const Value* found = find(budget, value.as<Dict>(), key)) return *found;
-  } else if (is_integer(key) && (value.is(Kind::Str, Kind::Range) || is_sequence(value))) {
+  } else if (is_small_integer(key) && (value.is(Kind::Str, Kind::Range) || is_sequence(value))) {
     return sequence_item(budget, value, key.as_integer());
   }
   if (key.is(Kind::Str)) {
@@ -154,7 +154,7 @@ Value get_item(Budget& budget, const Value& value, const Value& key) {
 Value get_slice(Budget& budget, const Value& value, const Value& start, const Value& stop,
                 const Value& step) {
   if (value.is(Kind::Undefined)) fail_undefined(budget, value);
-  const auto is_bound = [](const Value& v) { return v.is(Kind::Missing, Kind::None) || is_integer(v); };
+  const auto is_bound = [](const Value& v) { return v.is(Kind::Missing, Kind::None) || is_small_integer(v); };
   const bool sliceable = value.is(Kind::Str, Kind::Range) || is_sequence(value);
   if (!sliceable || !is_bound(start) || !is_bound(stop) || !is_bound(step)) {
     budget.fail(fmt::format("'{}' object cannot be sliced so", type_name(value.kind())));

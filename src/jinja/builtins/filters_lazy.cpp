@@ -178,9 +178,11 @@ std::vector<Value> batch(Budget& budget, const Arguments& a) {
   const int64_t size = integer_argument(budget, a[1], 0);
   const std::vector<Value> items = to_vector(budget, a[0]);
   const bool fills = !a[2].is(Kind::Missing, Kind::None);
-  // Python compares the batch's length with the size: one that is not positive is never reached.
+  // Jinja compares a batch's length with the size before it adds an item: 0 is reached once, by the empty
+  // batch, and what is below 0 never.
   const size_t n = size > 0 ? static_cast<size_t>(size) : std::max<size_t>(items.size(), 1);
   std::vector<Value> batches;
+  if (size == 0 && !items.empty()) batches.push_back(Value::sequence(Kind::List, {}));
   for (size_t begin = 0; begin < items.size(); begin += n) {
     const size_t end = std::min(items.size(), begin + n);
     const bool filled = fills && size > 0 && end - begin < n;

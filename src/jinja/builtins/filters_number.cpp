@@ -4,10 +4,12 @@
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <fmt/core.h>
 #include <limits>
 #include <string>
 
 #include "jinja/builtins/native_tables.h"
+#include "jinja/values/big_integer.h"
 #include "jinja/values/operations.h"
 #include "jinja/values/str.h"
 
@@ -29,7 +31,7 @@ std::string without_underscores(std::string_view text) {
 }
 
 /// int(text, base); nothing where the text is no integer.
-std::optional<int64_t> parse_integer(Budget& budget, std::string_view text, int64_t base) {
+std::optional<Value> parse_integer(Budget& budget, std::string_view text, int64_t base) {
   if (base != 0 && (base < 2 || base > 36)) return {};
   text = strip(text, {});
   const bool negative = text.starts_with('-');
@@ -46,10 +48,9 @@ std::optional<int64_t> parse_integer(Budget& budget, std::string_view text, int6
   const char* end = digits.data() + digits.size();
   const auto [at, error] = std::from_chars(digits.data(), end, magnitude, static_cast<int>(base));
   if (digits.empty() || at != end) return {};
-  const bool fits =
-      error == std::errc() && magnitude <= static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
-  if (!fits) budget.fail("an integer is beyond 64 bits");
-  return negative ? -static_cast<int64_t>(magnitude) : static_cast<int64_t>(magnitude);
+  if (base == 10) return integer_value(budget, (negative ? "-" : "") + digits);
+  if (error != std::errc()) budget.fail("an integer beyond 64 bits of another base than 10");
+  return integer_value(budget, negative ? -Int128{magnitude} : Int128{magnitude});
 }
 
 /// float(text)
@@ -72,17 +73,17 @@ std::optional<double> parse_float(std::string_view text) {
 }
 
 /// int(number), which cuts; nothing for what has no integer.
-std::optional<int64_t> truncated(Budget& budget, double value) {
+std::optional<Value> truncated(Budget& budget, double value) {
   if (!std::isfinite(value)) return {};
-  if (!(std::fabs(value) < 9.2e18)) budget.fail("an integer is beyond 64 bits");
-  return static_cast<int64_t>(value);
+  return integer_value(budget, value);
 }
 
 Value to_integer(Budget& budget, const Arguments& a) {
   if (a[0].is(Kind::Undefined)) fail_undefined(budget, a[0]);
+  if (a[0].is(Kind::BigInt)) return a[0];
   if (is_integer(a[0])) return Value(a[0].as_integer());
   const Value otherwise = a[1].is(Kind::Missing) ? Value(0) : a[1];
-  std::optional<int64_t> result;
+  std::optional<Value> result;
   if (a[0].is(Kind::Float)) {
     if (std::isinf(a[0].as_number())) budget.fail("cannot convert float infinity to integer");
     result = truncated(budget, a[0].as_number());
@@ -93,12 +94,12 @@ Value to_integer(Budget& budget, const Arguments& a) {
       if (const auto number = parse_float(a[0].as_text())) result = truncated(budget, *number);
     }
   }
-  return result ? Value(*result) : otherwise;
+  return result.value_or(otherwise);
 }
 
 Value to_float(Budget& budget, const Arguments& a) {
   if (a[0].is(Kind::Undefined)) fail_undefined(budget, a[0]);
-  if (is_number(a[0])) return Value(a[0].as_number());
+  if (is_number(a[0])) return Value(as_float(budget, a[0]));
   if (a[0].is(Kind::Str)) {
     budget.spend(static_cast<int64_t>(a[0].as_text().size() / 2));
     if (const auto number = parse_float(a[0].as_text())) return Value(*number);
@@ -108,8 +109,10 @@ Value to_float(Budget& budget, const Arguments& a) {
 
 Value absolute(Budget& budget, const Arguments& a) {
   if (a[0].is(Kind::Float)) return Value(std::fabs(a[0].as_number()));
-  const int64_t i = integer_argument(budget, a[0], 0);
-  return i < 0 ? negate(budget, a[0]) : Value(i);
+  if (a[0].is(Kind::Undefined)) fail_undefined(budget, a[0]);
+  if (!is_integer(a[0])) budget.fail(fmt::format("bad operand type for abs(): '{}'", type_name(a[0].kind())));
+  if (compare_numbers(a[0], Value(0)) < 0) return negate(budget, a[0]);
+  return a[0].is(Kind::Bool) ? Value(a[0].as_integer()) : a[0];
 }
 
 /// Half to even of the exact decimal value, as Python rounds: printf does the same.
@@ -148,12 +151,13 @@ Value round_number(Budget& budget, const Arguments& a) {
   if (method == "common") {
     budget.spend(std::max<int64_t>(precision, 0));
     if (!is_integer(a[0])) return Value(round_float(a[0].as_number(), precision));
-    return precision < 0 ? round_integer(budget, a[0].as_integer(), -precision) : Value(a[0].as_integer());
+    if (precision < 0) return round_integer(budget, integer_argument(budget, a[0], 0), -precision);
+    return a[0].is(Kind::Bool) ? Value(a[0].as_integer()) : a[0];
   }
   const double scale = std::pow(10.0, static_cast<double>(precision));
-  const double scaled = a[0].as_number() * scale;
+  const double scaled = as_float(budget, a[0]) * scale;
   if (!std::isfinite(scaled)) budget.fail("round() of a number that is too large");
-  return Value((method == "ceil" ? std::ceil(scaled) : std::floor(scaled)) / scale);
+  return Value((method == "ceil" ? std::ceil(scaled) : std::floor(scaled)) / scale + 0.0);  // never -0.0
 }
 
 constexpr Native kFilters[] = {

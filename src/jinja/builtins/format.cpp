@@ -2,11 +2,13 @@
 #include "jinja/builtins/format.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <fmt/core.h>
 
 #include "base/error.h"
+#include "jinja/values/big_integer.h"
 #include "jinja/values/operations.h"
 #include "jinja/values/str.h"
 
@@ -25,7 +27,11 @@ std::string fill(const FormatSpec& spec, char usual_align, const std::string& he
   return align == '=' ? head + left + body : left + head + body + right;
 }
 
-std::string integer_digits(uint64_t value, char type) {
+std::string integer_digits(Budget& budget, std::string_view decimal, char type) {
+  if (type == 0 || type == 'd' || type == 'n') return std::string(decimal);
+  uint64_t value = 0;
+  const auto [end, error] = std::from_chars(decimal.data(), decimal.data() + decimal.size(), value);
+  if (error != std::errc()) budget.fail(fmt::format("an integer beyond 64 bits in the format '{}'", type));
   switch (type) {
     case 'x':
       return fmt::format("{:x}", value);
@@ -33,10 +39,8 @@ std::string integer_digits(uint64_t value, char type) {
       return fmt::format("{:X}", value);
     case 'o':
       return fmt::format("{:o}", value);
-    case 'b':
-      return fmt::format("{:b}", value);
     default:
-      return fmt::format("{}", value);
+      return fmt::format("{:b}", value);
   }
 }
 
@@ -81,13 +85,14 @@ std::string format_float(const FormatSpec& spec, double value) {
   return fill(spec, '>', sign_of(spec, std::signbit(value)), digits);
 }
 
-std::string format_integer(const FormatSpec& spec, int64_t value) {
-  const uint64_t magnitude = value < 0 ? 0 - static_cast<uint64_t>(value) : static_cast<uint64_t>(value);
-  std::string digits = integer_digits(magnitude, spec.type);
+/// Of an integer's decimal digits, which may be too many for other bases.
+std::string format_integer(Budget& budget, const FormatSpec& spec, std::string_view decimal) {
+  const bool negative = decimal.starts_with('-');
+  std::string digits = integer_digits(budget, decimal.substr(negative), spec.type);
   const auto least = static_cast<size_t>(std::max(spec.precision, 0));
   if (digits.size() < least) digits.insert(0, least - digits.size(), '0');
   if (spec.grouping) group_thousands(digits, spec.grouping);
-  std::string head = sign_of(spec, value < 0);
+  std::string head = sign_of(spec, negative);
   const bool has_prefix =
       spec.alternate && spec.type && std::string_view("xXob").find(spec.type) != std::string_view::npos;
   if (has_prefix) head += {'0', spec.type};
@@ -100,7 +105,7 @@ std::string format_number(Budget& budget, const FormatSpec& spec, const Value& v
   if (!is_number(value))
     budget.fail(fmt::format("format code '{}' needs a number, not {}", spec.type, type_name(value.kind())));
   if (is_float_type(spec.type) || (value.is(Kind::Float) && spec.type == 0)) {
-    std::string text = format_float(spec, value.as_number());
+    std::string text = format_float(spec, as_float(budget, value));
     budget.spend(kFloatReprCost + static_cast<int64_t>(4 * text.size()));
     return text;
   }
@@ -109,7 +114,7 @@ std::string format_number(Budget& budget, const FormatSpec& spec, const Value& v
     budget.fail(fmt::format("unknown format code '{}' for {}", printable(std::string(1, spec.type)),
                             type_name(value.kind())));
   }
-  return format_integer(spec, value.as_integer());
+  return format_integer(budget, spec, decimal_digits(value));
 }
 
 std::string format_text(const FormatSpec& spec, std::string_view text) {

@@ -85,6 +85,8 @@ class BraceFormatter {
   Value first_value(std::string_view name) {
     const bool number = !name.empty() && name.find_first_not_of("0123456789") == name.npos && name.size() < 6;
     if (name.empty() || number) {
+      (number ? has_numbers_ : has_automatic_) = true;
+      if (has_numbers_ && has_automatic_) budget_.fail("a format mixes {} and {0}");
       const size_t index = number ? std::stoul(std::string(name)) : n_automatic_++;
       if (index >= arguments_.positional.size())
         budget_.fail("a format asks for an argument that is not there");
@@ -132,6 +134,7 @@ class BraceFormatter {
   bool markup_;
   TextBuilder out_;
   size_t n_automatic_ = 0;
+  bool has_numbers_ = false, has_automatic_ = false;
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "jinja/builtins/format.h"
 #include "jinja/builtins/format_reader.h"
+#include "jinja/values/big_integer.h"
 #include "jinja/values/operations.h"
 #include "text/escape_html.h"
 
@@ -110,8 +111,8 @@ std::string percent_number(Budget& budget, FormatSpec spec, const Value& value) 
     budget.fail(fmt::format("%{} format: a number is required, not {}", spec.type, type_name(value.kind())));
   if (spec.type == 'i' || spec.type == 'u') spec.type = 'd';
   if (spec.type == 'd' && value.is(Kind::Float)) {
-    if (!(std::fabs(value.as_number()) < 9.2e18)) budget.fail("an integer grows beyond 64 bits");
-    return format_number(budget, spec, Value(static_cast<int64_t>(value.as_number())));
+    if (!std::isfinite(value.as_number())) budget.fail("cannot convert an infinite float or NaN to integer");
+    return format_number(budget, spec, integer_value(budget, value.as_number()));
   }
   return format_number(budget, spec, value);
 }

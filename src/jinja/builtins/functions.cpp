@@ -38,6 +38,7 @@ Value range(Budget& budget, const Arguments& a) {
 Value make_dict(Budget& budget, const Arguments& a) {
   DictBuilder dict(budget);
   if (a.positional.size() > 1) budget.fail("dict expected at most 1 argument");
+  if (!a.positional.empty() && a[0].is(Kind::Undefined)) fail_undefined(budget, a[0]);
   if (!a.positional.empty() && a[0].is(Kind::Dict)) {
     for (const DictEntry& entry : a[0].as<Dict>().entries) dict.set(entry.key, entry.value);
   } else if (!a.positional.empty()) {

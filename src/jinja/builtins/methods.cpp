@@ -53,8 +53,9 @@ constexpr Native kDictMethods[] = {
     {"items", view_of<Kind::Items>},
     {"keys", view_of<Kind::Keys>},
     {"values", view_of<Kind::Values>},
-    {"get", get, "self key default?"},
+    {"get", get, "/self key default?"},
     {"copy", itself},
+    {"fromkeys", not_offered},
     {"clear"},
     {"pop"},
     {"popitem"},
@@ -62,8 +63,8 @@ constexpr Native kDictMethods[] = {
     {"update"},
 };
 constexpr Native kListMethods[] = {
-    {"index", index_of, "self value"},
-    {"count", count, "self value"},
+    {"index", index_of, "/self value"},
+    {"count", count, "/self value"},
     {"copy", itself},
     {"append"},
     {"clear"},
@@ -74,7 +75,30 @@ constexpr Native kListMethods[] = {
     {"reverse"},
     {"sort"},
 };
-constexpr Native kTupleMethods[] = {{"index", index_of, "self value"}, {"count", count, "self value"}};
+constexpr Native kTupleMethods[] = {{"index", index_of, "/self value"}, {"count", count, "/self value"}};
+constexpr Native kViewMethods[] = {{"isdisjoint", not_offered}, {"mapping", not_offered}};
+constexpr Native kRangeMethods[] = {{"count", not_offered},
+                                    {"index", not_offered},
+                                    {"start", not_offered},
+                                    {"stop", not_offered},
+                                    {"step", not_offered}};
+constexpr Native kIntegerMethods[] = {{"as_integer_ratio", not_offered},
+                                      {"bit_count", not_offered},
+                                      {"bit_length", not_offered},
+                                      {"conjugate", not_offered},
+                                      {"denominator", not_offered},
+                                      {"from_bytes", not_offered},
+                                      {"imag", not_offered},
+                                      {"numerator", not_offered},
+                                      {"real", not_offered},
+                                      {"to_bytes", not_offered}};
+constexpr Native kFloatMethods[] = {{"as_integer_ratio", not_offered},
+                                    {"conjugate", not_offered},
+                                    {"fromhex", not_offered},
+                                    {"hex", not_offered},
+                                    {"imag", not_offered},
+                                    {"is_integer", not_offered},
+                                    {"real", not_offered}};
 constexpr Native kLoopMethods[] = {{"cycle", cycle, "..."}, {"changed", changed, "..."}};
 
 const Native* find_in(std::span<const Native> natives, std::string_view name) {
@@ -101,17 +125,32 @@ const Native* find_method(Kind kind, std::string_view name) {
       return find_in(tuple_methods(), name);
     case Kind::Loop:
       return find_in(loop_methods(), name);
+    case Kind::Keys:
+    case Kind::Items:
+      return find_in(kViewMethods, name);
+    case Kind::Range:
+      return find_in(kRangeMethods, name);
+    case Kind::Bool:
+    case Kind::Int:
+    case Kind::BigInt:
+      return find_in(kIntegerMethods, name);
+    case Kind::Float:
+      return find_in(kFloatMethods, name);
     default:
       return nullptr;
   }
 }
 
 const Native* find_filter(std::string_view name) {
+  static constexpr Native kOthers[] = {
+      {"filesizeformat", not_offered}, {"groupby", not_offered},   {"pprint", not_offered},
+      {"random", not_offered},         {"striptags", not_offered}, {"urlencode", not_offered},
+      {"urlize", not_offered},         {"wordwrap", not_offered},  {"xmlattr", not_offered}};
   for (const auto natives :
        {text_filters(), item_filters(), lazy_filters(), order_filters(), number_filters()}) {
     if (const Native* found = find_in(natives, name)) return found;
   }
-  return nullptr;
+  return find_in(kOthers, name);
 }
 
 const Native* find_test(std::string_view name) { return find_in(value_tests(), name); }

@@ -220,38 +220,49 @@ Value format(Budget& budget, const Arguments& a) {
   return format_braces(budget, a[0], {a.positional.subspan(1), a.keywords});
 }
 
+Value format_map(Budget& budget, const Arguments& a) {
+  if (!a[1].is(Kind::Dict)) budget.fail("format_map() needs a dict");
+  std::vector<Keyword> keywords;
+  for (const DictEntry& entry : a[1].as<Dict>().entries) {
+    if (entry.key.is(Kind::Str)) keywords.push_back({entry.key.as_text(), entry.value});
+  }
+  budget.spend(static_cast<int64_t>(keywords.size()));
+  return format_braces(budget, a[0], {.positional = {}, .keywords = keywords});
+}
+
 constexpr Native kMethods[] = {
-    {"strip", strip_text<Side::Both>, "self chars?"},
-    {"lstrip", strip_text<Side::Left>, "self chars?"},
-    {"rstrip", strip_text<Side::Right>, "self chars?"},
+    {"strip", strip_text<Side::Both>, "/self chars?"},
+    {"lstrip", strip_text<Side::Left>, "/self chars?"},
+    {"rstrip", strip_text<Side::Right>, "/self chars?"},
     {"split", split_text<split>, "self sep? maxsplit?"},
     {"rsplit", split_text<split_right>, "self sep? maxsplit?"},
     {"splitlines", split_into_lines, "self keepends?"},
-    {"startswith", has_affix<false>, "self prefix start? end?"},
-    {"endswith", has_affix<true>, "self suffix start? end?"},
-    {"replace", replace_text, "self old new count?"},
+    {"startswith", has_affix<false>, "/self prefix start? end?"},
+    {"endswith", has_affix<true>, "/self suffix start? end?"},
+    {"replace", replace_text, "/self old new count?"},
     {"upper", change_letters<to_upper>},
     {"lower", change_letters<to_lower>},
-    {"casefold", change_letters<to_lower>},
+    {"casefold", change_letters<casefold>},
     {"title", change_letters<to_title>},
     {"capitalize", change_letters<capitalize>},
     {"swapcase", change_letters<swap_case>},
-    {"join", join, "self iterable"},
-    {"find", find_part<false, false>, "self sub start? end?"},
-    {"rfind", find_part<true, false>, "self sub start? end?"},
-    {"index", find_part<false, true>, "self sub start? end?"},
-    {"rindex", find_part<true, true>, "self sub start? end?"},
-    {"count", count, "self sub start? end?"},
-    {"partition", partition<false>, "self sep"},
-    {"rpartition", partition<true>, "self sep"},
-    {"removeprefix", remove_prefix, "self prefix"},
-    {"removesuffix", remove_suffix, "self suffix"},
-    {"ljust", justify<Align::Left>, "self width fillchar?"},
-    {"rjust", justify<Align::Right>, "self width fillchar?"},
-    {"center", justify<Align::Center>, "self width fillchar?"},
-    {"zfill", zero_fill, "self width"},
+    {"join", join, "/self iterable"},
+    {"find", find_part<false, false>, "/self sub start? end?"},
+    {"rfind", find_part<true, false>, "/self sub start? end?"},
+    {"index", find_part<false, true>, "/self sub start? end?"},
+    {"rindex", find_part<true, true>, "/self sub start? end?"},
+    {"count", count, "/self sub start? end?"},
+    {"partition", partition<false>, "/self sep"},
+    {"rpartition", partition<true>, "/self sep"},
+    {"removeprefix", remove_prefix, "/self prefix"},
+    {"removesuffix", remove_suffix, "/self suffix"},
+    {"ljust", justify<Align::Left>, "/self width fillchar?"},
+    {"rjust", justify<Align::Right>, "/self width fillchar?"},
+    {"center", justify<Align::Center>, "/self width fillchar?"},
+    {"zfill", zero_fill, "/self width"},
     {"expandtabs", expand_tabs, "self tabsize?"},
     {"format", format, "..."},
+    {"format_map", format_map, "/self mapping"},
     {"isalpha", is_class<TextClass::Alpha>},
     {"isdigit", is_class<TextClass::Digit>},
     {"isdecimal", is_class<TextClass::Decimal>},
@@ -263,6 +274,10 @@ constexpr Native kMethods[] = {
     {"istitle", is_class<TextClass::Title>},
     {"isascii", is_class<TextClass::Ascii>},
     {"isidentifier", is_class<TextClass::Identifier>},
+    {"isprintable", is_class<TextClass::Printable>},
+    {"encode", not_offered},
+    {"maketrans", not_offered},
+    {"translate", not_offered},
 };
 
 }  // namespace

@@ -29,6 +29,8 @@ class Binder {
   Value call(const Value& self, const Arguments& arguments) {
     if (!self.is(Kind::Missing)) values_[n_++] = self;
     std::string_view words = native_.parameters;
+    const bool by_position = words.starts_with('/');
+    if (by_position) words.remove_prefix(1);
     budget_.spend_scan(kMaxParameters * arguments.keywords.size());
     size_t n_given = 0, n_used = 0;
     for (size_t i = 0; !words.empty(); ++i) {
@@ -36,7 +38,7 @@ class Binder {
       const std::string_view name = take_word(words, optional);
       if (i < n_) continue;  // self
       SW_ASSERT(n_ < kMaxParameters);
-      const Keyword* keyword = find(arguments, name);
+      const Keyword* keyword = by_position ? nullptr : find(arguments, name);
       if (n_given < arguments.positional.size()) {
         if (keyword) fail(fmt::format("got two values for '{}'", name));
         values_[n_] = arguments.positional[n_given++];
@@ -72,8 +74,12 @@ class Binder {
 
 }  // namespace
 
+Value not_offered(Budget& budget, const Arguments&) { budget.fail("this is not offered to chat templates"); }
+
 Value call_native(Budget& budget, const Native& native, const Value& self, const Arguments& arguments) {
   budget.spend(Budget::kStep);
+  if (native.call == not_offered)
+    budget.fail(fmt::format("'{}' is not offered to chat templates", native.name));
   if (native.parameters != "...") return Binder(budget, native).call(self, arguments);
   if (self.is(Kind::Missing)) return native.call(budget, arguments);
   const std::span<Value> all = budget.make_array<Value>(arguments.positional.size() + 1);
@@ -85,6 +91,7 @@ Value call_native(Budget& budget, const Native& native, const Value& self, const
 int64_t integer_argument(Budget& budget, const Value& value, int64_t otherwise) {
   if (value.is(Kind::Missing)) return otherwise;
   if (value.is(Kind::Undefined)) fail_undefined(budget, value);
+  if (value.is(Kind::BigInt)) budget.fail("an integer here is beyond 64 bits");
   if (!is_integer(value)) {
     budget.fail(fmt::format("an integer is needed, not {}", type_name(value.kind())));
   }

@@ -28,9 +28,13 @@ struct Native {
   /// Null: Python has it, but forbids templates to use it.
   Value (*call)(Budget&, const Arguments&) = nullptr;
   /// "value width? fill?": the call gets exactly these, Missing where an optional one was not given, and no
-  /// keywords. "...": the call gets all as it was written. A filter's or method's own value comes first.
+  /// keywords. "...": the call gets all as it was written. A filter's or method's own value comes first. In
+  /// front, "/" says that the arguments cannot be given by name, as Python has it for most methods.
   std::string_view parameters = "value";
 };
+
+/// The function of what Python or Jinja has and templates here have not: its calls are refused by name.
+Value not_offered(Budget& budget, const Arguments&);
 
 /// Calls with `self`, where it is not Missing, in front of the arguments.
 Value call_native(Budget& budget, const Native& native, const Value& self, const Arguments& arguments);

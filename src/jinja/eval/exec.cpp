@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // How statements execute.
+#include <utility>
+
 #include "jinja/eval/interpreter.h"
 
 namespace sw::jinja {
@@ -30,6 +32,19 @@ class Filtered final : public Generator {
   Scope* scope_;
   Iterator items_;
 };
+
+/// What a block writes, through its filter, which sees the variables of the block.
+std::pair<Flow, Value> filtered_body(Interpreter& in, const Block& body, const std::vector<int>& hidden,
+                                     const Expr* filter) {
+  Value text;
+  const Flow flow = in.in_scope(in.scope(), hidden, [&] {
+    Flow end = Flow::Normal;
+    text = in.captured([&] { end = in.exec(body); });
+    if (end == Flow::Normal && filter) text = in.filtered(*filter, text);
+    return end;
+  });
+  return {flow, text};
+}
 
 }  // namespace
 
@@ -83,19 +98,14 @@ Flow Set::exec(Interpreter& in) const {
 }
 
 Flow SetBlock::exec(Interpreter& in) const {
-  Flow flow = Flow::Normal;
-  const Value text =
-      in.captured([&] { flow = in.in_scope(in.scope(), hidden, [&] { return in.exec(body); }); });
-  if (flow != Flow::Normal) return flow;
-  in.assign(target, filter ? in.filtered(*filter, text) : text);
+  const auto [flow, text] = filtered_body(in, body, hidden, filter.get());
+  if (flow == Flow::Normal) in.assign(target, text);
   return flow;
 }
 
 Flow FilterBlock::exec(Interpreter& in) const {
-  Flow flow = Flow::Normal;
-  const Value text =
-      in.captured([&] { flow = in.in_scope(in.scope(), hidden, [&] { return in.exec(body); }); });
-  if (flow == Flow::Normal) append_text(in.out(), in.filtered(*filter, text));
+  const auto [flow, text] = filtered_body(in, body, hidden, filter.get());
+  if (flow == Flow::Normal) append_text(in.out(), text);
   return flow;
 }
 
@@ -109,7 +119,7 @@ Flow With::exec(Interpreter& in) const {
 }
 
 Flow MacroNode::exec(Interpreter& in) const {
-  in.assign(name, Value::object<Macro>(in.budget().make(Macro{this, in.scope()})));
+  in.assign(name, Value::object<Macro>(in.budget().make(Macro{this, in.scope(), text})));
   return Flow::Normal;
 }
 
@@ -120,7 +130,8 @@ Flow CallBlock::exec(Interpreter& in) const {
 }
 
 Flow Generation::exec(Interpreter& in) const {
-  return in.in_scope(in.scope(), hidden, [&] { return in.exec(body); });
+  append_text(in.out(), in.call(Value::object<Macro>(in.budget().make(Macro{&body, in.scope()})), {}));
+  return Flow::Normal;
 }
 
 }  // namespace sw::jinja

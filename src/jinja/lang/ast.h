@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "jinja/builtins/native.h"
+#include "jinja/values/big_integer.h"
 #include "jinja/values/operations.h"
 #include "jinja/values/value.h"
 
@@ -27,7 +28,8 @@ using ExprPtr = std::unique_ptr<const Expr>;
 struct Constant final : Expr {
   Value eval(Interpreter& in) const override;
   Value value = {};
-  std::string text = {};  ///< where the value is text, a view of this
+  std::string text = {};  ///< where the value is text or a BigInt, a view of this
+  BigInteger big = {};    ///< where the value is a BigInt, this
 };
 struct Variable final : Expr {
   Value eval(Interpreter& in) const override;
@@ -199,11 +201,10 @@ struct CallBlock final : Stmt {
   std::unique_ptr<const Call> call = {};
   MacroNode caller = {};
 };
-/// {% generation %}: what the model wrote. Marks nothing here, but has variables of its own.
+/// {% generation %}: what the model wrote. Marks nothing here; as in transformers, its body is a macro's.
 struct Generation final : Stmt {
   Flow exec(Interpreter& in) const override;
-  Block body = {};
-  std::vector<int> hidden = {};  ///< names that do not exist before the body sets them
+  MacroNode body = {};
 };
 struct Jump final : Stmt {
   Flow exec(Interpreter&) const override { return flow; }

@@ -35,6 +35,8 @@ class ExpressionParser {
   std::vector<MacroNode*> macros = {};
   /// Learns of each variable that is read.
   Scopes scopes = Scopes();
+  /// Whether the scopes hear of the variables that are read.
+  bool loads_count = true;
   /// How many for-loops are being parsed: nothing in them may be assigned to `loop`.
   int n_for = 0;
 

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "jinja/values/big_integer.h"
 #include "jinja/values/budget.h"
 #include "jinja/values/str.h"
 #include "text/utf8.h"
@@ -295,7 +296,11 @@ class Lexer {
     std::erase(text, '_');
     add(TokenType::Integer, rest().substr(0, prefix + n));
     const auto result = std::from_chars(text.data(), text.data() + text.size(), tokens_.back().integer, base);
-    if (result.ec != std::errc()) fail("an integer is beyond 64 bits");
+    if (result.ec != std::errc()) {
+      if (base != 10) fail("an integer beyond 64 bits must be written in base 10");
+      if (text.size() > kMaxDigits) fail(fmt::format("an integer of more than {} digits", kMaxDigits));
+      tokens_.back() = {TokenType::BigInteger, line_, text};
+    }
     advance(prefix + n);
   }
 

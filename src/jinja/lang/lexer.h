@@ -16,6 +16,7 @@ enum class TokenType : uint8_t {
   Name,
   String,
   Integer,
+  BigInteger,  ///< beyond 64 bits: the text is its decimal digits
   Float,
   Operator,
   End,

@@ -202,7 +202,10 @@ class Parser {
     }
     auto node = std::make_unique<SetBlock>();
     node->target = std::move(target);
+    // Jinja does not look at the filter's variables when it decides what a name means.
+    expressions_.loads_count = false;
     if (stream_.now().is_operator("|")) node->filter = expressions_.filters(std::make_unique<BlockText>());
+    expressions_.loads_count = true;
     stored(node->target);
     node->body = within(&node->hidden, [&] { return own_body("endset"); });
     return node;
@@ -232,8 +235,10 @@ class Parser {
 
   std::unique_ptr<Stmt> generation() {
     auto node = std::make_unique<Generation>();
-    node->body =
-        within(&node->hidden, [&] { return outside_of_loops([&] { return own_body("endgeneration"); }); });
+    node->body.text = "caller";
+    scopes().open(&node->body.hidden);
+    macro_body(node->body, "endgeneration");
+    scopes().close();
     return node;
   }
 

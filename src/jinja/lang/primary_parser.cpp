@@ -32,7 +32,7 @@ ExprPtr ExpressionParser::variable(const Token& token) {
   }
   auto node = std::make_unique<Variable>();
   node->name = stream_.number_of(token.text);
-  scopes.load(node->name);
+  if (loads_count) scopes.load(node->name);
   for (MacroNode* macro : macros) {
     if (token.text == "varargs") macro->varargs = node->name;
     if (token.text == "kwargs") macro->kwargs = node->name;
@@ -50,6 +50,13 @@ ExprPtr ExpressionParser::primary() {
       auto node = std::make_unique<Constant>();
       while (stream_.now().type == TokenType::String) node->text += stream_.take().text;
       node->value = Value::text(node->text);
+      return finish(std::move(node), token.line, {});
+    }
+    case TokenType::BigInteger: {
+      auto node = std::make_unique<Constant>();
+      node->text = stream_.take().text;
+      node->big.digits = node->text;
+      node->value = Value::object<BigInteger>(&node->big);
       return finish(std::move(node), token.line, {});
     }
     case TokenType::Integer:
@@ -264,7 +271,8 @@ ExprPtr ExpressionParser::test(ExprPtr value) {
   const bool is_name =
       token.type == TokenType::Name && token.text != "else" && token.text != "or" && token.text != "and";
   const bool is_value = token.type == TokenType::String || token.type == TokenType::Integer ||
-                        token.type == TokenType::Float || token.is_operator("[") || token.is_operator("{");
+                        token.type == TokenType::BigInteger || token.type == TokenType::Float ||
+                        token.is_operator("[") || token.is_operator("{");
   if (token.is_operator("(")) {
     arguments = call_arguments();
   } else if (is_name || is_value) {

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <fmt/core.h>
 #include <limits>
+#include <optional>
 
+#include "jinja/values/big_integer.h"
 #include "jinja/values/operations.h"
 #include "jinja/values/str.h"
 #include "text/escape_html.h"
@@ -20,18 +23,36 @@ constexpr std::string_view kSigns[] = {"+", "-", "*", "/", "//", "%", "** or pow
                           kSigns[static_cast<size_t>(op)], type_name(a.kind()), type_name(b.kind())));
 }
 
-[[noreturn]] void fail_overflow(const Budget& budget) { budget.fail("an integer grows beyond 64 bits"); }
+[[noreturn]] void fail_overflow(const Budget& budget) { budget.fail("an integer grows beyond 128 bits"); }
 
 [[noreturn]] void fail_zero(const Budget& budget) { budget.fail("division by zero"); }
 
-int64_t floor_divide(Budget& budget, int64_t a, int64_t b) {
+Int128 floor_divide(Budget& budget, Int128 a, Int128 b) {
   if (b == 0) fail_zero(budget);
-  if (a == std::numeric_limits<int64_t>::min() && b == -1) fail_overflow(budget);
+  if (a == std::numeric_limits<Int128>::min() && b == -1) fail_overflow(budget);
   return a / b - (a % b != 0 && (a < 0) != (b < 0));
 }
 
-int64_t integer_power(Budget& budget, int64_t base, int64_t exponent) {
-  int64_t result = 1;
+/// The double next to a / b, where both have 64 bits at most.
+double true_divide(Budget& budget, Int128 a, Int128 b) {
+  if (b == 0) fail_zero(budget);
+  using Unsigned = unsigned __int128;
+  constexpr int kBits = 64;
+  Unsigned x = static_cast<Unsigned>(a < 0 ? -a : a);
+  const Unsigned y = static_cast<Unsigned>(b < 0 ? -b : b);
+  if (x >> kBits || y >> kBits) budget.fail("a division of integers beyond 64 bits");
+  if (x == 0) return b < 0 ? -0.0 : 0.0;
+  // So that the quotient has 63 bits at least: the last of them then says whether a rest is left.
+  const int shift =
+      std::countl_zero(static_cast<uint64_t>(x)) + kBits - 1 - std::countl_zero(static_cast<uint64_t>(y));
+  x <<= shift;
+  const Unsigned quotient = x / y | (x % y != 0);
+  const double magnitude = std::ldexp(static_cast<double>(quotient), -shift);
+  return (a < 0) != (b < 0) ? -magnitude : magnitude;
+}
+
+Int128 integer_power(Budget& budget, Int128 base, Int128 exponent) {
+  Int128 result = 1;
   while (exponent > 0) {
     if ((exponent & 1) && __builtin_mul_overflow(result, base, &result)) fail_overflow(budget);
     exponent >>= 1;
@@ -63,8 +84,11 @@ double float_power(Budget& budget, double a, double b) {
   return result;
 }
 
-Value of_integers(Budget& budget, Arithmetic op, int64_t a, int64_t b) {
-  int64_t result = 0;
+Value of_integers(Budget& budget, Arithmetic op, const Value& left, const Value& right) {
+  const std::optional<Int128> wide_left = as_int128(left), wide_right = as_int128(right);
+  if (!wide_left || !wide_right) fail_overflow(budget);
+  const Int128 a = *wide_left, b = *wide_right;
+  Int128 result = 0;
   bool overflow = false;
   switch (op) {
     case Arithmetic::Add:
@@ -77,8 +101,7 @@ Value of_integers(Budget& budget, Arithmetic op, int64_t a, int64_t b) {
       overflow = __builtin_mul_overflow(a, b, &result);
       break;
     case Arithmetic::Divide:
-      if (b == 0) fail_zero(budget);
-      return Value(static_cast<double>(static_cast<long double>(a) / static_cast<long double>(b)));
+      return Value(true_divide(budget, a, b));
     case Arithmetic::FloorDivide:
       result = floor_divide(budget, a, b);
       break;
@@ -86,12 +109,12 @@ Value of_integers(Budget& budget, Arithmetic op, int64_t a, int64_t b) {
       result = b == -1 ? 0 : a - floor_divide(budget, a, b) * b;
       break;
     case Arithmetic::Power:
-      if (b < 0) return Value(float_power(budget, static_cast<double>(a), static_cast<double>(b)));
+      if (b < 0) return Value(float_power(budget, as_float(budget, left), as_float(budget, right)));
       result = integer_power(budget, a, b);
       break;
   }
   if (overflow) fail_overflow(budget);
-  return Value(result);
+  return integer_value(budget, result);
 }
 
 Value of_floats(Budget& budget, Arithmetic op, double a, double b) {
@@ -133,8 +156,9 @@ Value add_sequences(Budget& budget, const Value& a, const Value& b) {
   return Value::sequence(a.kind(), all);
 }
 
-Value repeat(Budget& budget, const Value& value, int64_t times) {
-  const size_t n = times < 0 ? 0 : static_cast<size_t>(times);
+Value repeat(Budget& budget, const Value& value, const Value& times) {
+  if (times.is(Kind::BigInt)) budget.fail("nothing can be repeated so often: an integer beyond 64 bits");
+  const auto n = static_cast<size_t>(std::max<int64_t>(times.as_integer(), 0));
   if (value.is(Kind::Str)) {
     const std::string_view text = value.as_text();
     if (n > 0 && text.size() > kMaxOutputBytes / n) budget.fail("a repeated text is too long");
@@ -154,8 +178,8 @@ Value repeat(Budget& budget, const Value& value, int64_t times) {
 }  // namespace
 
 Value arithmetic(Budget& budget, Arithmetic op, const Value& a, const Value& b) {
-  if (is_integer(a) && is_integer(b)) return of_integers(budget, op, a.as_integer(), b.as_integer());
-  if (is_number(a) && is_number(b)) return of_floats(budget, op, a.as_number(), b.as_number());
+  if (is_integer(a) && is_integer(b)) return of_integers(budget, op, a, b);
+  if (is_number(a) && is_number(b)) return of_floats(budget, op, as_float(budget, a), as_float(budget, b));
   if (op == Arithmetic::Add) {
     if (a.is(Kind::Str) && b.is(Kind::Str)) return add_texts(budget, a, b);
     if (is_sequence(a) && a.kind() == b.kind()) return add_sequences(budget, a, b);
@@ -166,8 +190,8 @@ Value arithmetic(Budget& budget, Arithmetic op, const Value& a, const Value& b) 
     const auto repeats = [](const Value& v, const Value& n) {
       return (v.is(Kind::Str) || is_sequence(v)) && is_integer(n);
     };
-    if (repeats(a, b)) return repeat(budget, a, b.as_integer());
-    if (repeats(b, a)) return repeat(budget, b, a.as_integer());
+    if (repeats(a, b)) return repeat(budget, a, b);
+    if (repeats(b, a)) return repeat(budget, b, a);
   } else if (op == Arithmetic::Modulo && a.is(Kind::Str)) {
     return format_percent(budget, a, b);
   }
@@ -179,7 +203,7 @@ Value negate(Budget& budget, const Value& value) {
   if (value.is(Kind::Float)) return Value(-value.as_number());
   if (!is_integer(value))
     budget.fail(fmt::format("bad operand type for unary -: '{}'", type_name(value.kind())));
-  return of_integers(budget, Arithmetic::Subtract, 0, value.as_integer());
+  return of_integers(budget, Arithmetic::Subtract, Value(0), value);
 }
 
 }  // namespace sw::jinja

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "jinja/values/objects.h"
 
+#include <fmt/core.h>
+
+#include "base/error.h"
 #include "jinja/values/operations.h"
 
 namespace sw::jinja {
@@ -15,6 +18,10 @@ const Value* Namespace::find(Budget& budget, std::string_view name) const {
 
 void Namespace::set(Budget& budget, std::string_view name, const Value& value) {
   budget.spend_scan(attributes.size());
+  if (name.starts_with('_')) {  // as transformers' own namespace refuses it
+    budget.fail(fmt::format("a namespace cannot have attributes that begin with an underscore: {}",
+                            printable(std::string(name), 40)));
+  }
   for (Attribute& attribute : attributes) {
     if (attribute.name != name) continue;
     attribute.value = value;

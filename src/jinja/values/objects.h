@@ -48,7 +48,8 @@ struct Scope {
 
 struct Macro {
   const MacroNode* node = nullptr;
-  Scope* scope = nullptr;  ///< where it was defined
+  Scope* scope = nullptr;      ///< where it was defined
+  std::string_view name = {};  ///< empty: the body of a {% call %}
 };
 
 /// "text".upper, which is called later.

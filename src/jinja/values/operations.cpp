@@ -4,20 +4,12 @@
 #include <algorithm>
 #include <fmt/core.h>
 
+#include "jinja/values/big_integer.h"
 #include "jinja/values/iterator.h"
 #include "jinja/values/str.h"
 
 namespace sw::jinja {
 namespace {
-
-/// -1, 0, 1; 2 where one is NaN. Exact for an int beside a float: long double holds both.
-int compare_numbers(const Value& a, const Value& b) {
-  const auto exact = [](const Value& v) {
-    return is_integer(v) ? static_cast<long double>(v.as_integer()) : static_cast<long double>(v.as_number());
-  };
-  const long double x = exact(a), y = exact(b);
-  return x < y ? -1 : x > y ? 1 : x == y ? 0 : 2;
-}
 
 bool equal_items(Budget& budget, std::span<const Value> a, std::span<const Value> b) {
   if (a.size() != b.size()) return false;
@@ -60,6 +52,7 @@ std::string_view type_name(Kind kind) {
     case Kind::Bool:
       return "bool";
     case Kind::Int:
+    case Kind::BigInt:
       return "int";
     case Kind::Float:
       return "float";

@@ -2,9 +2,9 @@
 #include <charconv>
 #include <cmath>
 #include <fmt/format.h>
-#include <utf8proc.h>
 
 #include "jinja/builtins/native.h"
+#include "jinja/values/big_integer.h"
 #include "jinja/values/objects.h"
 #include "jinja/values/operations.h"
 #include "jinja/values/str.h"
@@ -12,12 +12,6 @@
 
 namespace sw::jinja {
 namespace {
-
-bool is_printable(char32_t c) {
-  if (c < 0x80) return c >= 0x20 && c < 0x7f;
-  const utf8proc_category_t k = utf8proc_category(static_cast<utf8proc_int32_t>(c));
-  return k != UTF8PROC_CATEGORY_CN && (k < UTF8PROC_CATEGORY_ZS || k > UTF8PROC_CATEGORY_CO);
-}
 
 void append_escaped(char32_t c, std::string& out) {
   switch (c) {
@@ -87,6 +81,16 @@ void append_namespace(TextBuilder& out, const Namespace& space) {
   out.add("}>");
 }
 
+void append_macro(TextBuilder& out, const Macro& macro) {
+  out.add("<Macro ");
+  out.add(macro.name.empty() ? "anonymous" : quoted(macro.name));
+  out.add('>');
+}
+
+void append_loop(TextBuilder& out, LoopState& loop) {
+  out.add(fmt::format("<LoopContext {}/{}>", loop.index0 + 1, loop.length(out.budget())));
+}
+
 /// What holds no other values. Not inlined: append_repr() calls itself thousands of times, and each level
 /// would keep room for the temporaries here.
 [[gnu::noinline]] void append_single(TextBuilder& out, const Value& value) {
@@ -98,7 +102,8 @@ void append_namespace(TextBuilder& out, const Namespace& space) {
     case Kind::Bool:
       return out.add(value.as_integer() ? "True" : "False");
     case Kind::Int:
-      return out.add(fmt::format_int(value.as_integer()).c_str());
+    case Kind::BigInt:
+      return out.add(decimal_digits(value));
     case Kind::Float:
       out.budget().spend(kFloatReprCost);
       return out.add(float_repr(value.as_number()));
@@ -107,8 +112,13 @@ void append_namespace(TextBuilder& out, const Namespace& space) {
       return out.add(value.is_markup() ? "Markup(" + quoted(value.as_text()) + ")" : quoted(value.as_text()));
     case Kind::Range:
       return append_range(out, value.as<Range>());
-    default:  // Python shows an address
-      return out.add(fmt::format("<{}>", type_name(value.kind())));
+    case Kind::Macro:
+      return append_macro(out, value.as<Macro>());
+    case Kind::Loop:
+      return append_loop(out, value.as<LoopState>());
+    default:
+      out.budget().fail(
+          fmt::format("a {} is printed: in Python the text is an address", type_name(value.kind())));
   }
 }
 

@@ -31,9 +31,26 @@ std::string swap_case(std::string_view text);
 /// The first letter of each word as a capital, the others small.
 std::string to_title(std::string_view text);
 std::string capitalize(std::string_view text);
+/// For comparisons that ignore case: "ß" becomes "ss".
+std::string casefold(std::string_view text);
 
 /// str.isalpha and its like: the name without "is".
-enum class TextClass { Alpha, Digit, Decimal, Numeric, Alnum, Space, Lower, Upper, Title, Ascii, Identifier };
+enum class TextClass {
+  Alpha,
+  Digit,
+  Decimal,
+  Numeric,
+  Alnum,
+  Space,
+  Lower,
+  Upper,
+  Title,
+  Ascii,
+  Identifier,
+  Printable,
+};
+/// Nothing that repr() escapes.
+bool is_printable(char32_t c);
 bool is_text(TextClass what, std::string_view text);
 /// May begin or stand in a name of the language.
 bool is_name_character(char32_t c);

@@ -76,6 +76,8 @@ bool has(TextClass what, char32_t c) {
       return !is_upper(c) && !is_title(c);
     case TextClass::Upper:
       return !is_lower(c) && !is_title(c);
+    case TextClass::Printable:
+      return is_printable(c);
     case TextClass::Title:
       break;  // depends on what stands before
   }
@@ -195,8 +197,26 @@ std::string capitalize(std::string_view text) {
   return out;
 }
 
+std::string casefold(std::string_view text) {
+  std::string out;
+  for_each(text, [&](size_t, size_t, char32_t c) {
+    utf8proc_int32_t folded[8] = {};
+    int boundary = 0;
+    const auto n = utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c), folded, std::size(folded),
+                                           UTF8PROC_CASEFOLD, &boundary);
+    for (utf8proc_ssize_t i = 0; i < n; ++i) append_utf8(static_cast<char32_t>(folded[i]), out);
+  });
+  return out;
+}
+
+bool is_printable(char32_t c) {
+  if (c < 0x80) return c >= 0x20 && c < 0x7f;
+  const utf8proc_category_t k = category(c);
+  return k != UTF8PROC_CATEGORY_CN && (k < UTF8PROC_CATEGORY_ZS || k > UTF8PROC_CATEGORY_CO);
+}
+
 bool is_text(TextClass what, std::string_view text) {
-  if (text.empty()) return what == TextClass::Ascii;
+  if (text.empty()) return what == TextClass::Ascii || what == TextClass::Printable;
   if (what == TextClass::Title) return is_titled(text);
   bool all = true, cased = false;
   for_each(text, [&](size_t, size_t, char32_t c) {

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <fmt/format.h>
 
+#include "jinja/values/big_integer.h"
 #include "jinja/values/operations.h"
 #include "jinja/values/str.h"
 
@@ -92,7 +93,8 @@ class JsonWriter {
       case Kind::Bool:
         return out_.add(value.as_integer() ? "true" : "false");
       case Kind::Int:
-        return out_.add(fmt::format_int(value.as_integer()).c_str());
+      case Kind::BigInt:
+        return out_.add(decimal_digits(value));
       case Kind::Float:
         budget_.spend(kFloatReprCost);
         return out_.add(json_number(value.as_number()));
@@ -117,7 +119,8 @@ class JsonWriter {
       case Kind::Bool:
         return out_.add(key.as_integer() ? "\"true\"" : "\"false\"");
       case Kind::Int:
-        return out_.add(fmt::format("\"{}\"", key.as_integer()));
+      case Kind::BigInt:
+        return out_.add("\"" + decimal_digits(key) + "\"");
       case Kind::Float:
         return out_.add("\"" + json_number(key.as_number()) + "\"");
       default:

@@ -10,6 +10,7 @@
 
 namespace sw::jinja {
 
+struct BigInteger;
 struct BoundMethod;
 struct Dict;
 struct LoopState;
@@ -26,6 +27,7 @@ enum class Kind : uint8_t {
   None,
   Bool,
   Int,
+  BigInt,  ///< an int beyond 64 bits
   Float,
   Str,
   List,
@@ -63,6 +65,8 @@ template <class T>
 struct ObjectTraits;
 template <>
 struct ObjectTraits<Dict> : ObjectOf<const Dict, Kind::Dict, Kind::Keys, Kind::Values, Kind::Items> {};
+template <>
+struct ObjectTraits<BigInteger> : ObjectOf<const BigInteger, Kind::BigInt> {};
 template <>
 struct ObjectTraits<Range> : ObjectOf<const Range, Kind::Range> {};
 template <>
@@ -152,9 +156,10 @@ class Value {
   };  // NOLINTEND(readability-identifier-naming)
 };
 
-/// Python's int, of which bool is a kind.
-inline bool is_integer(const Value& v) { return v.is(Kind::Int, Kind::Bool); }
-inline bool is_number(const Value& v) { return v.is(Kind::Int, Kind::Bool, Kind::Float); }
+/// Python's int, of which bool is a kind; only the small ones have an as_integer().
+inline bool is_small_integer(const Value& v) { return v.is(Kind::Int, Kind::Bool); }
+inline bool is_integer(const Value& v) { return v.is(Kind::Int, Kind::Bool, Kind::BigInt); }
+inline bool is_number(const Value& v) { return is_integer(v) || v.is(Kind::Float); }
 inline bool is_sequence(const Value& v) { return v.is(Kind::List, Kind::Tuple); }
 
 struct DictEntry {

@@ -5,11 +5,13 @@
 
 #include "base/error.h"
 #include "chat/chat_template.h"
+#include "support/refusal.h"
 
 namespace sw {
 namespace {
 
 using Json = ChatTemplate::Json;
+using testing::expect_refused;
 
 Json prepared(const char* message) { return prepare_messages(Json::array({Json::parse(message)}))[0]; }
 
@@ -48,7 +50,34 @@ TEST(ChatTemplateNames, ToolsTakeTheirOwnTemplate) {
   EXPECT_EQ(ChatTemplate(tokenizer, "rag").render(messages, Json::array({1})), "rag");
   EXPECT_EQ(ChatTemplate(tokenizer, "default").render(messages, Json::array({1})), "default c");
   EXPECT_EQ(ChatTemplate(tokenizer_with({})).render(messages, Json::array({1})), "default c");
-  EXPECT_THROW(ChatTemplate(tokenizer, "other"), Error);
+  expect_refused([&] { ChatTemplate(tokenizer, "other"); },
+                 "no chat template of this name: expected one of default, rag, tool_use, got other");
+  expect_refused([&] { ChatTemplate(tokenizer_with({}), "tool_use"); }, "expected one of default, got");
+}
+
+TEST(ChatTemplateNames, AModelWithoutADefaultStillHasTheOthers) {
+  TokenizerSpec spec;
+  spec.tokens = {{"a", TokenType::Normal}};
+  spec.named_templates = {{"tool_use", "tools"}, {"rag", "rag"}};
+  const Tokenizer tokenizer(spec);
+  const Json none = Json::array();
+  EXPECT_EQ(ChatTemplate(tokenizer, "rag").render(none), "rag");
+  EXPECT_EQ(ChatTemplate(tokenizer).render(none, none), "tools") << "an empty list of tools is one, too";
+  expect_refused([&] { ChatTemplate(tokenizer).render(none); }, "--template-name takes one of rag, tool_use");
+  spec.named_templates.erase("tool_use");
+  expect_refused(
+      [&] {
+        const Tokenizer only(spec);
+        ChatTemplate{only};
+      },
+      "takes one of rag");
+  spec.named_templates.clear();
+  expect_refused(
+      [&] {
+        const Tokenizer none_at_all(spec);
+        ChatTemplate{none_at_all};
+      },
+      "the model has no chat template");
 }
 
 }  // namespace

@@ -21,6 +21,21 @@ TEST(Json, Parses) {
   EXPECT_EQ(value["c"]["a"], 2);
 }
 
+TEST(Json, IntegersBeyond64BitsKeepTheirDigitsWhereTheOrderIsKept) {
+  using Json = nlohmann::ordered_json;
+  const std::string text =
+      "[18446744073709551615,18446744073709551616,-9223372036854775808,-9223372036854775809,1e30,10.0]";
+  const Json value = parse_ordered_json(text, "x.json");
+  const auto digits = [](std::string_view s) { return Json::binary({s.begin(), s.end()}, kIntegerDigits); };
+  EXPECT_EQ(value[0], UINT64_MAX);
+  EXPECT_EQ(value[1], digits("18446744073709551616"));
+  EXPECT_EQ(value[2], INT64_MIN);
+  EXPECT_EQ(value[3], digits("-9223372036854775809"));
+  EXPECT_EQ(value[4], 1e30);
+  EXPECT_TRUE(value[5].is_number_float());
+  EXPECT_EQ(parse_json(text, "x.json")[1], 18446744073709551616.0);
+}
+
 TEST(Json, DepthIsLimited) {
   EXPECT_NO_THROW(parse_json(nested(64), "x.json"));
   expect_refused(nested(65), "nested");

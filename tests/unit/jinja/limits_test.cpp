@@ -49,9 +49,6 @@ TEST(JinjaErrors, NameTheLine) {
 
 TEST(JinjaErrors, InputMustFit) {
   expect_refused([] { render("", Json::array()); }, "must be an object");
-  expect_refused([] { render("{{ x }}", {{"x", uint64_t{1} << 63}}); }, "beyond 64 bits");
-  EXPECT_EQ(render("{{ x }}", {{"x", INT64_MAX}}), "9223372036854775807");
-  EXPECT_EQ(render("fine", {{"x", uint64_t{1} << 63}}), "fine") << "what is not used does no harm";
 }
 
 TEST(JinjaLimits, Nesting) {
@@ -212,16 +209,21 @@ TEST(JinjaLimits, OutputAndMemory) {
 }
 
 TEST(JinjaLimits, Integers) {
-  EXPECT_EQ(render("{{ 9223372036854775807 }} {{ -9223372036854775807 - 1 }}"),
-            "9223372036854775807 -9223372036854775808");
   for (const char* source :
-       {"{{ 9223372036854775808 }}", "{{ 9223372036854775807 + 1 }}", "{{ 2 ** 63 }}", "{{ 2 ** 100000 }}",
-        "{{ 3037000500 * 3037000500 }}", "{{ -(-9223372036854775807 - 1) }}",
-        "{{ (-9223372036854775807 - 1) // -1 }}", "{{ (-9223372036854775807 - 1) | abs }}",
-        "{{ 1e30 | int }}", "{{ '99999999999999999999' | int }}", "{{ '%d' % 1e30 }}",
-        "{{ 9223372036854775807 | round(-3) }}"}) {
-    expect_fails(source, "64 bits");
+       {"{{ 2 ** 127 }}", "{{ 2 ** 100000 }}", "{{ 18446744073709551616 * 9223372036854775808 }}",
+        "{{ 99999999999999999999999999999999999999999 + 1 }}", "{{ -2 ** 127 // -1 }}"}) {
+    expect_fails(source, "an integer grows beyond 128 bits");
   }
+  for (const char* source :
+       {"{{ 18446744073709551616 / 2 }}", "{{ 0x10000000000000000 }}",
+        "{{ '10000000000000000' | int(0, 16) }}", "{{ '%x' % 18446744073709551616 }}",
+        "{{ 'a' * 18446744073709551616 }}", "{{ range(18446744073709551616) }}",
+        "{{ 'a b'.split(' ', 18446744073709551616) }}", "{{ 18446744073709551616 | round(-3) }}"}) {
+    expect_fails(source, "beyond 64 bits");
+  }
+  expect_fails("{{ " + repeat("9", 4301) + " }}", "more than 4300 digits");
+  expect_fails("{{ " + repeat("9", 400) + " + 1.0 }}", "too large to convert to float");
+  EXPECT_EQ(render("{{ " + repeat("9", 4300) + " }}"), repeat("9", 4300));
   EXPECT_EQ(render("{{ (-9223372036854775807 - 1) % -1 }}"), "0");
   EXPECT_EQ(render("{{ 'abc'[-9223372036854775807 - 1:9223372036854775807] }}"), "abc");
   EXPECT_EQ(render("{{ [1, 2, 3][::9223372036854775807] }}{{ [1, 2, 3][::-9223372036854775807 - 1] }}"),
