@@ -33,7 +33,10 @@ constexpr int kNarrow = 32, kWide = 256;  // the widths of rows: of the old form
 
 void write(const fs::path& path, const std::string& bytes) {
   fs::create_directories(path.parent_path());
-  AtomicFile file(path);
+  const fs::path kind = path.extension();
+  AtomicFile file(path, kind == ".gguf"          ? FileKind::Gguf
+                        : kind == ".safetensors" ? FileKind::Safetensors
+                                                 : FileKind::Other);
   file.write(bytes);
   file.commit();
 }

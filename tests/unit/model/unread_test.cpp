@@ -103,7 +103,7 @@ TEST(UnreadKeys, AnOverrideThatNothingReadsIsRefused) {
     Model(file.path(), LoadOptions{.overrides = {parse_key_override(text)}});
   };
   for (const char* idle : {"llama.expert_used_count=int:2", "bailingmoe2.expert_used_cuont=int:2", "x=int:1",
-                           "bailingmoe2.rope.scaling.factor=float:4"})  // which others have
+                           "bailingmoe2.attention.clamp_kqv=float:4"})  // which others have
     EXPECT_THROW(open(idle), Error) << idle;
   for (const char* read : {"bailingmoe2.expert_used_count=int:2", "bailingmoe2.rope.freq_base=float:9000",
                            "general.sampling.temp=float:1", "tokenizer.ggml.add_bos_token=bool:true"})
