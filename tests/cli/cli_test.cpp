@@ -94,7 +94,9 @@ TEST(Cli, OutputsThatCannotBeWrittenAreRefusedBeforeTheWork) {
   }
   expect_refused({"routing", "-f", text, "-c", "4", "-o", no_statistics}, 1, "holds no routing statistics");
   expect_refused({"bench", "-c", "8", "-ub", "4", "--plot", no_folder}, 1, "No such file");
-  expect_refused({"routing", "-f", "sample", "-o", "./x", "--svg", "x"}, 1, "two outputs have one name");
+  expect_refused(
+      {"routing", "-f", text, "-c", "4", "-o", temp.path() / "x", "--svg", temp.path() / "." / "x"}, 1,
+      "two outputs have one name");
   expect_refused({"bench", "-c", "8", "-ub", "4", "--plot", "/dev/full"}, 1, "a device");
   expect_refused({"perplexity", "-f", text, "-c", "4", "--save-logits", "/dev/null"}, 1, "a device");
   expect_refused({"trace", "-f", text, "--out", "/dev/null"}, 1, "a device");
