@@ -93,6 +93,8 @@ int run(const RunFlags& flags) {
   Engine& engine = runtime.engine();
   if (has_prompt && !flags.chat && !flags.system.empty())
     log::warn("--system acts in a chat only: --chat answers the prompt as one");
+  if (has_prompt && !flags.chat && !flags.template_name.empty())
+    log::warn("--template-name acts in a chat only: --chat answers the prompt as one");
   RunState state{.flags = flags,
                  .model = *model,
                  .tokenizer = tokenizer,

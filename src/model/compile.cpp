@@ -130,8 +130,7 @@ void Compiler::bind_experts(Moe& moe, int block, bool with_reasons) {
   }
   if (auto shared = describe_.shared(block)) {
     const int device = at(block).shared;
-    moe.shared =
-        Ffn{device, Activation::Normed, Activation::Residual, bind(std::move(*shared), device, with_reasons)};
+    moe.shared = Ffn{device, Activation::Normed, Activation::Residual, bind(*shared, device, with_reasons)};
     remote.insert(device);
   }
   remote.erase(moe.home);

@@ -73,7 +73,9 @@ inline void expect_golden(const Golden& golden, const std::string& sequence, con
   const Safetensors got = trace(golden, sequence, options);
   const float scale = golden.model->hparams().moe.weights_scale;
   int n_compared = 0;
-  for (const auto& [name, tensor] : golden.expected.tensors()) {
+  for (const auto& named : golden.expected.tensors()) {
+    const std::string& name = named.first;
+    const StTensor& tensor = named.second;
     if (!name.starts_with(sequence + ".") || name.ends_with(".ids") ||
         name.find(".mtp.") != std::string::npos)
       continue;

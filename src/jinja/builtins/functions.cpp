@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The functions that every template finds: Jinja's own, and the two that transformers adds.
+#include <algorithm>
+#include <cctype>
 #include <chrono>
 #include <cstdlib>
 #include <ctime>
@@ -83,24 +85,37 @@ std::tm local_now(Budget& budget, int64_t& microseconds) {
   return broken_down;
 }
 
+/// The directive that begins behind a '%', with the flags, the width and the modifier that the C library
+/// knows and Python hands to it: "-d" of "%-d". Nothing where it has no end.
+std::string_view directive_at(std::string_view format) {
+  constexpr size_t kMostDigits = 2;
+  size_t at = std::min(format.find_first_not_of("-_0^#"), format.size());
+  for (size_t n = 0;
+       n < kMostDigits && at < format.size() && std::isdigit(static_cast<unsigned char>(format[at])); ++n)
+    ++at;
+  if (at < format.size() && (format[at] == 'E' || format[at] == 'O')) ++at;
+  return at < format.size() ? format.substr(0, at + 1) : std::string_view();
+}
+
 Value strftime_now(Budget& budget, const Arguments& a) {
   int64_t microseconds = 0;
   const std::tm now = local_now(budget, microseconds);
   const std::string_view format = text_argument(budget, a[0]);
   TextBuilder out(budget);
   for (size_t at = 0; at < format.size(); ++at) {
-    if (format[at] != '%' || at + 1 == format.size()) {
+    const std::string_view directive = format[at] == '%' ? directive_at(format.substr(at + 1)) : "";
+    if (directive.empty()) {
       out.add(format[at]);
       continue;
     }
-    const char directive = format[++at];
-    if (directive == 'f') {
+    at += directive.size();
+    if (directive == "f") {
       out.add(fmt::format("{:06}", microseconds));
-    } else if (directive != 'z' && directive != 'Z') {  // Python's time has no zone
+    } else if (directive != "z" && directive != "Z") {  // Python's time has no zone
       budget.spend(Budget::kStep);
-      const char one[] = {'%', directive, '\0'};
-      char buffer[100];
-      out.add({buffer, std::strftime(buffer, sizeof buffer, one, &now)});
+      char buffer[200];
+      const std::string one = "%" + std::string(directive);
+      out.add({buffer, std::strftime(buffer, sizeof buffer, one.c_str(), &now)});
     }
   }
   return out.value();

@@ -99,9 +99,9 @@ int compare_numbers(const Value& a, const Value& b) {
   // Beside a BigInt, what a float has behind the point decides nothing.
   const Decimal x = magnitude(a), y = magnitude(b);
   if (x.sign != y.sign) return x.sign < y.sign ? -1 : 1;
-  const auto sign = [](auto order) { return (order > 0) - (order < 0); };
-  const int by_size = sign(x.digits.size() <=> y.digits.size());
-  return x.sign * (by_size ? by_size : sign(x.digits.compare(y.digits)));
+  const size_t n_x = x.digits.size(), n_y = y.digits.size();
+  const int order = n_x != n_y ? (n_x < n_y ? -1 : 1) : x.digits.compare(y.digits);
+  return order == 0 ? 0 : order < 0 ? -x.sign : x.sign;
 }
 
 }  // namespace sw::jinja

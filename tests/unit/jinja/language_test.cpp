@@ -29,6 +29,10 @@ TEST(JinjaLanguage, TheClockIsNowWithoutAnEpoch) {
   unsetenv("SOURCE_DATE_EPOCH");
   const std::string year = jinja::Template("{{ strftime_now('%Y') }}").render(Json::object());
   EXPECT_GE(std::stoi(year), 2025);
+  setenv("SOURCE_DATE_EPOCH", "1709424000", 1);  // 2024-03-03, a Sunday, 0 h
+  EXPECT_EQ(jinja::Template("{{ strftime_now('%-d|%e|%_m|%^a|%03d|%-I|%Ey|%-d %B %Y|%%d|%') }}")
+                .render(Json::object()),
+            "3| 3| 3|SUN|003|12|24|3 March 2024|%d|%");  // as Python's time.strftime
   setenv("SOURCE_DATE_EPOCH", "no number", 1);
   EXPECT_THROW(jinja::Template("{{ strftime_now('%Y') }}").render(Json::object()), Error);
   testing::set_script_clock();
