@@ -86,8 +86,8 @@ bool normalizes(const TokenizerSpec& spec);
 /// tokenizer.json of Hugging Face. Knows no bos, eos or chat template: those stand in the files beside it.
 TokenizerSpec read_tokenizer_json(const std::filesystem::path& tokenizer_json);
 
-/// The folder of a Hugging Face model: tokenizer.json, and where there are such tokenizer_config.json,
-/// chat_template.jinja, config.json and generation_config.json.
+/// The folder of a Hugging Face model: tokenizer.json or Kimi-K2's tiktoken.model, and where there are such
+/// tokenizer_config.json, chat_template.jinja, config.json and generation_config.json.
 TokenizerSpec read_hf_tokenizer(const std::filesystem::path& folder);
 
 /// The tokenizer.* keys of a GGUF file whose tokenizer.ggml.model is "gpt2" (ByteBpe), "llama" (CharBpe) or
