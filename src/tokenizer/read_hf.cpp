@@ -159,14 +159,13 @@ void read_model(const JsonObject& file, TokenizerSpec& spec) {
 int64_t id_limit(size_t n_tokens) { return 2 * static_cast<int64_t>(n_tokens) + 1024; }
 
 void add_token(const JsonObject& token, int32_t id, TokenizerSpec& spec) {
-  if (token.flag("single_word", false))
-    token.fail("single_word", "tokens that are only found as words are not supported", "false");
   const std::string text = token.text("content");
   const bool special = token.flag("special", false);
   const TokenType type = special || looks_special(text) ? TokenType::Control : TokenType::UserDefined;
   const bool left = token.flag("lstrip", false), right = token.flag("rstrip", false);
   const bool normalized = token.flag("normalized", !special);
-  place(spec, id, {text, type, special, left, right, normalized}, [&] { return token.where(); });
+  const bool single_word = token.flag("single_word", false);
+  place(spec, id, {text, type, special, left, right, normalized, single_word}, [&] { return token.where(); });
 }
 
 TokenizerSpec read_tokenizer_json(const std::filesystem::path& tokenizer_json) {

@@ -51,6 +51,7 @@ struct TokenizerSpec {
     bool special = false;                          ///< left out by decode(..., skip_special)
     bool strip_left = false, strip_right = false;  ///< found in text, it takes the white space there with it
     bool normalized = false;                       ///< found as normalized text spells it
+    bool single_word = false;                      ///< not found where a word goes on beside it
     /// Whether plain text can become it, where `kind` is not ByteBpe.
     bool spells_text() const { return type == TokenType::Normal || type == TokenType::UserDefined; }
   };
@@ -106,6 +107,7 @@ TokenizerSpec read_gguf_tokenizer(const GgufFile& file);
 ///   prefix, suffix   ids around a text, where they are not just bos and eos
 ///   strip_left, strip_right  ids of tokens that take the white space beside them
 ///   normalized       ids of tokens that are found in the normalized text, where that may matter
+///   single_word      ids of tokens that are not found within a word
 ///   space_prefix, split_words  a SpaceRule that tokenizer.ggml.add_space_prefix cannot say
 /// Throws sw::Error where the spec has more than n_vocab tokens.
 std::vector<std::pair<std::string, GgufValue>> gguf_keys(const TokenizerSpec& spec, size_t n_vocab);
