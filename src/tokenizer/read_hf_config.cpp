@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "tokenizer/config_keys.h"
 #include "tokenizer/read_hf.h"
 #include "tokenizer/read_tiktoken.h"
 
@@ -115,9 +116,9 @@ class SpecialTokens {
     if (const Json* value = config_.find(name.c_str())) add(*value, name);
   }
 
-  /// Tokens under names of the model's own: members that end in "_token", and an object
-  /// "extra_special_tokens". New ones get their ids in the order of the file, which a JSON object here has
-  /// lost.
+  /// Tokens under names of the model's own: members that end in "_token", and the objects
+  /// "extra_special_tokens" and "model_specific_special_tokens". New ones get their ids in the order of the
+  /// file, which a JSON object here has lost.
   void read_further() {
     size_t n_new = 0;
     const auto take = [&](const std::string& name, const Json& value) {
@@ -131,9 +132,11 @@ class SpecialTokens {
     for (const auto& [name, value] : config_.members()) {
       if (name.ends_with("_token") && !is_role(name)) take(name, value);
     }
-    const Json* others = config_.find("extra_special_tokens");
-    if (!others || !others->is_object()) return;
-    for (const auto& [name, value] : others->get_ref<const Json::object_t&>()) take(name, value);
+    for (const char* key : {"extra_special_tokens", "model_specific_special_tokens"}) {
+      const Json* others = config_.find(key);
+      if (!others || !others->is_object()) continue;
+      for (const auto& [name, value] : others->get_ref<const Json::object_t&>()) take(name, value);
+    }
   }
 
   static bool is_role(const std::string& name) {
@@ -162,6 +165,7 @@ class SpecialTokens {
 };
 
 void read_tokenizer_config(const JsonObject& config, TokenizerSpec& spec) {
+  check_config_keys(config, spec);
   if (config.flag("split_special_tokens", false))
     config.fail("split_special_tokens", "this is not supported", "false");
   read_added_tokens_decoder(config, spec);

@@ -75,6 +75,7 @@ struct TokenizerSpec {
   std::vector<int32_t> prefix = {}, suffix = {};  ///< what EncodeOptions::add_special puts around a text
   std::string chat_template = {};
   std::map<std::string, std::string> named_templates = {};  ///< further ones: "tool_use" and the like
+  std::vector<std::string> notes = {};                      ///< for whoever converts: one line each
 };
 
 /// Whether every reader of a file takes the token for an end of an answer, by its text alone.
