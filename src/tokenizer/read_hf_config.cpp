@@ -256,7 +256,7 @@ void settle_affixes(TokenizerSpec& spec) {
   throw Error(
       {.what = "the folder has no tokenizer.json",
        .where = folder.string(),
-       .expected = "tokenizer.json, or the tiktoken.model of a Kimi-K2",
+       .expected = "tokenizer.json, or the tiktoken.model of Kimi-K2 or Moonlight",
        .got = found,
        .hint = "save one with transformers: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"});
 }

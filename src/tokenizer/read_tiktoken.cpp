@@ -88,8 +88,8 @@ class RankedTokens {
     };
     for (size_t i = 0; i < token.size(); ++i) parts.push_back({i});
     for (size_t i = 0; i < parts.size(); ++i) look_right(i);
+    const auto order = [](const Part& part) { return static_cast<uint32_t>(part.joined); };  // -1 last
     while (parts.size() > 2) {
-      constexpr auto order = [](const Part& part) { return static_cast<uint32_t>(part.joined); };  // -1 last
       const auto best = std::ranges::min_element(parts, {}, order);
       if (best->joined < 0) return 0;
       const auto i = static_cast<size_t>(best - parts.begin());
@@ -144,11 +144,15 @@ void refuse_unknown_class(const fs::path& model, const JsonObject& config) {
   const std::string name = python_class(config);
   // Before the class there may be the repository that it is in:
   // "moonshotai/Kimi-K2-Base--tokenization_kimi...".
-  if (name.ends_with("tokenization_kimi.TikTokenTokenizer")) return;
+  static constexpr std::string_view kKnown[] = {"tokenization_kimi.TikTokenTokenizer",
+                                                "tokenization_moonshot.TikTokenTokenizer"};
+  if (std::ranges::any_of(kKnown, [&](std::string_view known) { return name.ends_with(known); })) return;
   throw Error(
       {.what = "how text is cut for this tiktoken file is not known",
        .where = model.string(),
-       .expected = "auto_map.AutoTokenizer in tokenizer_config.json: tokenization_kimi.TikTokenTokenizer",
+       .expected =
+           "TikTokenTokenizer of tokenization_kimi or tokenization_moonshot as auto_map.AutoTokenizer "
+           "in tokenizer_config.json",
        .got = name.empty() ? "no class" : "'" + printable(name, 100) + "'",
        .hint = "save a tokenizer.json with the model's own Python, which has the pattern"});
 }

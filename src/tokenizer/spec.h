@@ -88,7 +88,7 @@ bool normalizes(const TokenizerSpec& spec);
 /// tokenizer.json of Hugging Face. Knows no bos, eos or chat template: those stand in the files beside it.
 TokenizerSpec read_tokenizer_json(const std::filesystem::path& tokenizer_json);
 
-/// The folder of a Hugging Face model: tokenizer.json or Kimi-K2's tiktoken.model, and where there are such
+/// The folder of a Hugging Face model: tokenizer.json or tiktoken.model, and where there are such
 /// tokenizer_config.json, chat_template.jinja, config.json and generation_config.json.
 TokenizerSpec read_hf_tokenizer(const std::filesystem::path& folder);
 
