@@ -227,6 +227,7 @@ ConvertReport convert_hf(const fs::path& hf_dir, const fs::path& out, const Conv
   ConvertReport report;
   report.notes = plan.notes;
   report.notes.insert(report.notes.end(), recommended.left_out.begin(), recommended.left_out.end());
+  report.notes.insert(report.notes.end(), tokenizer.notes.begin(), tokenizer.notes.end());
   if (lacks_nextn)
     report.notes.emplace_back("the checkpoint lacks the next-token layers that its configuration counts");
   if (h.rope.kind() == RopeScaling::Dynamic) {

@@ -30,7 +30,7 @@ struct ConvertReport {
 /// "f32", "f16", "bf16", "q8_0" (any case), or "auto" for nothing. Throws sw::Error for another.
 std::optional<Type> parse_out_type(std::string_view name);
 
-/// Makes a GGUF file of a Hugging Face folder (config.json, *.safetensors, tokenizer.json,
+/// Makes a GGUF file of a Hugging Face folder (config.json, *.safetensors, tokenizer.json or tiktoken.model,
 /// tokenizer_config.json, generation_config.json if there), as the architecture's declaration says; keys
 /// and tensor names are mainline's. Every tensor of the checkpoint is used or the conversion fails.
 /// Holds one output tensor in memory at a time. `out` appears only when it is complete.

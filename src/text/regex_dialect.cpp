@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <cctype>
 #include <vector>
 
@@ -93,14 +94,33 @@ class Translator {
     if (peek() == ']') refuse("a character class that begins with ']' is not supported");
     while (peek() != ']') {
       if (at_ >= in_.size()) refuse("a character class without an end");
-      if (peek() == '[') refuse("a character class within a class is not supported");
       if (peek() == '&' && peek(1) == '&') return intersection(begin, !negated && !nested);
-      if (peek() == '\\')
-        escape();
+      if (peek() == '[')
+        inner_class();
+      else if (peek() == '\\')
+        escape(true);
       else
         copy();
     }
     copy();
+  }
+
+  /// [x[y]] is [xy], which is what PCRE2 can say. Bloom's pattern has one.
+  void inner_class() {
+    const bool may_be_range = at_ > 0 && in_[at_ - 1] == '-';
+    ++at_;
+    if (may_be_range || peek() == '^' || peek() == ']')
+      refuse("this character class within a class is not supported");
+    while (peek() != ']') {
+      if (at_ >= in_.size()) refuse("a character class without an end");
+      if (peek() == '[' || peek() == '&') refuse("a character class three deep is not supported");
+      if (peek() == '\\')
+        escape(true);
+      else
+        copy();
+    }
+    ++at_;
+    if (peek() == '-') refuse("a range after a character class is not supported");
   }
 
   /// [x&&[y]], which PCRE2 does not know, as one character of x that is one of y too. The class began at
@@ -117,17 +137,37 @@ class Translator {
     out_ += ')' + first + ')';
   }
 
-  void escape() {
+  /// What is not the same in both.
+  bool translate_escape(bool in_class) {
+    // Oniguruma's word characters: PCRE2 10.42 leaves out marks, and takes fewer of what looks like letters.
+    static constexpr std::string_view kWord =
+        R"([\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE}])";
     const char c = peek(1);
     if (c == 's' || c == 'S') {
       // PCRE2's \s also takes U+180E, which is no white space since Unicode 6.3.
       out_ += c == 's' ? "\\p{White_Space}" : "\\P{White_Space}";
-      at_ += 2;
-      return;
+    } else if (c == 'b' && !in_class) {
+      out_ += "(?:(?<=" + std::string(kWord) + ")(?!" + std::string(kWord) + ")|(?<!" + std::string(kWord) +
+              ")(?=" + std::string(kWord) + "))";
+    } else if (c == 'u') {
+      const std::string_view digits = in_.substr(std::min(at_ + 2, in_.size()), 4);
+      if (digits.size() < 4 || !std::ranges::all_of(digits, [](unsigned char d) { return std::isxdigit(d); }))
+        refuse("\\u must have four hexadecimal digits");
+      out_ += "\\x{" + std::string(digits) + "}";
+      at_ += 4;
+    } else {
+      return false;
     }
+    at_ += 2;
+    return true;
+  }
+
+  void escape(bool in_class = false) {
+    if (translate_escape(in_class)) return;
+    const char c = peek(1);
     const bool same_in_both =
         c != '\0' && (std::string_view("pPdDrntfaeAzZ").find(c) != std::string_view::npos ||
-                      std::ispunct(static_cast<uint8_t>(c)) || c == ' ');
+                      (c == 'G' && !in_class) || std::ispunct(static_cast<uint8_t>(c)) || c == ' ');
     const bool code_point = c == 'x' && peek(2) == '{';
     if (!same_in_both && !code_point) refuse("this escape is not supported");
     copy(2);

@@ -5,6 +5,16 @@
 
 namespace sw {
 
+Utf8Step last_utf8(std::string_view text) {
+  constexpr size_t kMaxLength = 4;
+  size_t lead = text.size() - 1;
+  while (lead > 0 && text.size() - lead < kMaxLength && (static_cast<uint8_t>(text[lead]) & 0xC0) == 0x80)
+    --lead;
+  const Utf8Step step = next_utf8(text.substr(lead));
+  const bool is_whole = step.kind == Utf8Step::Kind::Valid && step.length == text.size() - lead;
+  return is_whole ? step : Utf8Step{};
+}
+
 size_t ascii_prefix(std::string_view text) {
   size_t n = 0;
   for (uint64_t word; n + sizeof word <= text.size(); n += sizeof word) {

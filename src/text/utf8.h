@@ -22,6 +22,9 @@ struct Utf8Step {
 /// Looks at the first sequence of a non-empty text. O(1).
 Utf8Step next_utf8(std::string_view text);
 
+/// Looks at the last sequence of a non-empty text; where that is not valid, at its last byte. O(1).
+Utf8Step last_utf8(std::string_view text);
+
 /// Bytes of the leading run of ASCII; looks at eight at a time.
 size_t ascii_prefix(std::string_view text);
 

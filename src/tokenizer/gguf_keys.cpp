@@ -117,6 +117,8 @@ void add_own_keys(const TokenizerSpec& spec, const NamedPreTokenizer* named, Key
       spec, "strip_left", [](const Token& token) { return token.strip_left; }, keys);
   add_token_list(
       spec, "strip_right", [](const Token& token) { return token.strip_right; }, keys);
+  add_token_list(
+      spec, "single_word", [](const Token& token) { return token.single_word; }, keys);
   if (normalizes(spec)) {
     add_token_list(
         spec, "normalized", [](const Token& token) { return token.normalized; }, keys);

@@ -173,7 +173,7 @@ void read_pre_tokenizer(const GgufFile& file, TokenizerSpec& spec) {
       file.metadata().get_bool("tokenizer.switchyard.ignore_merges").value_or(spec.ignore_merges);
 }
 
-/// How some tokens are found: with the white space beside them, in the normalized text.
+/// How some tokens are found: with the white space beside them, in the normalized text, not within words.
 void read_finding(const GgufFile& file, TokenizerSpec& spec) {
   for (const int32_t id : id_list(file, "tokenizer.switchyard.strip_left", spec.tokens.size()))
     spec.tokens[static_cast<size_t>(id)].strip_left = true;
@@ -181,6 +181,8 @@ void read_finding(const GgufFile& file, TokenizerSpec& spec) {
     spec.tokens[static_cast<size_t>(id)].strip_right = true;
   for (const int32_t id : id_list(file, "tokenizer.switchyard.normalized", spec.tokens.size()))
     spec.tokens[static_cast<size_t>(id)].normalized = true;
+  for (const int32_t id : id_list(file, "tokenizer.switchyard.single_word", spec.tokens.size()))
+    spec.tokens[static_cast<size_t>(id)].single_word = true;
 }
 
 void read_space_rule(const GgufFile& file, TokenizerSpec& spec) {

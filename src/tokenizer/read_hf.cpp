@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "tokenizer/config_keys.h"
 #include "tokenizer/fallback.h"
 #include "tokenizer/json_object.h"
 
@@ -141,6 +142,10 @@ void read_unigram(const JsonObject& file, const JsonObject& model, TokenizerSpec
 
 void read_model(const JsonObject& file, TokenizerSpec& spec) {
   const JsonObject model = file.object("model");
+  check_members(model, spec.kind == TokenizerKind::Unigram ? "Unigram" : "BPE");
+  const Json* dropout = model.find("dropout");
+  if (dropout && *dropout != 0)
+    model.fail("dropout", "merges left out at random are not supported", "null or 0");
   if (spec.kind == TokenizerKind::Unigram) {
     read_unigram(file, model, spec);
   } else {
@@ -159,14 +164,14 @@ void read_model(const JsonObject& file, TokenizerSpec& spec) {
 int64_t id_limit(size_t n_tokens) { return 2 * static_cast<int64_t>(n_tokens) + 1024; }
 
 void add_token(const JsonObject& token, int32_t id, TokenizerSpec& spec) {
-  if (token.flag("single_word", false))
-    token.fail("single_word", "tokens that are only found as words are not supported", "false");
+  check_members(token, "added token");
   const std::string text = token.text("content");
   const bool special = token.flag("special", false);
   const TokenType type = special || looks_special(text) ? TokenType::Control : TokenType::UserDefined;
   const bool left = token.flag("lstrip", false), right = token.flag("rstrip", false);
   const bool normalized = token.flag("normalized", !special);
-  place(spec, id, {text, type, special, left, right, normalized}, [&] { return token.where(); });
+  const bool single_word = token.flag("single_word", false);
+  place(spec, id, {text, type, special, left, right, normalized, single_word}, [&] { return token.where(); });
 }
 
 TokenizerSpec read_tokenizer_json(const std::filesystem::path& tokenizer_json) {
@@ -174,9 +179,11 @@ TokenizerSpec read_tokenizer_json(const std::filesystem::path& tokenizer_json) {
   const JsonObject file(document, tokenizer_json.string());
   TokenizerSpec spec;
   spec.source = tokenizer_json.string();
+  check_members(file, "file");
   read_cutting(file, spec);
   read_model(file, spec);
   read_affixes(file, spec);
+  check_decoder(file, spec.kind == TokenizerKind::ByteBpe);
   return spec;
 }
 

@@ -10,8 +10,8 @@ namespace sw {
 /// patterns and spaces.
 void read_cutting(const JsonObject& file, TokenizerSpec& spec);
 
-/// A token that is found in the text itself: {"content", "special", "lstrip", "rstrip", "normalized"}. It
-/// replaces what the spec knows of the same text, else it is placed at `id`.
+/// A token that is found in the text itself: {"content", "special", "lstrip", "rstrip", "normalized",
+/// "single_word"}. It replaces what the spec knows of the same text, else it is placed at `id`.
 void add_token(const JsonObject& token, int32_t id, TokenizerSpec& spec);
 
 /// A token id from a file, or the key of one. The bound keeps a file of few tokens from asking for much

@@ -5,7 +5,9 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "tokenizer/config_keys.h"
 #include "tokenizer/read_hf.h"
+#include "tokenizer/read_tiktoken.h"
 
 namespace sw {
 namespace {
@@ -114,9 +116,9 @@ class SpecialTokens {
     if (const Json* value = config_.find(name.c_str())) add(*value, name);
   }
 
-  /// Tokens under names of the model's own: members that end in "_token", and an object
-  /// "extra_special_tokens". New ones get their ids in the order of the file, which a JSON object here has
-  /// lost.
+  /// Tokens under names of the model's own: members that end in "_token", and the objects
+  /// "extra_special_tokens" and "model_specific_special_tokens". New ones get their ids in the order of the
+  /// file, which a JSON object here has lost.
   void read_further() {
     size_t n_new = 0;
     const auto take = [&](const std::string& name, const Json& value) {
@@ -130,9 +132,11 @@ class SpecialTokens {
     for (const auto& [name, value] : config_.members()) {
       if (name.ends_with("_token") && !is_role(name)) take(name, value);
     }
-    const Json* others = config_.find("extra_special_tokens");
-    if (!others || !others->is_object()) return;
-    for (const auto& [name, value] : others->get_ref<const Json::object_t&>()) take(name, value);
+    for (const char* key : {"extra_special_tokens", "model_specific_special_tokens"}) {
+      const Json* others = config_.find(key);
+      if (!others || !others->is_object()) continue;
+      for (const auto& [name, value] : others->get_ref<const Json::object_t&>()) take(name, value);
+    }
   }
 
   static bool is_role(const std::string& name) {
@@ -161,6 +165,7 @@ class SpecialTokens {
 };
 
 void read_tokenizer_config(const JsonObject& config, TokenizerSpec& spec) {
+  check_config_keys(config, spec);
   if (config.flag("split_special_tokens", false))
     config.fail("split_special_tokens", "this is not supported", "false");
   read_added_tokens_decoder(config, spec);
@@ -239,6 +244,23 @@ void settle_affixes(TokenizerSpec& spec) {
   settle(spec.add_eos, spec.eos, spec.suffix, false);
 }
 
+[[noreturn]] void refuse_without_file(const fs::path& folder) {
+  std::string found;
+  std::error_code none;  // there may be no such folder
+  for (const auto& file : fs::directory_iterator(folder, none)) {
+    const std::string name = file.path().filename().string();
+    const bool is_vocabulary =
+        name.ends_with(".tiktoken") || name == "tokenizer.model" || name == "vocab.json";
+    if (is_vocabulary && (found.empty() || name < found)) found = name;
+  }
+  throw Error(
+      {.what = "the folder has no tokenizer.json",
+       .where = folder.string(),
+       .expected = "tokenizer.json, or the tiktoken.model of Kimi-K2 or Moonlight",
+       .got = found,
+       .hint = "save one with transformers: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"});
+}
+
 /// tokenizer_config.json, with what older folders have beside it in special_tokens_map.json and
 /// added_tokens.json; transformers reads those where the first has no "added_tokens_decoder".
 Json tokenizer_config_of(const fs::path& folder, const TokenizerSpec& spec) {
@@ -300,9 +322,17 @@ void leave_out_unembedded(size_t n_rows, TokenizerSpec& spec) {
 }  // namespace
 
 TokenizerSpec read_hf_tokenizer(const fs::path& folder) {
-  TokenizerSpec spec = read_tokenizer_json(folder / "tokenizer.json");
-  const Json config = tokenizer_config_of(folder, spec);
-  read_tokenizer_config(JsonObject(config, (folder / "tokenizer_config.json").string()), spec);
+  const fs::path json = folder / "tokenizer.json", tiktoken = folder / "tiktoken.model";
+  const bool is_tiktoken = !fs::exists(json) && fs::exists(tiktoken);
+  if (!is_tiktoken && !fs::exists(json)) refuse_without_file(folder);
+  TokenizerSpec spec;
+  if (!is_tiktoken) spec = read_tokenizer_json(json);
+  const Json document = tokenizer_config_of(folder, spec);
+  const JsonObject config(document, (folder / "tokenizer_config.json").string());
+  if (is_tiktoken) spec = read_tiktoken(tiktoken, config);
+  read_tokenizer_config(config, spec);
+  // Kimi's class puts nothing around a text, whatever its configuration says.
+  if (is_tiktoken) spec.add_bos = spec.add_eos = false;
   leave_out_unembedded(embedding_rows(folder), spec);
   const auto with = [&](const char* name, auto&& read) {
     const fs::path path = folder / name;

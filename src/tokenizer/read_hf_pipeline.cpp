@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "tokenizer/config_keys.h"
 #include "tokenizer/pre_tokenizer.h"
 #include "tokenizer/read_hf.h"
 #include "tokenizer/spaces.h"
@@ -17,10 +18,15 @@ void for_each_part(const JsonObject& owner, const char* name, const char* list, 
   const Json* component = owner.find(name);
   if (!component) return;
   const JsonObject whole(*component, owner.where() + "." + name);
-  if (whole.text("type") != "Sequence") return visit(whole);
+  const auto checked = [&](const JsonObject& part) {
+    check_members(part, part.text("type"));
+    visit(part);
+  };
+  if (whole.text("type") != "Sequence") return checked(whole);
+  check_members(whole, "Sequence");
   const Json& parts = whole.array(list);
   for (size_t i = 0; i < parts.size(); ++i) {
-    visit(JsonObject(parts[i], whole.where() + "." + list + "[" + std::to_string(i) + "]"));
+    checked(JsonObject(parts[i], whole.where() + "." + list + "[" + std::to_string(i) + "]"));
   }
 }
 

@@ -100,15 +100,13 @@ size_t leading_white_space(std::string_view text) {
 }
 
 size_t trailing_white_space(std::string_view text) {
-  size_t begin = text.size();
-  while (begin > 0) {
-    size_t lead = begin - 1;
-    while (lead > 0 && begin - lead < 4 && (static_cast<uint8_t>(text[lead]) & 0xC0) == 0x80) --lead;
-    const Utf8Step step = next_utf8(text.substr(lead, begin - lead));
-    if (!is_white_space(step) || step.length != begin - lead) break;
-    begin = lead;
+  size_t n = 0;
+  while (n < text.size()) {
+    const Utf8Step step = last_utf8(text.substr(0, text.size() - n));
+    if (!is_white_space(step)) break;
+    n += step.length;
   }
-  return text.size() - begin;
+  return n;
 }
 
 }  // namespace sw

@@ -51,6 +51,7 @@ struct TokenizerSpec {
     bool special = false;                          ///< left out by decode(..., skip_special)
     bool strip_left = false, strip_right = false;  ///< found in text, it takes the white space there with it
     bool normalized = false;                       ///< found as normalized text spells it
+    bool single_word = false;                      ///< not found where a word goes on beside it
     /// Whether plain text can become it, where `kind` is not ByteBpe.
     bool spells_text() const { return type == TokenType::Normal || type == TokenType::UserDefined; }
   };
@@ -74,6 +75,7 @@ struct TokenizerSpec {
   std::vector<int32_t> prefix = {}, suffix = {};  ///< what EncodeOptions::add_special puts around a text
   std::string chat_template = {};
   std::map<std::string, std::string> named_templates = {};  ///< further ones: "tool_use" and the like
+  std::vector<std::string> notes = {};                      ///< for whoever converts: one line each
 };
 
 /// Whether every reader of a file takes the token for an end of an answer, by its text alone.
@@ -86,8 +88,8 @@ bool normalizes(const TokenizerSpec& spec);
 /// tokenizer.json of Hugging Face. Knows no bos, eos or chat template: those stand in the files beside it.
 TokenizerSpec read_tokenizer_json(const std::filesystem::path& tokenizer_json);
 
-/// The folder of a Hugging Face model: tokenizer.json, and where there are such tokenizer_config.json,
-/// chat_template.jinja, config.json and generation_config.json.
+/// The folder of a Hugging Face model: tokenizer.json or tiktoken.model, and where there are such
+/// tokenizer_config.json, chat_template.jinja, config.json and generation_config.json.
 TokenizerSpec read_hf_tokenizer(const std::filesystem::path& folder);
 
 /// The tokenizer.* keys of a GGUF file whose tokenizer.ggml.model is "gpt2" (ByteBpe), "llama" (CharBpe) or
@@ -106,6 +108,7 @@ TokenizerSpec read_gguf_tokenizer(const GgufFile& file);
 ///   prefix, suffix   ids around a text, where they are not just bos and eos
 ///   strip_left, strip_right  ids of tokens that take the white space beside them
 ///   normalized       ids of tokens that are found in the normalized text, where that may matter
+///   single_word      ids of tokens that are not found within a word
 ///   space_prefix, split_words  a SpaceRule that tokenizer.ggml.add_space_prefix cannot say
 /// Throws sw::Error where the spec has more than n_vocab tokens.
 std::vector<std::pair<std::string, GgufValue>> gguf_keys(const TokenizerSpec& spec, size_t n_vocab);

@@ -1,7 +1,27 @@
 // SPDX-License-Identifier: MIT
 #include "tokenizer/special_tokens.h"
 
+#include "text/regex.h"
+#include "text/utf8.h"
+
 namespace sw {
+namespace {
+
+bool is_word(std::string_view text, const Utf8Step& step, size_t at) {
+  static const Regex word("\\A[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{200C}\\x{200D}]", "word characters",
+                          Regex::Dialect::Pcre2);
+  return step.kind == Utf8Step::Kind::Valid && word.finds(text.substr(at, step.length));
+}
+
+}  // namespace
+
+bool begins_with_word(std::string_view text) { return !text.empty() && is_word(text, next_utf8(text), 0); }
+
+bool ends_with_word(std::string_view text) {
+  if (text.empty()) return false;
+  const Utf8Step last = last_utf8(text);
+  return is_word(text, last, text.size() - last.length);
+}
 
 int32_t SpecialTokens::child(int32_t node, uint8_t byte) const {
   int32_t next = nodes_[static_cast<size_t>(node)].first_child;

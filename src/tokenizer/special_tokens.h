@@ -7,6 +7,11 @@
 
 namespace sw {
 
+/// Whether a letter, mark, digit or connector stands at the end or at the beginning of a text: what Rust's
+/// `\w` matches.
+bool ends_with_word(std::string_view text);
+bool begins_with_word(std::string_view text);
+
 /// Finds tokens that are matched in the text itself ("<|role_end|>"), before any model sees it.
 class SpecialTokens {
  public:

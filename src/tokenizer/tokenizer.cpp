@@ -96,6 +96,7 @@ Tokenizer::Tokenizer(const TokenizerSpec& spec)
     special_.push_back(token.special);
     if (token.strip_left) strip_left_.insert(id);
     if (token.strip_right) strip_right_.insert(id);
+    if (token.single_word) single_word_.insert(id);
   }
 }
 
@@ -106,14 +107,26 @@ std::string Tokenizer::normalized(std::string_view text, bool first) const {
   return changed;
 }
 
-Tokenizer::Found Tokenizer::find(const SpecialTokens& tokens, std::string_view text, size_t from) const {
-  const SpecialTokens::Match match = tokens.find(text, from);
-  if (match.id < 0) return {text.substr(from), -1, text.size()};
-  std::string_view before = text.substr(from, match.begin - from);
+/// As `tokenizers` does it: a token within a word is passed over whole, and the white space that a token
+/// takes with it may yet begin the next token.
+Tokenizer::Found Tokenizer::find(const SpecialTokens& tokens, std::string_view text, size_t from,
+                                 size_t search_from) const {
+  SpecialTokens::Match match = tokens.find(text, search_from);
+  const auto is_within_word = [&] {
+    return single_word_.contains(match.id) && (ends_with_word(text.substr(0, match.begin)) ||
+                                               begins_with_word(text.substr(match.begin + match.length)));
+  };
+  while (match.id >= 0 && is_within_word()) match = tokens.find(text, match.begin + match.length);
+  if (match.id < 0) return {text.substr(from), -1, text.size(), text.size()};
+  std::string_view before = text.substr(from, match.begin - std::min(from, match.begin));
   if (strip_left_.contains(match.id)) before.remove_suffix(trailing_white_space(before));
-  size_t end = match.begin + match.length;
-  if (strip_right_.contains(match.id)) end += leading_white_space(text.substr(end));
-  return {before, match.id, end};
+  const size_t match_end = match.begin + match.length;
+  size_t end = match_end;
+  if (strip_right_.contains(match.id)) {
+    // Up to `from` it is white space that the token before took: not counted again for each token in it.
+    end = match_end <= from ? from : match_end + leading_white_space(text.substr(match_end));
+  }
+  return {before, match.id, end, match_end};
 }
 
 /// A text between the tokens that are found in it as it stands.
@@ -122,26 +135,30 @@ void Tokenizer::encode_between(std::string_view text, bool first, bool parse,
   std::string changed;
   const bool changes = (nfc_ && may_need_nfc(text)) || (spaces_ && !spaces_->if_missing);
   if (changes) text = changed = normalized(text, first);
-  for (size_t from = 0; from < text.size();) {
-    const Found found = parse ? find(in_normalized_, text, from) : Found{text.substr(from), -1, text.size()};
+  for (size_t from = 0, search_from = 0; search_from < text.size();) {
+    const Found found = parse ? find(in_normalized_, text, from, search_from)
+                              : Found{text.substr(from), -1, text.size(), text.size()};
     if (spaces_ && spaces_->if_missing)
       model_->encode(mark_spaces(found.before, *spaces_, first && from == 0), ids);
     else
       model_->encode(found.before, ids);
     if (found.id >= 0) ids.push_back(found.id);
     from = found.end;
+    search_from = found.search_end;
   }
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, EncodeOptions options) const {
   std::vector<int32_t> ids;
   if (options.add_special) ids = prefix_;
-  for (size_t from = 0; from < text.size();) {
+  for (size_t from = 0, search_from = 0; search_from < text.size();) {
     const bool parse = options.parse_special;
-    const Found found = parse ? find(in_text_, text, from) : Found{text.substr(from), -1, text.size()};
+    const Found found = parse ? find(in_text_, text, from, search_from)
+                              : Found{text.substr(from), -1, text.size(), text.size()};
     encode_between(found.before, from == 0, parse, ids);
     if (found.id >= 0) ids.push_back(found.id);
     from = found.end;
+    search_from = found.search_end;
   }
   if (options.add_special) ids.insert(ids.end(), suffix_.begin(), suffix_.end());
   return ids;

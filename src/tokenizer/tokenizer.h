@@ -75,8 +75,9 @@ class Tokenizer {
     std::string_view before;  ///< the text up to the token, after which there may be nothing
     int32_t id;               ///< -1: there was none
     size_t end;               ///< where the text goes on
+    size_t search_end;        ///< where the next token may begin
   };
-  Found find(const SpecialTokens& tokens, std::string_view text, size_t from) const;
+  Found find(const SpecialTokens& tokens, std::string_view text, size_t from, size_t search_from) const;
   void encode_between(std::string_view text, bool first, bool parse, std::vector<int32_t>& ids) const;
   std::string normalized(std::string_view text, bool first) const;
 
@@ -88,7 +89,7 @@ class Tokenizer {
   std::optional<int32_t> bos_, eos_, pad_;
   bool nfc_ = false;
   std::optional<SpaceRule> spaces_;  // nothing: bytes take spaces as they are
-  std::unordered_set<int32_t> strip_left_, strip_right_;
+  std::unordered_set<int32_t> strip_left_, strip_right_, single_word_;
   std::map<std::string, std::string> chat_templates_;
 };
 

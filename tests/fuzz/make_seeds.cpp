@@ -129,6 +129,12 @@ void write_tokenizers(const fs::path& folder, const fs::path& checkpoint) {
   }
 }
 
+void write_tiktoken(const fs::path& folder) {
+  const fs::path made = testing::source_dir() / "tests" / "data" / "tiktoken";
+  for (const char* name : {"trained", "shuffled"})
+    write(folder / name, read_file(made / name / "tiktoken.model"));
+}
+
 void write_texts(const fs::path& folder) {
   const std::pair<const char*, std::string> texts[] = {
       {"plain", "Once upon a time there was a fox, 1234567 years old.\n\n  It's \t here.\r\n"},
@@ -207,6 +213,7 @@ void make_seeds(const fs::path& folder) {
   write_gguf(folder / "gguf", narrow, wide);
   write_safetensors(folder / "safetensors");
   write_tokenizers(folder / "tokenizer_json", narrow);
+  write_tiktoken(folder / "tiktoken");
   write_texts(folder / "text");
   write_checkpoint_files(folder / "convert", narrow);
   write_templates(folder / "template");

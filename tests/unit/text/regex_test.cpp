@@ -47,11 +47,34 @@ TEST(Regex, ReadsTheDialectOfTokenizerJson) {
   EXPECT_EQ(cut("\\x{41}", "xAx"), (Pieces{"x", "A", "x"}));
 }
 
+// Each row as `tokenizers` 0.23.3 splits it.
+TEST(Regex, ClassesWithinClassesWordEdgesAndWhereTheSearchBegan) {
+  EXPECT_EQ(cut("[^(b|[.,!])]+", "ab(c.d|e)f,g!"),
+            (Pieces{"a", "b(", "c", ".", "d", "|", "e", ")", "f", ",", "g", "!"}));
+  EXPECT_EQ(cut("[a[b-d]e]+", "xabcdey"), (Pieces{"x", "abcde", "y"}));
+  EXPECT_EQ(cut("\\d\\b", "12 3a 4_ 5² 6Ⅷ 7\u0301 8!"),
+            (Pieces{"1", "2", " 3a 4_ 5² 6Ⅷ 7\u0301 ", "8", "!"}));
+  EXPECT_EQ(cut("\\bx", "x\u24B6x x²x"), (Pieces{"x", "\u24B6x ", "x", "²x"}));
+  EXPECT_EQ(cut("\\Ga", "aaba"), (Pieces{"a", "a", "ba"}));
+  EXPECT_EQ(cut("[\\u0E00-\\u0E7F]+", "aกขb"), (Pieces{"a", "กข", "b"}));
+}
+
 TEST(Regex, RefusesWhatTheDialectsReadDifferently) {
   for (const char* pattern : {"[^\\p{L}&&[^a]]+",
                               "[a&&b]",
                               "[a&&[b]c]",
                               "[a&&[b&&[c]]]",
+                              "[a[^b]]",
+                              "[a-[b]]",
+                              "[[a]-b]",
+                              "[a[]b]",
+                              "[a[b[c]]]",
+                              "[a[b&&c]]",
+                              "[a[b",
+                              "[\\b]",
+                              "\\B",
+                              "\\u12",
+                              "\\u12G4",
                               "\\h",
                               "\\w+",
                               "\\R",

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Added tokens, their flags and the ends of an answer, as a folder's files say them. Ids are those that
 // AutoTokenizer (transformers 5.24.0) gives for the same files.
+#include <algorithm>
 #include <gtest/gtest.h>
 
 #include "base/error.h"
 #include "tokenizer/tokenizer.h"
+#include "unit/tokenizer/mixed_strings.h"
 #include "unit/tokenizer/tokenizer_folder.h"
 
 namespace sw {
@@ -110,6 +112,43 @@ TEST(AddedTokens, FilesOfOldAreReadWhereTheConfigHasNoDecoder) {
   EXPECT_EQ(Tokenizer(folder.read()).decode(Ids{257, 258}, true), "<old>") << "the one that is not special";
   folder.tokenizer_config["added_tokens_decoder"] = {{"257", {{"content", "<s>"}, {"special", true}}}};
   EXPECT_EQ(encode(folder, "<p>"), (Ids{60, 112, 62}));
+}
+
+TEST(AddedTokens, MixedStringsGiveTheIdsOfTheLibrary) {
+  const testing::MixedStrings mixed = testing::read_mixed_strings();
+  const TokenizerSpec spec =
+      read_tokenizer_json(testing::source_dir() / "tests/data/added_tokens/flags.json");
+  const Tokenizer direct(spec), again(through_gguf(spec));
+  std::vector<size_t> n_found(spec.tokens.size());
+  testing::expect_column(mixed, "ids:added_tokens", [&](const std::string& text) {
+    const Ids ids = direct.encode(text);
+    EXPECT_EQ(again.encode(text), ids) << "through GGUF: " << text;
+    for (const int32_t id : ids) ++n_found[static_cast<size_t>(id)];
+    return testing::fixture_hash(std::span<const int32_t>(ids));
+  });
+  // "foo" only ever stands within a word.
+  EXPECT_EQ(std::count(n_found.begin() + 256, n_found.end(), 0u), 3);
+}
+
+// The ids of `tokenizers` 0.23.3.
+TEST(AddedTokens, SomeAreNotFoundWithinWords) {
+  HfFolder folder;
+  json& token = folder.tokenizer["added_tokens"][0];
+  token = {{"id", 257}, {"content", "aa"}, {"single_word", true}};
+  EXPECT_EQ(encode(folder, "aa aa."), (Ids{257, 32, 257, 46}));
+  EXPECT_EQ(encode(folder, "xaa aa_ aa1"), (Ids{120, 97, 97, 32, 97, 97, 95, 32, 97, 97, 49}));
+  EXPECT_EQ(encode(folder, "aaa"), (Ids{97, 97, 97})) << "what is passed over is passed over whole";
+  EXPECT_EQ(encode(folder, "aa\xFF"), (Ids{257, 255})) << "no part of a word, and of no text of the library";
+  token["lstrip"] = true;
+  EXPECT_EQ(encode(folder, "x aa"), (Ids{120, 257}));
+}
+
+TEST(AddedTokens, WhiteSpaceThatOneTookMayBeTheNext) {
+  HfFolder folder;
+  folder.tokenizer["added_tokens"] = {{{"id", 257}, {"content", "<s>"}, {"special", true}, {"rstrip", true}},
+                                      {{"id", 258}, {"content", "\n"}, {"normalized", false}}};
+  EXPECT_EQ(encode(folder, "<s> \n a"), (Ids{257, 258, 32, 97}));
+  EXPECT_EQ(encode(folder, "<s>\n\n"), (Ids{257, 258, 258}));
 }
 
 TEST(AddedTokens, SplitSpecialTokensIsRefused) {

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "support/refusal.h"
 #include "support/test_data.h"
 #include "tokenizer/tokenizer.h"
 
@@ -70,7 +71,8 @@ TEST(ReadGguf, TokensThatNoMergeMakesAreRefused) {
 TEST(ReadGguf, OurPatternsServeWhereTheNameIsUnknown) {
   Keys keys = good_keys();
   keys["tokenizer.ggml.pre"] = GgufValue::string("never-heard-of");
-  EXPECT_THROW(tokenizer_of(keys), Error);
+  testing::expect_refused([&] { tokenizer_of(keys); }, "the pre-tokenizer 'never-heard-of' is not known");
+  testing::expect_refused([&] { tokenizer_of(keys); }, "chameleon default, or another name");
   keys["tokenizer.switchyard.pre_regex"] = GgufValue::strings({"a"});
   EXPECT_EQ(tokenizer_of(keys).encode("ab"), (std::vector<int32_t>{0, 1}));
 }

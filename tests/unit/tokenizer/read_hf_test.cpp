@@ -150,7 +150,7 @@ TEST(ReadHf, OddFilesAreRefusedByFieldName) {
       {"/added_tokens/0/id", 97, "two tokens have the id 97"},
       {"/added_tokens/0/content", 7, "content"},
       {"/added_tokens/0/content", "ab", "another id"},
-      {"/added_tokens/0/single_word", true, "single_word"},
+      {"/added_tokens/0/single_word", "yes", "single_word"},
       {"/normalizer", {{"type", "Lowercase"}}, "normalizer.type"},
       {"/normalizer", {{"type", "Prepend"}, {"prepend", "x"}}, "normalizer.prepend"},
       {"/normalizer", {{"type", "Prepend"}, {"prepend", "▁"}}, "spaces and bytes"},

@@ -65,15 +65,12 @@ TEST_P(BigTokenizer, MixedStringsGiveTheIdsOfTheLibrary) {
   std::ofstream(folder.path() / "tokenizer.json", std::ios::binary) << testing::read_zst(packed);
   const Tokenizer tokenizer = Tokenizer::from_json(folder.path() / "tokenizer.json");
   const testing::MixedStrings mixed = testing::read_mixed_strings();
-  const auto& expected = mixed.columns.at(std::string("ids:") + GetParam());
-  size_t wrong = 0, n_special = 0;
-  for (size_t i = 0; i < expected.size(); ++i) {
-    const Ids ids = tokenizer.encode(mixed.strings[i]);
+  size_t n_special = 0;
+  testing::expect_column(mixed, std::string("ids:") + GetParam(), [&](const std::string& text) {
+    const Ids ids = tokenizer.encode(text);
     n_special += std::any_of(ids.begin(), ids.end(), [&](int32_t id) { return tokenizer.is_special(id); });
-    if (testing::fixture_hash(std::span<const int32_t>(ids)) == expected[i] || ++wrong > 5) continue;
-    ADD_FAILURE() << "string " << i << ": " << mixed.strings[i];
-  }
-  EXPECT_EQ(wrong, 0u);
+    return testing::fixture_hash(std::span<const int32_t>(ids));
+  });
   EXPECT_GT(n_special, 200u);
 }
 
