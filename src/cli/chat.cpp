@@ -27,6 +27,7 @@ ChatSession open_session(const RunState& state) {
   const ChatSession::Json variables = parse_template_kwargs(state.flags.template_kwargs);
   ChatSession session(state.tokenizer, variables);
   session.set_system(state.flags.system);
+  if (!state.flags.resume.empty()) load_conversation(state.flags.resume, session);
   return session;
 }
 
