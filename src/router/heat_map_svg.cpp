@@ -10,10 +10,11 @@ namespace sw {
 namespace {
 
 constexpr double kCell = 8, kLeft = 56, kTop = 64, kBottom = 44;
-constexpr double kGap = 10;        // before identity experts
-constexpr double kMinWidth = 520;  // of the title and the key
-constexpr size_t kNumberStep = 8;  // experts between two numbers
-constexpr double kOctaves = 2;     // from a quarter of the mean to four times it
+constexpr double kGap = 10;         // before identity experts
+constexpr double kMinWidth = 480;   // of the key
+constexpr double kCharWidth = 6.5;  // of the title, at most on average
+constexpr size_t kNumberStep = 8;   // experts between two numbers
+constexpr double kOctaves = 2;      // from a quarter of the mean to four times it
 
 /// White at a quarter of the layer's mean load or less, dark at four times it.
 std::string color_of(double load) {
@@ -74,14 +75,17 @@ std::string heat_map_svg(const RoutingStats& stats, const std::string& title) {
   }
   const bool any_zero = most > static_cast<size_t>(n_expert);
   const double rows = kCell * static_cast<double>(stats.layers().size());
-  const double width = std::max(kMinWidth, x_of(most, n_expert) + 16), height = kTop + rows + kBottom;
+  const std::string what = title + (any_zero ? "; behind the gap: zero-computation experts" : "");
+  const double width =
+      std::max({kMinWidth, x_of(most, n_expert) + 16, 16 + kCharWidth * static_cast<double>(what.size())});
+  const double height = kTop + rows + kBottom;
   std::string out = fmt::format(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:g}\" height=\"{1:g}\" viewBox=\"0 0 {0:g} "
       "{1:g}\" "
       "font-family=\"sans-serif\">\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n",
       width, height);
   out += text(8, 18, fmt::format("Expert load, {} token{}", n_tokens, n_tokens == 1 ? "" : "s"), "start", 13);
-  out += text(8, 36, title + (any_zero ? "; behind the gap: zero-computation experts" : ""), "start", 11);
+  out += text(8, 36, what, "start", 11);
   out += text(kLeft - 6, kTop - 6, "layer", "end");
   for (size_t e = 0; e < most; e += kNumberStep)
     out += text(x_of(e, n_expert) + kCell / 2, kTop - 6, std::to_string(e), "middle");

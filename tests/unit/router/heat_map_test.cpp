@@ -116,6 +116,17 @@ TEST(HeatMap, ColorsEndWithTheirCells) {
   EXPECT_EQ(lines[2], "    1│\x1b[38;5;208;48;5;208m██\x1b[38;5;53;48;5;53m    \x1b[0m      2.00");
 }
 
+TEST(HeatMapSvg, IsAsWideAsItsTitleAndNamesExperts) {
+  const RoutingStats stats = stats_of(2, 32, 0, [](int, int) { return 1; });
+  const auto width = [](const std::string& svg) { return std::stod(svg.substr(svg.find("width=\"") + 7)); };
+  const std::string svg = heat_map_svg(stats, "a < b");
+  EXPECT_GT(width(heat_map_svg(stats, std::string(200, 'm'))), 200 * 6.0);
+  EXPECT_LT(width(svg), 600);
+  for (const char* part :
+       {">Expert load, 32 tokens<", ">a &lt; b<", ">layer<", ">0<", ">8<", ">24<", ">1/4 or less<"})
+    EXPECT_NE(svg.find(part), std::string::npos) << part;
+}
+
 TEST(HeatMap, NothingRoutedYet) {
   const auto lines = lines_of(heat_map(stats_of(1, 4, 0, [](int, int) { return 0; }), 80, false));
   EXPECT_EQ(lines[2], "    1│              0.00");
