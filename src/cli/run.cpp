@@ -83,13 +83,18 @@ std::optional<DraftParams> draft_of(const RunFlags& flags) {
   return flags.draft.n_expert > 0 ? std::optional(flags.draft) : std::nullopt;
 }
 
-/// "drafts: 96 of 120 tokens accepted (80 %)"
-std::string describe(const DraftCounts& counts) {
-  const double rate = counts.n_drafted > 0 ? 100.0 * static_cast<double>(counts.n_accepted) /
-                                                 static_cast<double>(counts.n_drafted)
-                                           : 0.0;
-  return fmt::format("drafts: {} of {} tokens accepted ({:.0f} %)", counts.n_accepted, counts.n_drafted,
-                     rate);
+/// "drafts: 96 of 120 tokens accepted (80 %); a pass with all experts gave 1.9 tokens, for 2.5 draft passes"
+std::string describe(const DraftCounts& counts, int64_t n_decode) {
+  if (counts.n_drafted == 0) return "drafts: none";
+  const auto drafted = static_cast<double>(counts.n_drafted),
+             accepted = static_cast<double>(counts.n_accepted);
+  const auto n_pass = static_cast<double>(std::max<int64_t>(1, n_decode - counts.n_accepted));
+  return fmt::format(
+      "drafts: {} of {} tokens accepted ({:.0f} %); a pass with all experts gave {:.1f} tokens, for {:.1f} "
+      "draft "
+      "passes",
+      counts.n_accepted, counts.n_drafted, 100 * accepted / drafted, static_cast<double>(n_decode) / n_pass,
+      drafted / n_pass);
 }
 
 int run(const RunFlags& flags) {
@@ -141,7 +146,7 @@ int run(const RunFlags& flags) {
   log::info("{}", describe_routing(*model, state.policy));
   log::info("{}", describe_sampler(state.sampler));
   log::info("{}", state.speeds.to_string());
-  if (state.draft) log::info("{}", describe(engine.draft_counts()));
+  if (state.draft) log::info("{}", describe(engine.draft_counts(), state.speeds.n_decode));
   if (has_prompt && !flags.chat && !tokenizer.chat_template().empty())
     log::info("note: the prompt was continued as plain text; --chat answers it as a message");
   return code;

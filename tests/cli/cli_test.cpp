@@ -63,6 +63,7 @@ TEST(Cli, DraftsChangeNoTextAtTemperatureZero) {
   const ProcessResult with = run_switchyard(drafts);
   EXPECT_EQ(with.out, run_switchyard(plain).out);
   EXPECT_NE(with.err.find(" tokens accepted ("), std::string::npos) << with.err;
+  EXPECT_NE(with.err.find("; a pass with all experts gave "), std::string::npos) << with.err;
   drafts[2] = "Once";  // one token: its pass is prefill all the same
   EXPECT_NE(run_switchyard(drafts).err.find("prefill: 1 tokens"), std::string::npos);
 }
