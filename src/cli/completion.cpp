@@ -101,7 +101,7 @@ std::string bash_completion(const CLI::App& program) {
 void add_completion(CLI::App& program, Action& action) {
   CLI::App* command = program.add_subcommand("completion", "print the completion of names for a shell");
   auto shell = std::make_shared<std::string>();
-  command->add_option("shell", *shell, "bash: eval \"$(switchyard completion bash)\" uses it at once")
+  command->add_option("SHELL", *shell, "bash: eval \"$(switchyard completion bash)\" uses it at once")
       ->required()
       ->check(CLI::IsMember({"bash"}));
   const CLI::App* whole = &program;

@@ -37,7 +37,7 @@ int run(const ConvertFlags& flags) {
 void add_convert(CLI::App& program, Action& action) {
   auto flags = std::make_shared<ConvertFlags>();
   CLI::App* command = program.add_subcommand("convert", "make a GGUF file of a Hugging Face folder");
-  command->add_option("hf_dir", flags->hf_dir, "the folder with config.json, *.safetensors, tokenizer.json")
+  command->add_option("HF_DIR", flags->hf_dir, "the folder with config.json, *.safetensors, tokenizer.json")
       ->option_text("DIR")
       ->required();
   command->add_option("-o,--out,--outfile", flags->out, "the GGUF file to write")

@@ -32,7 +32,7 @@ void add_help(CLI::App& program, Action& action) {
   CLI::App* command = program.add_subcommand("help", "show the flags of a subcommand, or the manual page");
   std::vector<std::string> names;
   for (const CLI::App* other : program.get_subcommands({})) names.push_back(other->get_name());
-  CLI::Option* subcommand = command->add_option("subcommand", flags->subcommand, "a subcommand")
+  CLI::Option* subcommand = command->add_option("SUBCOMMAND", flags->subcommand, "a subcommand")
                                 ->option_text("SUBCOMMAND")
                                 ->check(choices(names));
   command->add_flag("--all", flags->all, "show every flag, as --help-all does")->needs(subcommand);

@@ -65,7 +65,7 @@ void add_info(CLI::App& program, Action& action) {
   auto flags = std::make_shared<InfoFlags>();
   CLI::App* command =
       program.add_subcommand("info", "show what is in a GGUF file, and the memory that it needs");
-  command->add_option("file", flags->file, "a GGUF file (default: the model that comes with the program)")
+  command->add_option("FILE", flags->file, "a GGUF file (default: the model that comes with the program)")
       ->option_text("FILE")
       ->check(not_empty());
   add_model_file_flag(*command, flags->model);

@@ -122,6 +122,9 @@ int run_program(std::vector<std::string> arguments, EnvironmentFlags& environmen
   } catch (const CLI::Success& e) {
     notes.print();
     return program.exit(e);  // --help, --version
+  } catch (const CLI::RequiredError& e) {
+    const std::vector<CLI::App*> named = program.get_subcommands();
+    throw UsageError(printable(e.what()) + "; usage: " + usage(named.empty() ? program : *named.front()));
   } catch (const CLI::ParseError& e) {
     throw UsageError(printable(e.what()));
   }

@@ -2,7 +2,6 @@
 #include "cli/option_text.h"
 
 #include <algorithm>
-#include <cctype>
 #include <fmt/format.h>
 #include <string_view>
 
@@ -54,12 +53,6 @@ std::string value_of(const CLI::Option& option, const std::vector<std::string>& 
   return type.starts_with("INT") || type.starts_with("UINT") ? "N" : type.starts_with("FLOAT") ? "X" : "TEXT";
 }
 
-std::string place_name(const CLI::Option& option) {
-  std::string name = option.get_name(true, false);
-  std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::toupper(c); });
-  return name;
-}
-
 }  // namespace
 
 std::string Spelling::to_string(bool all) const {
@@ -83,7 +76,7 @@ OptionText describe(const CLI::Option& option) {
                   .description = option.get_description()};
   text.value = value_of(option, text.choices);
   if (option.get_positional()) {
-    text.place = place_name(option);
+    text.place = option.get_name(true, false);
   } else {
     for (const bool on : {true, false}) {
       const Spelling s = spelling_of(option, on);
@@ -129,7 +122,7 @@ std::string usage(const CLI::App& command) {
       const Spelling& s = text.spellings.front();
       out += fmt::format(" {} {}", s.short_name.empty() ? s.long_names.front() : s.short_name, text.value);
     } else {
-      optional = true;
+      optional |= option->get_group() != kHelpGroup;
     }
   }
   if (!command.get_subcommands({}).empty()) return out + " SUBCOMMAND [FLAGS]";

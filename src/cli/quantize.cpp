@@ -82,13 +82,13 @@ int run(const QuantizeFlags& flags) {
 void add_quantize(CLI::App& program, Action& action) {
   auto flags = std::make_shared<QuantizeFlags>();
   CLI::App* command = program.add_subcommand("quantize", "store a GGUF file's weights in a smaller format");
-  command->add_option("in", flags->in, "a GGUF file")->option_text("FILE")->required();
-  command->add_option("out", flags->out, "the GGUF file to write")->option_text("FILE")->required();
-  command->add_option("type", flags->mix, "a mix (Q4_K_M, Q5_K_M, ...) or a format (Q8_0, Q6_K, F16, ...)")
+  command->add_option("IN", flags->in, "a GGUF file")->option_text("FILE")->required();
+  command->add_option("OUT", flags->out, "the GGUF file to write")->option_text("FILE")->required();
+  command->add_option("TYPE", flags->mix, "a mix (Q4_K_M, Q5_K_M, ...) or a format (Q8_0, Q6_K, F16, ...)")
       ->option_text("TYPE")
       ->check(choices(mix_names()))
       ->required();
-  command->add_option("threads", flags->n_thread_place, "the same as -t")->transform(range(limits::kThreads));
+  command->add_option("THREADS", flags->n_thread_place, "the same as -t")->transform(range(limits::kThreads));
   command
       ->add_option("--tensor-type", flags->tensor_types,
                    "a format for the tensors whose names match; repeatable")

@@ -43,8 +43,8 @@ int run(const SplitFlags& flags) {
 void add_split(CLI::App& program, Action& action) {
   auto flags = std::make_shared<SplitFlags>();
   CLI::App* command = program.add_subcommand("split", "cut a GGUF file into parts");
-  command->add_option("in", flags->in, "a GGUF file")->option_text("FILE")->required();
-  command->add_option("prefix", flags->prefix, "the parts are PREFIX-00001-of-0000N.gguf and so on")
+  command->add_option("IN", flags->in, "a GGUF file")->option_text("FILE")->required();
+  command->add_option("PREFIX", flags->prefix, "the parts are PREFIX-00001-of-0000N.gguf and so on")
       ->option_text("FILE")
       ->required();
   command

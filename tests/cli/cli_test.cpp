@@ -45,7 +45,7 @@ TEST(Cli, WrongUseIsOneLineAndExit2) {
   expect_refused({"run", "-p", "x", "-t", "0"}, 2, "--threads");
   expect_refused({"perplexity"}, 2, "--file");
   expect_refused({"trace", "--out", "x"}, 2, "--ids-file");
-  expect_refused({"convert"}, 2, "hf_dir");
+  expect_refused({"convert"}, 2, "HF_DIR");
   expect_refused({"run", "-p", "x", "--draft-tokens", "3"}, 2, "--draft-experts");
   EXPECT_EQ(run_switchyard({}).exit_code, 2);
 }

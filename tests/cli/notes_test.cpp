@@ -80,7 +80,13 @@ TEST(Notes, ACheckpointIsPointedToTheConverter) {
 TEST(Notes, AnArgumentTooManyShowsTheUsage) {
   const ProcessResult r = run_switchyard({"merge", "a", "b", "c"});
   EXPECT_EQ(r.exit_code, 2);
-  expect_says(r.err, "usage: switchyard merge IN OUT");
+  expect_says(r.err, "usage: switchyard merge IN OUT\n");
+}
+
+TEST(Notes, AMissingArgumentShowsTheUsage) {
+  const ProcessResult r = run_switchyard({"quantize", "a"});
+  EXPECT_EQ(r.exit_code, 2);
+  EXPECT_EQ(r.err, "error: OUT is required; usage: switchyard quantize IN OUT TYPE [THREADS] [FLAGS]\n");
 }
 
 TEST(Info, ListsTensorsAndPrintsJson) {
