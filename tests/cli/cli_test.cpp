@@ -65,7 +65,7 @@ TEST(Cli, DraftsChangeNoTextAtTemperatureZero) {
   EXPECT_NE(with.err.find(" tokens accepted ("), std::string::npos) << with.err;
   EXPECT_NE(with.err.find("; a pass with all experts gave "), std::string::npos) << with.err;
   drafts[2] = "Once";  // one token: its pass is prefill all the same
-  EXPECT_NE(run_switchyard(drafts).err.find("prefill: 1 tokens"), std::string::npos);
+  EXPECT_NE(run_switchyard(drafts).err.find("prefill: 1 token, "), std::string::npos);
 }
 
 TEST(Cli, BadModelPathsAreOneLineAndExit1) {
