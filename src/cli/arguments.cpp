@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "cli/edit_distance.h"
 #include "cli/foreign_flags.h"
+#include "cli/option_text.h"
 
 namespace sw::cli {
 namespace {
@@ -56,7 +57,8 @@ class Reader {
       }
       if (argument.size() < 2 || argument.front() != '-') {
         if (n_place_-- == 0)
-          throw UsageError(printable(argument, 60) + ": this argument has no flag before it");
+          throw UsageError(fmt::format("{}: this argument has no flag before it; usage: {}",
+                                       printable(argument, 60), usage(command_)));
         result_.entries.push_back(argument);
       } else {
         read_flag(argument);

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
+#include <ctime>
+#include <filesystem>
 #include <fmt/core.h>
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "base/cpu.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/topology.h"
 #include "cli/arguments.h"
 #include "cli/command.h"
 #include "cli/model_flags.h"
@@ -55,6 +59,25 @@ void print_row(const SweepRow& row, const std::string& policy) {
   std::fflush(stdout);
 }
 
+/// What a plot must say to be read later: the model, the machine and the flags that count.
+std::string plot_subtitle(const BenchFlags& flags, const Model& model) {
+  const int n_thread = flags.model.n_thread > 0 ? flags.model.n_thread : topology().n_core;
+  char date[16] = "";
+  const std::time_t now = std::time(nullptr);
+  std::strftime(date, sizeof date, "%Y-%m-%d", std::gmtime(&now));
+  return fmt::format("{}; {}; -t {} -ub {}; {}", describe_title(model), cpu_facts().name, n_thread,
+                     flags.model.n_ubatch, date);
+}
+
+/// A drawing is SVG, whatever its name says.
+std::string check_svg_name(std::string& name) {
+  const std::string extension = std::filesystem::path(name).extension();
+  for (const char* other : {".png", ".jpg", ".jpeg", ".pdf", ".gif", ".webp"})
+    if (extension == other)
+      return "drawings are SVG: expected a name that ends with .svg, got " + printable(name, 60);
+  return {};
+}
+
 int run(const BenchFlags& flags) {
   const std::vector<NamedPolicy> named = parse_policy_list(flags.compare, flags.model.policy());
   const std::vector<RoutingPolicy> policies = policies_of(named);
@@ -93,7 +116,7 @@ int run(const BenchFlags& flags) {
   });
   if (!flags.plot.empty()) {
     AtomicFile file(flags.plot);
-    file.write(draw_plots(std::vector<Plot>{prefill, decode}));
+    file.write(draw_plots(std::vector<Plot>{prefill, decode}, plot_subtitle(flags, *model)));
     file.commit();
   }
   return kExitOk;
@@ -103,27 +126,29 @@ int run(const BenchFlags& flags) {
 
 void add_bench(CLI::App& program, Action& action) {
   auto flags = std::make_shared<BenchFlags>();
-  CLI::App* command = program.add_subcommand("bench", "prefill and decode speed over a growing context");
+  CLI::App* command = program.add_subcommand("bench", "measure speed while the context fills");
   command
       ->add_option("-c,--ctx-size", flags->n_kv_max,
-                   "tokens of context that the sweep goes up to (default: what the model was trained for)")
+                   "context that the sweep goes up to (default: what the model was trained for)")
       ->transform(whole_number(1, limits::kContextTokens.most));
   command
-      ->add_option("--n-decode", flags->n_decode,
-                   "-tg: tokens generated in each row (default: a quarter of -ub)")
+      ->add_option("--n-decode", flags->n_decode, "tokens generated in each row (default: a quarter of -ub)")
       ->transform(whole_number(1, limits::kContextTokens.most));
   command
       ->add_option("--compare", flags->compare, "policies to measure in turn: default,standard,experts=2,...")
+      ->option_text("LIST")
       ->capture_default_str();
   command
       ->add_option("-r,--repetitions", flags->n_round,
                    "rounds over the policies in each row: the median counts, +/- is half of the range")
       ->transform(whole_number(1, 1000))
       ->capture_default_str();
-  command->add_option("--format", flags->format, "md or jsonl")
+  command->add_option("--format", flags->format, "how rows are printed: a table, or a JSON object each")
       ->check(CLI::IsMember({"md", "jsonl"}))
       ->capture_default_str();
-  command->add_option("--plot", flags->plot, "draw the sweeps to an SVG file");
+  command->add_option("--plot", flags->plot, "draw the speeds to an SVG file")
+      ->option_text("FILE")
+      ->check(CLI::Validator(check_svg_name, ""));
   add_model_flags(*command, flags->model);
   on_run(command, action, [flags] { return run(*flags); });
 }

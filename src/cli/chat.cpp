@@ -27,6 +27,7 @@ ChatSession open_session(const RunState& state) {
   const ChatSession::Json variables = parse_template_kwargs(state.flags.template_kwargs);
   ChatSession session(state.tokenizer, variables, state.flags.template_name);
   session.set_system(state.flags.system);
+  if (!state.flags.resume.empty()) load_conversation(state.flags.resume, session);
   return session;
 }
 
@@ -98,8 +99,9 @@ std::string describe_answer(const Generated& result, const Speeds& before, const
                             int64_t n_prompt, int64_t n_ctx) {
   const double seconds = now.decode_s - before.decode_s;
   const auto n_decode = static_cast<double>(now.n_decode - before.n_decode);
-  return fmt::format("({} tokens, {:.0f} t/s, context {} of {})", result.n_token,
-                     seconds > 0 ? n_decode / seconds : 0.0, n_prompt + result.n_token, n_ctx);
+  return fmt::format("({} token{}, {:.0f} t/s, context {} of {})", result.n_token,
+                     result.n_token == 1 ? "" : "s", seconds > 0 ? n_decode / seconds : 0.0,
+                     n_prompt + result.n_token, n_ctx);
 }
 
 /// One answer to what the session holds; printed, and added to the session.

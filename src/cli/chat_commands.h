@@ -11,6 +11,10 @@ namespace sw::cli {
 /// The JSON object of --template-kwargs. Throws sw::Error.
 ChatSession::Json parse_template_kwargs(const std::string& text);
 
+/// Replaces the conversation by one that /save wrote, or by an array of messages. Throws sw::Error, and
+/// nothing has changed then.
+void load_conversation(const std::string& file, ChatSession& session);
+
 /// Whether a message is a command: one line, its first word a slash and letters a to z. "/* a comment */",
 /// "// ..." and a path are text.
 bool is_command(std::string_view message);
@@ -38,7 +42,9 @@ class ChatCommands {
   Next system(const std::string& text);
   Next reset(const std::string&);
   Next regenerate(const std::string&);
+  Next read(const std::string& file);
   Next save(const std::string& file);
+  Next load(const std::string& file);
   Next set(const std::string& name_value);
   Next sampler(const std::string&);
   Next experts(const std::string& counts);
@@ -47,6 +53,8 @@ class ChatCommands {
   Next routing(const std::string&);
   Next leave(const std::string&) { return Next::Leave; }
   void use_policy(const RoutingPolicy& policy);
+  /// Shows the routing in force.
+  Next say_routing() const;
 
   RunState& state_;
   ChatSession& session_;

@@ -5,6 +5,7 @@
 #include "base/topology.h"
 #include "cli/arguments.h"
 #include "cli/command.h"
+#include "cli/option_text.h"
 #include "cli/progress_bar.h"
 #include "convert/convert_hf.h"
 
@@ -35,17 +36,21 @@ int run(const ConvertFlags& flags) {
 
 void add_convert(CLI::App& program, Action& action) {
   auto flags = std::make_shared<ConvertFlags>();
-  CLI::App* command = program.add_subcommand("convert", "make a GGUF file of a Hugging Face model folder");
-  command->add_option("hf_dir", flags->hf_dir, "folder with config.json, *.safetensors, tokenizer.json")
+  CLI::App* command = program.add_subcommand("convert", "make a GGUF file of a Hugging Face folder");
+  command->add_option("HF_DIR", flags->hf_dir, "the folder with config.json, *.safetensors, tokenizer.json")
+      ->option_text("DIR")
       ->required();
-  command->add_option("-o,--out,--outfile", flags->out, "the GGUF file to write")->required();
-  command
-      ->add_option("--outtype", flags->out_type,
-                   "f32, f16, bf16, q8_0, or auto: what each tensor is stored as")
+  command->add_option("-o,--out,--outfile", flags->out, "the GGUF file to write")
+      ->option_text("FILE")
+      ->required();
+  command->add_option("--outtype", flags->out_type, "the format of matrices; auto: each matrix keeps its own")
+      ->option_text("TYPE")
+      ->check(choices({"auto", "f32", "f16", "bf16", "q8_0"}))
       ->capture_default_str();
-  command->add_option("--name,--model-name", flags->name,
-                      "general.name (default: made from the folder's name)");
-  command->add_option("-t,--threads", flags->n_thread, "threads (default: one a core)")
+  command
+      ->add_option("--name,--model-name", flags->name, "general.name (default: made from the folder's name)")
+      ->option_text("NAME");
+  command->add_option("-t,--threads", flags->n_thread, "number of threads (default: one per core)")
       ->transform(range(limits::kThreads));
   on_run(command, action, [flags] { return run(*flags); });
 }

@@ -13,6 +13,7 @@
 #include "cli/arguments.h"
 #include "cli/edit_distance.h"
 #include "cli/foreign_flags.h"
+#include "cli/option_text.h"
 
 namespace sw::cli {
 namespace {
@@ -73,7 +74,7 @@ std::vector<std::string> EnvironmentFlags::read(const CLI::App& command,
                                                 const std::set<const CLI::Option*>& given) {
   std::vector<std::string> entries;
   for (const CLI::Option* option : command.get_options()) {
-    if (option == command.get_help_ptr() || given.contains(option)) continue;
+    if (option->get_group() == kHelpGroup || given.contains(option)) continue;
     if (excluded(*option, given) || lacks_what_it_needs(*option, given)) continue;
     for (const std::string& name : option->get_lnames()) {
       const std::string variable = variable_of(name);
@@ -105,6 +106,7 @@ std::vector<std::string> note_unknown_variables(CLI::App& program) {
   std::vector<std::string> known(std::begin(kOfTheSourceTree), std::end(kOfTheSourceTree));
   for (const CLI::App* command : program.get_subcommands({})) {
     for (const CLI::Option* option : command->get_options()) {
+      if (option->get_group() == kHelpGroup) continue;
       for (const std::string& name : option->get_lnames()) known.push_back(variable_of(name));
     }
   }

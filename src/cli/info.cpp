@@ -17,6 +17,7 @@ struct InfoFlags {
   std::string file = {}, model = {}, dump = {}, out = {};
   std::vector<std::string> overrides = {};
   int64_t n_ctx = 0;
+  bool tensors = false, json = false;
 };
 
 /// One tensor's values as f32 under its name.
@@ -32,7 +33,7 @@ void dump_tensor(const GgufFile& file, const std::string& name, const std::strin
 }
 
 int run(const InfoFlags& flags) {
-  const std::filesystem::path path = model_path(flags.file.empty() ? flags.model : flags.file);
+  const std::filesystem::path path = model_file(flags.file.empty() ? flags.model : flags.file);
   GgufFile file(path);
   std::vector<KeyOverride> overrides;
   std::vector<std::string> overridden;
@@ -42,8 +43,15 @@ int run(const InfoFlags& flags) {
     overridden.push_back(overrides.back().key);
   }
   if (!flags.dump.empty()) {
-    if (flags.out.empty()) throw CLI::ValidationError("info", "--dump needs --out FILE");
     dump_tensor(file, flags.dump, flags.out);
+    return kExitOk;
+  }
+  if (flags.json) {
+    fmt::print("{}\n", file_json(file));
+    return kExitOk;
+  }
+  if (flags.tensors) {
+    fmt::print("{}", describe_tensors(file));
     return kExitOk;
   }
   fmt::print("{}", describe_file(file, overridden));
@@ -55,18 +63,30 @@ int run(const InfoFlags& flags) {
 
 void add_info(CLI::App& program, Action& action) {
   auto flags = std::make_shared<InfoFlags>();
-  CLI::App* command = program.add_subcommand("info", "what a GGUF file holds and how much memory it needs");
-  command->add_option("file", flags->file, "GGUF file (default: the model that comes with the program)")
+  CLI::App* command =
+      program.add_subcommand("info", "show what is in a GGUF file, and the memory that it needs");
+  command->add_option("FILE", flags->file, "a GGUF file (default: the model that comes with the program)")
+      ->option_text("FILE")
       ->check(not_empty());
   add_model_file_flag(*command, flags->model);
   command
       ->add_option("-c,--ctx-size", flags->n_ctx,
                    "context for the memory plan (default: the training context)")
       ->transform(range(limits::kContextTokens));
-  command->add_option("--override-kv", flags->overrides, "KEY=TYPE:VALUE (int, float, bool, str); repeatable")
+  command
+      ->add_option("--override-kv", flags->overrides,
+                   "replace a value of the metadata (int, float, bool, str); repeatable")
+      ->option_text("KEY=TYPE:VALUE")
       ->allow_extra_args(false);
-  command->add_option("--dump", flags->dump, "write this tensor's decoded values ...");
-  command->add_option("--out", flags->out, "... to this safetensors file");
+  CLI::Option* tensors = command->add_flag("--tensors", flags->tensors, "list every tensor instead");
+  command->add_flag("--json", flags->json, "print metadata and tensors as JSON instead")->excludes(tensors);
+  CLI::Option* dump =
+      command->add_option("--dump", flags->dump, "write this tensor's decoded values to the file of --out")
+          ->option_text("TENSOR");
+  CLI::Option* out =
+      command->add_option("-o,--out", flags->out, "the safetensors file for --dump")->option_text("FILE");
+  dump->needs(out);
+  out->needs(dump);
   on_run(command, action, [flags] { return run(*flags); });
 }
 

@@ -15,6 +15,8 @@
 #include "cli/command.h"
 #include "cli/edit_distance.h"
 #include "cli/environment.h"
+#include "cli/help_text.h"
+#include "cli/option_text.h"
 #include "cli/standard_streams.h"
 
 namespace sw::cli {
@@ -37,11 +39,14 @@ constexpr const char* kCommandNames[] = {
 #undef SW_COMMAND
 };
 
-constexpr const char* kHelpFooter =
-    "A flag may also come from the environment, by its long name: SWITCHYARD_THREADS=4 for --threads.";
-
 bool is_command(std::string_view name) {
   return std::find(std::begin(kCommandNames), std::end(kCommandNames), name) != std::end(kCommandNames);
+}
+
+UsageError unknown_subcommand(const std::string& name) {
+  const std::string near = nearest(name, {std::begin(kCommandNames), std::end(kCommandNames)});
+  return UsageError("unknown subcommand: " + printable(name, 60) +
+                    (near.empty() ? " (switchyard -h lists them)" : "; did you mean " + near + "?"));
 }
 
 int fail(ExitCode code, const std::string& line) {
@@ -63,13 +68,10 @@ struct Notes {
 /// What CLI11 is to parse, last first, as it wants them.
 std::vector<std::string> arguments_for(CLI::App& program, std::vector<std::string> arguments,
                                        EnvironmentFlags& environment, Notes& notes) {
-  if (arguments.front() == "help") {  // help, help run
-    arguments.erase(arguments.begin());
-    arguments.resize(std::min<size_t>(arguments.size(), 1));
-    arguments.emplace_back("--help");
-  }
   const std::string first = arguments.front();
   if (is_command(first)) {
+    const bool asks = first == "help" && arguments.size() > 1 && !arguments[1].starts_with('-');
+    if (asks && !is_command(arguments[1])) throw unknown_subcommand(arguments[1]);
     CLI::App& command = *program.get_subcommand(first);
     arguments.erase(arguments.begin());
     ReadArguments read = read_arguments(command, arguments);
@@ -79,9 +81,7 @@ std::vector<std::string> arguments_for(CLI::App& program, std::vector<std::strin
     arguments.insert(arguments.end(), read.entries.begin(), read.entries.end());
     notes = {.lines = read.notes, .warnings = note_unknown_variables(program)};
   } else if (!first.starts_with('-')) {
-    const std::string near = nearest(first, {std::begin(kCommandNames), std::end(kCommandNames)});
-    throw UsageError("unknown subcommand: " + printable(first, 60) +
-                     (near.empty() ? " (switchyard -h lists them)" : "; did you mean " + near + "?"));
+    throw unknown_subcommand(first);
   } else if (!program.get_option_no_throw(first)) {
     throw UsageError("a subcommand comes first, as in switchyard run " + printable(first, 60) +
                      " (switchyard -h lists them)");
@@ -90,16 +90,26 @@ std::vector<std::string> arguments_for(CLI::App& program, std::vector<std::strin
   return arguments;
 }
 
-int run_program(std::vector<std::string> arguments, EnvironmentFlags& environment) {
-  CLI::App program("Runs mixture-of-experts language models; routing is yours to set.", "switchyard");
+/// Every subcommand with its flags.
+void add_commands(CLI::App& program, Action& action) {
   program.require_subcommand(1);
-  program.set_version_flag("--version", SW_VERSION);
-  Action action;
+  program.formatter(make_help_formatter());
+  program.set_help_flag("-h,--help", "show the usual flags");
+  program.set_version_flag("-v,--version", SW_VERSION, "print the version");
   for (const AddCommand add : kCommands) add(program, action);
   for (CLI::App* command : program.get_subcommands({})) {
     let_last_flag_count(*command);
-    command->footer(kHelpFooter);
+    command->set_help_all_flag("--help-all", "show every flag");
+    command->set_version_flag("--version", SW_VERSION, "print the version");
+    for (const char* name : {"--help", "--help-all", "--version"})
+      command->get_option(name)->group(kHelpGroup);
   }
+}
+
+int run_program(std::vector<std::string> arguments, EnvironmentFlags& environment) {
+  CLI::App program("Runs mixture-of-experts language models; routing is yours to set.", "switchyard");
+  Action action;
+  add_commands(program, action);
   if (arguments.empty()) {
     std::fputs(program.help().c_str(), stderr);
     return kExitUsage;
@@ -112,6 +122,9 @@ int run_program(std::vector<std::string> arguments, EnvironmentFlags& environmen
   } catch (const CLI::Success& e) {
     notes.print();
     return program.exit(e);  // --help, --version
+  } catch (const CLI::RequiredError& e) {
+    const std::vector<CLI::App*> named = program.get_subcommands();
+    throw UsageError(printable(e.what()) + "; usage: " + usage(named.empty() ? program : *named.front()));
   } catch (const CLI::ParseError& e) {
     throw UsageError(printable(e.what()));
   }

@@ -25,9 +25,11 @@ int run(const MergeFlags& flags) {
 
 void add_merge(CLI::App& program, Action& action) {
   auto flags = std::make_shared<MergeFlags>();
-  CLI::App* command = program.add_subcommand("merge", "make one GGUF file of the parts of a split");
-  command->add_option("in", flags->in, "the first part; the others stand beside it")->required();
-  command->add_option("out", flags->out, "the GGUF file to write")->required();
+  CLI::App* command = program.add_subcommand("merge", "make one GGUF file of a model in parts");
+  command->add_option("IN", flags->in, "the first part; the others must be next to it")
+      ->option_text("FILE")
+      ->required();
+  command->add_option("OUT", flags->out, "the GGUF file to write")->option_text("FILE")->required();
   on_run(command, action, [flags] { return run(*flags); });
 }
 

@@ -7,13 +7,16 @@
 #include "base/log.h"
 #include "cli/arguments.h"
 #include "cli/foreign_flags.h"
+#include "cli/option_text.h"
 #include "cli/progress_bar.h"
 #include "cli/shipped_files.h"
+#include "router/resolve.h"
 #include "runtime/limits.h"
 
 namespace sw::cli {
 namespace {
 
+constexpr const char* kModelGroup = "Model";
 constexpr const char* kDefaultModel = "fable-ling-Q4_K_M.gguf";
 
 std::string check_flash(std::string& value) {
@@ -23,61 +26,117 @@ std::string check_flash(std::string& value) {
   return {};
 }
 
+/// Routing flags that the model leaves nothing to do.
+void warn_of_idle_routing(const ModelFlags& flags, const Model& model) {
+  const RoutingPolicy policy = flags.policy();
+  if (policy == RoutingPolicy{}) return;
+  if (model.moe_layers().empty()) {
+    log::warn("the routing flags have no effect: the model has no experts");
+    return;
+  }
+  const auto grouped = [](const MoeLayer& layer) { return layer.router.has_groups(); };
+  if (policy.grouped == true && std::ranges::none_of(model.moe_layers(), grouped))
+    log::warn("-ger has no effect: the model's experts have no groups");
+  if (!policy.threshold) return;
+  int most = 0;
+  for (const Phase phase : {Phase::Prefill, Phase::Decode}) {
+    const ResolvedRows resolved = resolve_rows(policy, phase, model.moe_layers(), model.hparams().n_layer);
+    for (const LayerPolicy& row : resolved.rows) most = std::max<int>(most, row.k);
+  }
+  if (policy.threshold->min_k >= most) {
+    log::warn("-ser {},{} has no effect: a token has {} experts, and that many always stay",
+              policy.threshold->min_k, policy.threshold->share, most);
+  }
+}
+
+void add_routing_flags(CLI::App& command, ModelFlags& f) {
+  const std::string group = "Routing";
+  command.add_option("--experts,--moe-n-expert", f.experts, "experts per token; by layer: 0-3=8,4-19=4")
+      ->option_text("N|LIST")
+      ->group(group);
+  command.add_option("--experts-prefill", f.experts_prefill, "the same, for the prompt only")
+      ->option_text("N|LIST")
+      ->group(group);
+  command.add_option("--experts-decode", f.experts_decode, "the same, for generated tokens only")
+      ->option_text("N|LIST")
+      ->group(group);
+  command
+      .add_flag("--grouped-expert-routing,!--no-grouped-expert-routing", f.grouped,
+                "limit each token to its best groups of experts, or let all experts compete (default: as the "
+                "file says)")
+      ->group(group);
+  command
+      .add_option("--expert-threshold", f.threshold,
+                  "keep the MIN best experts, and others whose weight is at least T times the largest")
+      ->option_text("MIN,T")
+      ->group(group);
+  command
+      .add_option("--expert-mask", f.masks, "experts that layer L must not use, as in 3:0-7,12; repeatable")
+      ->option_text("L:IDS")
+      ->allow_extra_args(false)
+      ->group(group);
+}
+
 }  // namespace
 
 void add_model_file_flag(CLI::App& command, std::string& model) {
-  command.add_option("-m,--model", model, "GGUF file (default: the model that comes with the program)")
+  command.add_option("-m,--model", model, "a GGUF file (default: the model that comes with the program)")
+      ->option_text("FILE")
       ->check(not_empty());
 }
 
 CLI::Option* add_template_name_flag(CLI::App& command, std::string& name) {
   return command
       .add_option("--template-name", name, "one of the model's several chat templates, such as tool_use")
+      ->option_text("NAME")
       ->check(not_empty());
 }
 
 void add_model_flags(CLI::App& command, ModelFlags& f, const char* cache_default) {
   f.cache_type = cache_default;
   add_model_file_flag(command, f.model);
-  command.add_option("-t,--threads", f.n_thread, "threads (default: one per core)")
-      ->transform(range(limits::kThreads));
-  command.add_option("--ubatch-size", f.n_ubatch, "-ub: tokens that go through the layers together")
+  command.get_option("--model")->group(kModelGroup);
+  command.add_option("-t,--threads", f.n_thread, "number of threads (default: one per core)")
+      ->transform(range(limits::kThreads))
+      ->group(kModelGroup);
+  command.add_option("--ubatch-size", f.n_ubatch, "tokens that go through the layers together")
       ->transform(range(limits::kUbatchTokens))
-      ->capture_default_str();
-  command.add_option("--cache-type-k", f.cache_type, "-ctk: keys and values as f16 or f32")
-      ->capture_default_str();
-  command.add_option("--cache-type-v", f.cache_type_v, "-ctv: as -ctk, which says it for both");
-  command.add_option("--override-kv", f.overrides, "KEY=TYPE:VALUE (int, float, bool, str); repeatable")
-      ->allow_extra_args(false);
-  command.add_flag("--no-fused", f.no_fused, "use the scalar references");
-  command.add_flag("--invariant", f.invariant,
-                   "the same bits for a token in any batch, whatever is beside it");
-  command.add_flag("--repack,!--no-repack", f.repack,
-                   "copy the CPU's weights into the order that its kernels read fastest");
-  command.add_flag("--explain", f.explain, "print which kernel was chosen for what, and why");
-  command.add_option("--flash-attn", f.flash, "-fa: always on here")
-      ->expected(0, 1)
-      ->check(CLI::Validator(check_flash, ""));
-  command.add_flag("--fused-moe", f.fused_moe, "-fmoe: always on here; --no-fused is the way off");
-  const std::string group = "Routing";
-  command.add_option("--experts,--moe-n-expert", f.experts, "experts per token: N, or 0-3=8,4-19=4 by layer")
-      ->group(group);
-  command.add_option("--experts-prefill", f.experts_prefill, "the same, for the prompt alone")->group(group);
-  command.add_option("--experts-decode", f.experts_decode, "the same, for generated tokens alone")
-      ->group(group);
+      ->capture_default_str()
+      ->group(kModelGroup);
+  const std::string rare = std::string(kRare) + "the model";
+  command.add_option("--cache-type-k", f.cache_type, "the type of keys and values in the KV cache")
+      ->check(choices({"f16", "f32"}))
+      ->capture_default_str()
+      ->group(kModelGroup);
+  command.add_option("--cache-type-v", f.cache_type_v, "if given, the same as -ctk, which sets both")
+      ->check(choices({"f16", "f32"}))
+      ->group(rare);
   command
-      .add_flag("--grouped-expert-routing,!--no-grouped-expert-routing", f.grouped,
-                "-ger: route by groups, -no-ger: all experts compete (default: as the file says)")
-      ->group(group);
-  command
-      .add_option("--expert-threshold", f.threshold,
-                  "-ser MIN,T: MIN experts, then those with T of the best weight")
-      ->group(group);
-  add_placement_flags(command, f.placement);
-  command
-      .add_option("--expert-mask", f.masks, "L:IDS: experts that layer L must not use (3:0-7,12); repeatable")
+      .add_option("--override-kv", f.overrides,
+                  "replace a value of the file's metadata (int, float, bool, str); "
+                  "repeatable")
+      ->option_text("KEY=TYPE:VALUE")
       ->allow_extra_args(false)
-      ->group(group);
+      ->group(rare);
+  command
+      .add_flag("--no-fused", f.no_fused, "use the slow reference kernels on the CPU, for checking results")
+      ->group(rare);
+  command
+      .add_flag("--invariant", f.invariant, "the same bits for a token in any batch, whatever is beside it")
+      ->group(kModelGroup);
+  command
+      .add_flag("--repack,!--no-repack", f.repack,
+                "copy the CPU's weights into the order that its kernels read fastest")
+      ->group(rare);
+  command.add_flag("--explain", f.explain, "print which kernel runs each operation, where, and why")
+      ->group(kModelGroup);
+  command.add_option("--flash-attn", f.flash, "always on; accepted for habit's sake")
+      ->expected(0, 1)
+      ->check(CLI::Validator(check_flash, "{on,off,auto}"))
+      ->group(rare);
+  command.add_flag("--fused-moe", f.fused_moe, "always on; accepted for habit's sake")->group(rare);
+  add_routing_flags(command, f);
+  add_placement_flags(command, f.placement);
 }
 
 RoutingPolicy ModelFlags::policy() const {
@@ -124,6 +183,19 @@ std::filesystem::path model_path(const std::string& flag) {
       {.what = "the default model was not found", .where = kDefaultModel, .hint = "name a model with -m"});
 }
 
+std::filesystem::path model_file(const std::string& flag) {
+  const std::filesystem::path path = model_path(flag);
+  const bool is_folder = std::filesystem::is_directory(path);
+  if (!is_folder && path.extension() != ".safetensors") return path;
+  const std::filesystem::path folder = is_folder                    ? path
+                                       : path.parent_path().empty() ? "."
+                                                                    : path.parent_path();
+  if (!std::filesystem::exists(folder / "config.json")) return path;
+  throw Error({.what = is_folder ? "this is a folder, not a file" : "this is not a GGUF file",
+               .where = path.string(),
+               .hint = "switchyard convert " + folder.string() + " -o OUT.gguf makes a GGUF file of it"});
+}
+
 Tokenizer load_tokenizer(const std::string& flag) {
   const std::filesystem::path path = model_path(flag);
   if (std::filesystem::is_directory(path)) return Tokenizer::from_hf(path);
@@ -150,8 +222,10 @@ std::unique_ptr<const Model> load_model(const ModelFlags& flags, std::vector<Rou
     log::info("{}", line);
   };
   notes.on_read = bar.callback();
-  return open_model(model_path(flags.model), {.overrides = flags.overrides, .policies = std::move(policies)},
-                    notes);
+  std::unique_ptr<const Model> model = open_model(
+      model_file(flags.model), {.overrides = flags.overrides, .policies = std::move(policies)}, notes);
+  warn_of_idle_routing(flags, *model);
+  return model;
 }
 
 MeasureOptions measure_options(const ModelFlags& flags, MeasuredRoom room) {

@@ -53,6 +53,9 @@ CLI::Option* add_template_name_flag(CLI::App& command, std::string& name);
 /// The file that -m names, or the default model. Throws sw::Error where there is none.
 std::filesystem::path model_path(const std::string& flag);
 
+/// The same for a GGUF file: of a Hugging Face folder, or a file in one, the error says how to convert it.
+std::filesystem::path model_file(const std::string& flag);
+
 /// Of the GGUF file, tokenizer.json or Hugging Face folder that -m names, or of the default model.
 Tokenizer load_tokenizer(const std::string& flag);
 

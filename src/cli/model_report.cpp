@@ -6,10 +6,12 @@
 #include <fmt/core.h>
 #include <iterator>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "convert/quant_mix.h"
 #include "formats/foreign_types.h"
 #include "model/memory_plan.h"
@@ -31,7 +33,11 @@ void line(std::string& out, fmt::format_string<Args...> format, Args&&... args) 
 
 std::string show_item(int64_t v) { return std::to_string(v); }
 std::string show_item(uint64_t v) { return std::to_string(v); }
-std::string show_item(double v) { return fmt::format("{:.9g}", v); }
+/// The shortest digits that read back as the same value of the type that the file has.
+std::string show_item(double v) {
+  const auto narrow = static_cast<float>(v);
+  return static_cast<double>(narrow) == v ? fmt::format("{}", narrow) : fmt::format("{}", v);
+}
 std::string show_item(bool v) { return v ? "true" : "false"; }
 std::string show_item(const std::string& v) { return '"' + printable(v, kMaxShownBytes) + '"'; }
 std::string show_item(const GgufArray& array) {
@@ -44,6 +50,18 @@ std::string show_item(const GgufArray& array) {
       array.items);
 }
 
+nlohmann::ordered_json json_of(const auto& value) { return value; }
+nlohmann::ordered_json json_of(double value) { return std::stod(show_item(value)); }
+nlohmann::ordered_json json_of(const GgufArray& array) {
+  auto out = nlohmann::ordered_json::array();
+  std::visit(
+      [&](const auto& items) {
+        for (const auto& item : items) out.push_back(json_of(item));
+      },
+      array.items);
+  return out;
+}
+
 std::string show(const GgufValue& value) {
   return std::visit([](const auto& v) { return show_item(v); }, value.data);
 }
@@ -53,7 +71,13 @@ std::string show_figure(const Key& key, double value) {
   return key.field.type == Field::Type::Bool ? show_item(value != 0) : show_item(value);
 }
 
-void describe_tensors(const GgufFile& file, std::string& out) {
+std::string type_of(uint32_t id) {
+  const std::optional<Type> type = type_from_id(id);
+  const ForeignType* foreign = find_foreign_type(id);
+  return type ? type_name(*type) : foreign ? foreign->name : "type " + std::to_string(id);
+}
+
+void sum_tensors(const GgufFile& file, std::string& out) {
   struct Sum {
     size_t n_tensors = 0, bytes = 0;
     int64_t elements = 0;
@@ -72,11 +96,7 @@ void describe_tensors(const GgufFile& file, std::string& out) {
     return s.elements ? 8.0 * static_cast<double>(s.bytes) / static_cast<double>(s.elements) : 0.0;
   };
   for (const auto& [id, sum] : by_type) {
-    const std::optional<Type> type = type_from_id(id);
-    const ForeignType* foreign = find_foreign_type(id);
-    const std::string number = "type " + std::to_string(id);
-    const std::string name = type ? type_name(*type) : foreign ? foreign->name : number;
-    line(out, "  {:<8} {:>5} tensors {:>14} elements {:>10.2f} MiB", name, sum.n_tensors, sum.elements,
+    line(out, "  {:<8} {:>5} tensors {:>14} elements {:>10.2f} MiB", type_of(id), sum.n_tensors, sum.elements,
          mib(sum.bytes));
   }
   line(out, "  {:<8} {:>5} tensors {:>14} elements {:>10.2f} MiB, {:.3f} bits per weight", "all",
@@ -128,6 +148,18 @@ std::string show_experts(const ResolvedRows& resolved) {
   return least.k == most.k ? std::to_string(most.k) : fmt::format("{} to {}", least.k, most.k);
 }
 
+std::string name_of(const Model& model) {
+  return printable(model.file().metadata().get_string("general.name").value_or("no name"));
+}
+
+/// ", Q4_K_M", where the file says what it was made with.
+std::string format_of(const Model& model) {
+  const std::optional<int64_t> file_type = model.file().metadata().get_int("general.file_type");
+  const std::span<const QuantMix> mixes = quant_mixes();
+  const auto mix = std::ranges::find_if(mixes, [&](const QuantMix& m) { return m.file_type == file_type; });
+  return mix == mixes.end() ? "" : fmt::format(", {}", mix->name);
+}
+
 }  // namespace
 
 std::string describe_file(const GgufFile& file, const std::vector<std::string>& overridden) {
@@ -139,8 +171,32 @@ std::string describe_file(const GgufFile& file, const std::vector<std::string>& 
     const bool changed = std::find(overridden.begin(), overridden.end(), key) != overridden.end();
     line(out, "  {} = {}{}", printable(key), show(value), changed ? "  (overridden)" : "");
   }
-  describe_tensors(file, out);
+  sum_tensors(file, out);
   return out;
+}
+
+std::string describe_tensors(const GgufFile& file) {
+  std::string out;
+  for (const GgufTensor& t : file.tensors()) {
+    line(out, "{:<40} {:<20} {:<8} {:>12} bytes", printable(t.name), t.shape.to_string(), type_of(t.type_id),
+         t.size_bytes);
+  }
+  return out;
+}
+
+std::string file_json(const GgufFile& file) {
+  using Json = nlohmann::ordered_json;
+  Json metadata = Json::object(), tensors = Json::array();
+  for (const auto& [key, value] : file.metadata().entries())
+    metadata[key] = std::visit([](const auto& v) { return json_of(v); }, value.data);
+  for (const GgufTensor& t : file.tensors()) {
+    Json shape = Json::array();
+    for (int d = 0; d < t.shape.n_dims(); ++d) shape.push_back(t.shape[d]);
+    tensors.push_back(
+        {{"name", t.name}, {"shape", shape}, {"type", type_of(t.type_id)}, {"bytes", t.size_bytes}});
+  }
+  const Json all = {{"version", file.version()}, {"metadata", metadata}, {"tensors", tensors}};
+  return all.dump(2, ' ', false, Json::error_handler_t::replace);
 }
 
 std::string describe_model(const std::filesystem::path& path, const std::vector<KeyOverride>& overrides,
@@ -154,21 +210,22 @@ std::string describe_model(const std::filesystem::path& path, const std::vector<
   return out;
 }
 
+void warn_of_long_context(const Model& model, int64_t n_token) {
+  if (n_token <= model.hparams().n_ctx_train) return;
+  log::warn("{} tokens are more than the model was trained for ({})", n_token, model.hparams().n_ctx_train);
+}
+
+std::string describe_title(const Model& model) { return name_of(model) + format_of(model); }
+
 std::string describe_name(const Model& model) {
-  const GgufMetadata& metadata = model.file().metadata();
   const auto millions = [](int64_t n) { return static_cast<double>(n) / 1e6; };
-  std::string out = fmt::format("model: {}, {:.1f} M parameters",
-                                printable(metadata.get_string("general.name").value_or("no name")),
-                                millions(model.n_parameters()));
+  std::string out =
+      fmt::format("model: {}, {:.1f} M parameters", name_of(model), millions(model.n_parameters()));
   if (!model.moe_layers().empty()) {
     const int k = model.moe_layers().front().router.n_expert_used;
     out += fmt::format(" ({:.1f} M active)", millions(n_active_parameters(model, k)));
   }
-  const std::optional<int64_t> file_type = metadata.get_int("general.file_type");
-  const std::span<const QuantMix> mixes = quant_mixes();
-  const auto mix = std::ranges::find_if(mixes, [&](const QuantMix& m) { return m.file_type == file_type; });
-  if (mix != mixes.end()) out += fmt::format(", {}", mix->name);
-  return out + ", " + printable(model.file().name());
+  return out + format_of(model) + ", " + printable(model.file().name());
 }
 
 std::string describe_routing(const Model& model, const RoutingPolicy& policy) {
@@ -190,7 +247,7 @@ std::string describe_routing(const Model& model, const RoutingPolicy& policy) {
     out += fmt::format(", standard ({})", router.has_groups() ? "all groups" : "no groups");
   }
   if (policy.threshold)
-    out += fmt::format(", threshold {}:{}", policy.threshold->min_k, policy.threshold->share);
+    out += fmt::format(", threshold {},{}", policy.threshold->min_k, policy.threshold->share);
   int n_masked = 0;
   for (const uint32_t word : resolved.masks) n_masked += std::popcount(word);
   if (n_masked > 0) out += fmt::format(", {} masked", n_masked);

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <fmt/core.h>
 #include <memory>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -46,7 +47,7 @@ std::vector<int32_t> text_tokens(const PerplexityFlags& flags, const Tokenizer& 
   return tokens;
 }
 
-/// Saves predictions, or holds them against saved ones.
+/// Saves predictions, or compares them with saved ones.
 class Predictions {
  public:
   Predictions(const PerplexityFlags& flags, const ScoredText& text)
@@ -79,8 +80,17 @@ class Predictions {
   int64_t n_row_ = 0;
 };
 
+using Clock = std::chrono::steady_clock;
+
+/// ", 12 s left", for a person at a terminal.
+std::string time_left(Clock::duration passed, int64_t done, int64_t all) {
+  if (isatty(STDERR_FILENO) == 0 || done == all) return {};
+  const double seconds = std::chrono::duration<double>(passed).count();
+  return fmt::format(", {:.0f} s left",
+                     seconds * static_cast<double>(all - done) / static_cast<double>(done));
+}
+
 int run(const PerplexityFlags& flags) {
-  using Clock = std::chrono::steady_clock;
   const RoutingPolicy policy = flags.model.policy();
   const std::unique_ptr<const Model> model = load_model(flags.model, {policy});
   const Tokenizer tokenizer = Tokenizer::from_gguf(model->file());
@@ -91,6 +101,7 @@ int run(const PerplexityFlags& flags) {
                             .stride = flags.stride,
                             .bos = chunk_bos(flags.bos, tokenizer),
                             .cache_type = flags.model.kv_type()};
+  warn_of_long_context(*model, options.n_ctx);
   Predictions predictions(flags, {.n_vocab = model->hparams().n_vocab,
                                   .n_ctx = options.n_ctx,
                                   .stride = options.stride,
@@ -108,12 +119,14 @@ int run(const PerplexityFlags& flags) {
             options.bos ? "on" : "off");
   const Clock::time_point start = Clock::now();
   const Perplexity result = measure_perplexity(
-      measured.forward(), *model, tokens, options, [](const Perplexity& so_far, int64_t n_chunk) {
-        log::info("[{}/{}] {:.4f}", so_far.n_chunk, n_chunk, so_far.value);
+      measured.forward(), *model, tokens, options, [&](const Perplexity& so_far, int64_t n_chunk) {
+        log::info("[{}/{}] {:.4f}{}", so_far.n_chunk, n_chunk, so_far.value,
+                  time_left(Clock::now() - start, so_far.n_chunk, n_chunk));
       });
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-  log::info("{} chunks of {} tokens, {} predictions scored, {:.0f} t/s", result.n_chunk, flags.text.n_ctx,
-            result.n_scored, static_cast<double>(result.n_chunk * flags.text.n_ctx) / seconds);
+  log::info("{} chunk{} of {} tokens, {} predictions scored, {:.0f} t/s", result.n_chunk,
+            result.n_chunk == 1 ? "" : "s", flags.text.n_ctx, result.n_scored,
+            static_cast<double>(result.n_chunk * flags.text.n_ctx) / seconds);
   predictions.finish();
   fmt::print("Final estimate: PPL = {:.4f} +/- {:.5f}\n", result.value, result.error);
   return kExitOk;
@@ -123,7 +136,7 @@ int run(const PerplexityFlags& flags) {
 
 void add_perplexity(CLI::App& program, Action& action) {
   auto flags = std::make_shared<PerplexityFlags>();
-  CLI::App* command = program.add_subcommand("perplexity", "how well a model predicts a text");
+  CLI::App* command = program.add_subcommand("perplexity", "measure how well a model predicts a text");
   add_text_flags(*command, flags->text);
   command
       ->add_option("--bos", flags->bos,
@@ -133,13 +146,16 @@ void add_perplexity(CLI::App& program, Action& action) {
       ->capture_default_str();
   command
       ->add_option("--stride", flags->stride,
-                   "chunks begin so many tokens apart, and each one's last tokens are scored")
+                   "start chunks N tokens apart and score the last N tokens of each")
       ->transform(whole_number(1, limits::kContextTokens.most));
-  command->add_option("--save-logits", flags->save_logits, "write the predictions to a file");
-  command->add_option("--kl-against", flags->kl_against,
-                      "hold the predictions against saved ones: KL divergence, same best token");
+  command->add_option("--save-logits", flags->save_logits, "write the predictions to a file")
+      ->option_text("FILE");
+  command
+      ->add_option("--kl-against", flags->kl_against,
+                   "compare the predictions with saved ones: KL divergence, top-1 agreement")
+      ->option_text("FILE");
   command->add_flag("--parse-special,!--no-parse-special", flags->parse_special,
-                    "special tokens written in the text are found; else they are plain text");
+                    "find special tokens that are written in the text");
   add_model_flags(*command, flags->model, "f32");
   on_run(command, action, [flags] { return run(*flags); });
 }

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "cli/arguments.h"
+#include "cli/option_text.h"
 #include "kernels/devices.h"
 #include "runtime/limits.h"
 
@@ -76,38 +77,42 @@ std::string describe_devices() {
 }
 
 void add_placement_flags(CLI::App& command, PlacementFlags& f) {
-  const std::string group = "Placement";
+  const std::string group = "Placement", rare = std::string(kRare) + "placement";
   command
       .add_option("--device", f.device,
-                  "-dev: devices to use: CUDA0,CUDA1 (default: every GPU), none, or fake:N for tests")
+                  "devices to use: CUDA0,CUDA1, none, or fake:N for tests (default: every GPU)")
+      ->option_text("LIST")
       ->group(group);
   command
       .add_option("--n-gpu-layers", f.n_gpu_layers,
-                  "-ngl: so many layers, from the last, on GPUs, or all (default: auto, what fits)")
-      ->transform(CLI::Validator(check_gpu_layers, "N, all, auto"))
+                  "put the last N layers on GPUs, the head counted as one, or all (default: auto, what fits)")
+      ->option_text("N|all|auto")
+      ->transform(CLI::Validator(check_gpu_layers, "{all,auto}"))
       ->group(group);
   command
       .add_option("--override-tensor", f.overrides,
-                  "-ot: REGEX=DEVICE, tensors by name, single experts as blk.L.exps.E; repeatable, or a list "
-                  "with commas")
+                  "place tensors by name, single experts as blk.L.exps.E; repeatable, or a list with commas")
+      ->option_text("REGEX=DEVICE")
       ->allow_extra_args(false)
       ->group(group);
-  command.add_flag_callback("--list-devices", list_devices, "print the devices and end")->group(group);
-  command.add_flag("--cpu-moe", f.cpu_moe, "every routed expert stays on the CPU")->group(group);
-  command.add_option("--n-cpu-moe", f.n_cpu_moe, "those of the first N layers stay on the CPU")
+  command.add_flag_callback("--list-devices", list_devices, "print the GPUs and end")->group(rare);
+  command.add_flag("--cpu-moe", f.cpu_moe, "keep every routed expert on the CPU")->group(group);
+  command.add_option("--n-cpu-moe", f.n_cpu_moe, "keep those of the first N layers on the CPU")
       ->transform(range(limits::kLayers))
       ->group(group);
-  command.add_option("--split-mode", f.split_mode, "-sm: layer (over all GPUs) or none (the main GPU)")
+  command.add_option("--split-mode", f.split_mode, "spread layers over all GPUs, or put all on the main GPU")
       ->check(CLI::IsMember({"layer", "none"}))
       ->capture_default_str()
-      ->group(group);
+      ->group(rare);
   command
-      .add_option("--tensor-split", f.tensor_split, "-ts: shares of layers, as in 3,1 (default: free memory)")
-      ->group(group);
-  command.add_option("--main-gpu", f.main_gpu, "-mg: the GPU that holds the output matrix")
+      .add_option("--tensor-split", f.tensor_split,
+                  "each GPU's share of the layers, as in 3,1 (default: by free memory)")
+      ->option_text("LIST")
+      ->group(rare);
+  command.add_option("--main-gpu", f.main_gpu, "the GPU that holds the head")
       ->transform(range(limits::kGpu))
       ->capture_default_str()
-      ->group(group);
+      ->group(rare);
 }
 
 DeviceOptions PlacementFlags::options() const {

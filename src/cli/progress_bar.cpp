@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <fmt/core.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 #include <utility>
 
@@ -12,9 +13,25 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr double kQuietSeconds = 0.5, kRedrawSeconds = 0.1;
-constexpr int kBarWidth = 30;
+constexpr int kBarWidth = 30, kLeastBarWidth = 5;
 
 double seconds(Clock::duration d) { return std::chrono::duration<double>(d).count(); }
+
+int terminal_width() {
+  winsize size = {};
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+/// One line of less than `width` columns: the bar gives way first, then the end of the line.
+std::string fit_bar(const std::string& what, double share, const std::string& figures, int width) {
+  const int n = std::min(kBarWidth, width - 1 - static_cast<int>(what.size() + figures.size()) - 4);
+  const int filled = static_cast<int>(share * n);
+  std::string line = n >= kLeastBarWidth
+                         ? fmt::format("{} [{:#<{}}{:.<{}}] {}", what, "", filled, "", n - filled, figures)
+                         : what + " " + figures;
+  line.resize(std::min(line.size(), static_cast<size_t>(std::max(1, width - 1))));
+  return line;
+}
 
 }  // namespace
 
@@ -44,10 +61,10 @@ void ProgressBar::show(uint64_t done, uint64_t total) {
   if (seconds(now - last_) < kRedrawSeconds) return;
   last_ = now;
   drawn_ = true;
-  const int filled = static_cast<int>(share * kBarWidth);
   const double left = share > 0 ? elapsed / share - elapsed : 0;
-  fmt::print(stderr, "\r{} [{:#<{}}{:.<{}}] {:3.0f} %  {:.0f} {}  {:.0f} s left \x1b[K", what_, "", filled,
-             "", kBarWidth - filled, share * 100, rate, rate_name, left);
+  const std::string figures =
+      fmt::format("{:3.0f} %  {:.0f} {}  {:.0f} s left", share * 100, rate, rate_name, left);
+  fmt::print(stderr, "\r{}\x1b[K", fit_bar(what_, share, figures, terminal_width()));
   std::fflush(stderr);
 }
 

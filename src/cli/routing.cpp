@@ -73,7 +73,8 @@ int watch(const RoutingFlags& flags, const RoutingPolicy& policy, const Model& m
           std::span<const int32_t> tokens, const PerplexityOptions& wanted) {
   // What cannot be read or written is refused before the text is computed.
   refuse_equal_outputs(flags);
-  if (std::filesystem::exists(flags.out)) read_stats(flags.out, model.moe_layers());
+  const StatsOrigin origin{.model = describe_title(model), .policy = describe_routing(model, policy)};
+  if (std::filesystem::exists(flags.out)) read_stats(flags.out, origin, model.moe_layers());
   for (const std::string& path : {flags.out, flags.svg})
     if (!path.empty()) check_writable(path);
   if (!flags.trace.empty()) check_writable(flags.trace, FileKind::Safetensors);
@@ -90,14 +91,14 @@ int watch(const RoutingFlags& flags, const RoutingPolicy& policy, const Model& m
   RoutingStats all = measured.forward().routing_stats();
   if (!flags.out.empty()) {
     if (std::filesystem::exists(flags.out)) {
-      all.merge(read_stats(flags.out, model.moe_layers()));
+      all.merge(read_stats(flags.out, origin, model.moe_layers()));
       log::info("{}: added to what earlier runs counted", flags.out);
     }
-    write_stats(all, flags.out);
+    write_stats(all, origin, flags.out);
   }
   if (!flags.svg.empty()) {
     AtomicFile file(flags.svg);
-    file.write(heat_map_svg(all));
+    file.write(heat_map_svg(all, origin.model + ", " + origin.policy));
     file.commit();
   }
   if (!flags.trace.empty()) trace.write(flags.trace);
@@ -130,15 +131,20 @@ int run(const RoutingFlags& flags) {
 void add_routing(CLI::App& program, Action& action) {
   auto flags = std::make_shared<RoutingFlags>();
   CLI::App* command =
-      program.add_subcommand("routing", "which experts a text uses, and what other policies cost");
+      program.add_subcommand("routing", "show which experts a text uses, and what other policies cost");
   add_text_flags(*command, flags->text);
   CLI::Option* compared = command->add_option(
       "--compare", flags->compare,
       "policies side by side, the first is the base: default,standard,experts=2,threshold=1:0.3,...");
+  compared->option_text("LIST");
   command->add_option("-o,--out", flags->out, "statistics as JSON, added to what the file holds")
+      ->option_text("FILE")
       ->excludes(compared);
-  command->add_option("--svg", flags->svg, "the heat map as a drawing")->excludes(compared);
+  command->add_option("--svg", flags->svg, "the heat map as a drawing")
+      ->option_text("FILE")
+      ->excludes(compared);
   command->add_option("--trace", flags->trace, "every token's experts and weights as safetensors")
+      ->option_text("FILE")
       ->excludes(compared);
   add_model_flags(*command, flags->model, "f32");
   on_run(command, action, [flags] { return run(*flags); });

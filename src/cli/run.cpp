@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <fmt/core.h>
 #include <memory>
 #include <sys/ioctl.h>
@@ -14,6 +16,7 @@
 #include "cli/escapes.h"
 #include "cli/interrupt.h"
 #include "cli/model_report.h"
+#include "cli/option_text.h"
 #include "cli/progress_bar.h"
 #include "cli/run_flags.h"
 #include "cli/text_input.h"
@@ -25,11 +28,27 @@ namespace {
 
 int terminal_width() {
   winsize size = {};
-  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 60) return size.ws_col;
+  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 20) return size.ws_col;
   return 100;
 }
 
-/// Goes on with a text as it is.
+/// Whether the terminal has the 256 colors of a heat map.
+bool has_colors() {
+  const char* terminal = std::getenv("TERM");
+  const bool many = std::getenv("COLORTERM") || (terminal && std::strstr(terminal, "256color"));
+  return many && isatty(STDOUT_FILENO) != 0 && !std::getenv("NO_COLOR");
+}
+
+/// "ended: the model ended its text"
+std::string describe_end(const Generated& result) {
+  const std::string tokens = fmt::format("{} token{}", result.n_token, result.n_token == 1 ? "" : "s");
+  if (result.finish == Finish::Cancelled) return "(interrupted)";
+  if (result.context_full) return fmt::format("ended: the context is full, after {} (-c)", tokens);
+  if (result.finish == Finish::Length) return fmt::format("ended: after {}, as asked for (-n)", tokens);
+  return fmt::format("ended: the model ended its text, or a stop text came, after {}", tokens);
+}
+
+/// Continues a text as it is.
 int complete(RunState& state, const std::string& prompt) {
   const RunFlags& flags = state.flags;
   const std::vector<int32_t> ids =
@@ -55,7 +74,7 @@ int complete(RunState& state, const std::string& prompt) {
   if (!shown) std::fwrite(prompt.data(), 1, prompt.size(), stdout);
   std::fputc('\n', stdout);
   if (result.finish == Finish::Error) throw SystemError({.what = result.error});
-  if (result.finish == Finish::Cancelled) log::info("(interrupted)");
+  log::info("{}", describe_end(result));
   if (flags.routing) fmt::print("\n{}", draw_heat_map(state.engine.forward().routing_stats()));
   return result.finish == Finish::Cancelled ? kExitInterrupted : kExitOk;
 }
@@ -64,12 +83,18 @@ std::optional<DraftParams> draft_of(const RunFlags& flags) {
   return flags.draft.n_expert > 0 ? std::optional(flags.draft) : std::nullopt;
 }
 
-/// "drafts: 96 of 120 tokens stayed (80 %)"
-std::string describe(const DraftCounts& counts) {
-  const double rate = counts.n_drafted > 0 ? 100.0 * static_cast<double>(counts.n_accepted) /
-                                                 static_cast<double>(counts.n_drafted)
-                                           : 0.0;
-  return fmt::format("drafts: {} of {} tokens stayed ({:.0f} %)", counts.n_accepted, counts.n_drafted, rate);
+/// "drafts: 96 of 120 tokens accepted (80 %); a pass with all experts gave 1.9 tokens, for 2.5 draft passes"
+std::string describe(const DraftCounts& counts, int64_t n_decode) {
+  if (counts.n_drafted == 0) return "drafts: none";
+  const auto drafted = static_cast<double>(counts.n_drafted),
+             accepted = static_cast<double>(counts.n_accepted);
+  const auto n_pass = static_cast<double>(std::max<int64_t>(1, n_decode - counts.n_accepted));
+  return fmt::format(
+      "drafts: {} of {} tokens accepted ({:.0f} %); a pass with all experts gave {:.1f} tokens, for {:.1f} "
+      "draft "
+      "passes",
+      counts.n_accepted, counts.n_drafted, 100 * accepted / drafted, static_cast<double>(n_decode) / n_pass,
+      drafted / n_pass);
 }
 
 int run(const RunFlags& flags) {
@@ -91,10 +116,12 @@ int run(const RunFlags& flags) {
                               .pieces = [&](int32_t id) { return tokenizer.piece(id); }}},
                   log_notes());
   Engine& engine = runtime.engine();
-  if (has_prompt && !flags.chat && !flags.system.empty())
-    log::warn("--system acts in a chat only: --chat answers the prompt as one");
-  if (has_prompt && !flags.chat && !flags.template_name.empty())
-    log::warn("--template-name acts in a chat only: --chat answers the prompt as one");
+  if (has_prompt && !flags.chat) {
+    for (const auto& [flag, value] : {std::pair("--system", &flags.system),
+                                      {"--resume", &flags.resume},
+                                      {"--template-name", &flags.template_name}})
+      if (!value->empty()) log::warn("{} acts in a chat only: --chat answers the prompt as one", flag);
+  }
   RunState state{.flags = flags,
                  .model = *model,
                  .tokenizer = tokenizer,
@@ -121,35 +148,73 @@ int run(const RunFlags& flags) {
   log::info("{}", describe_routing(*model, state.policy));
   log::info("{}", describe_sampler(state.sampler));
   log::info("{}", state.speeds.to_string());
-  if (state.draft) log::info("{}", describe(engine.draft_counts()));
+  if (state.draft) log::info("{}", describe(engine.draft_counts(), state.speeds.n_decode));
   if (has_prompt && !flags.chat && !tokenizer.chat_template().empty())
     log::info("note: the prompt was continued as plain text; --chat answers it as a message");
   return code;
 }
 
+/// Flags that the short help leaves out.
+void add_rare_flags(CLI::App& command, RunFlags& flags) {
+  const std::string rare = std::string(kRare) + "running";
+  command
+      .add_flag("-e,--escape,!--no-escape", flags.escapes,
+                "read \\n, \\t, \\\\ and the like in the prompt as one character each")
+      ->group(rare);
+  command
+      .add_option("--template-kwargs,--chat-template-kwargs", flags.template_kwargs,
+                  "further template variables, a JSON object: '{\"enable_thinking\": false}'")
+      ->option_text("JSON")
+      ->group(rare);
+  add_template_name_flag(command, flags.template_name)->group(rare);
+  command
+      .add_option("--experts-max", flags.model.experts_max,
+                  "plan buffers for up to N experts per token, for /experts in a chat")
+      ->group(rare)
+      ->transform(range(limits::kExpertsMax));
+  CLI::Option* draft_experts =
+      command
+          .add_option("--draft-experts", flags.draft.n_expert,
+                      "draft tokens with N experts, then check them with all: the same text, in fewer "
+                      "passes; may be slower")
+          ->group(rare)
+          ->transform(whole_number(1, limits::kExpertsMax.most));
+  command.add_option("--draft-tokens", flags.draft.n_token, "tokens to draft before each check")
+      ->group(rare)
+      ->transform(range(limits::kUbatchTokens))
+      ->capture_default_str()
+      ->needs(draft_experts);
+  command
+      .add_flag("--ignore-eos", flags.ignore_eos,
+                "never choose an end token: -n or the context ends the text")
+      ->group(rare);
+  command.add_flag("--special", flags.special, "print special tokens too")->group(rare);
+  command.add_flag("--no-display-prompt", flags.hide_prompt, "print only what was generated")->group(rare);
+}
+
 }  // namespace
 
 std::string draw_heat_map(const RoutingStats& stats) {
-  const bool color = isatty(STDOUT_FILENO) != 0 && !std::getenv("NO_COLOR");
-  return heat_map(stats, terminal_width(), color) + real_expert_table(stats);
+  const auto routed = [](const LayerStats& l) { return l.n_tokens > 0; };
+  if (!stats.layers().empty() && std::ranges::none_of(stats.layers(), routed))
+    return "no token was routed yet: there is no answer\n";
+  return heat_map(stats, terminal_width(), has_colors()) + real_expert_table(stats);
 }
 
 void add_run(CLI::App& program, Action& action) {
   auto flags = std::make_shared<RunFlags>();
-  CLI::App* command = program.add_subcommand("run", "chat with a model, or go on with a prompt (-p)");
-  command->add_option("-p,--prompt", flags->prompt, "a text to go on with, instead of a chat");
+  CLI::App* command = program.add_subcommand("run", "chat with a model, or continue a prompt (-p)");
+  command->add_option("-p,--prompt", flags->prompt, "continue this text, instead of a chat");
   command
       ->add_option("-f,--file", flags->prompt_file,
-                   "the same from a file or a pipe (-: standard input), its bytes unchanged")
+                   "the same from a file or a pipe, its bytes unchanged; -: standard input")
+      ->option_text("FILE")
       ->excludes("--prompt");
-  command->add_flag("-e,--escape,!--no-escape", flags->escapes,
-                    "read \\n, \\t, \\\\ and the like in the prompt as one character each");
   command->add_flag("--chat", flags->chat, "put the prompt through the chat template, as one message");
   command->add_option("--system,--system-prompt", flags->system, "the system message of a chat");
-  command->add_option("--template-kwargs,--chat-template-kwargs", flags->template_kwargs,
-                      "further template variables, a JSON object ('{\"enable_thinking\": false}')");
-  add_template_name_flag(*command, flags->template_name);
-  command->add_option("--stop,-r,--reverse-prompt", flags->stops, "a text that ends the answer; repeatable")
+  command->add_option("--resume", flags->resume, "go on with a conversation that /save wrote")
+      ->option_text("FILE");
+  command->add_option("--stop,-r,--reverse-prompt", flags->stops, "a text that ends an answer; repeatable")
       ->allow_extra_args(false);
   command
       ->add_option("-n,--predict,--n-predict", flags->n_predict,
@@ -159,24 +224,8 @@ void add_run(CLI::App& program, Action& action) {
       ->add_option("-c,--ctx-size", flags->n_ctx,
                    "tokens of context (default: what the model was trained for)")
       ->transform(range(limits::kContextTokens));
-  command
-      ->add_option("--experts-max", flags->model.experts_max,
-                   "most experts that /experts may ask for in a chat")
-      ->transform(range(limits::kExpertsMax));
-  CLI::Option* draft_experts =
-      command
-          ->add_option("--draft-experts", flags->draft.n_expert,
-                       "draft tokens with N experts, then check them with all: the same text in fewer passes")
-          ->transform(whole_number(1, limits::kExpertsMax.most));
-  command->add_option("--draft-tokens", flags->draft.n_token, "tokens to draft before each check")
-      ->transform(range(limits::kUbatchTokens))
-      ->capture_default_str()
-      ->needs(draft_experts);
-  command->add_flag("--ignore-eos", flags->ignore_eos,
-                    "never choose an end token: go on until -n or the context ends it");
   command->add_flag("--routing", flags->routing, "end with a heat map of layers x experts");
-  command->add_flag("--special", flags->special, "print special tokens too");
-  command->add_flag("--no-display-prompt", flags->hide_prompt, "print only what was generated");
+  add_rare_flags(*command, *flags);
   add_sampler_flags(*command, flags->sampler);
   add_model_flags(*command, flags->model);
   on_run(command, action, [flags] { return run(*flags); });

@@ -14,7 +14,7 @@ struct RunFlags {
   ModelFlags model = {};
   SamplerFlags sampler = {};
   std::optional<std::string> prompt = {};
-  std::string prompt_file = {}, system = {}, template_kwargs = "{}", template_name = {};
+  std::string prompt_file = {}, system = {}, resume = {}, template_kwargs = "{}", template_name = {};
   std::vector<std::string> stops = {};
   int64_t n_predict = -1;
   int64_t n_ctx = 0;
@@ -41,7 +41,7 @@ int run_chat(RunState& state);
 /// One answer to one message, through the chat template.
 int run_chat_once(RunState& state, const std::string& message);
 
-/// Layers x experts as text for stdout, as wide as the terminal, coloured where it can be.
+/// Layers x experts as text for stdout, as wide as the terminal, colored where it can be.
 std::string draw_heat_map(const RoutingStats& stats);
 
 }  // namespace sw::cli

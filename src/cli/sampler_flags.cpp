@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "cli/arguments.h"
 #include "cli/escapes.h"
+#include "cli/option_text.h"
 #include "engine/sampler/dry_breakers.h"
 
 namespace sw::cli {
@@ -56,6 +57,11 @@ LogitBias parse_logit_bias(const std::string& text) {
                .got = text});
 }
 
+bool is_usual(std::string_view flag) {
+  constexpr std::string_view kUsual[] = {"--temp", "--top-k", "--top-p", "--min-p", "--repeat-penalty"};
+  return std::ranges::find(kUsual, flag) != std::end(kUsual);
+}
+
 DryBreakers read_dry_breakers(const std::vector<std::string>& texts, const Tokenizer& tokenizer) {
   if (texts.size() == 1 && texts.front() == "none") return {};
   std::vector<std::string> plain;
@@ -67,22 +73,25 @@ DryBreakers read_dry_breakers(const std::vector<std::string>& texts, const Token
 
 void add_sampler_flags(CLI::App& command, SamplerFlags& f) {
   f.command = &command;
-  const std::string group = "Sampling";
+  const std::string group = "Sampling", rare = std::string(kRare) + "sampling";
   command.add_option("-s,--seed", f.seed, "the same seed gives the same text; -1: a random one")
       ->transform(whole_number(-1, std::numeric_limits<int64_t>::max()))
       ->group(group);
-  command.add_option("--samplers", f.order, "the steps in their order, separated by ; (docs/sampling.md)")
-      ->group(group);
+  command.add_option("--samplers", f.order, "the steps in their order: top_k;top_p;temperature")
+      ->option_text("LIST")
+      ->group(rare);
   command
-      .add_option("-l,--logit-bias", f.logit_bias, "ID+BIAS or ID-BIAS: adds to a token's logit; repeatable")
+      .add_option("-l,--logit-bias", f.logit_bias,
+                  "add to a token's logit; ID-inf forbids the token; repeatable")
+      ->option_text("ID+BIAS|ID-BIAS")
       ->allow_extra_args(false)
-      ->group(group);
+      ->group(rare);
   for (const SamplerSetting& setting : sampler_settings()) {
     std::visit(
         [&](auto field) {
           CLI::Option* option = command.add_option(setting.flag, f.values.*field, setting.help)
                                     ->capture_default_str()
-                                    ->group(group);
+                                    ->group(is_usual(setting.flag) ? group : rare);
           // Its own limits are checked together with the file's values.
           using Int = std::numeric_limits<int>;
           const bool whole = std::is_same_v<decltype(field), int SamplerParams::*>;
@@ -92,9 +101,9 @@ void add_sampler_flags(CLI::App& command, SamplerFlags& f) {
   }
   command
       .add_option("--dry-sequence-breaker", f.dry_breakers,
-                  "DRY: a text after which repetition counts anew; repeatable; none: no such text")
+                  "DRY: a text that starts the count again; repeatable; none: no such text")
       ->allow_extra_args(false)
-      ->group(group);
+      ->group(rare);
 }
 
 SamplerParams SamplerFlags::params(const GgufFile& file, const Tokenizer& tokenizer) const {

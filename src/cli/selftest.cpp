@@ -5,6 +5,7 @@
 
 #include "base/cpu.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "cli/command.h"
 #include "cli/model_flags.h"
 #include "eval/perplexity.h"
@@ -95,6 +96,8 @@ void check_generation(const Model& model, const Tokenizer& tokenizer, const Mode
 }
 
 int run(const ModelFlags& flags) {
+  if (flags.policy() != RoutingPolicy{})
+    log::warn("the routing flags have no effect here: selftest checks the model's own routing");
   Result result;
   check_all_kernels(result);
   const std::unique_ptr<const Model> model = load_model(flags, {flags.policy()});
@@ -112,7 +115,8 @@ int run(const ModelFlags& flags) {
 
 void add_selftest(CLI::App& program, Action& action) {
   auto flags = std::make_shared<ModelFlags>();
-  CLI::App* command = program.add_subcommand("selftest", "see that this machine computes what it should");
+  CLI::App* command =
+      program.add_subcommand("selftest", "check that this machine computes the right results");
   add_model_flags(*command, *flags);
   on_run(command, action, [flags] { return run(*flags); });
 }

@@ -43,17 +43,21 @@ int run(const SplitFlags& flags) {
 void add_split(CLI::App& program, Action& action) {
   auto flags = std::make_shared<SplitFlags>();
   CLI::App* command = program.add_subcommand("split", "cut a GGUF file into parts");
-  command->add_option("in", flags->in, "GGUF file")->required();
-  command->add_option("prefix", flags->prefix, "the parts are PREFIX-00001-of-0000N.gguf and so on")
+  command->add_option("IN", flags->in, "a GGUF file")->option_text("FILE")->required();
+  command->add_option("PREFIX", flags->prefix, "the parts are PREFIX-00001-of-0000N.gguf and so on")
+      ->option_text("FILE")
       ->required();
-  command->add_option("--split-max-size", flags->max_size, "tensor data of a part at most: 300M, 2G");
+  command
+      ->add_option("--split-max-size", flags->max_size,
+                   "at most so much tensor data per part, in bytes: 300M, 2G")
+      ->option_text("SIZE");
   command
       ->add_option(
           "--split-max-tensors", flags->max_tensors,
-          fmt::format("tensors of a part at most (default: {}, where no size is given)", kDefaultMaxTensors))
+          fmt::format("at most N tensors per part (default: {}, where no size is given)", kDefaultMaxTensors))
       ->transform(whole_number(1, 1 << 30));
   command->add_flag("--no-tensor-first-split", flags->first_without_tensors,
-                    "the first part has the metadata alone");
+                    "put only the metadata in the first part");
   command->add_flag("--dry-run", flags->dry_run, "print the parts, write nothing");
   on_run(command, action, [flags] { return run(*flags); });
 }

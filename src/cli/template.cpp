@@ -48,17 +48,23 @@ int run(const TemplateFlags& flags) {
 
 void add_template(CLI::App& program, Action& action) {
   auto flags = std::make_shared<TemplateFlags>();
-  CLI::App* command = program.add_subcommand("template", "messages to the prompt that a model sees");
+  CLI::App* command =
+      program.add_subcommand("template", "show the prompt that a model sees for some messages");
   add_model_file_flag(*command, flags->model);
   CLI::Option* model = command->get_option("--model")->description(
-      "whose chat template: a GGUF file (a vocabulary alone will do) or a model folder");
+      "a GGUF file (a vocabulary is enough) or a Hugging Face folder");
   command->add_option("--template-file", flags->template_file, "a chat template in a file of its own")
+      ->option_text("FILE")
       ->excludes(model);
   command
-      ->add_option("-f,--file", flags->input, "JSON object: messages, tools, add_generation_prompt and so on")
+      ->add_option("-f,--file", flags->input,
+                   "a JSON object: messages, tools, add_generation_prompt and so on")
+      ->option_text("FILE")
       ->required();
-  command->add_option("--template-kwargs", flags->kwargs,
-                      "JSON object of further variables, which win: '{\"enable_thinking\": false}'");
+  command
+      ->add_option("--template-kwargs", flags->kwargs,
+                   "further variables, a JSON object; they win: '{\"enable_thinking\": false}'")
+      ->option_text("JSON");
   add_template_name_flag(*command, flags->name)->excludes("--template-file");
   command->add_flag("--as-chat", flags->as_chat,
                     "prepare the messages as a chat does: no null members, reasoning under the usual names");

@@ -33,7 +33,7 @@ void print_text(const Tokenizer& tokenizer, const std::string& numbers) {
       used = 0;
     }
     if (used != word.size() || id < 0 || id >= tokenizer.n_vocab()) {
-      throw Error({.what = "this is no token id",
+      throw Error({.what = "this is not a token id",
                    .expected = "0 to " + std::to_string(tokenizer.n_vocab() - 1),
                    .got = printable(word, 40)});
     }
@@ -66,16 +66,18 @@ int run(const TokenizeFlags& flags) {
 
 void add_tokenize(CLI::App& program, Action& action) {
   auto flags = std::make_shared<TokenizeFlags>();
-  CLI::App* command = program.add_subcommand("tokenize", "text to token ids, or back");
+  CLI::App* command = program.add_subcommand("tokenize", "turn text into token ids, or back");
   add_model_file_flag(*command, flags->model);
   command->get_option("--model")->description(
-      "GGUF file (a vocabulary alone will do), tokenizer.json, or model folder");
+      "a GGUF file (a vocabulary is enough), a tokenizer.json or a Hugging Face folder");
   command->add_option("-p,--prompt", flags->prompt, "the text");
-  command->add_option("-f,--file", flags->file, "a file with the text, its bytes unchanged");
+  command
+      ->add_option("-f,--file", flags->file, "a file with the text, its bytes unchanged; -: standard input")
+      ->option_text("FILE");
   command->add_flag("--no-parse-special", flags->no_parse_special,
-                    "special tokens written in the text are plain text");
+                    "treat special tokens written in the text as plain text");
   command->add_flag("--add-special", flags->add_special, "add BOS and EOS as the model wants them");
-  command->add_flag("--detokenize", flags->detokenize, "the input is ids, print the text");
+  command->add_flag("--detokenize", flags->detokenize, "turn ids into text");
   on_run(command, action, [flags] { return run(*flags); });
 }
 

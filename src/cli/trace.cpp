@@ -32,7 +32,7 @@ std::vector<int32_t> parse_ids(const std::string& text, const std::string& file)
     int32_t id = 0;
     const auto [next, error] = std::from_chars(at, end, id);
     if (error != std::errc() || (next != end && !is_space(*next))) {
-      throw Error({.what = "this is no list of token ids",
+      throw Error({.what = "this is not a list of token ids",
                    .where = file + ", offset " + std::to_string(at - text.data()),
                    .expected = "integers separated by white space",
                    .got = printable(std::string(at, std::min(end, at + 20)), 40)});
@@ -52,13 +52,17 @@ int run(const TraceFlags& flags) {
   const std::vector<int32_t> ids =
       flags.ids_file.empty() ? Tokenizer::from_gguf(model->file()).encode(read_file(flags.text_file))
                              : parse_ids(read_file(flags.ids_file), flags.ids_file);
+  warn_of_long_context(*model, std::ssize(ids));
   check_writable(flags.out, FileKind::Safetensors);
   MeasuredModel measured(*model, measure_options(flags.model, {.n_ctx = std::ssize(ids)}), {&policy, 1},
                          log_notes());
   write_trace(measured.forward(), *model, ids,
               {.hidden = flags.hidden,
                .policy = measured.policy(0, Phase::Prefill),
-               .cache_type = flags.model.kv_type()},
+               .cache_type = flags.model.kv_type(),
+               .metadata = {{"model", describe_title(*model)},
+                            {"routing", describe_routing(*model, policy)},
+                            {"switchyard", SW_VERSION}}},
               flags.out);
   log::info("{}", describe_routing(*model, policy));
   log::info("wrote {}: {} tokens", flags.out, ids.size());
@@ -69,11 +73,14 @@ int run(const TraceFlags& flags) {
 
 void add_trace(CLI::App& program, Action& action) {
   auto flags = std::make_shared<TraceFlags>();
-  CLI::App* command = program.add_subcommand("trace", "write the logits and routing of one forward pass");
-  command->add_option("--ids-file", flags->ids_file, "token ids separated by white space");
-  command->add_option("-f,--file", flags->text_file, "a text instead");
-  command->add_option("-o,--out", flags->out, "the safetensors file to write")->required();
-  command->add_flag("--hidden", flags->hidden, "the hidden states too");
+  CLI::App* command = program.add_subcommand("trace", "write logits, hidden states and routing of one pass");
+  command->add_option("--ids-file", flags->ids_file, "token ids separated by white space")
+      ->option_text("FILE");
+  command->add_option("-f,--file", flags->text_file, "a text instead of ids")->option_text("FILE");
+  command->add_option("-o,--out", flags->out, "the safetensors file to write")
+      ->option_text("FILE")
+      ->required();
+  command->add_flag("--hidden", flags->hidden, "write the hidden states too");
   add_model_flags(*command, flags->model, "f32");
   on_run(command, action, [flags] { return run(*flags); });
 }

@@ -16,8 +16,9 @@ int run() {
   const CpuFacts& cpu = cpu_facts();
   fmt::print("switchyard {} (commit {}, {} {}, {})\n", SW_VERSION, SW_COMMIT, SW_COMPILER, __VERSION__,
              SW_BUILD_TYPE);
-  fmt::print("CPU:       {}, {} usable threads on {} cores, {} NUMA node(s)\n", cpu.name,
-             topology().n_processor, topology().n_core, topology().n_numa_node);
+  fmt::print("CPU:       {}, {} usable threads on {} cores, {} NUMA node{}\n", cpu.name,
+             topology().n_processor, topology().n_core, topology().n_numa_node,
+             topology().n_numa_node == 1 ? "" : "s");
   fmt::print("features:  {}\n", cpu.features.empty() ? "none of ours" : cpu.features);
   const Isa limit = isa_limit();
   fmt::print("kernels:   up to {}; element-wise and attention: {}\n", isa_name(limit),
@@ -33,7 +34,8 @@ int run() {
 }  // namespace
 
 void add_version(CLI::App& program, Action& action) {
-  CLI::App* command = program.add_subcommand("version", "build, CPU and kernels: what a report needs");
+  CLI::App* command =
+      program.add_subcommand("version", "show the build, the CPU, the GPUs and the kernels in use");
   on_run(command, action, [] { return run(); });
 }
 

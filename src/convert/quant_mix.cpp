@@ -73,12 +73,16 @@ std::span<const QuantMix> quant_mixes() { return kMixes; }
 
 const QuantMix& quant_mix(std::string_view name) {
   const auto upper = [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; };
+  // Mixes of one format alone are called by it, and by the numbers of their files.
+  const std::string mixed = std::string(name) + "_M";
   std::string names;
   for (const QuantMix& mix : kMixes) {
-    if (std::ranges::equal(name, std::string_view(mix.name), {}, upper)) return mix;
+    const std::string_view known = mix.name;
+    if (std::ranges::equal(name, known, {}, upper) || name == std::to_string(mix.file_type)) return mix;
+    if (std::ranges::equal(mixed, known, {}, upper) && (known == "Q4_K_M" || known == "Q5_K_M")) return mix;
     names += (names.empty() ? "" : ", ") + std::string(mix.name);
   }
-  throw Error({.what = "unknown quantisation mix", .expected = "one of " + names, .got = std::string(name)});
+  throw Error({.what = "unknown quantization mix", .expected = "one of " + names, .got = std::string(name)});
 }
 
 MixChoice choose_type(const QuantMix& mix, const MixTensor& tensor) {

@@ -36,7 +36,8 @@ struct QuantMix {
 };
 
 std::span<const QuantMix> quant_mixes();
-/// By name in any case; throws sw::Error that lists all names.
+/// By name in any case, or by the number of its files; Q4_K and Q5_K are Q4_K_M and Q5_K_M. Throws sw::Error
+/// that lists all names.
 const QuantMix& quant_mix(std::string_view name);
 
 /// A tensor to be quantised.

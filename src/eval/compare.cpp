@@ -15,7 +15,7 @@ struct Running {
   DivergenceTally divergence = {};
 };
 
-/// One chunk's predictions: of the first policy, for the others to be held against.
+/// One chunk's predictions: those of the first policy, for the others to be compared with.
 class Chunk {
  public:
   Chunk(int64_t n_vocab, int64_t n_prediction)
@@ -75,7 +75,7 @@ std::vector<PolicyRow> compare_policies(Forward& forward, const Model& model, st
 
 std::string comparison_table(std::span<const PolicyRow> rows) {
   std::string out =
-      "| policy | PPL | KL mean | KL 99 % | same best token | weights a token | PP t/s | TG t/s |\n"
+      "| policy | PPL | KL mean | KL 99 % | top-1 agreement | weights per token | PP t/s | TG t/s |\n"
       "|---|---|---|---|---|---|---|---|\n";
   for (const PolicyRow& r : rows) {
     out += fmt::format(

@@ -76,7 +76,7 @@ std::string Divergence::to_string() const {
   return fmt::format(
       "KL divergence: mean {:.6f} +/- {:.6f}, median {:.6f}, 99 % {:.6f}, most {:.6f} (nats, {} "
       "predictions)\n"
-      "Same best token: {:.3f} +/- {:.3f} %; PPL against the base: {:+.4f} +/- {:.4f}",
+      "Top-1 agreement: {:.3f} +/- {:.3f} %; PPL against the base: {:+.4f} +/- {:.4f}",
       kl_mean, kl_error, kl_median, kl_p99, kl_max, n, 100 * same_top, 100 * same_top_error, delta_perplexity,
       delta_perplexity_error);
 }

@@ -12,6 +12,7 @@ namespace {
 
 constexpr double kWidth = 760, kHeight = 320;                        // of one plot
 constexpr double kLeft = 80, kRight = 180, kTop = 36, kBottom = 48;  // around its axes
+constexpr double kSubtitle = 20;                                     // above all plots
 constexpr const char* kColors[] = {"#4477aa", "#ee6677", "#228833", "#ccbb44",
                                    "#66ccee", "#aa3377", "#777777", "#000000"};
 
@@ -77,6 +78,9 @@ class Drawing {
     const char* color = kColors[i % std::size(kColors)];
     std::string points;
     for (const auto& [x, y] : line.points) points += fmt::format("{:.1f},{:.1f} ", at_x(x), at_y(y));
+    for (const auto& [x, y] : line.points)
+      out_ +=
+          fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3\" fill=\"{}\"/>\n", at_x(x), at_y(y), color);
     out_ += fmt::format("<polyline points=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"2\"/>\n", points,
                         color);
     const double y = top_ + kTop + 8 + 18 * static_cast<double>(i), x = kWidth - kRight + 14;
@@ -93,12 +97,14 @@ class Drawing {
 
 }  // namespace
 
-std::string draw_plots(std::span<const Plot> plots) {
+std::string draw_plots(std::span<const Plot> plots, const std::string& subtitle) {
   std::string out = fmt::format(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" "
       "font-family=\"sans-serif\">\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n",
-      kWidth, kHeight * static_cast<double>(plots.size()));
-  for (size_t i = 0; i < plots.size(); ++i) Drawing(plots[i], kHeight * static_cast<double>(i), out).draw();
+      kWidth, kSubtitle + kHeight * static_cast<double>(plots.size()));
+  out += fmt::format("<text x=\"8\" y=\"16\" font-size=\"11\">{}</text>\n", escape_html(subtitle));
+  for (size_t i = 0; i < plots.size(); ++i)
+    Drawing(plots[i], kSubtitle + kHeight * static_cast<double>(i), out).draw();
   return out + "</svg>\n";
 }
 

@@ -18,8 +18,8 @@ struct Plot {
   std::vector<PlotLine> lines = {};
 };
 
-/// Plots one below the other as an SVG document: axes from zero, a legend, no script, no font but the
-/// reader's.
-std::string draw_plots(std::span<const Plot> plots);
+/// Plots one below the other as an SVG document: axes from zero, a mark at each point, a legend, no script,
+/// no font but the reader's. The subtitle, one line above all, says what was measured.
+std::string draw_plots(std::span<const Plot> plots, const std::string& subtitle);
 
 }  // namespace sw

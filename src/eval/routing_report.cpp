@@ -31,8 +31,8 @@ double mean_of(const std::vector<uint64_t>& histogram) {
 
 std::string stats_table(const RoutingStats& stats) {
   std::string out =
-      "| layer | tokens | experts used | most / mean | entropy of weights, bits | groups a token | "
-      "experts with weights a token |\n|---|---|---|---|---|---|---|\n";
+      "| layer | tokens | experts used | max / mean | entropy of weights, bits | groups per token | "
+      "experts with weights per token |\n|---|---|---|---|---|---|---|\n";
   for (const LayerStats& l : stats.layers()) {
     const auto real = std::span(l.counts).first(static_cast<size_t>(l.n_expert));
     const auto n_used = std::count_if(real.begin(), real.end(), [](uint64_t n) { return n > 0; });
@@ -44,8 +44,12 @@ std::string stats_table(const RoutingStats& stats) {
   return out;
 }
 
-void write_stats(const RoutingStats& stats, const std::filesystem::path& path) {
-  ordered_json file = {{"kind", kKind}, {"version", kVersion}, {"layers", ordered_json::array()}};
+void write_stats(const RoutingStats& stats, const StatsOrigin& origin, const std::filesystem::path& path) {
+  ordered_json file = {{"kind", kKind},
+                       {"version", kVersion},
+                       {"model", origin.model},
+                       {"policy", origin.policy},
+                       {"layers", ordered_json::array()}};
   for (const LayerStats& l : stats.layers()) {
     file["layers"].push_back({{"layer", l.layer},
                               {"n_expert", l.n_expert},
@@ -61,7 +65,8 @@ void write_stats(const RoutingStats& stats, const std::filesystem::path& path) {
   out.commit();
 }
 
-RoutingStats read_stats(const std::filesystem::path& path, std::span<const MoeLayer> layers) {
+RoutingStats read_stats(const std::filesystem::path& path, const StatsOrigin& origin,
+                        std::span<const MoeLayer> layers) {
   const auto refuse = [&](const std::string& why) -> Error {
     return Error({.what = "this file holds no routing statistics",
                   .where = path.string(),
@@ -71,6 +76,16 @@ RoutingStats read_stats(const std::filesystem::path& path, std::span<const MoeLa
   try {
     const ordered_json file = ordered_json::parse(read_file(path, kMaxFileBytes, Reading::Update));
     if (file.at("kind") != kKind || file.at("version") != kVersion) throw refuse("another kind or version");
+    // A file of an earlier version does not say.
+    const StatsOrigin its{.model = file.value("model", origin.model),
+                          .policy = file.value("policy", origin.policy)};
+    if (its != origin) {
+      throw Error({.what = "these statistics are of another model or policy",
+                   .where = path.string(),
+                   .expected = origin.model + ", " + origin.policy,
+                   .got = its.model + ", " + its.policy,
+                   .hint = "a file for each"});
+    }
     std::vector<LayerStats> read;
     for (const ordered_json& j : file.at("layers")) {
       read.push_back({.layer = j.at("layer"),
@@ -83,8 +98,10 @@ RoutingStats read_stats(const std::filesystem::path& path, std::span<const MoeLa
                       .entropy_bits = j.at("entropy_bits")});
     }
     return naming_file(path.string(), [&] { return RoutingStats(layers, std::move(read)); });
-  } catch (const nlohmann::json::exception& e) {
-    throw refuse(printable(e.what(), 80));
+  } catch (const nlohmann::json::parse_error&) {
+    throw refuse("no JSON");
+  } catch (const nlohmann::json::exception&) {  // its words name the library's types
+    throw refuse("JSON of something else: a member is missing or has another type");
   }
 }
 

@@ -18,9 +18,17 @@ namespace sw {
 /// Statistics as a table: for each layer with experts how evenly they are used, and what a token gets.
 std::string stats_table(const RoutingStats& stats);
 
-/// Statistics in a small JSON file. Reading throws sw::Error on a file of another kind or of another model.
-void write_stats(const RoutingStats& stats, const std::filesystem::path& path);
-RoutingStats read_stats(const std::filesystem::path& path, std::span<const MoeLayer> layers);
+/// What statistics were counted with; only equal ones are added up.
+struct StatsOrigin {
+  std::string model = {};   ///< its name and format
+  std::string policy = {};  ///< the routing in force
+  friend bool operator==(const StatsOrigin&, const StatsOrigin&) = default;
+};
+
+/// Statistics in a small JSON file. Reading throws sw::Error on a file of another kind, model or policy.
+void write_stats(const RoutingStats& stats, const StatsOrigin& origin, const std::filesystem::path& path);
+RoutingStats read_stats(const std::filesystem::path& path, const StatsOrigin& origin,
+                        std::span<const MoeLayer> layers);
 
 /// Keeps every token's experts: [n_token, k] of each layer, ids as i16 (-1: unused) and weights as f16.
 class RoutingTrace : public ForwardProbe {

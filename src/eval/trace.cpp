@@ -95,6 +95,8 @@ void write_trace(Forward& forward, const Model& model, std::span<const int32_t> 
     record_head(forward, end - begin, options.hidden, recorder);
   }
   SafetensorsWriter writer;
+  for (const auto& [key, value] : options.metadata) writer.describe(key, value);
+  writer.add("tokens", {n_token}, std::vector<int32_t>(tokens.begin(), tokens.end()));
   for (auto& [name, rows] : recorder.floats) writer.add(name, {n_token, rows.n_cols}, std::move(rows.values));
   for (auto& [name, rows] : recorder.ints) writer.add(name, {n_token, rows.n_cols}, std::move(rows.values));
   writer.write(out);

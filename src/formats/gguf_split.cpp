@@ -72,7 +72,7 @@ void GgufFile::check_part(const GgufFile& part, int64_t i) const {
                  .expected = std::to_string(expected),
                  .got = got ? std::to_string(*got) : "nothing"});
   };
-  expect(gguf::kSplitNo, "a part of a split model is another one than its name says", i);
+  expect(gguf::kSplitNo, "a part of a split model does not match its name", i);
   expect(gguf::kSplitCount, "a part of a split model counts other parts",
          metadata_.require_int(gguf::kSplitCount));
   expect(gguf::kSplitTensorCount, "this is a part of another model",

@@ -71,6 +71,8 @@ class SafetensorsWriter {
   void add(const std::string& tensor_name, const Shape& shape, std::vector<int16_t> values);
   /// Bits of f16.
   void add_f16(const std::string& tensor_name, const Shape& shape, std::vector<uint16_t> values);
+  /// An entry of the header's `__metadata__`.
+  void describe(const std::string& key, const std::string& value) { metadata_[key] = value; }
   void write(const std::filesystem::path& path) const;
 
  private:
@@ -84,6 +86,7 @@ class SafetensorsWriter {
     std::vector<std::byte> bytes = {};
   };
   std::vector<Entry> entries_;
+  std::map<std::string, std::string> metadata_;
 };
 
 }  // namespace sw

@@ -32,6 +32,7 @@ void SafetensorsWriter::add(const std::string& tensor_name, StDtype dtype, const
 
 void SafetensorsWriter::write(const std::filesystem::path& path) const {
   nlohmann::json header = nlohmann::json::object();
+  if (!metadata_.empty()) header["__metadata__"] = metadata_;
   uint64_t offset = 0;
   for (const Entry& entry : entries_) {
     SW_ASSERT(!header.contains(entry.name));

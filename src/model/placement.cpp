@@ -76,38 +76,70 @@ Placement place_blocks(const ModelView& model, std::span<const DeviceFacts> devi
 /// The -ot patterns, and how often each was met.
 class Overrides {
  public:
-  Overrides(std::span<const DeviceFacts> devices, const PlacementOptions& options,
-            std::vector<std::string>* hits)
-      : hits_(hits) {
+  Overrides(std::span<const DeviceFacts> devices, const PlacementOptions& options) {
     std::vector<std::string> names;
     for (const DeviceFacts& device : devices) names.push_back(device.name);
     for (const PlacementOverride& o : options.overrides) {
       const std::string where = "-ot " + o.pattern + "=" + o.device;
       const int device = find_device(names, o.device, where);
       rules_.push_back(
-          {compile_pattern(o.pattern, where), device, where, names[static_cast<size_t>(device)], 0});
+          {compile_pattern(o.pattern, where), device, where, names[static_cast<size_t>(device)]});
     }
   }
 
-  /// Where the first pattern that is found in `name` sends it; a line if that is not `now`.
-  std::optional<int> find(const std::string& name, std::optional<int> now = {}) {
-    for (Rule& rule : rules_) {
-      if (!rule.pattern.finds(name)) continue;
-      ++rule.n_hit;
-      if (hits_ && rule.device != now) hits_->push_back(rule.where + ": " + name + " -> " + rule.device_name);
-      return rule.device;
-    }
-    return std::nullopt;
+  /// Where the first pattern that is found in a tensor's name sends it.
+  std::optional<int> find(const std::string& tensor) {
+    Rule* rule = first_found(tensor);
+    if (!rule) return std::nullopt;
+    ++rule->n_tensor;
+    return rule->device;
+  }
+  /// The same for a single expert, which counts where it leaves the others of its layer.
+  std::optional<int> find_expert(const std::string& expert, int now) {
+    Rule* rule = first_found(expert);
+    if (!rule) return std::nullopt;
+    if (rule->device != now) ++rule->n_expert;
+    return rule->device;
   }
   bool empty() const { return rules_.empty(); }
 
   void refuse_idle() const {
     for (const Rule& rule : rules_) {
-      if (rule.n_hit == 0) throw Error({.what = "the pattern matches no tensor", .where = rule.where});
+      if (!rule.found) throw Error({.what = "the pattern matches no tensor", .where = rule.where});
     }
   }
 
+  /// "-ot exps=CPU: 15 tensors -> CPU" for each pattern.
+  std::vector<std::string> lines() const {
+    std::vector<std::string> out;
+    for (const Rule& rule : rules_) {
+      const std::string tensors = count(rule.n_tensor, "tensor"), experts = count(rule.n_expert, "expert");
+      const char* between = !tensors.empty() && !experts.empty() ? ", " : "";
+      const std::string what = tensors + between + experts;
+      out.push_back(rule.where + ": " +
+                    (what.empty() ? "experts that are there already" : what + " -> " + rule.device_name));
+    }
+    return out;
+  }
+
  private:
+  struct Rule {
+    Regex pattern;
+    int device;
+    std::string where, device_name;
+    bool found = false;
+    int n_tensor = 0, n_expert = 0;  ///< that it sent
+  };
+
+  Rule* first_found(const std::string& name) {
+    const auto rule = std::ranges::find_if(rules_, [&](const Rule& r) { return r.pattern.finds(name); });
+    if (rule == rules_.end()) return nullptr;
+    rule->found = true;
+    return &*rule;
+  }
+  static std::string count(int n, const char* what) {
+    return n == 0 ? "" : std::to_string(n) + " " + what + (n == 1 ? "" : "s");
+  }
   static Regex compile_pattern(const std::string& pattern, const std::string& where) {
     try {
       return Regex(pattern, where, Regex::Dialect::Pcre2);
@@ -116,14 +148,7 @@ class Overrides {
     }
   }
 
-  struct Rule {
-    Regex pattern;
-    int device;
-    std::string where, device_name;
-    int n_hit;
-  };
   std::vector<Rule> rules_;
-  std::vector<std::string>* hits_;
 };
 
 int heaviest(const std::map<int, size_t>& bytes) {
@@ -156,7 +181,7 @@ void apply(const ModelView& model, Overrides& overrides, Placement& placement) {
     std::fill(experts.begin(), experts.end(), heaviest(bytes));
     for (size_t e = 0; e < experts.size(); ++e) {
       const std::string name = "blk." + std::to_string(block) + ".exps." + std::to_string(e);
-      if (const auto wanted = overrides.find(name, experts[e])) experts[e] = *wanted;
+      if (const auto wanted = overrides.find_expert(name, experts[e])) experts[e] = *wanted;
     }
   }
 }
@@ -197,10 +222,11 @@ PlacementOverride parse_placement_override(const std::string& text) {
 Placement place(const ModelView& model, std::span<const DeviceFacts> devices, const PlacementOptions& options,
                 std::vector<std::string>* hits) {
   Placement placement = place_blocks(model, devices, options);
-  Overrides overrides(devices, options, hits);
+  Overrides overrides(devices, options);
   if (!overrides.empty()) {
     apply(model, overrides, placement);
     overrides.refuse_idle();
+    if (hits) *hits = overrides.lines();
   }
   return placement;
 }

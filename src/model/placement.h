@@ -47,10 +47,10 @@ struct PlacementOptions {
 /// experts, which have one each, and for what no pass runs.
 int* device_of(Placement& placement, Role role, int block);
 
-/// Turns options into devices. `hits`, if given, gets a line for each tensor that an override names and for
-/// each single expert that one takes away from where its layer's experts go. Where an operation's tensors
-/// were sent to several devices, it goes where most of their bytes were sent. Throws sw::Error on a bad
-/// pattern, one that matches nothing, and an unknown device.
+/// Turns options into devices. `hits`, if given, gets a line for each override: the tensors that it
+/// names, and the single experts that it takes away from where their layer's experts go. Where an operation's
+/// tensors were sent to several devices, it goes where most of their bytes were sent. Throws sw::Error on a
+/// bad pattern, one that matches nothing, and an unknown device.
 Placement place(const ModelView& model, std::span<const DeviceFacts> devices, const PlacementOptions& options,
                 std::vector<std::string>* hits = nullptr);
 Placement place(const Model& model, const Devices& devices, const PlacementOptions& options,

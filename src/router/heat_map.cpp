@@ -8,12 +8,14 @@
 namespace sw {
 namespace {
 
-constexpr int kMinWidth = 64;
-constexpr int kLabelWidth = 6;       // "layer "
+constexpr int kMinWidth = 24;
+constexpr int kLabelWidth = 6;       // "layer│"
 constexpr int kImbalanceWidth = 10;  // "  max/mean"
 constexpr int kMaxCellWidth = 2;     // two columns of a terminal make about a square
 
-// From a quarter of the mean load to four times it, on a logarithmic scale.
+// On a logarithmic scale about the mean load. The loads of a long text lie close to it: few characters have
+// to tell a half from twice, the colors reach from a quarter to four times.
+constexpr double kShadeOctaves = 1, kColorOctaves = 2;
 constexpr const char* kShades[] = {" ", "░", "▒", "▓", "█"};
 constexpr int kColors[] = {16, 17, 53, 89, 125, 167, 208, 214, 228};
 
@@ -41,25 +43,22 @@ Layout make_layout(std::span<const LayerStats> layers, int max_width) {
   return layout;
 }
 
-/// The shade of a cell of `load` times the mean, of n shades.
-int shade_index(double load, int n) {
+/// The shade of a cell of `load` times the mean, of n that reach so many octaves up and down.
+int shade_index(double load, int n, double octaves) {
   if (!(load > 0.0)) return 0;
-  const double at = (std::log2(load) + 2.0) / 4.0 * (n - 1);
+  const double at = (std::log2(load) + octaves) / (2 * octaves) * (n - 1);
   return static_cast<int>(std::lround(std::clamp(at, 0.0, static_cast<double>(n - 1))));
 }
 
-/// Appends cells of one row, and knows which colour the terminal has.
+/// Appends cells of one row, and knows which color the terminal has.
 class Painter {
  public:
   Painter(std::string& out, bool color) : out_(out), color_(color) {}
 
   void cell(double load, int width) {
-    if (color_) {
-      set_color(kColors[shade_index(load, std::size(kColors))]);
-      out_.append(static_cast<size_t>(width), ' ');
-    } else {
-      for (int i = 0; i < width; ++i) out_ += kShades[shade_index(load, std::size(kShades))];
-    }
+    // In color too the cells are characters, which stay where a map is copied as text.
+    if (color_) set_color(kColors[shade_index(load, std::size(kColors), kColorOctaves)]);
+    for (int i = 0; i < width; ++i) out_ += kShades[shade_index(load, std::size(kShades), kShadeOctaves)];
   }
   void reset() {
     if (current_ >= 0) out_ += "\x1b[0m";
@@ -68,7 +67,7 @@ class Painter {
 
  private:
   void set_color(int wanted) {
-    if (wanted != current_) out_ += fmt::format("\x1b[48;5;{}m", wanted);
+    if (wanted != current_) out_ += fmt::format("\x1b[38;5;{0};48;5;{0}m", wanted);
     current_ = wanted;
   }
   std::string& out_;
@@ -96,7 +95,7 @@ void draw_layer(std::string& out, const Layout& layout, const LayerStats& l, boo
   const auto n_expert = static_cast<size_t>(l.n_expert);
   const std::span counts(l.counts);
   const double mean = l.mean_count();
-  out += fmt::format("{:>{}} ", l.layer, kLabelWidth - 1);
+  out += fmt::format("{:>{}}│", l.layer, kLabelWidth - 1);
   draw_cells(out, layout, counts.first(n_expert), layout.n_expert, mean, color);
   if (layout.n_zero > 0) {
     out += "│";
@@ -106,22 +105,31 @@ void draw_layer(std::string& out, const Layout& layout, const LayerStats& l, boo
 }
 
 /// The ids of the first and the last expert above their columns, the first alone where both do not fit.
-std::string ruler(int first, int last, int width) {
-  const std::string left = fmt::format("{}", first), right = fmt::format("{}", last);
+/// `what` comes first where there is room.
+std::string ruler(const std::string& what, int first, int last, int width) {
+  const std::string right = fmt::format("{}", last), number = fmt::format("{}", first);
+  const bool fits = static_cast<int>(what.size() + number.size() + right.size()) < width;
+  const std::string left = fits ? what + number : number;
   if (static_cast<int>(left.size() + right.size()) < width)
     return fmt::format("{}{:>{}}", left, right, width - left.size());
   return fmt::format("{:{}}", static_cast<int>(left.size()) <= width ? left : "", width);
 }
 
-std::string legend(bool color) {
-  constexpr const char* kTimes[] = {"1/4", "1/2", "1", "2", "4"};
-  std::string out = "  times the layer's mean:";
-  for (size_t i = 0; i < std::size(kTimes); ++i) {
-    out += "  [";
+std::string legend(bool color, int max_width) {
+  constexpr const char* kShadeTimes[] = {"1/2", "0.7", "1", "1.4", "2"};
+  constexpr const char* kColorTimes[] = {"1/4", "1/2", "1", "2", "4"};
+  constexpr int kWidth = 66;  // of the whole line
+  const double step = (color ? kColorOctaves : kShadeOctaves) / 2;
+  const bool wide = max_width >= kWidth;
+  std::string out = wide ? "  times the layer's mean:" : "  x mean:";
+  for (size_t i = 0; i < std::size(kShadeTimes); ++i) {
+    const bool named = wide || i == 0 || i + 1 == std::size(kShadeTimes);
+    out += wide ? "  [" : i == 0 ? std::string(" ") + (color ? kColorTimes : kShadeTimes)[i] + " " : "";
     Painter painter(out, color);
-    painter.cell(std::exp2(static_cast<double>(i) - 2.0), 1);
+    painter.cell(std::exp2((static_cast<double>(i) - 2.0) * step), 1);
     painter.reset();
-    out += fmt::format("] {}", kTimes[i]);
+    if (wide) out += "]";
+    if (named && (wide || i > 0)) out += fmt::format(" {}", (color ? kColorTimes : kShadeTimes)[i]);
   }
   return out + "\n";
 }
@@ -134,16 +142,19 @@ std::string heat_map(const RoutingStats& stats, int max_width, bool color) {
   uint64_t n_tokens = 0;
   for (const LayerStats& l : stats.layers()) n_tokens = std::max(n_tokens, l.n_tokens);
   std::string out = fmt::format("expert load, {} token{}", n_tokens, n_tokens == 1 ? "" : "s");
-  if (layout.experts_per_cell > 1) out += fmt::format(", {} experts per cell", layout.experts_per_cell);
-  out += fmt::format("\n{:{}}{}", "layer", kLabelWidth,
-                     ruler(0, layout.n_expert - 1, layout.columns(layout.n_expert)));
+  if (layout.experts_per_cell > 1) {
+    const std::string binned = fmt::format("{} experts per cell", layout.experts_per_cell);
+    const bool fits = static_cast<int>(out.size() + binned.size()) + 2 <= std::max(max_width, kMinWidth);
+    out += (fits ? ", " : "\n") + binned;
+  }
+  out += fmt::format("\nlayer│{}", ruler("expert ", 0, layout.n_expert - 1, layout.columns(layout.n_expert)));
   if (layout.n_zero > 0) {
     const int last = layout.n_expert + layout.n_zero - 1;
-    out += "│" + ruler(layout.n_expert, last, layout.columns(layout.n_zero));
+    out += "│" + ruler("", layout.n_expert, last, layout.columns(layout.n_zero));
   }
   out += fmt::format("{:>{}}\n", "max/mean", kImbalanceWidth);
   for (const LayerStats& l : stats.layers()) draw_layer(out, layout, l, color);
-  return out + legend(color);
+  return out + legend(color, max_width);
 }
 
 }  // namespace sw

@@ -28,7 +28,7 @@ Number parse_number(const Flag& flag, std::string_view part) {
   Number value{};
   const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
   if (error == std::errc::result_out_of_range) flag.refuse(part, "a number is too large or too small");
-  if (error != std::errc{} || end != part.data() + part.size()) flag.refuse(part, "this is no number");
+  if (error != std::errc{} || end != part.data() + part.size()) flag.refuse(part, "this is not a number");
   return value;
 }
 
@@ -85,9 +85,7 @@ void add_part(const Flag& flag, std::string_view part, RoutingPolicy& policy) {
   } else if (name == "experts-decode") {
     policy.experts_decode = counts();
   } else if (name == "threshold") {
-    std::string text(value);
-    std::replace(text.begin(), text.end(), ':', ',');  // commas separate the policies
-    policy.threshold = parse_threshold(text);
+    policy.threshold = parse_threshold(value);
   } else {
     flag.refuse(part, "this names no policy");
   }
@@ -126,7 +124,8 @@ std::vector<ExpertCount> parse_expert_counts(std::string_view text) {
 
 Threshold parse_threshold(std::string_view text) {
   const Flag flag{"the expert threshold", "MIN,T with MIN at least 1 and T from 0 to 1", text};
-  const auto sides = cut(text, ',');
+  auto sides = cut(text, ',');
+  if (!sides) sides = cut(text, ':');  // as in a list of policies, where commas are taken
   if (!sides) flag.refuse(text, "there is no comma");
   const Threshold threshold{.min_k = parse_count(flag, sides->first, 1),
                             .share = parse_number<float>(flag, sides->second)};

@@ -59,7 +59,7 @@ struct NamedPolicy {
 /// "4" (every layer) or "0-3=8,4-19=4,20=2". Throws sw::Error, as do the next two. What only the
 /// model can tell (does layer 30 exist?) is checked when the policy is resolved.
 std::vector<ExpertCount> parse_expert_counts(std::string_view text);
-/// "1,0.2": min_k, share in [0, 1].
+/// "1,0.2" or "1:0.2": min_k, share in [0, 1].
 Threshold parse_threshold(std::string_view text);
 /// "3:0-7,12": a layer and its forbidden ids.
 std::vector<ExpertMask> parse_expert_mask(std::string_view text);

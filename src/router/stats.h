@@ -51,13 +51,13 @@ class RoutingStats {
 };
 
 /// Draws load per layer (rows) and expert (columns; several experts per cell where they do not fit) as
-/// text of at most `max_width` columns (64 or more): shades on a logarithmic scale about each layer's mean
-/// load, in block characters or, with `color`, as 256-colour backgrounds. Identity experts stand behind a
-/// bar.
+/// text of at most `max_width` columns (24 or more): shades on a logarithmic scale about each layer's mean
+/// load, as block characters and, with `color`, in 256 colors. Identity experts stand behind a bar.
 std::string heat_map(const RoutingStats& stats, int max_width, bool color);
 
-/// The same as an SVG document: a row per layer, a cell per expert, its count where the pointer rests.
-std::string heat_map_svg(const RoutingStats& stats);
+/// The same as an SVG document under a title, such as the model's name: a row per layer, a cell per expert,
+/// its count where the pointer rests, the experts' numbers and a key to the colors.
+std::string heat_map_svg(const RoutingStats& stats, const std::string& title);
 /// How many experts with weights the tokens of each layer had, in percent of its tokens; empty for a model
 /// without identity experts.
 std::string real_expert_table(const RoutingStats& stats);

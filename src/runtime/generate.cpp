@@ -84,8 +84,9 @@ class Generation {
 
 std::string Speeds::to_string() const {
   const auto rate = [](int64_t n, double s) { return s > 0 ? static_cast<double>(n) / s : 0.0; };
-  return fmt::format("prefill: {} tokens, {:.0f} t/s; decode: {} tokens, {:.0f} t/s", n_prompt,
-                     rate(n_prompt, prefill_s), n_decode, rate(n_decode, decode_s));
+  const auto tokens = [](int64_t n) { return fmt::format("{} token{}", n, n == 1 ? "" : "s"); };
+  return fmt::format("prefill: {}, {:.0f} t/s; decode: {}, {:.0f} t/s", tokens(n_prompt),
+                     rate(n_prompt, prefill_s), tokens(n_decode), rate(n_decode, decode_s));
 }
 
 Generated generate(Engine& engine, const Tokenizer& tokenizer, SequenceRequest request,

@@ -86,8 +86,13 @@ Devices open_devices_of(const DeviceOptions& options, const Notes& notes) {
   std::string why;
   Devices devices = open_devices(options.devices, &why);
   if (why.starts_with("CUDA")) notes.warn(why);  // a GPU is there, and left out
-  if (devices.size() == 1 && options.placement.n_gpu_layers.value_or(0) > 0)
-    notes.warn("-ngl has no effect: " + (why.empty() ? "--device none" : why));
+  const PlacementOptions& p = options.placement;
+  const std::pair<const char*, bool> of_gpus[] = {
+      {"-ngl", p.n_gpu_layers.value_or(0) > 0}, {"-ts", !p.tensor_split.empty()}, {"-mg", p.main_gpu > 0}};
+  for (const auto& [flag, given] : of_gpus) {
+    if (devices.size() == 1 && given)
+      notes.warn(std::string(flag) + " has no effect: " + (why.empty() ? "--device none" : why));
+  }
   return devices;
 }
 
@@ -96,7 +101,7 @@ PlacedRun::PlacedRun(const Model& model, Devices devices, const PlacementOptions
     : devices_(std::move(devices)), placed_(place_with_notes(model, devices_, options, input, notes)) {
   const int n_thread = input.forward.n_thread, n_processor = topology().n_processor;
   if (n_thread > n_processor) {
-    notes.warn(fmt::format("{} threads share {} processor{}: fewer are faster (-t)", n_thread, n_processor,
+    notes.warn(fmt::format("{} threads share {} CPU core{}: fewer are faster (-t)", n_thread, n_processor,
                            n_processor == 1 ? "" : "s"));
   }
 }

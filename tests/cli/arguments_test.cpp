@@ -111,7 +111,7 @@ TEST(Arguments, AnEmptyModelNameIsAnError) {
     expect_usage_error(command, "--model: ", "(from the environment: SWITCHYARD_MODEL)",
                        {"SWITCHYARD_MODEL="});
   }
-  expect_usage_error({"info", ""}, "file: ", says);
+  expect_usage_error({"info", ""}, "FILE: ", says);
   expect_usage_error({"run", "-p", "x", "--model="}, "--model: ", says);
 }
 

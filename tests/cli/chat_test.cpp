@@ -33,7 +33,7 @@ nlohmann::json saved(Terminal& terminal, const std::filesystem::path& file) {
   terminal.type("/save " + file.string() + "\r");
   EXPECT_NE(terminal.wait_for("saved"), "");
   EXPECT_NE(terminal.wait_for(kPrompt), "");
-  return nlohmann::json::parse(std::ifstream(file));
+  return nlohmann::json::parse(std::ifstream(file)).at("messages");
 }
 
 TEST(ChatTerminal, TypingEditingAndHistory) {
@@ -139,7 +139,7 @@ TEST(ChatTerminal, CommandsSetAndRefuse) {
   expect("/help", "/regenerate");
   expect("/regenerate", "there is no answer");
   expect("/nonsense", "unknown command");
-  expect("/set temp cold", "no number");
+  expect("/set temp cold", "not a number");
   expect("/set temp", "/set NAME VALUE");
   expect(" /set --temp 0", "");
   expect("/set temp -1", "--temp");
@@ -162,6 +162,64 @@ TEST(ChatPipe, LinesAreMessagesUntilTheInputEnds) {
   EXPECT_EQ(std::count(r.out.begin(), r.out.end(), '\n') >= 3, true) << r.out;
   EXPECT_EQ(r.out.find("> "), std::string::npos) << "no prompt where nobody types: " << r.out;
   EXPECT_EQ(run_switchyard({"run"}, {.input = ""}).exit_code, 0);
+}
+
+TEST(ChatPipe, ACommandSaysWhatIsInForceNow) {
+  const std::pair<const char*, const char*> kinds[] = {
+      {"/experts 2", "routing: as asked for, 2 of 32 experts per token, grouped (4 of 8 groups)\n"},
+      {"/experts", "routing: the model's own, 4 of 32 experts"},
+      {"/threshold 1:0.3", "threshold 1,0.3\n"},
+      {"/grouped off", "standard (all groups)\n"},
+      {"/grouped", "grouped (4 of 8 groups)\n"},
+      {"/reset", "(the conversation is forgotten)\n"},
+      {"/clear", "(the conversation is forgotten)\n"},
+      {"/system Be kind.", "(the system message is set)\n"}};
+  for (const auto& [line, says] : kinds) {
+    const auto r = run_switchyard({"run"}, {.input = std::string(line) + "\n"});
+    EXPECT_EQ(r.exit_code, 0) << r.err;
+    EXPECT_TRUE(r.err.starts_with(says) || r.err.substr(0, r.err.find('\n') + 1).ends_with(says))
+        << line << "\n"
+        << r.err;
+  }
+  const std::pair<const char*, const char*> settings[] = {{"/set temperature 0.5", "temperature 0.5;"},
+                                                          {"/set top_k 7", "top_k 7;"},
+                                                          {"/set seed 3", "seed 3\n"},
+                                                          {"/set --top-p 0.5", "top_p 0.5;"}};
+  for (const auto& [line, says] : settings) {
+    const auto r = run_switchyard({"run"}, {.input = std::string(line) + "\n"});
+    EXPECT_NE(r.out.find(says), std::string::npos) << line << "\n" << r.out;
+  }
+  const auto early = run_switchyard({"run"}, {.input = "/routing\n"});
+  EXPECT_EQ(early.out, "no token was routed yet: there is no answer\n");
+  EXPECT_EQ(run_switchyard({"run"}, {.input = "/regen\n"}).exit_code, 1) << "there is none";
+}
+
+TEST(ChatPipe, AConversationIsSavedLoadedAndResumed) {
+  const testing::TempDir temp;
+  const std::string file = temp.path() / "c.json", copy = temp.path() / "copy.json",
+                    text = temp.path() / "t.txt";
+  std::ofstream(text) << "Two lines\nof a file.";
+  const std::vector<std::string> chat = {"run", "--temp", "0", "-n", "6"};
+  const auto first = run_switchyard(chat, {.input = "/system Be kind.\nTell me a story.\n/read " + text +
+                                                    "\n/save " + file + "\nAnd then?\n"});
+  ASSERT_EQ(first.exit_code, 0) << first.err;
+  const nlohmann::json kept = nlohmann::json::parse(std::ifstream(file));
+  EXPECT_EQ(kept.at("model"), "Fable Ling");
+  ASSERT_EQ(kept.at("messages").size(), 5u) << kept;
+  EXPECT_EQ(kept["messages"][3]["content"], "Two lines\nof a file.");
+  EXPECT_EQ(run_switchyard({"template", "-f", file}).exit_code, 0) << "the same kind of file";
+  std::vector<std::string> resumed = chat;
+  resumed.insert(resumed.end(), {"--resume", file});
+  const std::string next = run_switchyard(resumed, {.input = "And then?\n"}).out;
+  EXPECT_GT(next.size(), 2u);
+  EXPECT_TRUE(first.out.ends_with(next)) << "as if it had not ended: " << first.out << next;
+  const auto loaded = run_switchyard(chat, {.input = "/load " + file + "\n/save " + copy + "\n"});
+  EXPECT_NE(loaded.err.find("loaded " + file + ": 5 messages"), std::string::npos) << loaded.err;
+  EXPECT_EQ(nlohmann::json::parse(std::ifstream(copy))["messages"], kept["messages"]);
+  for (const char* bad : {"[1]", "{}", "[{\"role\": \"tool\", \"content\": \"x\"}]", "x"}) {
+    std::ofstream(copy) << bad;
+    EXPECT_EQ(run_switchyard(chat, {.input = "/load " + copy + "\n"}).exit_code, 1) << bad;
+  }
 }
 
 TEST(ChatPipe, AConversationLongerThanTheContextLosesItsOldestPart) {

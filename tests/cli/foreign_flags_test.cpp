@@ -257,7 +257,7 @@ constexpr const char* kRefused = R"(
 --in-prefix x
 --in-suffix x
 --log-file x
---version
+--build-info
 --license
 --completion-bash
 -pps

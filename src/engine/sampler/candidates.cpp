@@ -42,7 +42,7 @@ void Candidates::fill(std::span<const float> logits, Allows allows) {
   for (size_t i = 0; i < logits.size(); ++i) {
     const float logit = logits[i];
     if (!(logit < kInf)) {
-      throw Error({.what = "the model gave a logit that is no number",
+      throw Error({.what = "the model gave a logit that is not a number",
                    .where = "token " + std::to_string(i),
                    .got = logit == kInf ? "inf" : "NaN",
                    .hint = "the file is damaged, or its values overflow"});

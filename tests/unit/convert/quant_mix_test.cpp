@@ -109,10 +109,13 @@ TEST(QuantMix, OddNames) {
   EXPECT_EQ(chosen("Q4_K_M", "mystery.weight"), Type::Q4_K);
 }
 
-TEST(QuantMix, IsFoundByNameInAnyCase) {
+TEST(QuantMix, IsFoundByNameInAnyCaseOrByNumber) {
   EXPECT_EQ(&quant_mix("q4_k_m"), &quant_mix("Q4_K_M"));
-  EXPECT_THROW(quant_mix("Q4_K"), Error);
-  EXPECT_THROW(quant_mix(""), Error);
+  for (const char* name : {"Q4_K", "q4_k", "15"}) EXPECT_EQ(&quant_mix(name), &quant_mix("Q4_K_M")) << name;
+  EXPECT_EQ(&quant_mix("Q5_K"), &quant_mix("Q5_K_M"));
+  EXPECT_EQ(&quant_mix("7"), &quant_mix("Q8_0"));
+  for (const char* name : {"", "99", "015", "Q3_K", "Q8_0_M", "Q4_0_M"})
+    EXPECT_THROW(quant_mix(name), Error) << name;
   try {
     quant_mix("Q3_K_XL");
     FAIL();

@@ -124,7 +124,7 @@ TEST_F(Split, SaysWhichPartIsMissingOrNamedAmiss) {
   fs::rename(second, folder() / "elsewhere");
   expect_refuses(first, "a part of a split model is missing", second);
   fs::copy(parts[2].path, second);
-  expect_refuses(first, "another one than its name says", second);
+  expect_refuses(first, "does not match its name", second);
 }
 
 TEST_F(Split, SaysWhichPartIsOfAnotherSplit) {

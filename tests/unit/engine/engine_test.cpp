@@ -140,7 +140,7 @@ TEST_F(EngineTest, AnErrorEndsOneSequenceAndSpoilsNoOther) {
   };
   run_all();
   EXPECT_EQ(tokens, expected);
-  EXPECT_NE(errors[of_ill].find("no number"), std::string::npos) << errors[of_ill];
+  EXPECT_NE(errors[of_ill].find("not a number"), std::string::npos) << errors[of_ill];
   EXPECT_NE(errors[of_forbidden].find("forbidden"), std::string::npos) << errors[of_forbidden];
   EXPECT_FALSE(errors.contains(of_well));
   tokens.clear();

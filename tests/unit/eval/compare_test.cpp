@@ -110,20 +110,26 @@ TEST_F(CompareTest, StatisticsAreKeptBetweenRuns) {
   options.probe = &probe;
   measure_perplexity(*forward_, *model_, tokens_, options);
   const auto path = folder() / "stats.json";
-  write_stats(probe.stats(), path);
-  RoutingStats twice = read_stats(path, model_->moe_layers());
+  const StatsOrigin origin{.model = "tiny", .policy = "its own"};
+  write_stats(probe.stats(), origin, path);
+  RoutingStats twice = read_stats(path, origin, model_->moe_layers());
   EXPECT_EQ(stats_table(twice), stats_table(probe.stats()));
   twice.merge(probe.stats());
   EXPECT_EQ(twice.layers()[0].n_tokens, 32u);
-  EXPECT_EQ(heat_map_svg(twice).find("<svg"), 0u);
+  const std::string svg = heat_map_svg(twice, "a < b");
+  EXPECT_EQ(svg.find("<svg"), 0u);
+  for (const char* part : {">Expert load, 32 tokens<", ">a &lt; b<", ">layer<", ">4 or more<"})
+    EXPECT_NE(svg.find(part), std::string::npos) << part;
+  EXPECT_THROW(read_stats(path, {.model = "tiny", .policy = "two experts"}, model_->moe_layers()), Error);
+  EXPECT_THROW(read_stats(path, {.model = "large", .policy = "its own"}, model_->moe_layers()), Error);
 
   std::vector<MoeLayer> others = model_->moe_layers();
   others[0].router.n_expert *= 2;
-  EXPECT_THROW(read_stats(path, others), Error) << "another model's";
+  EXPECT_THROW(read_stats(path, origin, others), Error) << "another model's";
   std::ofstream(path) << "{\"kind\": \"something\"}";
-  EXPECT_THROW(read_stats(path, model_->moe_layers()), Error);
+  EXPECT_THROW(read_stats(path, origin, model_->moe_layers()), Error);
   std::ofstream(path) << "no JSON";
-  EXPECT_THROW(read_stats(path, model_->moe_layers()), Error);
+  EXPECT_THROW(read_stats(path, origin, model_->moe_layers()), Error);
 }
 
 TEST_F(CompareTest, ATraceHoldsEveryTokensExperts) {
@@ -148,7 +154,7 @@ TEST(ComparePlain, AJumpBetweenGroupedAndStandardIsWorthAWarning) {
 
 TEST(Plot, NamesAreEscapedAndEmptyPlotsAreDrawn) {
   const std::string svg =
-      draw_plots(std::vector<Plot>{{"a < b", "x", "y", {{"one & two", {{0, 1}, {10, 5}}}}}, {}});
+      draw_plots(std::vector<Plot>{{"a < b", "x", "y", {{"one & two", {{0, 1}, {10, 5}}}}}, {}}, "on a > b");
   EXPECT_NE(svg.find("a &lt; b"), std::string::npos);
   EXPECT_NE(svg.find("one &amp; two"), std::string::npos);
   EXPECT_EQ(svg.find("nan"), std::string::npos);

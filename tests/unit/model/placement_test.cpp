@@ -86,7 +86,7 @@ TEST(Place, PatternsMoveSingleExperts) {
             {.overrides = {{"blk\\.1\\.exps\\.(3|7)$", "gpu2"}}, .split_layers = false}, &hits);
   EXPECT_EQ(p.blocks[1].experts, (std::vector<int>{1, 1, 1, 2, 1, 1, 1, 2}));
   EXPECT_EQ(p.blocks[2].experts, std::vector<int>(8, 1));
-  EXPECT_EQ(hits.size(), 2u);
+  EXPECT_EQ(hits, std::vector<std::string>{"-ot blk\\.1\\.exps\\.(3|7)$=gpu2: 2 experts -> gpu2"});
 }
 
 TEST(Place, ADenseModelHasNoExpertsToMove) {

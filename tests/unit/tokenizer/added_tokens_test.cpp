@@ -28,7 +28,7 @@ TokenizerSpec through_gguf(const TokenizerSpec& spec) {
 
 Ids encode(const HfFolder& folder, const std::string& text) {
   const TokenizerSpec spec = folder.read();
-  const Ids ids = Tokenizer(spec).encode(text);
+  Ids ids = Tokenizer(spec).encode(text);
   EXPECT_EQ(Tokenizer(through_gguf(spec)).encode(text), ids) << text << ", from a GGUF file";
   return ids;
 }
