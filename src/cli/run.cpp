@@ -222,7 +222,7 @@ void add_run(CLI::App& program, Action& action) {
       ->transform(range(limits::kPredictTokens));
   command
       ->add_option("-c,--ctx-size", flags->n_ctx,
-                   "tokens of context (default: what the model was trained for)")
+                   "tokens of context (default: what the model was trained for, or as many as fit)")
       ->transform(range(limits::kContextTokens));
   command->add_flag("--routing", flags->routing, "end with a heat map of layers x experts");
   add_rare_flags(*command, *flags);

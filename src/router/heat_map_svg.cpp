@@ -35,7 +35,7 @@ double x_of(size_t expert, int n_expert) {
 }
 
 std::string row(const LayerStats& l, double y) {
-  std::string out = text(kLeft - 6, y + kCell - 0.5, std::to_string(l.layer), "end");
+  std::string out = text(kLeft - 6, y + kCell - 0.5, std::to_string(l.layer), "end", static_cast<int>(kCell));
   const double mean = l.mean_count();
   for (size_t e = 0; e < l.counts.size(); ++e) {
     const double load = mean > 0 ? static_cast<double>(l.counts[e]) / mean : 0;
