@@ -197,11 +197,18 @@ CLI::Validator number() {
           ""};
 }
 
-CLI::Validator not_empty() {
-  return {[](std::string& text) -> std::string {
-            return text.empty() ? "expected a name, got an empty text (is a variable unset?)" : "";
-          },
-          ""};
+void refuse_empty_values(CLI::App& command) {
+  constexpr std::string_view kMayBeEmpty[] = {"--prompt", "--system"};
+  const CLI::Validator says_something(
+      [](std::string& text) -> std::string {
+        return text.empty() ? "got an empty text (is a variable unset?)" : "";
+      },
+      "");
+  for (CLI::Option* option : command.get_options()) {
+    const auto named = [option](std::string_view name) { return option->check_name(std::string(name)); };
+    if (option->get_items_expected_max() > 0 && std::ranges::none_of(kMayBeEmpty, named))
+      option->check(says_something);
+  }
 }
 
 }  // namespace sw::cli

@@ -43,6 +43,8 @@ CLI::Validator range(const limits::Limit& limit);
 CLI::Validator number();
 
 /// The check of an option that names something: an unset shell variable gives an empty name.
-CLI::Validator not_empty();
+/// Every value but a prompt, a system message or a text to turn into ids must say something: an empty one is
+/// most often a shell's variable that was not set.
+void refuse_empty_values(CLI::App& command);
 
 }  // namespace sw::cli

@@ -115,6 +115,7 @@ ChatCommands::Next ChatCommands::run(const std::string& line) {
   std::string name = line.substr(1, space == std::string::npos ? space : space - 1);
   std::string argument = space == std::string::npos ? "" : line.substr(space + 1);
   argument.erase(argument.find_last_not_of(" \t\r\n") + 1);
+  argument.erase(0, argument.find_first_not_of(" \t"));
   for (const auto& [synonym, meant] : kSynonyms) {
     if (name == synonym) name = meant;
   }

@@ -66,8 +66,7 @@ void add_info(CLI::App& program, Action& action) {
   CLI::App* command =
       program.add_subcommand("info", "show what is in a GGUF file, and the memory that it needs");
   command->add_option("FILE", flags->file, "a GGUF file (default: the model that comes with the program)")
-      ->option_text("FILE")
-      ->check(not_empty());
+      ->option_text("FILE");
   add_model_file_flag(*command, flags->model);
   command
       ->add_option("-c,--ctx-size", flags->n_ctx,

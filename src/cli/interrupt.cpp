@@ -22,7 +22,7 @@ void on_signal(int) {
     constexpr char kStopping[] = "\n(stopping ...)\n";
     [[maybe_unused]] const ssize_t n = write(STDERR_FILENO, kStopping, sizeof kStopping - 1);
   } else if (second_ends) {
-    _exit(kExitInterrupted);
+    end_by_interrupt();
   }
   errno = saved;
 }
@@ -35,6 +35,16 @@ void catch_interrupt(SecondInterrupt second) {
   action.sa_handler = on_signal;
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, nullptr);
+}
+
+void end_by_interrupt() {
+  std::signal(SIGINT, SIG_DFL);
+  sigset_t interrupt;  // a handler runs with its signal blocked
+  sigemptyset(&interrupt);
+  sigaddset(&interrupt, SIGINT);
+  sigprocmask(SIG_UNBLOCK, &interrupt, nullptr);
+  std::raise(SIGINT);
+  _exit(kExitInterrupted);
 }
 
 bool interrupt_pending() { return n_pending > 0; }

@@ -2,6 +2,7 @@
 #include "cli/line_editor.h"
 
 #include <clocale>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -9,9 +10,11 @@
 #include <iostream>
 #include <poll.h>
 #include <string_view>
+#include <termios.h>
 #include <unistd.h>
 
 #include "cli/chat_commands.h"
+#include "cli/interrupt.h"
 
 namespace sw::cli {
 namespace {
@@ -24,6 +27,7 @@ constexpr int kPasteWaitMs = 25;
 constexpr const char* kMarkPastes = "\x1b[?2004h";
 constexpr const char* kMarkNoPastes = "\x1b[?2004l";
 constexpr std::wstring_view kPasteEnd = L"\x1b[201~";
+constexpr wchar_t kControlC = 3;
 
 struct KeyBinding {
   const char* key;
@@ -34,7 +38,10 @@ constexpr KeyBinding kKeys[] = {
     {"\\t", "ed-insert"},         {"\\e[200~", "insert-paste"}, {"\\e[1;5D", "ed-prev-word"},
     {"\\e[1;5C", "em-next-word"}, {"\\e[1~", "ed-move-to-beg"}, {"\\e[4~", "ed-move-to-end"},
     {"\\e[5~", "ed-ignore"},      {"\\e[6~", "ed-ignore"},      {"^C", "interrupt-line"},
+    {"\\e[201~", "ed-ignore"},
 };
+
+termios terminal_before = {};
 
 /// True, and the backslash gone, where the line goes on.
 bool take_continuation(std::string& line) {
@@ -65,14 +72,24 @@ struct LineEditor::Impl {
     std::wstring text;
     wchar_t c = 0;
     while (!text.ends_with(kPasteEnd) && el_wgetc(editor, &c) == 1) {
-      if (c != 0) text += c == L'\r' ? L'\n' : c;  // what terminals send for the end of a line
+      if (c == kControlC) return on_interrupt(editor, 0);  // the paste's end got lost on its way
+      if (c != 0) text += c == L'\r' ? L'\n' : c;          // what terminals send for the end of a line
     }
     if (text.ends_with(kPasteEnd)) text.resize(text.size() - kPasteEnd.size());
     if (!text.empty() && el_winsertstr(editor, text.c_str()) != 0) return CC_ERROR;
     return CC_REFRESH;
   }
 
+  /// A program that is ended must not leave the terminal without echo and with marked pastes.
+  static void restore_and_end(int signal) {
+    tcsetattr(STDIN_FILENO, TCSANOW, &terminal_before);
+    [[maybe_unused]] const ssize_t n = write(STDOUT_FILENO, kMarkNoPastes, std::strlen(kMarkNoPastes));
+    std::signal(signal, SIG_DFL);
+    std::raise(signal);
+  }
+
   void open() {
+    tcgetattr(STDIN_FILENO, &terminal_before);
     // Typed text is UTF-8 whatever the locale of a container says.
     if (!std::setlocale(LC_CTYPE, "") || MB_CUR_MAX == 1) std::setlocale(LC_CTYPE, "C.UTF-8");
     editor = el_init("switchyard", stdin, stdout, stderr);
@@ -91,6 +108,7 @@ struct LineEditor::Impl {
     for (const KeyBinding& k : kKeys) el_set(editor, EL_BIND, k.key, k.command, nullptr);
     el_set(editor, EL_SETTY, "-d", "-isig", nullptr);
     mark_pastes(kMarkPastes);
+    for (const int signal : {SIGTERM, SIGHUP, SIGQUIT}) std::signal(signal, restore_and_end);
   }
   static void mark_pastes(const char* how) {
     const char* terminal = std::getenv("TERM");
@@ -112,6 +130,7 @@ struct LineEditor::Impl {
     // libedit shows the prompt before it takes the terminal: a Ctrl-C between the two would be a signal.
     el_set(editor, EL_PREP_TERM, 1);
     const char* line = el_gets(editor, &n);
+    interrupted |= sw::cli::interrupted();  // a signal from elsewhere
     if (interrupted) {
       std::fputs("\n", stdout);
       return {{}, End::Interrupted};

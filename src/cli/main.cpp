@@ -16,6 +16,7 @@
 #include "cli/edit_distance.h"
 #include "cli/environment.h"
 #include "cli/help_text.h"
+#include "cli/interrupt.h"
 #include "cli/option_text.h"
 #include "cli/standard_streams.h"
 
@@ -99,6 +100,7 @@ void add_commands(CLI::App& program, Action& action) {
   for (const AddCommand add : kCommands) add(program, action);
   for (CLI::App* command : program.get_subcommands({})) {
     let_last_flag_count(*command);
+    refuse_empty_values(*command);
     command->set_help_all_flag("--help-all", "show every flag");
     command->set_version_flag("--version", SW_VERSION, "print the version");
     for (const char* name : {"--help", "--help-all", "--version"})
@@ -161,6 +163,10 @@ int main(int argc, char** argv) {
   try {
     const int code = run_program({argv + std::min(argc, 1), argv + argc}, environment);
     if (code == kExitOk) check_output();
+    if (code == kExitInterrupted) {
+      std::fflush(stdout);
+      end_by_interrupt();
+    }
     return code;
   } catch (...) {
     return fail_with_current(environment);

@@ -81,15 +81,13 @@ void add_routing_flags(CLI::App& command, ModelFlags& f) {
 
 void add_model_file_flag(CLI::App& command, std::string& model) {
   command.add_option("-m,--model", model, "a GGUF file (default: the model that comes with the program)")
-      ->option_text("FILE")
-      ->check(not_empty());
+      ->option_text("FILE");
 }
 
 CLI::Option* add_template_name_flag(CLI::App& command, std::string& name) {
   return command
       .add_option("--template-name", name, "one of the model's several chat templates, such as tool_use")
-      ->option_text("NAME")
-      ->check(not_empty());
+      ->option_text("NAME");
 }
 
 void add_model_flags(CLI::App& command, ModelFlags& f, const char* cache_default) {

@@ -7,7 +7,8 @@
 
 namespace sw {
 
-/// Owned memory of one device, 256-byte aligned, zeroed. Taken at load, never during a step.
+/// Owned memory of one device, 256-byte aligned, zeroed. Taken at load, never during a step; of the CPU's,
+/// the system hands out a page when it is first used.
 class Buffer {
  public:
   Buffer() = default;

@@ -112,6 +112,19 @@ TEST(Arguments, AnEmptyModelNameIsAnError) {
                        {"SWITCHYARD_MODEL="});
   }
   expect_usage_error({"info", ""}, "FILE: ", says);
+  const std::vector<Arguments> empty_values = {{"perplexity", "-f", "sample", "--save-logits", ""},
+                                               {"perplexity", "-f", "sample", "--kl-against", ""},
+                                               {"routing", "-f", "sample", "-o", ""},
+                                               {"routing", "-f", "sample", "--svg="},
+                                               {"bench", "--plot", ""},
+                                               {"run", "-f", ""},
+                                               {"run", "--samplers", "", "-p", "x"},
+                                               {"run", "--experts", "", "-p", "x"},
+                                               {"run", "-dev", "", "-p", "x"},
+                                               {"tokenize", "-f", ""},
+                                               {"quantize", "", "out.gguf", "Q8_0"},
+                                               {"convert", "", "-o", "out.gguf"}};
+  for (const Arguments& arguments : empty_values) expect_usage_error(arguments, "", says);
   expect_usage_error({"run", "-p", "x", "--model="}, "--model: ", says);
 }
 
