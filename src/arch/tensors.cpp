@@ -16,10 +16,12 @@ constexpr std::string_view kStacked = "_exps.", kExpert = "{e}", kBlock = "{l}";
 constexpr size_t kMaxDigits = 9;  // of a number in a name: it fits an int
 
 constexpr IdleTensors kIdle[] = {
-    {.contains = "rotary_emb.inv_freq"},  // frequencies, which follow from the hyperparameters
-    {.contains = ".attn_rot_embd"},       // likewise, in GGUF
-    {.contains = ".masked_bias"},         // causal masks of old checkpoints
-    {.contains = ".attn.bias"},           // likewise
+    {.contains = "rotary_emb.inv_freq"},    // frequencies, which follow from the hyperparameters
+    {.contains = "rotary_emb.cos_cached"},  // likewise, of all positions
+    {.contains = "rotary_emb.sin_cached"},
+    {.contains = ".attn_rot_embd"},  // likewise, in GGUF
+    {.contains = ".masked_bias"},    // causal masks of old checkpoints
+    {.contains = ".attn.bias"},      // likewise
     {.begins = "v.", .what = "the vision tower"},
     {.begins = "mm.", .what = "the projector of the vision tower"},
 };

@@ -79,8 +79,8 @@ std::string type_of(uint32_t id) {
 
 void sum_tensors(const GgufFile& file, std::string& out) {
   struct Sum {
-    size_t n_tensors = 0, bytes = 0;
-    int64_t elements = 0;
+    size_t n_tensors = 0, bytes = 0, n_unsized = 0;
+    int64_t elements = 0, sized = 0;  ///< elements, and those of tensors whose size is known
   };
   std::map<uint32_t, Sum> by_type;
   Sum all;
@@ -89,18 +89,22 @@ void sum_tensors(const GgufFile& file, std::string& out) {
       ++sum->n_tensors;
       sum->bytes += t.size_bytes;
       sum->elements += t.shape.n_elements();
+      sum->sized += t.size_bytes > 0 ? t.shape.n_elements() : 0;
+      sum->n_unsized += t.size_bytes == 0;
     }
   }
   line(out, "\ntensors");
   const auto bits = [](const Sum& s) {
-    return s.elements ? 8.0 * static_cast<double>(s.bytes) / static_cast<double>(s.elements) : 0.0;
+    return s.sized ? 8.0 * static_cast<double>(s.bytes) / static_cast<double>(s.sized) : 0.0;
   };
   for (const auto& [id, sum] : by_type) {
-    line(out, "  {:<8} {:>5} tensors {:>14} elements {:>10.2f} MiB", type_of(id), sum.n_tensors, sum.elements,
-         mib(sum.bytes));
+    const std::string size = sum.bytes > 0 ? fmt::format("{:>10.2f} MiB", mib(sum.bytes)) : "  size unknown";
+    line(out, "  {:<8} {:>5} tensors {:>14} elements {}", type_of(id), sum.n_tensors, sum.elements, size);
   }
-  line(out, "  {:<8} {:>5} tensors {:>14} elements {:>10.2f} MiB, {:.3f} bits per weight", "all",
-       all.n_tensors, all.elements, mib(all.bytes), bits(all));
+  const std::string unsized =
+      all.n_unsized > 0 ? fmt::format(" without {} tensors of unknown size", all.n_unsized) : "";
+  line(out, "  {:<8} {:>5} tensors {:>14} elements {:>10.2f} MiB, {:.3f} bits per weight{}", "all",
+       all.n_tensors, all.elements, mib(all.bytes), bits(all), unsized);
 }
 
 /// Every hyperparameter that the architecture has, and who said so.

@@ -33,7 +33,9 @@ void refuse_bad_weight(const BadWeight& bad, Type to, const std::string& tensor)
                .where = fmt::format("tensor {}, row {}, column {}", printable(tensor), bad.row, bad.col),
                .expected = fmt::format("at most {:g} ({})", max_magnitude(to), type_name(to)),
                .got = fmt::format("{}", bad.value),
-               .hint = finite ? "BF16 and F32 hold it" : "the weights are damaged: get them anew"});
+               .hint = !finite            ? "the weights are damaged: get them anew"
+                       : to == Type::BF16 ? "F32 holds it"
+                                          : "BF16 and F32 hold it"});
 }
 
 std::optional<BadWeight> reencode(const EncodedRows& src, Type to, std::byte* dst, ThreadPool& pool) {

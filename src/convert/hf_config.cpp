@@ -53,7 +53,7 @@ HfConfig::HfConfig(const std::filesystem::path& file) : file_(file.string()) {
 }
 
 /// Configs of transformers 5 have all that concerns rotation in one object, "rope_parameters": brought into
-/// the form before. What stands there already stays.
+/// the form before. What it says goes before a key of old beside it, as in transformers.
 void HfConfig::spell_rope_as_before() {
   constexpr const char* kAll = "rope_parameters";
   const json* all = value(kAll);
@@ -74,7 +74,7 @@ void HfConfig::spell_rope_as_before() {
   for (const char* key : {"rope_theta", "partial_rotary_factor"}) {
     const auto member = scaling.find(key);
     if (member == scaling.end()) continue;
-    if (!has(key)) object_[key] = *member;
+    if (!member->is_null()) object_[key] = *member;
     scaling.erase(member);
   }
   const bool plain = scaling.empty() || scaling == json{{"rope_type", "default"}};

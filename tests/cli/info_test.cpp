@@ -61,11 +61,16 @@ class Header {
   }
   /// `shape` outermost first.
   void tensor(const std::string& name, Type type, const Shape& shape) {
+    tensor(name, static_cast<uint32_t>(type), shape,
+           row_bytes(type, shape.n_cols()) * static_cast<uint64_t>(shape.n_rows()));
+  }
+  /// Of a format that is only a number here.
+  void tensor(const std::string& name, uint32_t type, const Shape& shape, uint64_t n_byte) {
     ++n_tensor_;
     tensors_.str(name).u32(static_cast<uint32_t>(shape.n_dims()));
     for (int i = shape.n_dims(); i-- > 0;) tensors_.u64(static_cast<uint64_t>(shape[i]));
-    tensors_.u32(static_cast<uint32_t>(type)).u64(data_bytes_);
-    data_bytes_ += (row_bytes(type, shape.n_cols()) * static_cast<uint64_t>(shape.n_rows()) + 31) / 32 * 32;
+    tensors_.u32(type).u64(data_bytes_);
+    data_bytes_ += (n_byte + 31) / 32 * 32;
   }
   /// The header as a file; the tensors' data are a hole.
   void write(const std::filesystem::path& path) const {
@@ -167,6 +172,40 @@ void add_ling_tensors(Header& h) {
     h.tensor(p + "ffn_up_shexp.weight", Type::Q8_0, {2048, 8192});
     h.tensor(p + "ffn_down_shexp.weight", Type::Q8_0, {8192, 2048});
   }
+}
+
+/// By name and size: IQ4_XS has 136 bytes per 256 weights, IQ2_XXS 66, NVFP4 36 per 64 (gguf-py 0.19).
+TEST(Info, ShowsFormatsThatItCannotDecode) {
+  Header header;
+  header.text("general.architecture", "llama");
+  header.tensor("a", 23, {1024, 1024}, 4096 * 136);
+  header.tensor("b", 16, {1024, 1024}, 4096 * 66);
+  header.tensor("c", 40, {1024, 1024}, 16384 * 36);
+  const TempDir temp;
+  const std::string path = temp.path() / "foreign.gguf";
+  header.write(path);
+  // 8 x 1,417,216 bytes / 3,145,728 weights
+  expect_says(run_switchyard({"info", path}),
+              {"IQ4_XS       1 tensors        1048576 elements       0.53 MiB",
+               "IQ2_XXS      1 tensors        1048576 elements       0.26 MiB",
+               "NVFP4        1 tensors        1048576 elements       0.56 MiB",
+               "all          3 tensors        3145728 elements       1.35 MiB, 3.604 bits per weight\n"});
+}
+
+/// Where only the name or the number is known, no size is made up, and the mean leaves the tensor out.
+TEST(Info, SaysWhichSizesAreUnknown) {
+  Header header;
+  header.text("general.architecture", "llama");
+  header.tensor("a", Type::Q8_0, {1024, 1024});
+  header.tensor("b", 139, {1024, 1024}, 4096 * 144);
+  header.tensor("c", 250, {1024, 1024}, 1 << 20);
+  const TempDir temp;
+  const std::string path = temp.path() / "foreign.gguf";
+  header.write(path);
+  expect_says(run_switchyard({"info", path}),
+              {"IQ4_K        1 tensors        1048576 elements   size unknown",
+               "type 250     1 tensors        1048576 elements   size unknown",
+               "1.06 MiB, 8.500 bits per weight without 2 tensors of unknown size"});
 }
 
 TEST(Info, ReadsLing1TsHeader) {

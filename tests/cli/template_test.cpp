@@ -84,6 +84,28 @@ TEST_F(Template, IntegersOfAnySizeStayIntegers) {
       << r.err;
 }
 
+/// As apply_chat_template of transformers 5.24 hands the messages to a template, members in its order.
+TEST_F(Template, MessagesArePreparedOnRequest) {
+  const std::string source = write("t.jinja", "{{ messages | tojson }}");
+  const std::string messages = R"([{"role": "user", "content": "Q", "name": null}, )"
+                               R"({"role": "assistant", "content": null, "reasoning": "R", "tool_calls": )"
+                               R"([{"id": null, "function": {"name": "f", "arguments": {"x": null}}}]}, )"
+                               R"({"role": "assistant", "content": [{"type": "text", "text": null}], )"
+                               R"("tool_calls": null, "refusal": null}])";
+  const std::string input = write("in.json", R"({"messages": )" + messages + "}");
+  const ProcessResult raw = run_switchyard({"template", "--template-file", source, "-f", input});
+  EXPECT_EQ(raw.out, messages) << raw.err;
+  const ProcessResult chat =
+      run_switchyard({"template", "--template-file", source, "-f", input, "--as-chat"});
+  EXPECT_EQ(
+      chat.out,
+      R"([{"role": "user", "content": "Q"}, )"
+      R"({"thinking": "R", "role": "assistant", "reasoning": "R", "tool_calls": )"
+      R"([{"id": null, "function": {"name": "f", "arguments": {"x": null}}}], "reasoning_content": "R"}, )"
+      R"({"role": "assistant", "content": [{"type": "text", "text": null}]}])")
+      << chat.err;
+}
+
 TEST_F(Template, ErrorsAreOneLine) {
   const std::string good = write("good.jinja", "x"),
                     bad = write("bad.jinja", "a\n{{ messages[0].role.x.y }}");

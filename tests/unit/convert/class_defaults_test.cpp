@@ -26,7 +26,10 @@ constexpr ClassValues kClasses[] = {
       "num_shared_experts": 1, "rms_norm_eps": 1e-06, "rope_theta": 600000,
       "routed_scaling_factor": 1, "topk_group": 4})"},
     {"golden/llama", R"({
-      "max_position_embeddings": 2048, "rms_norm_eps": 1e-06, "rope_theta": 10000})"},
+      "head_dim": 16, "max_position_embeddings": 2048, "num_key_value_heads": 4, "rms_norm_eps": 1e-06,
+      "rope_theta": 10000})"},
+    {"golden/qwen2", R"({
+      "max_position_embeddings": 32768, "rms_norm_eps": 1e-06, "rope_theta": 10000})"},
     {"golden/mixtral", R"({
       "max_position_embeddings": 131072, "num_experts_per_tok": 2, "num_local_experts": 8,
       "rms_norm_eps": 1e-05, "rope_theta": 1000000})"},
@@ -155,6 +158,27 @@ class ConfigKeys : public ::testing::Test {
   }
   std::optional<HfFolder> folder_;
 };
+
+/// gpt-oss's class scales its rotation where a config does not say how.
+TEST(ScalingOfAClass, IsThatOfGptOssAlone) {
+  SW_DATA_OR_SKIP(golden, "golden/gpt_oss");
+  const HfFolder folder(golden);
+  folder.edit_config([](json& c) { c.erase("rope_scaling"); });
+  const HfConfig without(folder.path() / "config.json");
+  const RopeParams rope = without.hparams(without.arch()).rope;
+  EXPECT_EQ(rope.kind(), RopeScaling::Yarn);
+  EXPECT_EQ(rope.factor, 32);
+  for (const auto& [key, value] :
+       {std::pair("rope_scaling.original_max_position_embeddings", 4096),
+        std::pair("rope_scaling.beta_fast", 32), std::pair("rope_scaling.beta_slow", 1),
+        std::pair("rope_scaling.truncate", 0)})
+    EXPECT_EQ(value_of(without, key), value) << key;
+  SW_DATA_OR_SKIP(plain, "golden/olmoe");
+  const HfFolder other(plain);
+  other.edit_config([](json& c) { c.erase("rope_scaling"); });
+  const HfConfig none(other.path() / "config.json");
+  EXPECT_EQ(none.hparams(none.arch()).rope.kind(), RopeScaling::None);
+}
 
 TEST_F(ConfigKeys, BothSpellingsOfTheExpertCountAreRead) {
   for (const char* name : {"num_experts", "num_local_experts"}) {

@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Checkpoints as people have them: fused experts, tensors too many or too few, weights that are no numbers.
-#include <cmath>
+// Checkpoints as people have them: fused experts, tensors too many or too few.
 #include <cstring>
 #include <gtest/gtest.h>
-#include <limits>
 #include <regex>
 
 #include "convert/convert_hf.h"
-#include "convert/quantize.h"
 #include "formats/gguf.h"
 #include "support/converted_file.h"
 #include "support/refusal.h"
@@ -113,6 +110,37 @@ TEST(FusedExpertsTransposed, ComeEitherWay) {
   expect_equal_tensors(plain, folder.out());
 }
 
+/// Buffers that follow from the config, as transformers ignores them.
+TEST(CheckpointBuffers, ThatNobodyReadsAreLeftOutInSilence) {
+  const std::vector<std::string> of_years[] = {
+      {"model.layers.0.self_attn.rotary_emb.inv_freq", "model.layers.1.self_attn.rotary_emb.inv_freq"},
+      {"model.rotary_emb.inv_freq"},
+      {"model.layers.0.self_attn.rotary_emb.cos_cached", "model.layers.0.self_attn.rotary_emb.sin_cached"},
+      {"model.layers.0.self_attn.masked_bias", "model.layers.0.attn.bias"}};
+  for (const char* model : {"golden/llama", "golden/deepseek_v3"}) {
+    SW_DATA_OR_SKIP(golden, model);
+    const HfFolder folder(golden);
+    const auto plain = folder.path() / "plain.gguf";
+    convert_hf(folder.path(), plain, {});
+    for (const auto& names : of_years) {
+      const HfFolder more(golden);
+      more.edit_tensors([&](Tensors& t) {
+        for (const std::string& name : names) t[name] = {{8}, std::vector<float>(8, 0.5f)};
+      });
+      EXPECT_TRUE(convert_hf(more.path(), more.out(), {}).notes.empty()) << names[0];
+      expect_equal_tensors(plain, more.out());
+    }
+  }
+}
+
+/// What scales keys and values in a cache of 8 bits is no such buffer.
+TEST(CheckpointBuffers, ThatChangeAResultAreRefused) {
+  SW_DATA_OR_SKIP(golden, "golden/llama");
+  const HfFolder folder(golden);
+  folder.edit_tensors([](Tensors& t) { t["model.layers.0.self_attn.k_scale"] = {{1}, {0.5f}}; });
+  testing::expect_refused([&] { convert_hf(folder.path(), folder.out(), {}); }, "self_attn.k_scale");
+}
+
 TEST(NextTokenLayers, ThatACheckpointLacksAreNotCounted) {
   SW_DATA_OR_SKIP(golden, "golden/glm4_moe");
   const HfFolder folder(golden);
@@ -136,6 +164,45 @@ TEST(NextTokenLayers, ThatAreThereInPartAreAnError) {
                           "model.layers.3.eh_proj.weight");
 }
 
+/// The same of other families, counted by the class alone, and with a count that the family's file has no key
+/// for.
+TEST(NextTokenLayers, AreNotCountedInAnyFamily) {
+  struct Counted {
+    const char *model, *gguf;
+    json keys;
+  };
+  const Counted all[] = {
+      {"golden/glm4_moe", "glm4moe", json::object()},
+      {"golden/bailing_moe_v2_mtp", "bailingmoe2", {{"num_nextn_predict_layers", 1}}},
+      {"golden/bailing_moe_v2", "bailingmoe2", {{"num_nextn_predict_layers", 2}}},
+      {"golden/deepseek_v3", "deepseek2", {{"num_nextn_predict_layers", 1}}},
+  };
+  for (const Counted& counted : all) {
+    SCOPED_TRACE(counted.model);
+    SW_DATA_OR_SKIP(golden, counted.model);
+    const HfFolder folder(golden);
+    folder.edit_tensors([](Tensors& t) {
+      std::erase_if(t, [](const auto& item) { return item.first.starts_with("model.layers.3."); });
+    });
+    folder.edit_config([&](json& config) {
+      config.erase("num_nextn_predict_layers");
+      config.update(counted.keys);
+    });
+    convert_hf(folder.path(), folder.out(), {});
+    const GgufFile file(folder.out());
+    const std::string prefix = counted.gguf;
+    EXPECT_EQ(file.metadata().get_int(prefix + ".block_count"), 3);
+    EXPECT_EQ(file.metadata().get_int(prefix + ".nextn_predict_layers").value_or(0), 0);
+  }
+}
+
+TEST(NextTokenLayers, MoreThanAreThereAreAnError) {
+  SW_DATA_OR_SKIP(golden, "golden/glm4_moe");
+  const HfFolder folder(golden);
+  folder.edit_config([](json& config) { config["num_nextn_predict_layers"] = 2; });
+  testing::expect_refused([&] { convert_hf(folder.path(), folder.out(), {}); }, "model.layers.4.");
+}
+
 TEST(IdentityExperts, MayHaveWeightsThatNobodyReads) {
   SW_DATA_OR_SKIP(golden, "golden/longcat_flash");
   const HfFolder folder(golden);
@@ -147,6 +214,68 @@ TEST(IdentityExperts, MayHaveWeightsThatNobodyReads) {
     t["model.layers.1.mlp.router.classifier.bias"] = {{12}, std::vector<float>(12, 3.0f)};
   });
   EXPECT_EQ(convert_hf(folder.path(), folder.out(), {}).notes.size(), 2u);
+  expect_equal_tensors(plain, folder.out());
+}
+
+/// All of their matrices, and of one expert more than there are: ids say who is an identity expert.
+TEST(IdentityExperts, AreKnownByTheirIds) {
+  SW_DATA_OR_SKIP(golden, "golden/longcat_flash");
+  const HfFolder folder(golden);
+  const auto plain = folder.path() / "plain.gguf";
+  convert_hf(folder.path(), plain, {});
+  folder.edit_tensors([](Tensors& t) {
+    for (int e = 8; e < 13; ++e)
+      for (const char* name : {".gate_proj.weight", ".up_proj.weight", ".down_proj.weight"})
+        t["model.layers.1.mlp.experts." + std::to_string(e) + name] = {{2, 2}, {1, 2, 3, 4}};
+  });
+  const ConvertReport report = convert_hf(folder.path(), folder.out(), {});
+  ASSERT_EQ(report.notes.size(), 1u);
+  EXPECT_NE(report.notes[0].find("15 tensors are left out: of identity experts"), std::string::npos);
+  expect_equal_tensors(plain, folder.out());
+}
+
+/// transformers 5 keeps rows for all ids in one stack, those of identity experts behind the others.
+TEST(IdentityExperts, MayHaveRowsInAStack) {
+  SW_DATA_OR_SKIP(golden, "golden/longcat_flash");
+  const HfFolder folder(golden);
+  const auto plain = folder.path() / "plain.gguf";
+  convert_hf(folder.path(), plain, {});
+  folder.edit_tensors([](Tensors& t) {
+    fuse(t);
+    for (auto& [name, tensor] : t) {
+      if (tensor.shape.n_dims() != 3) continue;
+      const Shape s = tensor.shape;
+      tensor.shape = {s[0] + 4, s[1], s[2]};
+      tensor.values.resize(static_cast<size_t>(tensor.shape.n_elements()), 7.0f);
+    }
+  });
+  convert_hf(folder.path(), folder.out(), {});
+  expect_equal_tensors(plain, folder.out());
+}
+
+/// A family without identity experts has no use for an expert beyond the last.
+TEST(IdentityExperts, AreOfOneFamilyAlone) {
+  SW_DATA_OR_SKIP(golden, "golden/glm4_moe");
+  const HfFolder folder(golden);
+  folder.edit_tensors([](Tensors& t) { t["model.layers.1.mlp.experts.12.up_proj.weight"] = {{1}, {1.0f}}; });
+  testing::expect_refused([&] { convert_hf(folder.path(), folder.out(), {}); }, "experts.12.up_proj");
+}
+
+/// LongCat's Python makes the classifier's bias where router_bias says so, and does not add it to the logits.
+TEST(RouterBias, OfLongcatIsNotInTheFile) {
+  SW_DATA_OR_SKIP(golden, "golden/longcat_flash");
+  const HfFolder folder(golden);
+  const auto plain = folder.path() / "plain.gguf";
+  convert_hf(folder.path(), plain, {});
+  folder.edit_config([](json& config) { config["router_bias"] = true; });
+  folder.edit_tensors([](Tensors& t) {
+    for (const char* layer : {"0", "1"}) {
+      std::vector<float> bias(12);
+      for (size_t e = 0; e < bias.size(); ++e) bias[e] = static_cast<float>(e);
+      t[std::string("model.layers.") + layer + ".mlp.router.classifier.bias"] = {{12}, bias};
+    }
+  });
+  EXPECT_EQ(convert_hf(folder.path(), folder.out(), {}).notes.size(), 1u);
   expect_equal_tensors(plain, folder.out());
 }
 
@@ -182,52 +311,6 @@ TEST(AttentionBias, OfLlamaFollowsItsRows) {
     EXPECT_EQ(q[i], static_cast<float>(i - in_head + in_head / 2 + (in_head % 2) * 8));
     EXPECT_EQ(out[i], static_cast<float>(i));
   }
-}
-
-class BadWeights : public ::testing::Test {
- protected:
-  void SetUp() override {
-    SW_DATA_OR_SKIP(golden, "golden/qwen3_moe");
-    folder_.emplace(golden);
-  }
-  /// Writes `value` into row 3, column 5 of a tensor.
-  void spoil(float value, const char* tensor) const {
-    folder_->edit_tensors([&](Tensors& t) {
-      Tensor& weights = t.at(tensor);
-      weights.values.at(static_cast<size_t>(3 * weights.shape.n_cols() + 5)) = value;
-    });
-  }
-  void convert(Type type) const { convert_hf(folder_->path(), folder_->out(), {.out_type = type}); }
-  std::optional<HfFolder> folder_;
-};
-
-TEST_F(BadWeights, AreRefusedByNameInConvert) {
-  constexpr float kNan = std::numeric_limits<float>::quiet_NaN(),
-                  kInf = std::numeric_limits<float>::infinity();
-  for (const char* tensor : {"model.layers.0.mlp.experts.0.gate_proj.weight", "model.embed_tokens.weight",
-                             "model.layers.1.mlp.gate.weight"}) {
-    for (const float value : {kNan, kInf, -kInf}) {
-      spoil(value, tensor);
-      for (const Type type : {Type::F32, Type::F16, Type::BF16, Type::Q8_0}) {
-        const std::string said = testing::refusal([&] { convert(type); });
-        EXPECT_NE(said.find("a weight is not a finite number"), said.npos) << said;
-        EXPECT_NE(said.find("tensor " + std::string(tensor) + ", row 3, column 5"), said.npos) << said;
-        EXPECT_FALSE(std::filesystem::exists(folder_->out()));
-      }
-    }
-    spoil(0, tensor);
-  }
-}
-
-TEST_F(BadWeights, BeyondF16AreRefusedThereAlone) {
-  spoil(1e5f, "model.layers.0.mlp.experts.0.gate_proj.weight");
-  testing::expect_refused([&] { convert(Type::F16); }, "a weight is too large for its format");
-  EXPECT_NO_THROW(convert(Type::BF16));
-  EXPECT_NO_THROW(convert(Type::F32));
-  const auto out = folder_->path() / "q.gguf";
-  testing::expect_refused([&] { quantize(folder_->out(), out, "F16", {}); },
-                          "blk.0.ffn_gate_exps.weight, row 3");
-  EXPECT_NO_THROW(quantize(folder_->out(), out, "Q8_0", {}));
 }
 
 }  // namespace

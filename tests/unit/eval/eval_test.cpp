@@ -31,6 +31,25 @@ class PerplexityTest : public testing::TinyLing {
     Forward forward(*model_, *policies_, {.n_ubatch = n_ubatch});
     return measure_perplexity(forward, *model_, tokens_, options);
   }
+  /// By the definition: each chunk alone, token by token, its predictions from `first` on.
+  double chunk_by_chunk(const std::vector<int32_t>& ids, int64_t n_ctx, int64_t first) {
+    double sum = 0;
+    int n = 0;
+    for (int64_t begin = 0; begin + n_ctx <= std::ssize(ids); begin += n_ctx) {
+      Forward forward(*model_, *policies_, {});
+      testing::CacheRig cache(forward, Forward::cache_plan(*model_, n_ctx, Type::F32));
+      for (int64_t pos = 0; pos + 1 < n_ctx; ++pos) {
+        const int32_t *id = &ids[static_cast<size_t>(begin + pos)], target = id[1];
+        const TensorView<const float> logits = cache.step({*id, static_cast<int32_t>(pos), 0, 0});
+        if (pos < first) continue;
+        double all = 0;
+        for (int64_t v = 0; v < logits.n_cols(); ++v) all += std::exp(double{logits.row(0)[v]});
+        sum += std::log(all) - double{logits.row(0)[target]};
+        ++n;
+      }
+    }
+    return std::exp(sum / n);
+  }
 
   std::unique_ptr<PolicyTable> policies_;
   std::vector<int32_t> tokens_;
@@ -51,6 +70,33 @@ TEST_F(PerplexityTest, PackingChunksChangesNothing) {
 
 TEST_F(PerplexityTest, BosReplacesTheFirstToken) {
   EXPECT_NE(measure(512, {.n_ctx = 16, .bos = 492}).value, measure(512, {.n_ctx = 16}).value);
+  std::vector<int32_t> replaced = tokens_;
+  for (size_t first = 0; first < replaced.size(); first += 16) replaced[first] = 492;
+  const double expected = chunk_by_chunk(replaced, 16, 8);
+  EXPECT_NEAR(measure(512, {.n_ctx = 16, .bos = 492}).value, expected, 1e-9 * expected);
+}
+
+/// The rule of llama-perplexity: BOS before the text, then the cut, then BOS in place of each chunk's first.
+TEST_F(PerplexityTest, BosBeforeTheTextCostsItNoToken) {
+  const std::vector<int32_t> text = tokens_;
+  tokens_.insert(tokens_.begin(), 492);
+  const PerplexityOptions one{.n_ctx = 16, .n_chunk = 1}, one_with{.n_ctx = 16, .n_chunk = 1, .bos = 492};
+  EXPECT_EQ(measure(512, one_with).value, measure(512, one).value)
+      << "the first chunk begins with it already";
+  std::vector<int32_t> cut;
+  for (size_t at = 0; at < tokens_.size(); ++at) cut.push_back(at % 16 == 0 ? 492 : text[at - 1]);
+  const double expected = chunk_by_chunk(cut, 16, 8);
+  EXPECT_NEAR(measure(512, {.n_ctx = 16, .bos = 492}).value, expected, 1e-9 * expected);
+}
+
+/// What a chunk begins with is still what the one before it ends with predicts.
+TEST_F(PerplexityTest, BosHidesNoTokenThatIsPredicted) {
+  std::vector<int32_t> targets;
+  PerplexityOptions options{.n_ctx = 16, .stride = 5, .bos = 492};
+  options.on_prediction = [&](std::span<const float>, int32_t target) { targets.push_back(target); };
+  measure(512, options);
+  const std::vector<int32_t> expected(tokens_.begin() + 11, tokens_.begin() + 96);
+  EXPECT_EQ(targets, expected) << "17 chunks, the last five tokens of each";
 }
 
 TEST_F(PerplexityTest, RefusesWhatCannotBeScored) {

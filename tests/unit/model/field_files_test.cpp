@@ -55,7 +55,8 @@ fs::path rewrite(const fs::path& plain, const Change& change, const fs::path& ou
   return out;
 }
 
-GgufValue array(GgufType type, std::vector<uint64_t> items) {
+template <class T = uint64_t>
+GgufValue array(GgufType type, std::vector<T> items) {
   return {.type = GgufType::Array, .data = GgufArray{type, std::move(items)}};
 }
 
@@ -74,13 +75,15 @@ class FieldFiles : public ::testing::Test {
 };
 
 TEST_F(FieldFiles, FusedGateAndUpAreTheSameExperts) {
-  for (const char* golden : {"golden/qwen3_moe", "golden/mixtral", "golden/olmoe", "golden/bailing_moe_v2"}) {
+  for (const char* golden :
+       {"golden/qwen3_moe", "golden/mixtral", "golden/olmoe", "golden/bailing_moe_v2", "golden/deepseek_v3",
+        "golden/glm4_moe", "golden/longcat_flash", "golden_next/lfm2_moe"}) {
     open(golden);
     if (IsSkipped()) return;
     const Model plain(plain_->path()), fused(changed({.fuse = true}));
     EXPECT_EQ(plain.weight_bytes(), fused.weight_bytes());
     EXPECT_EQ(plain.n_parameters(), fused.n_parameters());
-    const int last = plain.hparams().n_run_block() - 1;
+    const int last = plain.moe_layers().back().layer * plain.hparams().blocks_per_layer;
     for (const Role role : {Role::ExpertGate, Role::ExpertUp, Role::ExpertDown}) {
       for (int e = 0; e < plain.hparams().moe.n_expert; ++e) {
         const WeightView a = plain.expert(role, last, e), b = fused.expert(role, last, e);
@@ -88,6 +91,18 @@ TEST_F(FieldFiles, FusedGateAndUpAreTheSameExperts) {
         EXPECT_EQ(std::memcmp(a.data, b.data, a.size_bytes()), 0) << golden << role_name(role) << e;
       }
     }
+  }
+}
+
+/// Experts of a block-quantized file are fused block by block.
+TEST_F(FieldFiles, FusedOnesMayBeQuantized) {
+  SW_DATA_OR_SKIP(folder, "golden/qwen3_moe");
+  plain_.emplace(folder, Type::Q8_0);
+  const Model plain(plain_->path()), fused(changed({.fuse = true}));
+  for (const Role role : {Role::ExpertGate, Role::ExpertUp}) {
+    const WeightView a = plain.expert(role, 1, 3), b = fused.expert(role, 1, 3);
+    ASSERT_EQ(b.type, Type::Q8_0);
+    EXPECT_EQ(std::memcmp(a.data, b.data, a.size_bytes()), 0) << role_name(role);
   }
 }
 
@@ -100,6 +115,21 @@ TEST_F(FieldFiles, AnArrayOfEqualValuesIsThatValue) {
   EXPECT_EQ(h.n_ff, 96);
   const Change different{.keys = {{"qwen3moe.expert_used_count", array(GgufType::U32, {4, 2, 4})}}};
   testing::expect_refused([&] { hparams(different); }, "key qwen3moe.expert_used_count");
+}
+
+/// Of other types and keys: counts of 32 and 64 bits with a sign, and floats.
+TEST_F(FieldFiles, ArraysOfEqualValuesMayBeOfAnyNumber) {
+  const HParams h =
+      hparams({.keys = {{"qwen3moe.attention.head_count", array<int64_t>(GgufType::I32, {4, 4, 4})},
+                        {"qwen3moe.expert_feed_forward_length", array<int64_t>(GgufType::I64, {32, 32, 32})},
+                        {"qwen3moe.rope.freq_base", array<double>(GgufType::F32, {9000, 9000, 9000})}}});
+  EXPECT_EQ(h.attention.n_head, 4);
+  EXPECT_EQ(h.moe.n_ff_expert, 32);
+  EXPECT_EQ(h.rope.freq_base, 9000);
+  for (const GgufValue& none : {array(GgufType::U32, {}), array(GgufType::U32, {2, 2, 4})}) {
+    const Change change{.keys = {{"qwen3moe.attention.head_count_kv", none}}};
+    testing::expect_refused([&] { hparams(change); }, "key qwen3moe.attention.head_count_kv");
+  }
 }
 
 TEST_F(FieldFiles, WholeNumbersServeFloatKeys) {

@@ -42,6 +42,24 @@ TEST(AddedTokens, TheDecoderOfTheConfigAddsWhatIsMissing) {
   EXPECT_EQ(encode(folder, "ab"), (Ids{97, 98})) << "a token of the vocabulary is no longer merged";
 }
 
+TEST(AddedTokens, OfTheDecoderMayHaveAnyOrderAndForm) {
+  const auto ids = [](const json& tokens, const std::string& text) {
+    HfFolder folder;
+    json& decoder = folder.tokenizer_config["added_tokens_decoder"];
+    decoder = tokens;
+    decoder["257"] = {{"content", "<s>"}, {"special", true}};
+    return encode(folder, text);
+  };
+  EXPECT_EQ(ids({{"259", {{"content", "<z>"}}}, {"258", {{"content", "<y>"}}}}, "a<z><y>b"),
+            (Ids{97, 259, 258, 98}));
+  EXPECT_EQ(ids({{"258", {{"content", "<t"}}}, {"259", {{"content", "<to>"}}}}, "a<to>b<t>c"),
+            (Ids{97, 259, 98, 258, 62, 99}));
+  EXPECT_EQ(ids({{"258", {{"content", "\n\n\n"}}}}, "a\n\n\nb\n\n"), (Ids{97, 258, 98, 10, 10}));
+  EXPECT_EQ(ids({{"258", {{"content", "<t>"}, {"lstrip", true}, {"rstrip", true}}}}, "a <t> b"),
+            (Ids{97, 258, 98}));
+  EXPECT_EQ(ids({{"258", {{"content", "abab"}}}}, "xababab"), (Ids{120, 258, 256}));
+}
+
 TEST(AddedTokens, TheFlagsOfTheConfigWin) {
   HfFolder folder;
   json& in_config = folder.tokenizer_config["added_tokens_decoder"]["257"];
@@ -190,8 +208,8 @@ TEST(AddedTokens, NormalizedOnesAreFoundAsTheNormalizerSpellsThem) {
   EXPECT_EQ(encode(folder, "<e>x"), (Ids{257, 120}));
 }
 
-// The ids of `tokenizers` 0.23.3 for a BPE of ten tokens with byte fallback.
-TEST(AddedTokens, NormalizedOnesAmongMarkedSpaces) {
+/// A BPE of ten tokens with marked spaces, and added tokens from id 10 on.
+HfFolder with_marked_spaces(const std::vector<json>& added) {
   const std::vector<std::string> words = {"<unk>", "▁", "a", "b", "<", ">", "t", "▁a", "▁b", "▁t"};
   json vocab;
   for (size_t i = 0; i < words.size(); ++i) vocab[words[i]] = i;
@@ -205,12 +223,41 @@ TEST(AddedTokens, NormalizedOnesAmongMarkedSpaces) {
   folder.tokenizer["normalizer"] = json::parse(R"({"type": "Sequence", "normalizers": [
       {"type": "Prepend", "prepend": "▁"},
       {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]})");
-  folder.tokenizer["added_tokens"] = {{{"id", 10}, {"content", "<t>"}, {"normalized", true}}};
+  folder.tokenizer["added_tokens"] = json::array();
+  for (const json& token : added) {
+    folder.tokenizer["added_tokens"].push_back(token);
+    folder.tokenizer["added_tokens"].back()["id"] = 9 + folder.tokenizer["added_tokens"].size();
+  }
+  return folder;
+}
+
+json normalized(const char* content) { return {{"content", content}, {"normalized", true}}; }
+
+// The ids of `tokenizers` 0.23.3.
+TEST(AddedTokens, NormalizedOnesAmongMarkedSpaces) {
+  const HfFolder folder = with_marked_spaces({normalized("<t>")});
   EXPECT_EQ(encode(folder, "<t>"), Ids{10});
   EXPECT_EQ(encode(folder, "a<t>b"), (Ids{7, 4, 6, 5, 3}));
   EXPECT_EQ(encode(folder, "a <t>b"), (Ids{7, 10, 3}));
   EXPECT_EQ(encode(folder, " <t> b"), (Ids{1, 10, 8}));
   EXPECT_EQ(encode(folder, "<t><t>"), (Ids{10, 4, 6, 5}));
+}
+
+// Likewise.
+TEST(AddedTokens, NormalizedOnesWithSpacesAndNeighbours) {
+  const HfFolder inside = with_marked_spaces({normalized("a b")});
+  EXPECT_EQ(encode(inside, "a b a b"), (Ids{10, 10}));
+  EXPECT_EQ(encode(inside, " a b"), (Ids{1, 10}));
+  const HfFolder leading = with_marked_spaces({normalized(" b")});
+  EXPECT_EQ(encode(leading, "a b"), (Ids{7, 8}));
+  EXPECT_EQ(encode(leading, "  b"), (Ids{1, 10}));
+  const HfFolder beside =
+      with_marked_spaces({normalized("<t>"), {{"content", "<b>"}, {"normalized", false}}});
+  EXPECT_EQ(encode(beside, "<b><t>"), (Ids{11, 10}));
+  EXPECT_EQ(encode(beside, "a <b> <t>b"), (Ids{7, 1, 11, 1, 10, 3}));
+  const HfFolder longer = with_marked_spaces({normalized("<t>"), normalized("<t>a")});
+  EXPECT_EQ(encode(longer, "a <t>a"), (Ids{7, 11}));
+  EXPECT_EQ(encode(longer, "a <t>b"), (Ids{7, 10, 3}));
 }
 
 /// A folder with GLM's names for three control tokens more.

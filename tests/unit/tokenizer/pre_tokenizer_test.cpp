@@ -98,6 +98,16 @@ TEST(PreTokenizer, NamesAreFoundByPatternAndMeaning) {
   EXPECT_FALSE(match_pre_tokenizer({"a"}, false));
 }
 
+/// Of families that a file of llama's or deepseek2's architecture may be: each has a pattern of its own,
+/// which the strings above are cut with.
+TEST(PreTokenizer, NamesFromTheFieldAreKnown) {
+  for (const char* name : {"kimi-k2", "tekken", "command-r", "superbpe"}) {
+    const NamedPreTokenizer* found = find_pre_tokenizer(name);
+    ASSERT_TRUE(found) << name;
+    EXPECT_EQ(found->name, name);
+  }
+}
+
 TEST(PreTokenizer, AliasesMeanTheSame) {
   for (const auto& [alias, name] :
        {std::pair("smollm", "starcoder"), std::pair("refact", "starcoder"), std::pair("chatglm-bpe", "glm4"),
@@ -105,7 +115,7 @@ TEST(PreTokenizer, AliasesMeanTheSame) {
         std::pair("llama4", "gpt-4o"), std::pair("lfm2", "llama-bpe"), std::pair("minimax-m2", "gpt-4o"),
         std::pair("joyai-llm", "deepseek-v3"), std::pair("smaug-bpe", "glm4"),
         std::pair("poro-chat", "bloom"), std::pair("gpt3-finnish", "bloom"),
-        std::pair("cohere2moe", "tiny_aya")}) {
+        std::pair("cohere2moe", "tiny_aya"), std::pair("dbrx", "glm4"), std::pair("exaone", "starcoder")}) {
     ASSERT_TRUE(find_pre_tokenizer(name)) << name;
     EXPECT_EQ(find_pre_tokenizer(alias), find_pre_tokenizer(name)) << alias;
   }
