@@ -129,6 +129,7 @@ struct LineEditor::Impl {
     int n = 0;
     // libedit shows the prompt before it takes the terminal: a Ctrl-C between the two would be a signal.
     el_set(editor, EL_PREP_TERM, 1);
+    sw::cli::interrupted();  // a Ctrl-C from before is no reason to drop this line
     const char* line = el_gets(editor, &n);
     interrupted |= sw::cli::interrupted();  // a signal from elsewhere
     if (interrupted) {

@@ -70,6 +70,17 @@ TEST(ChatTerminal, ControlCEndsTheAnswerThenTheLine) {
   EXPECT_EQ(terminal.exit_code(), 0) << terminal.transcript();
 }
 
+TEST(ChatTerminal, ControlCEndsAPasteWhoseEndGotLost) {
+  Terminal terminal({"run", "--temp", "0", "-n", "4"});
+  ASSERT_NE(terminal.wait_for(kPrompt), "");
+  terminal.type("\x1b[200~half of a paste");
+  terminal.listen(0.3);
+  terminal.type(kControlC);
+  ASSERT_NE(terminal.wait_for(kPrompt), "") << terminal.transcript();
+  terminal.type("\x1b[201~/exit\r");  // the end comes late
+  EXPECT_EQ(terminal.exit_code(), 0) << terminal.transcript();
+}
+
 TEST(ChatTerminal, ALongPasteIsOneMessage) {
   const testing::TempDir temp;
   Terminal terminal({"run", "--temp", "0", "-n", "4"});
