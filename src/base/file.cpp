@@ -42,6 +42,12 @@ FileKind kind_of(const std::filesystem::path& path) {
 std::filesystem::path replaceable(const std::filesystem::path& path, FileKind kind) {
   namespace fs = std::filesystem;
   std::error_code error, ignored;
+  if (path == "-") {
+    throw Error({.what = "outputs do not go to the standard output",
+                 .where = "-",
+                 .expected = "a file's name",
+                 .hint = "./- is a file of this name"});
+  }
   const fs::file_status there = fs::status(path, error);
   if (error == std::errc::filename_too_long)
     throw Error({.what = "cannot create the output file", .where = path.string(), .got = error.message()});

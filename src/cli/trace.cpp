@@ -9,6 +9,7 @@
 #include "cli/command.h"
 #include "cli/model_flags.h"
 #include "cli/model_report.h"
+#include "cli/text_input.h"
 #include "tokenizer/tokenizer.h"
 
 namespace sw::cli {
@@ -50,8 +51,8 @@ int run(const TraceFlags& flags) {
   const RoutingPolicy policy = flags.model.policy();
   const std::unique_ptr<const Model> model = load_model(flags.model, {policy});
   const std::vector<int32_t> ids =
-      flags.ids_file.empty() ? Tokenizer::from_gguf(model->file()).encode(read_file(flags.text_file))
-                             : parse_ids(read_file(flags.ids_file), flags.ids_file);
+      flags.ids_file.empty() ? Tokenizer::from_gguf(model->file()).encode(read_text(flags.text_file))
+                             : parse_ids(read_text(flags.ids_file), flags.ids_file);
   warn_of_long_context(*model, std::ssize(ids));
   check_writable(flags.out, FileKind::Safetensors);
   MeasuredModel measured(*model, measure_options(flags.model, {.n_ctx = std::ssize(ids)}), {&policy, 1},

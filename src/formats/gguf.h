@@ -98,7 +98,6 @@ class GgufMetadata {
   std::optional<std::vector<int64_t>> get_bools_or_ints(std::string_view key) const;
   std::optional<std::vector<double>> get_floats(std::string_view key) const;
   int64_t require_int(std::string_view key) const;
-  double require_float(std::string_view key) const;
   std::string require_string(std::string_view key) const;
 
  private:

@@ -195,7 +195,6 @@ T GgufMetadata::required(std::optional<T> value, std::string_view key) const {
 }
 
 int64_t GgufMetadata::require_int(std::string_view key) const { return required(get_int(key), key); }
-double GgufMetadata::require_float(std::string_view key) const { return required(get_float(key), key); }
 std::string GgufMetadata::require_string(std::string_view key) const {
   return required(get_string(key), key);
 }

@@ -77,7 +77,6 @@ Tokenizer::Tokenizer(const TokenizerSpec& spec)
       end_of_generation_(end_of_generation_ids(spec)),
       bos_(spec.bos),
       eos_(spec.eos),
-      pad_(spec.pad),
       nfc_(spec.nfc),
       chat_templates_(spec.named_templates) {
   chat_templates_.try_emplace("default", spec.chat_template);

@@ -51,7 +51,6 @@ class Tokenizer {
   int n_vocab() const { return static_cast<int>(pieces_.size()); }
   std::optional<int32_t> bos_id() const { return bos_; }
   std::optional<int32_t> eos_id() const { return eos_; }
-  std::optional<int32_t> pad_id() const { return pad_; }
   /// Whether add_special puts bos in front.
   bool add_bos() const { return bos_ && !prefix_.empty() && prefix_.front() == *bos_; }
   /// Jinja source, empty where the model has none. `name`: of one that the model has beside its default, such
@@ -86,7 +85,7 @@ class Tokenizer {
   std::vector<std::string> pieces_;  // bytes, by id
   std::vector<bool> special_;
   std::vector<int32_t> prefix_, suffix_, end_of_generation_;
-  std::optional<int32_t> bos_, eos_, pad_;
+  std::optional<int32_t> bos_, eos_;
   bool nfc_ = false;
   std::optional<SpaceRule> spaces_;  // nothing: bytes take spaces as they are
   std::unordered_set<int32_t> strip_left_, strip_right_, single_word_;

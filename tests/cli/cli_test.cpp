@@ -99,6 +99,11 @@ TEST(Cli, OutputsThatCannotBeWrittenAreRefusedBeforeTheWork) {
       {"routing", "-f", text, "-c", "4", "-o", temp.path() / "x", "--svg", temp.path() / "." / "x"}, 1,
       "two outputs have one name");
   expect_refused({"bench", "-c", "8", "-ub", "4", "--plot", "/dev/full"}, 1, "a device");
+  for (const Arguments& to_stdout :
+       std::vector<Arguments>{{"routing", "-f", text, "-c", "4", "--svg", "-"},
+                              {"trace", "-f", text, "-o", "-"},
+                              {"perplexity", "-f", text, "-c", "4", "--save-logits", "-"}})
+    expect_refused(to_stdout, 1, "outputs do not go to the standard output");
   expect_refused({"perplexity", "-f", text, "-c", "4", "--save-logits", "/dev/null"}, 1, "a device");
   expect_refused({"trace", "-f", text, "--out", "/dev/null"}, 1, "a device");
 }

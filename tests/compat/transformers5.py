@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Each family's tiny checkpoint as transformers 5 saves it, and without each key of its config.
 
-    transformers5.py PROGRAM [MODEL...]    MODEL: a folder of ../shared/data/golden or golden_next
+    transformers5.py PROGRAM [MODEL...]    MODEL: a folder of ../shared/data, or of tests/data/golden
 
 What `PROGRAM convert` makes of a folder must give the logits of transformers for the same folder, or be refused in
 a line that names what is wrong. Needs torch, transformers 5 and safetensors; exit 77, and a line that says why,
@@ -17,12 +17,12 @@ import sys
 import tempfile
 
 SHARED = pathlib.Path(os.environ.get("SWITCHYARD_SHARED", pathlib.Path(__file__).resolve().parents[3] / "shared"))
-DATA = SHARED / "data"
+DATA, OWN_DATA = SHARED / "data", pathlib.Path(__file__).resolve().parents[1] / "data/golden"
 MODELS = [
     "golden/bailing_moe_v2", "golden/deepseek_v2", "golden/deepseek_v3", "golden/deepseek_v3_yarn",
     "golden/glm4_moe", "golden/gpt_oss", "golden/llama", "golden/llama_llama3rope", "golden/longcat_flash",
     "golden/mixtral", "golden/olmoe", "golden/qwen3", "golden/qwen3_moe", "golden/qwen3_moe_sparse2",
-    "golden/qwen3_vl_moe", "golden_next/lfm2_moe"]
+    "golden/qwen3_vl_moe", "golden_next/lfm2_moe", "qwen2"]
 TOLERANCE = 2e-4
 # Ling 2.0's class is not in transformers: the values of its own configuration_bailing_moe_v2.py.
 LING_DEFAULTS = {
@@ -124,7 +124,8 @@ def copy_of(folder, to):
 
 class Family:
     def __init__(self, program, name, scratch):
-        self.name, self.folder, self.scratch = name, DATA / name, scratch
+        self.name, self.scratch = name, scratch
+        self.folder = next(folder for folder in (DATA / name, OWN_DATA / name) if folder.exists())
         golden = load_file(self.folder / "golden.safetensors")
         self.ids = golden["seq0.ids"].tolist()
         self.expected = golden["seq0.logits"]
