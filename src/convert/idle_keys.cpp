@@ -2,15 +2,12 @@
 #include "convert/idle_keys.h"
 
 #include <algorithm>
-#include <span>
+#include <iterator>
+
+#include "formats/idle_keys.h"
 
 namespace sw {
 namespace {
-
-struct IdleKeys {
-  std::string_view why = {};
-  std::span<const std::string_view> names = {};
-};
 
 constexpr std::string_view kAbout[] = {"architectures",
                                        "model_type",
@@ -143,22 +140,14 @@ constexpr IdleKeys kIdle[] = {
 constexpr std::string_view kRope[] = {"rope_type", "type",        "mrope_interleaved", "mrope_section",
                                       "finetuned", "long_factor", "short_factor"};
 
-bool has(std::span<const std::string_view> names, std::string_view key) {
-  return std::ranges::find(names, key) != names.end();
-}
-
 }  // namespace
 
-std::string_view why_idle(std::string_view key) {
-  if (key.starts_with('_')) return "it is private to the library that wrote it";
-  for (const IdleKeys& idle : kIdle) {
-    if (has(idle.names, key)) return idle.why;
-  }
-  return {};
-}
+std::string_view why_idle(std::string_view key) { return why_idle(kIdle, key); }
 
 std::string_view why_idle_in_rope_scaling(std::string_view key) {
-  return has(kRope, key) ? "it is checked by itself, or says nothing about the positions of a text" : "";
+  return std::ranges::find(kRope, key) != std::end(kRope)
+             ? "it is checked by itself, or says nothing about the positions of a text"
+             : "";
 }
 
 }  // namespace sw

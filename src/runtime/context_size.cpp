@@ -23,8 +23,8 @@ int64_t context_that_fits(const Model& model, const Devices& devices, const Plac
   const auto fits = [&](int64_t n_ctx) {
     PlanInput input = plan(n_ctx);
     input.forward.repack = false;  // packing is left out where there is no room for it
-    const std::vector<DevicePlan> devices_plan = plan_memory(weights.view(), facts, placement, input);
-    return fit_on_gpus(devices_plan) && fits_beside_weights(devices_plan.front());
+    const std::vector<DevicePlan> plans = plan_memory(weights.view(), facts, placement, input);
+    return fit_on_gpus(plans) && fits_beside_weights(plans.front());
   };
   if (most == least || fits(most)) return most;
   // In steps: `low` fits, or is the least.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <span>
 
+#include "formats/idle_keys.h"
 #include "tokenizer/pre_tokenizer.h"
 #include "tokenizer/spaces.h"
 
@@ -19,10 +20,6 @@ constexpr std::string_view kRead[] = {"added_tokens_decoder", "additional_specia
                                       "add_sep_token",        "chat_template",
                                       "split_special_tokens"};
 
-struct IdleKeys {
-  std::string_view why = {};
-  Names names = {};
-};
 constexpr std::string_view kAbout[] = {"tokenizer_class", "auto_map",
                                        "name_or_path",    "special_tokens_map_file",
                                        "tokenizer_file",  "vocab_file",
@@ -166,13 +163,7 @@ void check_decoder_part(const JsonObject& part, bool is_bytes) {
 
 }  // namespace
 
-std::string_view why_idle_in_tokenizer_config(std::string_view key) {
-  if (key.starts_with('_')) return "it is private to the library that wrote it";
-  for (const IdleKeys& idle : kIdle) {
-    if (has(idle.names, key)) return idle.why;
-  }
-  return {};
-}
+std::string_view why_idle_in_tokenizer_config(std::string_view key) { return why_idle(kIdle, key); }
 
 void check_config_keys(const JsonObject& config, TokenizerSpec& spec) {
   for (const Required& required : kRequired) {

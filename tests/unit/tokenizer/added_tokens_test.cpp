@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "tokenizer/tokenizer.h"
 #include "unit/tokenizer/mixed_strings.h"
+#include "unit/tokenizer/through_gguf.h"
 #include "unit/tokenizer/tokenizer_folder.h"
 
 namespace sw {
@@ -16,20 +17,10 @@ using nlohmann::json;
 using testing::HfFolder;
 using Ids = std::vector<int32_t>;
 
-/// Written to a file and read again.
-TokenizerSpec through_gguf(const TokenizerSpec& spec) {
-  const testing::TempDir folder;
-  const auto path = folder.path() / "vocab.gguf";
-  GgufWriter writer(path);
-  for (auto& [key, value] : gguf_keys(spec, spec.tokens.size())) writer.set(key, std::move(value));
-  writer.finish();
-  return read_gguf_tokenizer(GgufFile(path));
-}
-
 Ids encode(const HfFolder& folder, const std::string& text) {
   const TokenizerSpec spec = folder.read();
   Ids ids = Tokenizer(spec).encode(text);
-  EXPECT_EQ(Tokenizer(through_gguf(spec)).encode(text), ids) << text << ", from a GGUF file";
+  EXPECT_EQ(Tokenizer(testing::through_gguf(spec)).encode(text), ids) << text << ", from a GGUF file";
   return ids;
 }
 
@@ -136,7 +127,7 @@ TEST(AddedTokens, MixedStringsGiveTheIdsOfTheLibrary) {
   const testing::MixedStrings mixed = testing::read_mixed_strings();
   const TokenizerSpec spec =
       read_tokenizer_json(testing::source_dir() / "tests/data/added_tokens/flags.json");
-  const Tokenizer direct(spec), again(through_gguf(spec));
+  const Tokenizer direct(spec), again(testing::through_gguf(spec));
   std::vector<size_t> n_found(spec.tokens.size());
   testing::expect_column(mixed, "ids:added_tokens", [&](const std::string& text) {
     const Ids ids = direct.encode(text);
@@ -274,7 +265,7 @@ HfFolder with_ends(const json& generation_ends) {
 Ids ends_of(const HfFolder& folder) {
   const TokenizerSpec spec = folder.read();
   Ids ends = Tokenizer(spec).end_of_generation();
-  EXPECT_EQ(Tokenizer(through_gguf(spec)).end_of_generation(), ends) << "from a GGUF file";
+  EXPECT_EQ(Tokenizer(testing::through_gguf(spec)).end_of_generation(), ends) << "from a GGUF file";
   std::erase(ends, 261);  // known by its name
   return ends;
 }
@@ -309,7 +300,7 @@ TEST(ChatTemplatesOfFiles, ReachAGgufFileAndComeBack) {
   folder.tokenizer_config["chat_template"] = {{{"name", "tool_use"}, {"template", "T"}},
                                               {{"name", "default"}, {"template", "D"}},
                                               {{"name", "rag"}, {"template", "R"}}};
-  const TokenizerSpec spec = folder.read(), again = through_gguf(spec);
+  const TokenizerSpec spec = folder.read(), again = testing::through_gguf(spec);
   EXPECT_EQ(again.chat_template, "D");
   EXPECT_EQ(again.named_templates, spec.named_templates);
   EXPECT_EQ(again.named_templates.size(), 2u);

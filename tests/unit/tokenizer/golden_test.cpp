@@ -6,22 +6,13 @@
 #include "base/file.h"
 #include "support/test_data.h"
 #include "tokenizer/tokenizer.h"
+#include "unit/tokenizer/through_gguf.h"
 
 namespace sw {
 namespace {
 
 using nlohmann::json;
 using Ids = std::vector<int32_t>;
-
-/// The tokenizer after a trip through a GGUF file.
-TokenizerSpec through_gguf(const TokenizerSpec& spec, size_t n_vocab) {
-  const testing::TempDir folder;
-  const auto path = folder.path() / "vocab.gguf";
-  GgufWriter writer(path);
-  for (auto& [key, value] : gguf_keys(spec, n_vocab)) writer.set(key, std::move(value));
-  writer.finish();
-  return read_gguf_tokenizer(GgufFile(path));
-}
 
 void expect_golden(const Tokenizer& tokenizer, const json& cases) {
   ASSERT_GT(cases.size(), 10u);
@@ -48,7 +39,7 @@ TEST_P(GoldenTokenizer, IdsAndTextsEqualTheLibrarys) {
     expect_golden(Tokenizer::from_json(folder / "tokenizer.json"), cases);
   }
   SCOPED_TRACE("GGUF");
-  const TokenizerSpec read = through_gguf(spec, spec.tokens.size() + 12);
+  const TokenizerSpec read = testing::through_gguf(spec, 12);
   const Tokenizer again(read);
   expect_golden(again, cases);
   EXPECT_EQ(again.n_vocab(), static_cast<int>(spec.tokens.size()) + 12);

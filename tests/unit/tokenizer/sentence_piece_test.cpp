@@ -13,6 +13,7 @@
 #include "tokenizer/tokenizer.h"
 #include "tokenizer/unigram.h"
 #include "unit/tokenizer/mixed_strings.h"
+#include "unit/tokenizer/through_gguf.h"
 
 namespace sw {
 namespace {
@@ -23,20 +24,12 @@ TokenizerSpec read_trained(const std::string& name) {
   return read_tokenizer_json(testing::source_dir() / "tests/data/sentencepiece" / (name + ".json"));
 }
 
-TokenizerSpec through_gguf(const TokenizerSpec& spec) {
-  const testing::TempDir folder;
-  GgufWriter writer(folder.path() / "x.gguf");
-  for (auto& [key, value] : gguf_keys(spec, spec.tokens.size() + 3)) writer.set(key, std::move(value));
-  writer.finish();
-  return read_gguf_tokenizer(GgufFile(folder.path() / "x.gguf"));
-}
-
 class Trained : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(Trained, MixedStringsGiveTheIdsOfTheLibrary) {
   const testing::MixedStrings mixed = testing::read_mixed_strings();
   const TokenizerSpec spec = read_trained(GetParam());
-  const Tokenizer direct(spec), again(through_gguf(spec));
+  const Tokenizer direct(spec), again(testing::through_gguf(spec, 3));
   testing::expect_column(mixed, std::string("ids:") + GetParam(), [&](const std::string& text) {
     const Ids ids = direct.encode(text);
     EXPECT_EQ(again.encode(text), ids) << "through GGUF: " << text;

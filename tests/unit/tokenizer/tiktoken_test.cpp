@@ -9,6 +9,7 @@
 #include "tokenizer/pre_tokenizer.h"
 #include "tokenizer/tokenizer.h"
 #include "unit/tokenizer/mixed_strings.h"
+#include "unit/tokenizer/through_gguf.h"
 
 namespace sw {
 namespace {
@@ -17,15 +18,6 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 using Ids = std::vector<int32_t>;
 
-TokenizerSpec through_gguf(const TokenizerSpec& spec) {
-  const testing::TempDir folder;
-  const fs::path path = folder.path() / "vocab.gguf";
-  GgufWriter writer(path);
-  for (auto& [key, value] : gguf_keys(spec, spec.tokens.size())) writer.set(key, std::move(value));
-  writer.finish();
-  return read_gguf_tokenizer(GgufFile(path));
-}
-
 fs::path made(const char* name) { return testing::source_dir() / "tests/data/tiktoken" / name; }
 
 class Tiktoken : public ::testing::TestWithParam<const char*> {};
@@ -33,7 +25,7 @@ class Tiktoken : public ::testing::TestWithParam<const char*> {};
 TEST_P(Tiktoken, MixedStringsGiveItsIds) {
   const testing::MixedStrings mixed = testing::read_mixed_strings();
   const TokenizerSpec spec = read_hf_tokenizer(made(GetParam()));
-  const Tokenizer direct(spec), again(through_gguf(spec));
+  const Tokenizer direct(spec), again(testing::through_gguf(spec));
   testing::expect_column(mixed, std::string("tiktoken:") + GetParam(), [&](const std::string& text) {
     const Ids ids = direct.encode(text);
     EXPECT_EQ(again.encode(text), ids) << "through GGUF: " << text;
