@@ -19,6 +19,10 @@ void check(cudaError_t status, const char* what, const char* file, int line) {
 Queue::Queue(int gpu) : gpu_(gpu) {
   SW_CUDA(cudaSetDevice(gpu));
   SW_CUDA(cudaDeviceGetAttribute(&n_multiprocessor_, cudaDevAttrMultiProcessorCount, gpu));
+  SW_CUDA(cudaDeviceGetAttribute(&most_shared_bytes_, cudaDevAttrMaxSharedMemoryPerBlockOptin, gpu));
+  int major = 0;
+  SW_CUDA(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, gpu));
+  starts_early_ = major >= 9;
   SW_CUDA(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
 }
 

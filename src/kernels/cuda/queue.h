@@ -26,10 +26,15 @@ class Queue {
   /// queue's GPU the current one. Ask for the stream at each launch, do not keep it.
   cudaStream_t stream() const;
   int n_multiprocessor() const { return n_multiprocessor_; }
+  /// Shared memory that one block may ask for at most, in bytes.
+  int most_shared_bytes() const { return most_shared_bytes_; }
+  /// Whether a kernel may start before the one queued ahead of it has ended (see launch.cuh).
+  bool starts_early() const { return starts_early_; }
 
  private:
   int gpu_;
-  int n_multiprocessor_ = 0;
+  int n_multiprocessor_ = 0, most_shared_bytes_ = 0;
+  bool starts_early_ = false;
   cudaStream_t stream_ = nullptr;
 };
 
