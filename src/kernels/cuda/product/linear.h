@@ -30,9 +30,10 @@ struct HeadRows {
 void linear_heads(const Linear& stack, int64_t n_token, const HeadRows& x, const HeadRows& out,
                   bool row_invariant, OpContext& context);
 
-/// out[t] = x[row(t)] / sqrt(mean(x^2) + eps) * weight, row(t) = rows ? rows[t] : t.
+/// out[t] = x[row(t)] / sqrt(mean(x^2) + eps) * weight, row(t) = rows ? rows[t] : t. Where `out_bf16` is
+/// given, the same rounded to bfloat16 goes there, and `out` may be empty. `out` may be x.
 void rms_norm(TensorView<const float> x, const int32_t* rows, const float* weight, float eps,
-              TensorView<float> out, OpContext& context);
+              TensorView<float> out, OpContext& context, TensorView<uint16_t> out_bf16 = {});
 
 /// out[i] = silu(gate[i]) * up[i] or, with a limit, clamped_swiglu of both; in place allowed.
 void gate_mul(const float* gate, const float* up, float swiglu_limit, int64_t n, float* out,
