@@ -30,7 +30,7 @@ struct Sorted {
   float* y;     ///< [n_pair, n_embd]
 
   template <class Take>
-  Sorted(const ExpertsDesc& d, int64_t n_token, const Take& take) : rows(d, n_token, take) {
+  Sorted(const ExpertsDesc& d, int64_t n_token, const Take& take) : rows(d, n_token, kTileRows, take) {
     for (float** of_ff : {&gate, &up}) take(*of_ff, rows.n_pair * d.gate.n_out);
     take(y, rows.n_pair * d.down.n_out);
   }
