@@ -22,6 +22,7 @@ HostBatch::HostBatch(const RopeTable& rope, int64_t n_token, int64_t n_seq, int 
   cos_.resize(n * rope.inv_freq.size());
   sin_.resize(cos_.size());
   n_page_.reserve(s);
+  first_token_.reserve(s);
   for (Group& group : groups_) {
     group.tables.reserve(s);
     group.state_from.reserve(s);
@@ -69,6 +70,8 @@ void HostBatch::fill(std::span<const BatchToken> tokens, std::span<const Sequenc
   n_token_ = std::ssize(tokens);
   SW_ASSERT(tokens.size() <= ids_.size());
   n_page_.assign(sequences.size(), 0);
+  first_token_.assign(sequences.size(), 0);
+  n_alone_ = n_token_;
   for (size_t t = 0; t < tokens.size(); ++t) {
     const BatchToken& token = tokens[t];
     SW_ASSERT(token.id >= 0 && token.pos >= 0);
@@ -77,6 +80,12 @@ void HostBatch::fill(std::span<const BatchToken> tokens, std::span<const Sequenc
     seq_[t] = token.seq;
     policy_[t] = token.policy;
     int64_t& n_page = n_page_[static_cast<size_t>(token.seq)];
+    int64_t& first = first_token_[static_cast<size_t>(token.seq)];
+    if (n_page == 0) {
+      first = static_cast<int64_t>(t);
+    } else {
+      n_alone_ = std::min(n_alone_, first);
+    }
     n_page = std::max(n_page, token.pos / plan.page_tokens + 1);
   }
   fill_groups(tokens, sequences, plan);
@@ -96,6 +105,7 @@ TokenBatch HostBatch::view(int group) const {
           .ids = ids_.data(),
           .pos = pos_.data(),
           .seq = seq_.data(),
+          .n_alone = n_alone_,
           .block_tables = g.tables.data(),
           .state_from = g.state_from.data(),
           .state_to = g.state_to.data(),

@@ -55,10 +55,12 @@ class HostBatch {
   const RopeTable& rope_;
   int64_t n_token_ = 0;
   int n_group_ = 0;
+  int64_t n_alone_ = 0;  // TokenBatch::n_alone
   std::vector<int32_t> ids_, pos_, seq_;
   std::vector<uint16_t> policy_;
-  std::vector<float> cos_, sin_;  // [n_token, n_rot / 2]
-  std::vector<int64_t> n_page_;   // of each sequence
+  std::vector<float> cos_, sin_;      // [n_token, n_rot / 2]
+  std::vector<int64_t> n_page_;       // of each sequence
+  std::vector<int64_t> first_token_;  // likewise
   std::vector<Group> groups_;
 };
 

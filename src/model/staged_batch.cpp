@@ -68,6 +68,7 @@ void StagedBatch::stage(const HostBatch& batch) {
                           .ids = put(host.ids, n),
                           .pos = put(host.pos, n),
                           .seq = put(host.seq, n),
+                          .n_alone = host.n_alone,
                           .policy = put(host.policy, n),
                           .rope_cos = put(host.rope_cos, n * batch.n_rot_pair()),
                           .rope_sin = put(host.rope_sin, n * batch.n_rot_pair())};
