@@ -50,6 +50,11 @@ class CachedCase {
   }
 
   int64_t n_token() const { return std::ssize(seq); }
+  /// Tokens at the front that have no other of their sequence here.
+  int64_t n_alone() const {
+    const auto is_alone = [&](int32_t s) { return std::ranges::count(seq, s) == 1; };
+    return std::ranges::find_if_not(seq, is_alone) - seq.begin();
+  }
   /// A cache like `cache`, somewhere.
   KvLayerView kv_at(std::byte* memory) const {
     return {.k = memory,
@@ -176,6 +181,7 @@ Result run_on_gpu(Gpu& gpu, const Case& c) {
   const TokenBatch batch{.n_token = c.n_token(),
                          .pos = gpu.put(c.pos),
                          .seq = gpu.put(c.seq),
+                         .n_alone = c.n_alone(),
                          .block_tables = gpu.put(tables),
                          .rope_cos = gpu.put(c.rope_cos),
                          .rope_sin = gpu.put(c.rope_sin)};
@@ -202,10 +208,11 @@ void expect_like_reference(Gpu& gpu, const Case& c, double bound) {
   EXPECT_LE(relative_error(added(c, got), added(c, want)), bound);
 }
 
-/// A GPU may round activations of quantized weights to 8 bits; a cache of f16 may round the other way.
+/// A GPU may round activations of quantized weights to 8 bits and, over a cache of f16, queries and the weights
+/// of the softmax to f16: 5e-4 at most against a calculation in double.
 inline double bound_of(Type weights, Type cache) {
   if (traits(weights).quantized) return 0.02;
-  return cache == Type::F32 ? 2e-5 : 3e-4;
+  return cache == Type::F32 ? 2e-5 : 1e-3;
 }
 
 }  // namespace sw::testing

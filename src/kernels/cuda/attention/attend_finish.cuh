@@ -22,53 +22,89 @@ struct FinishTask {
   __host__ __device__ int n_all_heads() const { return n_head + 2 * n_head_kv; }
 };
 
-/// Norm and rotation of one head where it has them, and its limits, by one warp; the head ends up in `head`.
-__device__ inline void finish_head(const FinishTask& task, const float* from, const float* norm,
-                                   int64_t token, bool rotated, float* head) {
-  const int lane = threadIdx.x % kWarp;
-  float squares = 0;
-  for (int i = lane; i < task.head_dim; i += kWarp) {
-    const float x = from[i];
-    head[i] = x;
-    squares = fmaf(x, x, squares);
+/// Norm and rotation of one head of up to kDim where it has them, and its limits, by one warp. All that they
+/// need is loaded at once, and what the product does not give can be loaded before it is there.
+template <int kDim>
+class HeadFinish {
+ public:
+  /// `h` counts queries, keys and values.
+  __device__ __forceinline__ HeadFinish(const FinishTask& task, int64_t token, int h) : task_(task) {
+    const bool is_query = h < task.n_head, is_value = h >= task.n_head + task.n_head_kv;
+    from_ = task.qkv + (token * task.n_all_heads() + h) * task.head_dim;
+    has_norm_ = !is_value && (is_query ? task.q_norm : task.k_norm);
+    n_pair_ = is_value ? 0 : task.rope.n_pair();
+    const float* norm = is_query ? task.q_norm : task.k_norm;
+    const float* cos = task.batch.rope_cos + token * n_pair_;
+    const float* sin = task.batch.rope_sin + token * n_pair_;
+#pragma unroll
+    for (int v = 0; v < kEach; ++v) norm_[v] = has_norm_ && dim(v) < task.head_dim ? norm[dim(v)] : 0;
+#pragma unroll
+    for (int v = 0; v < kPairs; ++v) {
+      cos_[v] = dim(v) < n_pair_ ? cos[dim(v)] : 0;
+      sin_[v] = dim(v) < n_pair_ ? sin[dim(v)] : 0;
+    }
   }
-  if (norm) {
-    const float mean = lane_sum(squares) / static_cast<float>(task.head_dim);
-    const float scale = 1.0f / sqrtf(mean + task.rms_eps);
-    for (int i = lane; i < task.head_dim; i += kWarp) head[i] = head[i] * scale * norm[i];
-  }
-  if (task.clip > 0) {
-    for (int i = lane; i < task.head_dim; i += kWarp) head[i] = fminf(fmaxf(head[i], -task.clip), task.clip);
-  }
-  __syncwarp();
-  if (!rotated) return;
-  const int half = task.rope.n_pair();
-  const float* cos = task.batch.rope_cos + token * half;
-  const float* sin = task.batch.rope_sin + token * half;
-  for (int i = lane; i < half; i += kWarp) {
-    const int2 at = rotary_pair(i, task.rope);
-    const float x = head[at.x], y = head[at.y];
-    head[at.x] = x * cos[i] - y * sin[i];
-    head[at.y] = y * cos[i] + x * sin[i];
-  }
-  __syncwarp();
-}
 
-/// Queries stay where they were, keys and values go to the cache. One warp per head of a token.
-template <class Element>
+  /// The product's head becomes `head`.
+  __device__ __forceinline__ void run(float* head) const {
+    float x[kEach], squares = 0;
+#pragma unroll
+    for (int v = 0; v < kEach; ++v) x[v] = dim(v) < task_.head_dim ? from_[dim(v)] : 0;
+#pragma unroll
+    for (int v = 0; v < kEach; ++v) squares = fmaf(x[v], x[v], squares);
+    if (has_norm_) {
+      const float mean = lane_sum(squares) / static_cast<float>(task_.head_dim);
+      const float scale = 1.0f / sqrtf(mean + task_.rms_eps);
+#pragma unroll
+      for (int v = 0; v < kEach; ++v) x[v] = x[v] * scale * norm_[v];
+    }
+#pragma unroll
+    for (int v = 0; v < kEach; ++v) {
+      if (task_.clip > 0) x[v] = fminf(fmaxf(x[v], -task_.clip), task_.clip);
+      if (dim(v) < task_.head_dim) head[dim(v)] = x[v];
+    }
+    __syncwarp();
+    if (n_pair_ == 0) return;
+#pragma unroll
+    for (int v = 0; v < kPairs; ++v) {
+      if (dim(v) < n_pair_) rotate(dim(v), cos_[v], sin_[v], head);
+    }
+    __syncwarp();
+  }
+
+ private:
+  static constexpr int kEach = kDim / kWarp, kPairs = (kEach + 1) / 2;
+
+  __device__ static int dim(int v) { return static_cast<int>(threadIdx.x) % kWarp + v * kWarp; }
+  __device__ void rotate(int pair, float cos, float sin, float* head) const {
+    const int2 at = rotary_pair(pair, task_.rope);
+    const float x = head[at.x], y = head[at.y];
+    head[at.x] = x * cos - y * sin;
+    head[at.y] = y * cos + x * sin;
+  }
+
+  const FinishTask& task_;
+  const float* from_;
+  bool has_norm_;
+  int n_pair_;
+  float norm_[kEach], cos_[kPairs], sin_[kPairs];
+};
+
+/// Queries stay where they were, keys and values go to the cache. One warp per head, of up to kDim, of a
+/// token.
+template <class Element, int kDim>
 __global__ void __launch_bounds__(kFinishWarps* kWarp) finish_kernel(const FinishTask task) {
-  __shared__ float heads[kFinishWarps][kMaxHeadDim];
+  __shared__ float heads[kFinishWarps][kDim];
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
   const int n_block = (task.n_all_heads() + kFinishWarps - 1) / kFinishWarps;  // of a token
   const int64_t token = blockIdx.x / n_block;
   const int h = static_cast<int>(blockIdx.x % n_block) * kFinishWarps + warp;
   if (h >= task.n_all_heads()) return;
   const bool is_query = h < task.n_head, is_value = h >= task.n_head + task.n_head_kv;
-  float* from = task.qkv + (token * task.n_all_heads() + h) * task.head_dim;
   float* head = heads[warp];
-  const float* norm = is_value ? nullptr : is_query ? task.q_norm : task.k_norm;
-  finish_head(task, from, norm, token, !is_value, head);
+  HeadFinish<kDim>(task, token, h).run(head);
   if (is_query) {
+    float* from = task.qkv + (token * task.n_all_heads() + h) * task.head_dim;
     for (int i = lane; i < task.head_dim; i += kWarp) from[i] = head[i];
     return;
   }

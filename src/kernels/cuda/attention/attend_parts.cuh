@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include <algorithm>
 #include <cuda_fp16.h>
 
 #include "kernels/cuda/warp.cuh"
@@ -9,6 +10,9 @@
 namespace sw::cuda {
 
 inline constexpr float kLog2E = 1.44269504f;
+/// A row of partial results ends with the largest score, the sum of weights and, where rows are read in
+/// quads, two floats that keep the next one aligned.
+inline constexpr int kPartTail = 4;
 
 /// What the attend kernels read and write. Scores are kept as powers of 2: exp2 is what the hardware has.
 struct AttendTask {
@@ -34,9 +38,14 @@ struct AttendTask {
 };
 
 /// What attention reads of the tokens [begin, begin + n) of a batch.
-inline TokenBatch tokens_of(const TokenBatch& batch, int64_t begin, int64_t n) {
-  return {
-      .n_token = n, .pos = batch.pos + begin, .seq = batch.seq + begin, .block_tables = batch.block_tables};
+inline TokenBatch tokens_of(const TokenBatch& batch, int64_t begin, int64_t n, const Rope& rope) {
+  return {.n_token = n,
+          .pos = batch.pos + begin,
+          .seq = batch.seq + begin,
+          .n_alone = std::clamp<int64_t>(batch.n_alone - begin, 0, n),
+          .block_tables = batch.block_tables,
+          .rope_cos = batch.rope_cos + begin * rope.n_pair(),
+          .rope_sin = batch.rope_sin + begin * rope.n_pair()};
 }
 
 /// Four elements of a cached row; rows are multiples of 8 elements, so that a load is aligned.
@@ -103,5 +112,62 @@ __device__ inline Merged merge_parts(const float* rows, int64_t stride, int n, i
   }
   return all;
 }
+
+/// Splits at most: a warp weighs their parts at once.
+inline constexpr int kMaxParts = 128;
+
+/// Partial results of one head of a token, `n` rows of [dim] values and the tail. Loads do not wait for each
+/// other; sums have the order of the parts.
+struct Parts {
+  const float* rows;
+  int n, dim;
+
+  __device__ const float* row(int i) const { return rows + int64_t{i} * (dim + kPartTail); }
+
+  /// By a warp: each part's weight relative to the largest score to weights [kMaxParts], 0 for a part that
+  /// has seen no key. Returns the largest score and the sum.
+  __device__ float2 weigh(float* weights) const {
+    constexpr int kEach = kMaxParts / kWarp;
+    const int lane = threadIdx.x % kWarp;
+    float2 stats[kEach];
+    float top = -INFINITY, sum = 0;
+#pragma unroll
+    for (int v = 0; v < kEach; ++v) {
+      const int i = lane + v * kWarp;
+      stats[v] = i < n ? *reinterpret_cast<const float2*>(row(i) + dim) : make_float2(-INFINITY, 0);
+    }
+#pragma unroll
+    for (const float2& s : stats) top = fmaxf(top, s.x);
+    top = lane_max(top);
+#pragma unroll
+    for (int v = 0; v < kEach; ++v) {
+      const float weight = stats[v].y == 0 ? 0 : exp2f(stats[v].x - top);
+      weights[lane + v * kWarp] = weight;
+      sum = fmaf(weight, stats[v].y, sum);
+    }
+    return {top, lane_sum(sum)};
+  }
+
+  /// Dims d and d + 1, weighted and added up.
+  __device__ float2 add(const float* weights, int d) const {
+    constexpr int kAtOnce = 12;
+    float2 all = {};
+    for (int begin = 0; begin < n; begin += kAtOnce) {
+      float2 x[kAtOnce];
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i) {
+        const bool counts = begin + i < n && weights[begin + i] != 0;
+        x[i] = counts ? *reinterpret_cast<const float2*>(row(begin + i) + d) : make_float2(0, 0);
+      }
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i) {
+        const float weight = begin + i < n ? weights[begin + i] : 0;
+        all.x = fmaf(weight, x[i].x, all.x);
+        all.y = fmaf(weight, x[i].y, all.y);
+      }
+    }
+    return all;
+  }
+};
 
 }  // namespace sw::cuda

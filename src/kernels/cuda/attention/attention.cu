@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
-#include <climits>
 
-#include "kernels/attention_parts.h"
-#include "kernels/cuda/attention/attend_finish.cuh"
+#include "kernels/cuda/attention/attend_half.h"
 #include "kernels/cuda/attention/attend_split.cuh"
+#include "kernels/cuda/attention/attend_tasks.cuh"
 #include "kernels/cuda/attention/attend_tiles.cuh"
 #include "kernels/cuda/product/linear.h"
 #include "kernels/cuda/queue.h"
@@ -40,9 +39,12 @@ struct SplitPlan {
   int64_t n_token;
 };
 
-/// Floats of partial results, which there are with more than one split.
-int64_t n_part(const AttentionDesc& d) {
-  return (d.bound.row_invariant ? kMostParts : kSplitBlocks) * kChunkHeads * (d.head_dim + 2);
+/// Floats of partial results, which there are with more than one split. Whether the cache is F16 is not known
+/// here.
+int64_t n_part(const AttentionDesc& d, int64_t n_token) {
+  const int64_t n_row = (d.bound.row_invariant ? kMostParts : kSplitBlocks) * kChunkHeads,
+                n_exact = n_row * (d.head_dim + 2);
+  return d.bound.row_invariant ? n_exact : std::max(n_exact, n_half_part(d, n_token));
 }
 
 const char* refuses(const AttentionDesc& d) {
@@ -60,7 +62,7 @@ struct Buffers {
     normed = take_rows(take, n_token, d.qkv.n_in());
     qkv = take_rows(take, n_token, d.n_qkv());
     attended = take_rows(take, n_token, d.out.n_in());
-    take(parts, n_part(d));
+    take(parts, n_part(d, n_token));
   }
   TensorView<float> normed = {}, qkv = {}, attended = {};
   float* parts = nullptr;
@@ -94,25 +96,6 @@ void norm_all_heads(const AttentionDesc& d, TensorView<float> qkv, OpContext& co
 }
 
 template <class Element>
-void finish(const AttentionDesc& d, const AttentionArgs& args, float* qkv, cudaStream_t stream) {
-  const bool per_head = d.qk_norm.over == QkNorm::Over::Head;
-  const FinishTask task{.qkv = qkv,
-                        .batch = args.batch,
-                        .kv = args.kv,
-                        .n_head = d.n_head,
-                        .n_head_kv = d.n_head_kv,
-                        .head_dim = d.head_dim,
-                        .clip = d.clip,
-                        .rope = d.rope,
-                        .rms_eps = d.rms_eps,
-                        .q_norm = per_head ? d.qk_norm.q.data : nullptr,
-                        .k_norm = per_head ? d.qk_norm.k.data : nullptr};
-  const unsigned blocks = n_blocks(args.batch.n_token * n_blocks(task.n_all_heads(), kFinishWarps), 1);
-  finish_kernel<Element><<<blocks, kFinishWarps * kWarp, 0, stream>>>(task);
-  SW_CUDA_LAUNCHED();
-}
-
-template <class Element>
 void attend_split(const SplitTask& task, cudaStream_t stream) {
   const AttendTask& a = task.attend;
   const auto kernel = [&] {
@@ -129,50 +112,46 @@ void attend_split(const SplitTask& task, cudaStream_t stream) {
   SW_CUDA_LAUNCHED();
 }
 
-template <class Element, int kDim>
+template <int kDim>
 void attend_tiles(const AttendTask& task, cudaStream_t stream) {
   constexpr size_t kBytes = TileShape<kDim>::kSharedBytes;
   const int n_most = tile_tokens<kDim>(task.group());
   const unsigned blocks = n_blocks(n_blocks(task.batch.n_token, n_most) * int64_t{task.n_head_kv}, 1);
-  const auto kernel = attend_tiles_kernel<Element, kDim>;
+  const auto kernel = attend_tiles_kernel<float, kDim>;
   SW_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
   kernel<<<blocks, kSide * kSide, kBytes, stream>>>(task);
   SW_CUDA_LAUNCHED();
 }
 
-/// From the product qkv to the attended values; `parts` is scratch.
+/// All in f32: over a cache in F32, and where a token's bits must not depend on its batch.
 template <class Element>
 void attend(const AttentionDesc& d, const AttentionArgs& args, TensorView<float> qkv, float* parts,
             float* out, cudaStream_t stream) {
-  finish<Element>(d, args, qkv.data(), stream);
-  const AttendTask task{.queries = qkv.data(),
-                        .query_stride = qkv.stride(),
-                        .batch = args.batch,
-                        .kv = args.kv,
-                        .n_head = d.n_head,
-                        .n_head_kv = d.n_head_kv,
-                        .head_dim = d.head_dim,
-                        .window = d.mask.window > 0 ? d.mask.window : INT_MAX,
-                        .sinks = d.sinks,
-                        .scale = attention_scale(d) * kLog2E,
-                        .out = out};
+  finish<Element>(finish_task(d, args, qkv.data()), stream);
+  const AttendTask task = attend_task(d, args, qkv, out);
   const int64_t n_token = args.batch.n_token;
   if (n_token <= kMostSplitTokens || d.bound.row_invariant) {
     const SplitPlan plan(d, n_token);
     for (int64_t begin = 0; begin < n_token; begin += plan.n_token) {
       AttendTask part = task;
       part.queries += begin * task.query_stride;
-      part.batch = tokens_of(task.batch, begin, std::min(plan.n_token, n_token - begin));
+      part.batch = tokens_of(task.batch, begin, std::min(plan.n_token, n_token - begin), d.rope);
       part.out += begin * task.n_head * task.head_dim;
       attend_split<Element>({part, plan.n_split, n_chunk(d), parts}, stream);
     }
-  } else if (d.head_dim <= 64) {
-    attend_tiles<Element, 64>(task, stream);
-  } else if (d.head_dim <= 128) {
-    attend_tiles<Element, 128>(task, stream);
-  } else {
-    attend_tiles<Element, 256>(task, stream);
+  } else if constexpr (std::is_same_v<Element, float>) {
+    if (d.head_dim <= 64) return attend_tiles<64>(task, stream);
+    if (d.head_dim <= 128) return attend_tiles<128>(task, stream);
+    attend_tiles<256>(task, stream);
   }
+}
+
+void attend(const AttentionDesc& d, const AttentionArgs& args, const Buffers& b, OpContext& context) {
+  const bool is_half = args.kv.type == Type::F16;
+  if (is_half && !d.bound.row_invariant)
+    return attend_half(d, args, b.qkv, b.parts, b.attended.data(), context);
+  const auto attend_in = is_half ? attend<__half> : attend<float>;
+  attend_in(d, args, b.qkv, b.parts, b.attended.data(), context.cuda->stream());
 }
 
 void run(const AttentionDesc& d, const AttentionArgs& args, OpContext& context) {
@@ -184,8 +163,7 @@ void run(const AttentionDesc& d, const AttentionArgs& args, OpContext& context) 
   rms_norm(args.x, nullptr, d.norm, d.rms_eps, b.normed, context);
   multiply_qkv(d, b.normed, b.qkv, context);
   if (d.qk_norm.over == QkNorm::Over::AllHeads) norm_all_heads(d, b.qkv, context);
-  const auto attend_in = args.kv.type == Type::F16 ? attend<__half> : attend<float>;
-  attend_in(d, args, b.qkv, b.parts, b.attended.data(), context.cuda->stream());
+  attend(d, args, b, context);
   linear(d.out, b.attended, args.x, {.row_invariant = d.bound.row_invariant, .add = true, .bias = d.out_bias},
          context);
 }

@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/mla/mla_attend.cuh"
 #include "kernels/cuda/mla/mla_finish.cuh"
+#include "kernels/cuda/mla/mla_half.h"
 #include "kernels/cuda/product/linear.h"
 #include "kernels/cuda/queue.h"
 
@@ -12,9 +13,9 @@ namespace sw {
 namespace cuda {
 namespace {
 
-/// Tokens that are attended at once; more are taken in parts. It bounds the scratch: a token's latents are
-/// n_head * kv_rank floats.
-constexpr int64_t kMostLatentTokens = 256;
+/// Heads of tokens that are attended at once; more are taken in parts. It bounds the scratch: each has
+/// kv_rank floats.
+constexpr int64_t kMostLatentRows = 16384;
 constexpr int64_t kMlaBlocks = 512, kMaxMlaSplits = 64;
 /// Blocks of tokens that are each split as if alone.
 constexpr int64_t kMostMlaParts = 1024;
@@ -30,14 +31,12 @@ int n_split(const MlaDesc& d, int64_t n_token) {
 /// Tokens that are attended at once.
 int64_t most_at_once(const MlaDesc& d) {
   const int n = n_split(d, 1);
-  if (!d.bound.row_invariant || n == 1) return kMostLatentTokens;
+  if (!d.bound.row_invariant || n == 1) return std::max<int64_t>(kMostLatentRows / d.n_head, 1);
   return kMostMlaParts / (int64_t{n} * MlaTask{.n_head = d.n_head}.n_chunk());
 }
 
-/// Floats of partial results, which there are with more than one split.
-int64_t n_part(const MlaDesc& d) {
-  return (d.bound.row_invariant ? kMostMlaParts : kMlaBlocks) * kMlaHeads * (d.kv_rank + kPartTail);
-}
+/// Rows of partial results, which there are with more than one split.
+int64_t n_part(const MlaDesc& d) { return (d.bound.row_invariant ? kMostMlaParts : kMlaBlocks) * kMlaHeads; }
 
 const char* refuses(const MlaDesc& d) {
   if (d.kv_rank > kMaxLatent || d.rope.n_rot > kMaxMlaRot) return "latents of more than 512 + 64";
@@ -55,11 +54,11 @@ struct Buffers {
     queries = take_rows(take, n_token, d.q.n_out());
     kv = take_rows(take, n_token, d.kv_a.n_out());
     heads = take_rows(take, n_token, d.out.n_in());
-    take(latents, std::min(n_token, kMostLatentTokens) * d.n_head * d.kv_rank);
-    take(parts, n_part(d));
+    take(latents, std::min(n_token, most_at_once(d)) * d.n_head * d.kv_rank);
+    take(parts, n_part(d) * (d.kv_rank + kPartTail));
   }
   TensorView<float> normed = {}, q_a = {}, queries = {}, kv = {}, heads = {};
-  float* latents = nullptr;  ///< [kMostLatentTokens at most, n_head, kv_rank]
+  float* latents = nullptr;  ///< [most_at_once() at most, n_head, kv_rank]
   float* parts = nullptr;
 };
 
@@ -102,7 +101,7 @@ void attend_part(const MlaDesc& d, const MlaArgs& args, const Buffers& b, int64_
                  OpContext& context) {
   MlaTask task{.latents = b.latents,
                .queries = b.queries.row(begin),
-               .batch = tokens_of(args.batch, begin, n),
+               .batch = tokens_of(args.batch, begin, n, d.rope),
                .kv = args.kv,
                .n_head = d.n_head,
                .query_dim = static_cast<int>(d.query_dim()),
@@ -110,11 +109,15 @@ void attend_part(const MlaDesc& d, const MlaArgs& args, const Buffers& b, int64_
                .kv_rank = d.kv_rank,
                .scale = d.q_scale * d.softmax_scale * kLog2E,
                .parts = b.parts};
-  task.n_split = n_split(d, n);
   const HeadRows latents{b.latents, int64_t{d.n_head} * d.kv_rank, d.kv_rank};
   linear_heads(d.k_b, n, {b.queries.row(begin), b.queries.stride(), task.query_dim}, latents,
                d.bound.row_invariant, context);
-  attend<Element>(task, context);
+  if (std::is_same_v<Element, __half> && !d.bound.row_invariant) {
+    attend_half_latents(task, d.rope, n_part(d), context);
+  } else {
+    task.n_split = n_split(d, n);
+    attend<Element>(task, context);
+  }
   linear_heads(d.v_b, n, latents, {b.heads.row(begin), b.heads.stride(), d.value_dim}, d.bound.row_invariant,
                context);
 }

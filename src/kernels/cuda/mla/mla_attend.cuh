@@ -11,9 +11,6 @@ namespace sw::cuda {
 inline constexpr int kMlaHeads = 16, kMlaKeys = 16;  ///< rows and columns of a tile of scores, a thread each
 inline constexpr int kMlaThreads = kMlaHeads * kMlaKeys;
 inline constexpr int kMaxLatent = 512, kMaxMlaRot = 64;
-/// A row of partial results: the values, the largest score, the sum of weights, and two floats that keep the
-/// next row aligned.
-inline constexpr int kPartTail = 4;
 
 struct MlaTask {
   float* latents = nullptr;  ///< [n_token, n_head, kv_rank] queries on the latent's side; then the values
