@@ -1,32 +1,56 @@
 // SPDX-License-Identifier: MIT
 // Compiled without contraction of a * b + c: the router's bits are fixed.
+#include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/product/linear.h"
-#include "kernels/cuda/queue.h"
 #include "kernels/cuda/route/route.h"
 #include "kernels/cuda/route/route_row.h"
+#include "kernels/cuda/route/router_product.h"
+#include "kernels/cuda/route/router_tiles.h"
 #include "kernels/cuda/warp.cuh"
 
 namespace sw {
 namespace cuda {
 namespace {
 
-/// The lanes of a warp, which is a block of its own.
+/// The lanes of a block's first warp.
 struct WarpTeam {
   __device__ int lane() const { return static_cast<int>(threadIdx.x); }
   __device__ int size() const { return kWarp; }
   __device__ void sync() const { __syncwarp(); }
   __device__ uint32_t max(uint32_t x) const { return __reduce_max_sync(kAllLanes, x); }
-  __device__ uint32_t min(uint32_t x) const { return __reduce_min_sync(kAllLanes, x); }
   __device__ uint32_t sum(uint32_t x) const { return __reduce_add_sync(kAllLanes, x); }
   __device__ float sum(float x) const { return lane_sum(x); }
+  __device__ uint32_t place(bool wanted, uint32_t& n) const {
+    const unsigned lanes = __ballot_sync(kAllLanes, wanted);
+    const uint32_t at = n + __popc(lanes & ((1u << threadIdx.x) - 1));
+    n += __popc(lanes);
+    return at;
+  }
   __device__ void count(uint64_t& counter) const {
     atomicAdd(reinterpret_cast<unsigned long long*>(&counter), 1ull);
   }
   __device__ void add(double& total, double x) const { atomicAdd(&total, x); }
 };
 
+/// All threads of a block, for the scores.
+template <int kWarps>
+struct BlockTeam {
+  __device__ int lane() const { return static_cast<int>(threadIdx.x); }
+  __device__ int size() const { return kWarps * kWarp; }
+  __device__ void sync() const { __syncthreads(); }
+  /// Once in a kernel: nothing guards its memory against the next use.
+  __device__ uint32_t max(uint32_t x) const {
+    __shared__ uint32_t of_warp[kWarps];
+    x = __reduce_max_sync(kAllLanes, x);
+    if (threadIdx.x % kWarp == 0) of_warp[threadIdx.x / kWarp] = x;
+    __syncthreads();
+    for (const uint32_t other : of_warp) x = ::max(x, other);
+    return x;
+  }
+};
+
 struct RouteTask {
-  RouterSpec spec;
+  RouteShape shape;
   PolicyRows policies;
   int moe_layer;
   const uint16_t* policy_id;
@@ -36,26 +60,37 @@ struct RouteTask {
   TensorView<float> weights;
   int32_t* n_active;
   RouteCounts counts;
+  int n_slot_used;  ///< slots that a row can need: a token has no more experts than there are
 };
 
-/// Slots that a row can need: a token has no more experts than there are.
-int64_t n_slot_used(const RouterSpec& spec, int64_t n_slot) {
-  return std::min<int64_t>(n_slot, spec.n_logits());
+/// A block per token. Its warps share the scores, each of which is a long chain of operations; the first one
+/// chooses. Policies are not written by kernels and need not be waited for.
+template <int kWarps, bool kCounts>
+__global__ void __launch_bounds__(kWarps* kWarp) route_kernel(const RouteTask task) {
+  extern __shared__ uint64_t memory[];
+  const RouteMemory m = route_memory(reinterpret_cast<std::byte*>(memory), task.shape, task.n_slot_used);
+  const int64_t token = blockIdx.x;
+  const BlockTeam<kWarps> block;
+  const uint16_t policy_id = task.policy_id[token];
+  const LayerPolicy policy = task.policies.at(policy_id, task.moe_layer);
+  route_prepare(block, task.shape, task.bias, m);
+  wait_for_previous();
+  let_next_start();
+  route_scores(block, task.shape, policy, task.policies.mask(policy_id, task.moe_layer),
+               task.logits.row(token), task.bias != nullptr, m);
+  if (kWarps > 1) {
+    __syncthreads();
+    if (threadIdx.x >= kWarp) return;
+  }
+  route_choose(WarpTeam(), task.shape, policy, m,
+               {task.ids.row(token), task.weights.row(token), task.n_active + token,
+                static_cast<int>(task.ids.n_cols())},
+               kCounts ? task.counts : RouteCounts{});
 }
 
-/// One block of one warp per token: a token's work is short, and many blocks hide each other's waits.
-template <bool kCounts>
-__global__ void __launch_bounds__(kWarp) route_kernel(const RouteTask task, int n_slot_used) {
-  extern __shared__ std::byte memory[];
-  const RouteMemory m = route_memory(memory, task.spec, n_slot_used);
-  const int64_t token = blockIdx.x;
-  const uint16_t policy = task.policy_id[token];
-  route_row(WarpTeam(), task.spec, task.policies.at(policy, task.moe_layer),
-            task.policies.mask(policy, task.moe_layer), task.logits.row(token), task.bias, m,
-            {task.ids.row(token), task.weights.row(token), task.n_active + token,
-             static_cast<int>(task.ids.n_cols())},
-            kCounts ? task.counts : RouteCounts{});
-}
+/// Up to here a token has many warps: there are multiprocessors enough, and the chain is shorter.
+constexpr int64_t kMostWideTokens = 256;
+constexpr int kWideWarps = 8;
 
 }  // namespace
 
@@ -64,15 +99,25 @@ void route_rows(const RouterSpec& spec, const PolicyRows& policies, int moe_laye
                 Queue& queue) {
   SW_ASSERT(logits.n_cols() == spec.n_logits() && spec.n_logits() <= kMaxRouterLogits);
   SW_ASSERT(out.n_tokens() == logits.n_rows());
-  if (logits.n_rows() == 0) return;
-  const int64_t n_slot = n_slot_used(spec, out.ids.n_cols());
-  const auto shared_bytes = static_cast<size_t>(route_memory_bytes(spec, n_slot));
-  const RouteTask task{spec, policies, moe_layer,   policy_id,           logits,
-                       bias, out.ids,  out.weights, out.n_active.data(), counts};
-  const auto kernel = counts.wanted() ? route_kernel<true> : route_kernel<false>;
-  kernel<<<n_blocks(logits.n_rows(), 1), kWarp, shared_bytes, queue.stream()>>>(task,
-                                                                                static_cast<int>(n_slot));
-  SW_CUDA_LAUNCHED();
+  const int64_t n_token = logits.n_rows();
+  if (n_token == 0) return;
+  const RouteTask task{.shape = RouteShape(spec),
+                       .policies = policies,
+                       .moe_layer = moe_layer,
+                       .policy_id = policy_id,
+                       .logits = logits,
+                       .bias = bias,
+                       .ids = out.ids,
+                       .weights = out.weights,
+                       .n_active = out.n_active.data(),
+                       .counts = counts,
+                       .n_slot_used = static_cast<int>(std::min<int64_t>(out.ids.n_cols(), spec.n_logits()))};
+  const auto shared_bytes = static_cast<size_t>(route_memory_bytes(task.shape, task.n_slot_used));
+  const bool wide = n_token <= kMostWideTokens, counted = counts.wanted();
+  const auto of_width = [&](auto with_counts, auto without) { return counted ? with_counts : without; };
+  const auto kernel = wide ? of_width(route_kernel<kWideWarps, true>, route_kernel<kWideWarps, false>)
+                           : of_width(route_kernel<1, true>, route_kernel<1, false>);
+  launch_early(kernel, n_blocks(n_token, 1), (wide ? kWideWarps : 1) * kWarp, shared_bytes, queue, task);
 }
 
 namespace {
@@ -82,9 +127,12 @@ const char* refuses(const RouteDesc& d) {
 }
 
 void run(const RouteDesc& d, const RouteArgs& args, OpContext& context) {
-  rms_norm(args.x, nullptr, d.norm, d.rms_eps, args.normed, context);
-  linear(d.router, args.normed, args.logits, {.row_invariant = d.bound.row_invariant, .bias = d.logit_bias},
-         context);
+  if (!norm_and_multiply(d, args, context)) {
+    rms_norm(args.x, nullptr, d.norm, d.rms_eps, args.normed, context);
+    // Which experts are chosen should not hang on inputs rounded to bf16.
+    const bool exact = d.bound.row_invariant || d.router.weight.type != Type::F32;
+    linear(d.router, args.normed, args.logits, {.row_invariant = exact, .bias = d.logit_bias}, context);
+  }
   route_rows(d.spec, args.policies, d.moe_layer, args.batch.policy, args.logits, d.bias, args.routing,
              args.counts, *context.cuda);
 }

@@ -1,203 +1,163 @@
 // SPDX-License-Identifier: MIT
 #pragma once
-#include <algorithm>
-#include <bit>
-#include <cmath>
-#include <cstddef>
-#include <cstdint>
-#include <limits>
-
-#include "base/math.h"
-#include "router/policy_table.h"
+#include "kernels/cuda/route/route_scores.h"
 #include "router/route_counts.h"
-#include "router/spec.h"
 
-#ifdef __CUDACC__
-#define SW_ROUTE_FUNCTION __device__ inline
-#define SW_ROUTE_UNROLL _Pragma("unroll 4")  // several reads on their way at once
-#else
-#define SW_ROUTE_FUNCTION inline
-#define SW_ROUTE_UNROLL
-#endif
-
-/// How a GPU routes a token: sw::route's arithmetic, in sw::route's order, shared out among the lanes of a
-/// warp. Any compiler compiles it, so that the tests run the very same code on the CPU against
-/// sw::route.
-///
-/// A Team is the lanes that work on one row: lane() and size(), sync() (after it all see what any wrote), and
-/// max(x), min(x) and sum(x) over what the lanes hand in; count(counter) and add(total, x) are atomic. Item i
-/// of an array is lane i % size()'s, so what a lane wrote for an item it may read for that item without a
-/// sync.
+/// From the scores to a token's experts and their weights.
 namespace sw::cuda {
 
-/// A row in the making: memory that a team shares.
-struct RouteMemory {
-  float* scores = nullptr;        ///< [n_logits] unbiased
-  float* selection = nullptr;     ///< [n_logits] with bias; -inf: not selectable (any more)
-  float* group_scores = nullptr;  ///< [n_group]
-  float* weights = nullptr;       ///< [n_slot] of the selected, best first
-  int32_t* ids = nullptr;         ///< [n_slot]
-  int32_t* n_kept = nullptr;      ///< [1]
-};
-
-inline int64_t route_memory_bytes(const RouterSpec& spec, int64_t n_slot) {
-  return 4 * (2 * int64_t{spec.n_logits()} + spec.n_group + 2 * n_slot + 1);
-}
-
-/// The arrays in `memory`, of route_memory_bytes(), aligned to 4.
-SW_ROUTE_FUNCTION RouteMemory route_memory(std::byte* memory, const RouterSpec& spec, int n_slot) {
-  RouteMemory m;
-  m.scores = reinterpret_cast<float*>(memory);
-  m.selection = m.scores + spec.n_logits();
-  m.group_scores = m.selection + spec.n_logits();
-  m.weights = m.group_scores + spec.n_group;
-  m.ids = reinterpret_cast<int32_t*>(m.weights + n_slot);
-  m.n_kept = m.ids + n_slot;
-  return m;
-}
-
-/// Where a row goes.
-struct RouteRow {
-  int32_t* ids = nullptr;       ///< [n_slot]
-  float* weights = nullptr;     ///< [n_slot]
-  int32_t* n_active = nullptr;  ///< [1]
-  int n_slot = 0;
-};
-
-inline constexpr float kRouteLargest = std::numeric_limits<float>::max();
-inline constexpr float kRouteNever = -std::numeric_limits<float>::infinity();
-
-/// +inf counts as the largest float; NaN stays.
-SW_ROUTE_FUNCTION float route_tame(float x) { return kRouteLargest < x ? kRouteLargest : x; }
-
-/// An integer that orders as the float does; both zeros are one number. Not for NaN.
-SW_ROUTE_FUNCTION uint32_t route_key(float x) {
-  const uint32_t bits = std::bit_cast<uint32_t>(x == 0.0f ? 0.0f : x);
-  return bits >> 31 != 0 ? ~bits : bits | 0x80000000u;
-}
-
-/// The float whose key it is.
-SW_ROUTE_FUNCTION float route_unkey(uint32_t key) {
-  return std::bit_cast<float>(key >> 31 != 0 ? key & 0x7fffffffu : ~key);
-}
-
-/// Logits -> scores[i] of the lane's own i.
-template <class Team>
-SW_ROUTE_FUNCTION void route_score(const Team& team, const RouterSpec& spec, const float* logits,
-                                   float* scores) {
-  const int n = spec.n_logits();
-  if (spec.score != Score::Softmax) {
-    SW_ROUTE_UNROLL
-    for (int i = team.lane(); i < n; i += team.size())
-      scores[i] = spec.score == Score::Sigmoid ? sigmoid_exact(logits[i]) : route_tame(logits[i]);
-    return;
+/// The keys of the items first, first + step, ... of n, the `from`-th of them first; 0 beyond the last.
+SW_ROUTE_FUNCTION void route_read_keys(const uint32_t* keys, int n, int first, int step, int from,
+                                       uint32_t (&batch)[kRouteBatch]) {
+  SW_ROUTE_UNROLL_ALL
+  for (int j = 0; j < kRouteBatch; ++j) {
+    const int i = first + (j + from) % kRouteBatch * step;
+    batch[j] = i < n ? keys[i] : 0;
   }
-  float largest = kRouteNever;
-  for (int i = team.lane(); i < n; i += team.size()) {
-    const float x = route_tame(logits[i]);
-    if (x > largest) largest = x;
-  }
-  largest = route_unkey(team.max(route_key(largest)));
-  SW_ROUTE_UNROLL
-  for (int i = team.lane(); i < n; i += team.size()) scores[i] = exp_exact(route_tame(logits[i]) - largest);
-  team.sync();
-  // From left to right, as the bits are fixed: each lane for itself, the same sum. NaN scores are those of
-  // NaN logits, which take no part, or (every logit -inf or NaN) all of them, which stay NaN.
-  float sum = 0.0f;
-  SW_ROUTE_UNROLL
-  for (int i = 0; i < n; ++i) sum += scores[i] == scores[i] ? scores[i] : 0.0f;
-  team.sync();
-  for (int i = team.lane(); i < n; i += team.size()) scores[i] /= sum;
 }
 
-/// Selection scores of the lane's own experts.
-template <class Team>
-SW_ROUTE_FUNCTION void route_bias_and_mask(const Team& team, const RouterSpec& spec,
-                                           const LayerPolicy& policy, const uint32_t* mask, const float* bias,
-                                           const RouteMemory& m) {
-  for (int i = team.lane(); i < spec.n_logits(); i += team.size()) {
-    const float s = bias ? route_tame(m.scores[i] + bias[i]) : m.scores[i];
-    const bool forbidden = policy.masked() && (mask[i / 32] >> (i % 32) & 1) != 0;
-    m.selection[i] = forbidden || s != s ? kRouteNever : s;
+/// The best two keys of the members first, first + step, ... of group g of n. Groups begin to read at
+/// different ones, and so in different banks.
+SW_ROUTE_FUNCTION void route_best_two(const uint32_t* members, int n, int first, int step, uint32_t g,
+                                      uint32_t* two) {
+  uint32_t best = 0, second = 0;
+  for (; first < n; first += kRouteBatch * step) {
+    uint32_t keys[kRouteBatch];
+    route_read_keys(members, n, first, step, static_cast<int>(g % kRouteBatch), keys);
+    SW_ROUTE_UNROLL_ALL
+    for (const uint32_t key : keys) {
+      second = std::max(second, std::min(best, key));
+      best = std::max(best, key);
+    }
   }
+  two[0] = best;
+  two[1] = second;
 }
 
 /// -inf if and only if no member is selectable.
-SW_ROUTE_FUNCTION float route_group_score(GroupScore function, const float* members, int n) {
-  float best = kRouteNever, second = kRouteNever;
-  SW_ROUTE_UNROLL
-  for (int i = 0; i < n; ++i) {
-    const float s = members[i];
-    if (s > best) {
-      second = best;
-      best = s;
-    } else if (s > second) {
-      second = s;
-    }
+SW_ROUTE_FUNCTION float route_group_score(GroupScore function, const uint32_t* parts, int n_part) {
+  uint32_t best = 0, second = 0;
+  for (int i = 0; i < n_part; ++i) {
+    const uint32_t a = parts[2 * i], b = parts[2 * i + 1];
+    second = std::max(std::max(second, b), std::min(best, a));
+    best = std::max(best, a);
   }
-  if (function == GroupScore::Max || second == kRouteNever) return best;
-  const float sum = route_tame(best + second);
+  if (best == 0) return kRouteNever;
+  if (function == GroupScore::Max || second == 0) return route_unkey(best);
+  const float sum = route_tame(route_unkey(best) + route_unkey(second));
   return sum < -kRouteLargest ? -kRouteLargest : sum;
 }
 
 /// How many of n entries come before entry `i`: by falling score, then by rising id.
 SW_ROUTE_FUNCTION int route_rank(const float* scores, const int32_t* ids, int n, int i) {
+  const float mine = scores[i];
+  const int32_t my_id = ids ? ids[i] : i;
   int rank = 0;
+  SW_ROUTE_UNROLL
   for (int j = 0; j < n; ++j) {
-    const bool first = ids ? ids[j] < ids[i] : j < i;
-    rank += scores[j] > scores[i] || (scores[j] == scores[i] && first);
+    const bool first = (ids ? ids[j] : j) < my_id;
+    rank += scores[j] > mine || (scores[j] == mine && first);
   }
   return rank;
 }
 
-/// Takes the experts outside the best groups out of the selection.
+/// Which groups are the best. Begins and ends with a sync.
 template <class Team>
-SW_ROUTE_FUNCTION void route_select_groups(const Team& team, const RouterSpec& spec, const RouteMemory& m) {
-  const int size = spec.group_size();
+SW_ROUTE_FUNCTION void route_choose_groups(const Team& team, const RouteShape& shape, const RouteMemory& m) {
+  const int size = shape.n_member, shift = shape.part_shift, n_group = shape.n_group;
   team.sync();
-  for (int g = team.lane(); g < spec.n_group; g += team.size())
-    m.group_scores[g] = route_group_score(spec.group_score, m.selection + g * size, size);
-  team.sync();
-  for (int g = team.lane(); g < spec.n_group; g += team.size()) {
-    if (route_rank(m.group_scores, nullptr, spec.n_group, g) < spec.n_group_used) continue;
-    for (int i = 0; i < size; ++i) m.selection[g * size + i] = kRouteNever;
+  for (int i = team.lane(); i < n_group << shift; i += team.size()) {
+    const int g = i >> shift, part = i & ((1 << shift) - 1);
+    route_best_two(m.keys + g * size, size, part, 1 << shift, static_cast<uint32_t>(g), m.parts + 2 * i);
   }
+  team.sync();
+  for (int g = team.lane(); g < n_group; g += team.size())
+    m.group_scores[g] = route_group_score(shape.group_score, m.parts + (2 * g << shift), 1 << shift);
+  team.sync();
+  for (int g = team.lane(); g < n_group; g += team.size())
+    m.group_used[g] = route_rank(m.group_scores, nullptr, n_group, g) < shape.n_group_used;
   team.sync();
 }
 
-/// The up to k best experts, best first, into ids and (their unbiased scores) weights; returns how many.
-/// Each lane offers its best; the team takes the best of those, ties by the lowest id; its owner looks for
-/// its next.
+/// The best of the lane's own keys. Where `grouped`, those outside the best groups become 0.
 template <class Team>
-SW_ROUTE_FUNCTION int route_top_k(const Team& team, const RouterSpec& spec, int k, const RouteMemory& m) {
-  const uint32_t nobody = std::numeric_limits<uint32_t>::max();
-  uint32_t mine = nobody, mine_key = 0;
-  const auto find_mine = [&] {
-    float best = kRouteNever;
-    mine = nobody;
-    SW_ROUTE_UNROLL
-    for (int i = team.lane(); i < spec.n_logits(); i += team.size()) {
-      if (m.selection[i] > best) {
-        best = m.selection[i];
-        mine = static_cast<uint32_t>(i);
+SW_ROUTE_FUNCTION uint32_t route_own_best(const Team& team, const RouteShape& shape, bool grouped,
+                                          const RouteMemory& m) {
+  const int n = shape.n_logits(), n_in_group = shape.n_group * shape.n_member, step = team.size();
+  uint32_t best = 0;
+  for (int first = team.lane(); first < n; first += kRouteBatch * step) {
+    uint32_t keys[kRouteBatch];
+    route_read_keys(m.keys, n, first, step, 0, keys);
+    if (grouped) {
+      SW_ROUTE_UNROLL_ALL
+      for (int j = 0; j < kRouteBatch; ++j) {
+        const int i = first + j * step;
+        if (i < n_in_group && m.group_used[static_cast<uint64_t>(i) * shape.inverse >> 32] == 0) keys[j] = 0;
+      }
+      SW_ROUTE_UNROLL_ALL
+      for (int j = 0; j < kRouteBatch; ++j) {
+        if (first + j * step < n) m.keys[first + j * step] = keys[j];
       }
     }
-    mine_key = route_key(best);
-  };
-  find_mine();
-  int n = 0;
-  for (; n < k; ++n) {
-    const uint32_t key = team.max(mine_key);
-    if (key == route_key(kRouteNever)) break;
-    const uint32_t id = team.min(mine_key == key ? mine : nobody);
-    if (id != mine) continue;
-    m.ids[n] = static_cast<int32_t>(id);
-    m.weights[n] = m.scores[id];
-    m.selection[id] = kRouteNever;
-    find_mine();
+    SW_ROUTE_UNROLL_ALL
+    for (const uint32_t key : keys) best = std::max(best, key);
+  }
+  return best;
+}
+
+/// A bound that the k best keys reach and few others: the k-th best of the lanes' best. 0 where fewer lanes
+/// than k have one.
+template <class Team>
+SW_ROUTE_FUNCTION uint32_t route_least_key(const Team& team, uint32_t own_best, int k, const RouteMemory& m) {
+  if (k > team.size()) return 0;
+  m.lane_best[team.lane()] = own_best;
+  team.sync();
+  int n_better = 0;
+  SW_ROUTE_UNROLL
+  for (int l = 0; l < team.size(); ++l) n_better += m.lane_best[l] > own_best;
+  return ~team.max(n_better < k ? ~own_best : 0);
+}
+
+/// Lists the experts whose keys reach `least`, in any order; returns how many. Ends with a sync.
+template <class Team>
+SW_ROUTE_FUNCTION uint32_t route_list(const Team& team, int n_logits, uint32_t least, const RouteMemory& m) {
+  uint32_t n = 0;
+  for (int begin = 0; begin < n_logits; begin += kRouteBatch * team.size()) {
+    const int first = begin + team.lane();
+    uint32_t keys[kRouteBatch], at[kRouteBatch];
+    route_read_keys(m.keys, n_logits, first, team.size(), 0, keys);
+    SW_ROUTE_UNROLL_ALL
+    for (int j = 0; j < kRouteBatch; ++j) at[j] = team.place(keys[j] != 0 && keys[j] >= least, n);
+    SW_ROUTE_UNROLL_ALL
+    for (int j = 0; j < kRouteBatch; ++j) {
+      if (keys[j] != 0 && keys[j] >= least)
+        m.candidates[at[j]] = route_entry(keys[j], first + j * team.size());
+    }
   }
   team.sync();
   return n;
+}
+
+/// The up to k best experts, best first, into ids and (their unbiased scores) weights; returns how many. An
+/// expert's place is the number of better ones, counted among the few that reach a bound. Ends with a sync.
+template <class Team>
+SW_ROUTE_FUNCTION int route_top_k(const Team& team, const RouteShape& shape, bool grouped, int k,
+                                  const RouteMemory& m) {
+  const uint32_t least = route_least_key(team, route_own_best(team, shape, grouped, m), k, m);
+  const uint32_t n = route_list(team, shape.n_logits(), least, m);
+  for (auto c = static_cast<uint32_t>(team.lane()); c < n; c += static_cast<uint32_t>(team.size())) {
+    const uint64_t entry = m.candidates[c];
+    const int32_t id = route_entry_id(entry);
+    const float score = m.scores[id];
+    int rank = 0;
+    SW_ROUTE_UNROLL
+    for (uint32_t j = 0; j < n; ++j) rank += m.candidates[j] > entry;
+    if (rank >= k) continue;
+    m.ids[rank] = id;
+    m.weights[rank] = score;
+  }
+  team.sync();
+  return std::min(k, static_cast<int>(n));
 }
 
 SW_ROUTE_FUNCTION float route_largest_weight(const float* weights, int n) {
@@ -227,31 +187,37 @@ SW_ROUTE_FUNCTION int route_apply_threshold(const Team& team, const LayerPolicy&
   return *m.n_kept;
 }
 
-/// weight / (sum + eps), the sum by falling selection score; weights that are all 0 stay so.
+/// weight / (sum + eps) * scale, the sum by falling selection score; weights that are all 0 stay so. Begins
+/// with a sync.
 template <class Team>
-SW_ROUTE_FUNCTION void route_divide_by_sum(const Team& team, float* weights, int n, float eps) {
+SW_ROUTE_FUNCTION void route_divide_by_sum(const Team& team, float* weights, int n, float eps, float scale) {
   team.sync();
   float sum = 0.0f;
+  SW_ROUTE_UNROLL
   for (int i = 0; i < n; ++i) sum += weights[i];
   sum += eps;
   team.sync();
-  if (sum == 0.0f) return;
-  for (int i = team.lane(); i < n; i += team.size()) weights[i] /= sum;
+  for (int i = team.lane(); i < n; i += team.size())
+    weights[i] = (sum == 0.0f ? weights[i] : weights[i] / sum) * scale;
 }
 
-/// The weights of the n selected; returns how many of them stay.
+/// The weights of the n selected; returns how many of them stay. Ends with a sync.
 template <class Team>
 SW_ROUTE_FUNCTION int route_weigh(const Team& team, const RouterSpec& spec, const LayerPolicy& policy, int n,
                                   const RouteMemory& m) {
-  if (spec.score == Score::SoftmaxSelected) {
+  const bool softmax = spec.score == Score::SoftmaxSelected;
+  const bool renorm = spec.renorm && policy.k >= spec.renorm_min_k;
+  if (softmax) {
     const float largest = route_largest_weight(m.weights, n);
     team.sync();
     for (int i = team.lane(); i < n; i += team.size()) m.weights[i] = exp_exact(m.weights[i] - largest);
   }
   n = route_apply_threshold(team, policy, n, m);
-  if (spec.score == Score::SoftmaxSelected) route_divide_by_sum(team, m.weights, n, 0.0f);
-  if (spec.renorm && policy.k >= spec.renorm_min_k) route_divide_by_sum(team, m.weights, n, spec.renorm_eps);
-  for (int i = team.lane(); i < n; i += team.size()) m.weights[i] *= spec.scale;
+  if (softmax) route_divide_by_sum(team, m.weights, n, 0.0f, renorm ? 1.0f : spec.scale);
+  if (renorm) route_divide_by_sum(team, m.weights, n, spec.renorm_eps, spec.scale);
+  if (!softmax && !renorm) {
+    for (int i = team.lane(); i < n; i += team.size()) m.weights[i] *= spec.scale;
+  }
   team.sync();
   return n;
 }
@@ -287,19 +253,14 @@ SW_ROUTE_FUNCTION void route_count(const Team& team, int n, const RouteMemory& m
   if (sum > 0.0f) team.add(*counts.entropy_bits, std::log2(sum) - sum_w_log / sum);
 }
 
-/// One token's row: what sw::route writes, to the bit.
-/// policy, mask  of the token, in this layer; policy.k at most out.n_slot
-/// bias          [n_logits] or null
-/// counts        what was chosen is added to these, if wanted
+/// From the scores and keys that route_scores() made (of the lane's own experts at least, if the team is the
+/// same) to a token's row.
 template <class Team>
-SW_ROUTE_FUNCTION void route_row(const Team& team, const RouterSpec& spec, const LayerPolicy& policy,
-                                 const uint32_t* mask, const float* logits, const float* bias,
-                                 const RouteMemory& m, const RouteRow& out, const RouteCounts& counts) {
-  route_score(team, spec, logits, m.scores);
-  route_bias_and_mask(team, spec, policy, mask, bias, m);
-  if (policy.grouped()) route_select_groups(team, spec, m);
-  const int n_selected = route_top_k(team, spec, std::min<int>(policy.k, out.n_slot), m);
-  const int n = route_weigh(team, spec, policy, n_selected, m);
+SW_ROUTE_FUNCTION void route_choose(const Team& team, const RouteShape& shape, const LayerPolicy& policy,
+                                    const RouteMemory& m, const RouteRow& out, const RouteCounts& counts) {
+  if (policy.grouped()) route_choose_groups(team, shape, m);
+  const int n_selected = route_top_k(team, shape, policy.grouped(), std::min<int>(policy.k, out.n_slot), m);
+  const int n = route_weigh(team, shape, policy, n_selected, m);
   if (counts.wanted()) route_count(team, n, m, counts);  // first: its atomics are under way meanwhile
   for (int i = team.lane(); i < n; i += team.size()) {
     const int at = route_rank(m.weights, m.ids, n, i);
@@ -313,7 +274,17 @@ SW_ROUTE_FUNCTION void route_row(const Team& team, const RouterSpec& spec, const
   if (team.lane() == 0) *out.n_active = n;
 }
 
-}  // namespace sw::cuda
+/// One token's row: what sw::route writes, to the bit.
+/// policy, mask  of the token, in this layer; policy.k at most out.n_slot
+/// bias          [n_logits] or null
+/// counts        what was chosen is added to these, if wanted
+template <class Team>
+SW_ROUTE_FUNCTION void route_row(const Team& team, const RouteShape& shape, const LayerPolicy& policy,
+                                 const uint32_t* mask, const float* logits, const float* bias,
+                                 const RouteMemory& m, const RouteRow& out, const RouteCounts& counts) {
+  route_prepare(team, shape, bias, m);
+  route_scores(team, shape, policy, mask, logits, bias != nullptr, m);
+  route_choose(team, shape, policy, m, out, counts);
+}
 
-#undef SW_ROUTE_FUNCTION
-#undef SW_ROUTE_UNROLL
+}  // namespace sw::cuda
