@@ -294,34 +294,6 @@ struct RouteArgs {
   RouteCounts counts = {};   ///< where what was chosen is counted, on the same device, if anywhere
 };
 
-/// out += sum over slots of weight * down(act(gate(x), up(x))), each with its bias; act is silu(gate) * up
-/// or, with a limit, clamped_swiglu (kernels/clamped_swiglu.h). An identity expert adds weight * x; a slot
-/// with id -1, and an expert on another device, add nothing. Bytes of experts that no token chose are not
-/// read.
-struct ExpertsDesc {
-  ExpertStack gate = {}, up = {};  ///< [n_expert, n_ff, n_embd], each with its biases
-  ExpertStack down = {};           ///< [n_expert, n_embd, n_ff]
-  float swiglu_limit = 0;          ///< 0: silu(gate) * up
-  int n_slot = 0;                  ///< most slots a token may use (the policy table's k at most)
-  bool identity = true;            ///< adds the identity experts' share; false on all devices but one
-  Bound bound = {};
-
-  /// Ids from here on are identity experts.
-  int64_t n_expert() const { return gate.n_expert; }
-
-  template <class Self, class F>
-  static void for_each_weight(Self& d, F& f) {
-    f("expert gate", d.gate);
-    f("expert up", d.up);
-    f("expert down", d.down);
-  }
-};
-struct ExpertsArgs {
-  TensorView<const float> x;  ///< [n_token, n_embd], normed
-  const Routing& routing;
-  TensorView<float> out;  ///< [n_token, n_embd], added to
-};
-
 /// out += down(silu(gate(x')) * up(x')), each with its bias where there is one; x' = norm(x) where a norm is
 /// given. Dense layers, shared experts.
 struct FfnDesc {
@@ -347,6 +319,35 @@ struct FfnDesc {
 struct FfnArgs {
   TensorView<const float> x;
   TensorView<float> out;  ///< may be the memory of x
+};
+
+/// out += sum over slots of weight * down(act(gate(x), up(x))), each with its bias, and the shared expert's;
+/// act is silu(gate) * up or, with a limit, clamped_swiglu. An identity expert adds weight * x; a slot with
+/// id -1, and an expert on another device, add nothing. Bytes of experts that no token chose are not read.
+struct ExpertsDesc {
+  ExpertStack gate = {}, up = {};  ///< [n_expert, n_ff, n_embd], each with its biases
+  ExpertStack down = {};           ///< [n_expert, n_embd, n_ff]
+  float swiglu_limit = 0;          ///< 0: silu(gate) * up
+  int n_slot = 0;                  ///< most slots a token may use (the policy table's k at most)
+  bool identity = true;            ///< adds the identity experts' share; false on all devices but one
+  FfnDesc shared = {};             ///< a GPU's alone: on the CPU it is an operation of its own
+  Bound bound = {};
+
+  /// Ids from here on are identity experts.
+  int64_t n_expert() const { return gate.n_expert; }
+
+  template <class Self, class F>
+  static void for_each_weight(Self& d, F& f) {
+    f("expert gate", d.gate);
+    f("expert up", d.up);
+    f("expert down", d.down);
+    sw::for_each_weight(d.shared, f);
+  }
+};
+struct ExpertsArgs {
+  TensorView<const float> x;  ///< [n_token, n_embd], normed
+  const Routing& routing;
+  TensorView<float> out;  ///< [n_token, n_embd], added to
 };
 
 /// logits[i] = output(norm(x[rows[i]])).

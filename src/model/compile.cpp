@@ -120,17 +120,20 @@ void Compiler::bind_experts(Moe& moe, int block, bool with_reasons) {
   if (devices.erase(moe.home) > 0) order.push_back(moe.home);
   order.insert(order.end(), devices.begin(), devices.end());
   std::set<int> remote;
-  for (const int device : order) {
-    const bool first = device == order.front();  // adds the identity experts' share
-    moe.experts.push_back(
-        {device, Activation::Residual,
-         bind(describe_.experts(block, experts, device, first, program_.n_slot, program_.tables), device,
-              with_reasons && first)});
-    remote.insert(device);
-  }
   if (auto shared = describe_.shared(block)) {
     const int device = at(block).shared;
     moe.shared = Ffn{device, Activation::Normed, Activation::Residual, bind(*shared, device, with_reasons)};
+    remote.insert(device);
+  }
+  for (const int device : order) {
+    const bool first = device == order.front();  // adds the identity experts' share
+    ExpertsDesc desc = describe_.experts(block, experts, device, first, program_.n_slot, program_.tables);
+    if (moe.shared && moe.shared->device == device && facts(device).kind == DeviceKind::Cuda) {
+      desc.shared = std::move(moe.shared->op.desc);  // a GPU runs it along with the others
+      moe.shared.reset();
+    }
+    moe.experts.push_back(
+        {device, Activation::Residual, bind(std::move(desc), device, with_reasons && first)});
     remote.insert(device);
   }
   remote.erase(moe.home);

@@ -42,16 +42,17 @@ struct ExpertMatrices {
 
 /// Which experts the tokens of a batch chose, as kernels see it.
 struct ExpertSlots {
-  const int32_t* ids;
-  int64_t id_stride;
-  const float* weights;
-  int64_t weight_stride;
-  const int32_t* n_active;
-  int64_t n_expert;  ///< ids from here on are identity experts
-  int64_t n_token;
-  int n_slot;
-  bool identity;
+  const int32_t* ids = nullptr;
+  int64_t id_stride = 0;
+  const float* weights = nullptr;
+  int64_t weight_stride = 0;
+  const int32_t* n_active = nullptr;
+  int64_t n_expert = 0;  ///< ids from here on are identity experts
+  int64_t n_token = 0;
+  int n_slot = 0;
+  bool identity = false;
 
+  ExpertSlots() = default;
   ExpertSlots(const ExpertsDesc& d, const Routing& routing)
       : ids(routing.ids.data()),
         id_stride(routing.ids.stride()),

@@ -1,128 +1,24 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/cuda/expert_slots.cuh"
-#include "kernels/cuda/experts_sorted.h"
-#include "kernels/cuda/product/matvec.cuh"
-#include "kernels/cuda/queue.h"
+#include <algorithm>
 
-/// Few tokens and one format: two launches, a warp per row of weights, each (token, slot) pair for itself.
-/// Else pairs sorted by expert. Which experts were read is known on the GPU alone, so the counters of
-/// expert_bytes and expert_flops stay as they are.
+#include "kernels/cuda/experts_exact.h"
+#include "kernels/cuda/experts_sorted.h"
+#include "kernels/cuda/few/experts.h"
+#include "kernels/cuda/ffn.h"
+
+/// Few tokens: each (token, slot) pair for itself. Else pairs sorted by expert. Which experts were read is
+/// known on the GPU alone, so the counters of expert_bytes and expert_flops stay as they are.
 namespace sw {
 namespace cuda {
 namespace {
 
-/// Up to here experts chosen twice are too rare to be worth sorting.
-constexpr int64_t kMostFewTokens = 16;
 /// More tokens are taken in parts: it bounds the scratch.
 constexpr int64_t kMostSortedTokens = 4096;
 constexpr int kMostSlots = 1024;
 
-/// Whether each pair goes for itself.
-bool few(const ExpertsDesc& d, int64_t n_token) {
-  return n_token <= kMostFewTokens && d.gate.formats.size() == 1 && d.up.formats.size() == 1 &&
+bool one_format(const ExpertsDesc& d) {
+  return d.gate.formats.size() == 1 && d.up.formats.size() == 1 &&
          d.gate.formats[0].type == d.up.formats[0].type && d.down.formats.size() == 1;
-}
-
-/// hidden[t, s] = gated(gate x, up x): blocks of 8 rows, all rows of a pair, all slots of a token. `pair` has
-/// the shape and all experts' biases.
-template <class Format, bool kEven>
-__global__ void __launch_bounds__(kMatvecThreads)
-    gate_pairs(GatePair pair, ExpertMatrices gate, ExpertMatrices up, ExpertSlots slots, const float* x,
-               int64_t x_stride, float* hidden) {
-  const int64_t n_block = (pair.n_ff + kMatvecWarps - 1) / kMatvecWarps;
-  const int64_t index = blockIdx.x / n_block, t = index / slots.n_slot;
-  const int s = static_cast<int>(index % slots.n_slot);
-  const int64_t r = matvec_row(blockIdx.x % n_block);
-  if (s >= slots.n_used(t) || r >= pair.n_ff) return;
-  const int32_t id = slots.id(t, s);
-  if (!slots.in_table(id)) return;
-  pair.gate = gate.at<kEven>(id);
-  pair.up = up.at<kEven>(id);
-  if (!kEven && !pair.gate) return;
-  if (pair.gate_bias) pair.gate_bias += id * pair.n_ff;
-  if (pair.up_bias) pair.up_bias += id * pair.n_ff;
-  write_gated<Format>(pair, r, x + t * x_stride, hidden + index * pair.n_ff);
-}
-
-constexpr int kDownRows = 4;
-
-struct DownArgs {
-  ExpertMatrices matrices;
-  int64_t row_bytes, n_embd;
-  const float* bias;  ///< [n_expert, n_embd] or null
-  int n_ff;
-  const float* hidden;  ///< [n_token, n_slot, n_ff]
-  const float* x;
-  int64_t x_stride;
-  float* out;
-  int64_t out_stride;
-};
-
-/// out[t] += sum over slots of weight * down(hidden[t, s]): a block has 4 rows of all the token's experts, a
-/// warp a product at a time; then a thread per row sums its products in the order of the slots.
-template <class Format, bool kEven>
-__global__ void __launch_bounds__(kMatvecThreads, 4) down_pairs(DownArgs a, ExpertSlots slots) {
-  extern __shared__ float products[];  // [n_slot, kDownRows]
-  const int64_t n_block = (a.n_embd + kDownRows - 1) / kDownRows;
-  const int64_t t = blockIdx.x / n_block, row_begin = blockIdx.x % n_block * kDownRows;
-  const int n_product = slots.n_used(t) * kDownRows;
-  const auto matrix = [&](int s) {
-    const int32_t id = slots.id(t, s);
-    return slots.in_table(id) ? a.matrices.at<kEven>(id) : nullptr;
-  };
-  for (int i = static_cast<int>(threadIdx.x) / kWarp; i < n_product; i += kMatvecWarps) {
-    const int s = i / kDownRows;
-    const int64_t r = row_begin + i % kDownRows;
-    const uint8_t* rows = matrix(s);
-    if (!rows || r >= a.n_embd) continue;
-    const float product =
-        row_product<Format>(rows + r * a.row_bytes, a.n_ff, a.hidden + (t * slots.n_slot + s) * a.n_ff);
-    if (threadIdx.x % kWarp == 0)
-      products[i] = a.bias ? product + a.bias[slots.id(t, s) * a.n_embd + r] : product;
-  }
-  __syncthreads();
-  const int row = static_cast<int>(threadIdx.x);
-  const int64_t r = row_begin + row;
-  if (row >= kDownRows || r >= a.n_embd) return;
-  slots.combine(
-      t, a.x[t * a.x_stride + r], a.out[t * a.out_stride + r], [&](int s) { return matrix(s) != nullptr; },
-      [&](int s) { return products[s * kDownRows + row]; });
-}
-
-void run_few(const ExpertsDesc& d, const ExpertsArgs& args, OpContext& context) {
-  const int64_t n_token = args.x.n_rows(), n_pair = n_token * d.n_slot;
-  float* hidden = context.scratch.take<float>(n_pair * d.gate.n_out);
-  const ExpertSlots slots(d, args.routing);
-  const Type type = d.gate.formats[0].type, down_type = d.down.formats[0].type;
-  check_input(type, args.x);
-  GatePair pair(type, d.gate.n_out, d.gate.n_in);
-  pair.gate_bias = d.gate.bias;
-  pair.up_bias = d.up.bias;
-  pair.swiglu_limit = d.swiglu_limit;
-  with_type(type, [&]<class Format>() {
-    const unsigned blocks = n_blocks(n_pair * n_blocks(d.gate.n_out, kMatvecWarps), 1);
-    const auto kernel = d.gate.even && d.up.even ? gate_pairs<Format, true> : gate_pairs<Format, false>;
-    kernel<<<blocks, kMatvecThreads, 0, context.cuda->stream()>>>(
-        pair, ExpertMatrices(d.gate), ExpertMatrices(d.up), slots, args.x.data(), args.x.stride(), hidden);
-    SW_CUDA_LAUNCHED();
-  });
-  const DownArgs down{.matrices = ExpertMatrices(d.down),
-                      .row_bytes = static_cast<int64_t>(row_bytes(down_type, d.down.n_in)),
-                      .n_embd = d.down.n_out,
-                      .bias = d.down.bias,
-                      .n_ff = static_cast<int>(d.down.n_in),
-                      .hidden = hidden,
-                      .x = args.x.data(),
-                      .x_stride = args.x.stride(),
-                      .out = args.out.data(),
-                      .out_stride = args.out.stride()};
-  with_type(down_type, [&]<class Format>() {
-    const unsigned blocks = n_blocks(n_token * n_blocks(down.n_embd, kDownRows), 1);
-    const size_t shared_bytes = static_cast<size_t>(d.n_slot) * kDownRows * sizeof(float);
-    const auto kernel = d.down.even ? down_pairs<Format, true> : down_pairs<Format, false>;
-    kernel<<<blocks, kMatvecThreads, shared_bytes, context.cuda->stream()>>>(down, slots);
-    SW_CUDA_LAUNCHED();
-  });
 }
 
 const char* refuses(const ExpertsDesc& d) {
@@ -130,26 +26,43 @@ const char* refuses(const ExpertsDesc& d) {
 }
 
 size_t scratch_bytes(const ExpertsDesc& d, int64_t n_token, int) {
-  if (few(d, n_token)) {
-    return Scratch::padded_bytes(static_cast<size_t>(n_token * d.n_slot * d.gate.n_out) * sizeof(float));
-  }
-  return sorted_scratch_bytes(d, std::min(n_token, kMostSortedTokens));
+  const int64_t n_few = std::min(n_token, kMostPairTokens);
+  return std::max({few_experts_scratch_bytes(d, n_few), exact_experts_scratch_bytes(d, n_few),
+                   sorted_scratch_bytes(d, std::min(n_token, kMostSortedTokens)),
+                   d.shared.gate.empty() ? 0 : ffn_scratch_bytes(d.shared, n_token)});
 }
 
-void run(const ExpertsDesc& d, const ExpertsArgs& args, OpContext& context) {
+void run_in_parts(const ExpertsDesc& d, const ExpertsArgs& args, OpContext& context) {
   const int64_t n_token = args.x.n_rows();
-  if (n_token == 0 || d.n_slot == 0) return;
-  if (few(d, n_token)) return run_few(d, args, context);
-  const bool like_one = d.bound.row_invariant || n_token <= kMostFewTokens;
   for (int64_t begin = 0; begin < n_token; begin += kMostSortedTokens) {
     const int64_t n = std::min(kMostSortedTokens, n_token - begin);
     Routing routing{
         .ids = args.routing.ids.rows(begin, n),
         .weights = args.routing.weights.rows(begin, n),
         .n_active = args.routing.n_active.subspan(static_cast<size_t>(begin), static_cast<size_t>(n))};
-    run_sorted(d, {.x = args.x.rows(begin, n), .routing = routing, .out = args.out.rows(begin, n)}, like_one,
-               context);
+    run_sorted(d, {.x = args.x.rows(begin, n), .routing = routing, .out = args.out.rows(begin, n)},
+               d.bound.row_invariant, context);
   }
+}
+
+void run(const ExpertsDesc& d, const ExpertsArgs& args, OpContext& context) {
+  const int64_t n_token = args.x.n_rows();
+  if (n_token == 0) return;
+  bool has_shared = !d.shared.gate.empty();
+  if (d.n_slot == 0) {
+    // The policies of this model route to nobody.
+  } else if (d.bound.row_invariant) {
+    n_token <= kMostPairTokens&& one_format(d) ? run_experts_exact(d, args, context)
+                                               : run_in_parts(d, args, context);
+  } else if (one_format(d) && can_run_experts_few(d, n_token, *context.cuda)) {
+    run_experts_few(d, args, context);
+    has_shared = has_shared && !fuses_shared(d);
+  } else {
+    run_in_parts(d, args, context);
+  }
+  if (!has_shared) return;
+  context.scratch.reset();  // the experts have been queued
+  run_ffn(d.shared, {.x = args.x, .out = args.out}, context);
 }
 
 }  // namespace

@@ -18,7 +18,9 @@ __device__ __forceinline__ void wait_for_previous() {
 #endif
 }
 
-/// Lets the next kernel start once every block has called this or ended.
+/// Lets the next kernel start once every block has called this or ended. Called behind wait_for_previous(),
+/// so that no kernel starts before the last but one ahead of it is done: what that one wrote may be read at
+/// once.
 __device__ __forceinline__ void let_next_start() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;");
@@ -29,7 +31,8 @@ __device__ __forceinline__ void let_next_start() {
 template <class... Params, class... Args>
 void launch_early(void (*kernel)(Params...), unsigned n_block, int n_thread, size_t shared_bytes,
                   const Queue& queue, Args&&... args) {
-  cudaLaunchAttribute early{.id = cudaLaunchAttributeProgrammaticStreamSerialization};
+  cudaLaunchAttribute early{};
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   early.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(n_block);

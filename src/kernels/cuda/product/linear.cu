@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "kernels/cuda/few/product.h"
 #include "kernels/cuda/product/linear.h"
 #include "kernels/cuda/product/matvec.cuh"
 #include "kernels/cuda/product/tiles.h"
@@ -7,7 +8,7 @@
 namespace sw::cuda {
 namespace {
 
-constexpr int kMostMatvecTokens = 8;
+constexpr int kMostMatvecTokens = kMostFewTokens;
 
 struct MatvecArgs {
   const uint8_t* weights;
@@ -44,8 +45,8 @@ void launch_matvec(const MatvecArgs& args, OpContext& context) {
   SW_CUDA_LAUNCHED();
 }
 
-void multiply_few(const Linear& linear, TensorView<const float> x, TensorView<float> out,
-                  const LinearOptions& options, OpContext& context) {
+void multiply_exact(const Linear& linear, TensorView<const float> x, TensorView<float> out,
+                    const LinearOptions& options, OpContext& context) {
   const MatvecArgs args{.weights = reinterpret_cast<const uint8_t*>(linear.weight.data),
                         .row_bytes = static_cast<int64_t>(linear.weight.row_size_bytes()),
                         .n_out = linear.n_out(),
@@ -99,18 +100,73 @@ void launch_heads_matvec(const Linear& stack, int64_t n_token, const HeadRows& x
   SW_CUDA_LAUNCHED();
 }
 
+/// x of a product of many tokens in bf16; nothing where the product reads f32.
+TensorView<const uint16_t> many_in_bf16(const Linear& linear, TensorView<const float> x,
+                                        const LinearOptions& options, OpContext& context) {
+  if (!wants_bf16(linear.weight.type, options.row_invariant) || !options.x_bf16.empty())
+    return options.x_bf16;
+  SW_ASSERT(options.room);
+  const TensorView<uint16_t> rounded(options.room, x.n_rows(), x.n_cols(), bf16_stride(x.n_cols()));
+  round_to_bf16(x, 1, 0, rounded, context);
+  return rounded;
+}
+
+/// One matrix per head, many tokens.
+void multiply_many_heads(const Linear& stack, TensorView<const float> x, int64_t head_stride,
+                         const HeadRows& out, bool row_invariant, uint16_t* room, OpContext& context) {
+  TiledProduct product{.weight = stack.weight,
+                       .x = x,
+                       .out = {out.data, x.n_rows(), stack.weight.shape[1], out.token_stride},
+                       .row_invariant = row_invariant,
+                       .x_step = head_stride,
+                       .out_step = out.head_stride};
+  if (wants_bf16(stack.weight.type, row_invariant)) {
+    SW_ASSERT(room);
+    const int64_t n_head = stack.weight.shape[0], stride = bf16_stride(x.n_cols());
+    const TensorView<uint16_t> rounded(room, n_head * x.n_rows(), x.n_cols(), stride);
+    round_to_bf16(x, n_head, head_stride, rounded, context);
+    product.x_bf16 = rounded.rows(0, x.n_rows());
+    product.x_step = x.n_rows() * stride;
+  }
+  multiply_tiles(product, context);
+}
+
 }  // namespace
+
+int64_t linear_room(const Linear& linear, int64_t n_token, bool row_invariant) {
+  if (linear.empty() || n_token <= kMostMatvecTokens || !wants_bf16(linear.weight.type, row_invariant))
+    return 0;
+  const int64_t n_head = linear.weight.shape.n_dims() == 3 ? linear.weight.shape[0] : 1;
+  return n_head * n_token * bf16_stride(linear.n_in());
+}
+
+bool norms_input(const Linear& linear, int64_t n_token, bool row_invariant, const OpContext& context) {
+  return !row_invariant && can_multiply_few(linear, n_token, context);
+}
 
 void linear(const Linear& linear, TensorView<const float> x, TensorView<float> out,
             const LinearOptions& options, OpContext& context) {
   check_input(linear, x);
   count_dense(context.counters, linear, x.n_rows());
   if (x.n_rows() == 0) return;
-  if (x.n_rows() <= kMostMatvecTokens) {
-    multiply_few(linear, x, out, options, context);
+  SW_ASSERT(!options.norm.weight || norms_input(linear, x.n_rows(), options.row_invariant, context));
+  if (norms_input(linear, x.n_rows(), options.row_invariant, context)) {
+    multiply_few({.linear = linear,
+                  .n_token = x.n_rows(),
+                  .x = x.data(),
+                  .x_stride = x.stride(),
+                  .norm = options.norm,
+                  .out = out.data(),
+                  .out_stride = out.stride(),
+                  .add = options.add,
+                  .bias = options.bias},
+                 context);
+  } else if (x.n_rows() <= kMostMatvecTokens) {
+    multiply_exact(linear, x, out, options, context);
   } else {
     multiply_tiles({.weight = linear.weight,
                     .x = x,
+                    .x_bf16 = many_in_bf16(linear, x, options, context),
                     .out = out.rows(0, x.n_rows()),
                     .add = options.add,
                     .bias = options.bias,
@@ -120,20 +176,26 @@ void linear(const Linear& linear, TensorView<const float> x, TensorView<float> o
 }
 
 void linear_heads(const Linear& stack, int64_t n_token, const HeadRows& x, const HeadRows& out,
-                  bool row_invariant, OpContext& context) {
+                  bool row_invariant, uint16_t* room, OpContext& context) {
   const TensorView<const float> x_rows(x.data, n_token, stack.n_in(), x.token_stride);
   check_input(stack, x_rows);
   SW_ASSERT(stack.weight.shape.n_dims() == 3 && x.head_stride % 4 == 0);
   count_dense(context.counters, stack, n_token);
   if (n_token == 0) return;
+  if (norms_input(stack, n_token, row_invariant, context)) {
+    multiply_few({.linear = stack,
+                  .n_token = n_token,
+                  .x = x.data,
+                  .x_stride = x.token_stride,
+                  .x_step = x.head_stride,
+                  .out = out.data,
+                  .out_stride = out.token_stride,
+                  .out_step = out.head_stride},
+                 context);
+    return;
+  }
   if (n_token > kMostMatvecTokens) {
-    multiply_tiles({.weight = stack.weight,
-                    .x = x_rows,
-                    .out = {out.data, n_token, stack.weight.shape[1], out.token_stride},
-                    .row_invariant = row_invariant,
-                    .x_step = x.head_stride,
-                    .out_step = out.head_stride},
-                   context);
+    multiply_many_heads(stack, x_rows, x.head_stride, out, row_invariant, room, context);
     return;
   }
   with_type(stack.weight.type, [&]<class Format>() {

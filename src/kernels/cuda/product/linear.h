@@ -5,16 +5,32 @@
 /// Parts that CUDA operations share; every pointer is the GPU's. Work is queued on context.cuda.
 namespace sw::cuda {
 
+/// x, or norm(x) = x / sqrt(mean(x^2) + eps) * weight.
+struct InputNorm {
+  const float* weight = nullptr;  ///< [n]; null: no norm
+  float eps = 0;
+};
+
 /// What linear() does beside the product.
 struct LinearOptions {
   bool row_invariant = false;   ///< Bound::row_invariant of the operation
   bool add = false;             ///< adds to what is there
   const float* bias = nullptr;  ///< [n_out], added to the product
+  InputNorm norm = {};          ///< of x; only where norms_input()
+  /// For more than 8 tokens: x in bf16 (tiles.h), if the caller has it; then only weights in F32 read x.
+  TensorView<const uint16_t> x_bf16 = {};
+  uint16_t* room = nullptr;  ///< [linear_room()] where x is rounded to bf16 otherwise
 };
 
+/// Elements that linear() and linear_heads() need as room.
+int64_t linear_room(const Linear& linear, int64_t n_token, bool row_invariant);
+
+/// Whether linear() norms its input on the way.
+bool norms_input(const Linear& linear, int64_t n_token, bool row_invariant, const OpContext& context);
+
 /// out[t, r] = sum_i W[r, i] x[t, i]; for any number of tokens. x [n_token, n_in] f32, out [n_token, n_out]
-/// f32. Takes no scratch. A row's bits are the same for 1 to 8 tokens, and the same for any larger number
-/// (see docs/cuda.md); row-invariant they are always those of a single token.
+/// f32. Takes no scratch but options.room. A row's bits are the same for 1 to 8 tokens (see docs/cuda.md);
+/// row-invariant they are always those of a single token.
 void linear(const Linear& linear, TensorView<const float> x, TensorView<float> out,
             const LinearOptions& options, OpContext& context);
 
@@ -26,9 +42,9 @@ struct HeadRows {
 };
 
 /// out[t, h] = W[h] x[t, h]: each head has a matrix of its own in the stack [n_head, n_out, n_in]. For
-/// quantised weights the strides of x must be multiples of 4. Takes no scratch.
+/// quantised weights the strides of x must be multiples of 4. Takes no scratch but `room`.
 void linear_heads(const Linear& stack, int64_t n_token, const HeadRows& x, const HeadRows& out,
-                  bool row_invariant, OpContext& context);
+                  bool row_invariant, uint16_t* room, OpContext& context);
 
 /// out[t] = x[row(t)] / sqrt(mean(x^2) + eps) * weight, row(t) = rows ? rows[t] : t. Where `out_bf16` is
 /// given, the same rounded to bfloat16 goes there, and `out` may be empty. `out` may be x.
