@@ -176,6 +176,62 @@ TEST(Perplexity, WarnsOfAContextBeyondTheTrainedOne) {
   expect_says(r.err, "\n1 chunk of 1100 tokens, ");
 }
 
+TEST(Bench, OneSequenceHasTheColumnsOfOtherSweeps) {
+  const ProcessResult r = run_switchyard({"bench", "-c", "8", "-ub", "8", "-r", "1", "-t", "1"});
+  EXPECT_EQ(r.exit_code, 0) << r.err;
+  EXPECT_TRUE(r.out.starts_with(
+      "|    PP |     TG |   N_KV |   T_PP s | S_PP t/s |   T_TG s | S_TG t/s | PP +/- | TG +/- |\n"
+      "|-------|--------|--------|----------|----------|----------|----------|--------|--------|\n"
+      "|     8 |      2 |      0 |"))
+      << r.out;
+}
+
+TEST(Bench, ABatchHasSpeedsOfAllAndOfEach) {
+  const std::vector<std::string> flags = {
+      "bench", "-c", "16",   "-ub", "8",     "-r",        "1",
+      "-t",    "1",  "-npl", "3",   "--mix", "--compare", "default,experts=1"};
+  const ProcessResult table = run_switchyard(flags);
+  EXPECT_EQ(table.exit_code, 0) << table.err;
+  expect_says(table.out, "| N_SEQ | PP/seq t/s | TG/seq t/s | policy | mix costs |\n");
+  expect_says(table.out, "| experts=1 | |\n");
+  expect_says(table.out, "| mix | PP ");
+  expect_says(table.err, "mix: the sequences of a batch take these policies in turn");
+  std::vector<std::string> as_json = flags;
+  as_json.insert(as_json.end(), {"--format", "jsonl"});
+  const ProcessResult r = run_switchyard(as_json);
+  std::istringstream lines(r.out);
+  int n_row = 0, n_mix = 0;
+  for (std::string line; std::getline(lines, line); ++n_row) {
+    const auto row = nlohmann::json::parse(line);
+    EXPECT_EQ(row["n_seq"], 3);
+    EXPECT_NEAR(row["s_pp"].get<double>() * row["t_pp_s"].get<double>(), 3 * 8, 1e-6);
+    EXPECT_NEAR(row["s_tg"].get<double>() * row["t_tg_s"].get<double>(), 3 * 2, 1e-6);
+    EXPECT_NEAR(row["s_tg"].get<double>() / row["s_tg_seq"].get<double>(), 3, 1e-6);
+    EXPECT_EQ(row.contains("mix_cost_tg"), row["policy"] == "mix");
+    n_mix += row["policy"] == "mix" ? 1 : 0;
+  }
+  EXPECT_EQ(n_row, 6) << "two depths of three";
+  EXPECT_EQ(n_mix, 2);
+}
+
+TEST(Bench, WhatCannotBeABatchIsOneLine) {
+  const std::pair<std::vector<std::string>, const char*> wrong[] = {
+      {{"--batch", "9", "-ub", "8"},
+       "error: a u-batch has no room for a token of each sequence: --batch: "
+       "expected at most 8, as -ub, got 9\n"},
+      {{"--mix"}, "error: one sequence has one policy: --mix: expected --batch 2 or more, got --batch 1\n"},
+      {{"--mix", "--batch", "2"},
+       "error: there is nothing to mix: --mix: expected two policies or more in "
+       "--compare, got default\n"}};
+  for (const auto& [flags, says] : wrong) {
+    std::vector<std::string> arguments = {"bench", "-c", "8"};
+    arguments.insert(arguments.end(), flags.begin(), flags.end());
+    const ProcessResult r = run_switchyard(arguments);
+    EXPECT_EQ(r.exit_code, 1);
+    EXPECT_EQ(r.err, says);
+  }
+}
+
 TEST(Bench, ADrawingIsSvg) {
   const ProcessResult r = run_switchyard({"bench", "--plot", "x.png"});
   EXPECT_EQ(r.exit_code, 2);
