@@ -26,6 +26,7 @@ struct BenchFlags {
   std::string format = "md", plot = {}, compare = "default";
   int64_t n_kv_max = 0, n_decode = 0, n_seq = 1, n_round = 3;
   bool mix = false;
+  ProfileFlag profile = {};
 };
 
 /// What a plot must say to be read later: the model, the machine and the flags that count.
@@ -81,13 +82,15 @@ SweepOptions sweep_options(const BenchFlags& flags, const Model& model) {
           .policies = {},
           .mix = flags.mix,
           .n_round = static_cast<int>(flags.n_round),
-          .cache_type = flags.model.kv_type()};
+          .cache_type = flags.model.kv_type(),
+          .profile = flags.profile.wanted() ? std::optional(flags.profile.by()) : std::nullopt};
 }
 
 /// A pass over the sequences of a sweep.
 MeasureOptions pass_options(const BenchFlags& flags, const SweepOptions& sweep) {
   MeasureOptions options = measure_options(flags.model, {.n_ctx = sweep.room(), .n_seq = sweep.n_seq});
   options.forward.n_logit_row = std::max(options.forward.n_logit_row, sweep.n_seq);
+  options.forward.count_routing = sweep.profile.has_value();  // tells which experts a GPU read
   return options;
 }
 
@@ -115,8 +118,10 @@ int run(const BenchFlags& flags) {
     prefill.lines.push_back({name});
     decode.lines.push_back({name});
   }
-  BenchReport report(
-      {.markdown = flags.format == "md", .names = names, .mix = flags.mix, .n_seq = flags.n_seq});
+  BenchReport::Options shown{
+      .markdown = flags.format == "md", .names = names, .mix = flags.mix, .n_seq = flags.n_seq};
+  if (options.profile) shown.devices = begin_profile(measured.forward());
+  BenchReport report(std::move(shown));
   report.begin();
   sweep_bench(measured.forward(), *model, options, [&](const SweepRow& row) {
     report.add(row);
@@ -124,6 +129,7 @@ int run(const BenchFlags& flags) {
     prefill.lines[row.policy].points.emplace_back(n_kv, row.prefill_rate());
     decode.lines[row.policy].points.emplace_back(n_kv, row.decode_rate());
   });
+  report.end();
   if (!flags.plot.empty()) {
     AtomicFile file(flags.plot);
     file.write(draw_plots(std::vector<Plot>{prefill, decode}, plot_subtitle(flags, *model)));
@@ -164,6 +170,7 @@ void add_bench(CLI::App& program, Action& action) {
   command->add_option("--format", flags->format, "how rows are printed: a table, or a JSON object each")
       ->check(CLI::IsMember({"md", "jsonl"}))
       ->capture_default_str();
+  add_profile_flag(*command, flags->profile);
   command->add_option("--plot", flags->plot, "draw the speeds to an SVG file")
       ->option_text("FILE")
       ->check(CLI::Validator(check_svg_name, ""));

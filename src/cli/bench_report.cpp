@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <fmt/core.h>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 namespace sw::cli {
 namespace {
@@ -33,7 +34,15 @@ void BenchReport::add(const SweepRow& row) {
   rows_.push_back(row);
   fmt::print("{}\n", options_.markdown ? table_line(row) : json_line(row));
   std::fflush(stdout);
+  if (!row.profile || !options_.markdown) return;
+  for (const auto& [phase, profile] :
+       {std::pair("prefill", &row.profile->prefill), {"decode", &row.profile->decode}}) {
+    const std::string title = fmt::format("{} at N_KV {}, {}", phase, row.n_kv, name_of(row));
+    profiles_ += "\n" + describe_profile(title, *profile, options_.devices) + "\n";
+  }
 }
+
+void BenchReport::end() const { fmt::print("{}", profiles_); }
 
 std::string BenchReport::table_line(const SweepRow& row) const {
   std::string line = fmt::format(
@@ -72,6 +81,10 @@ std::string BenchReport::json_line(const SweepRow& row) const {
     const MixCost cost = mix_cost(rows_);
     j["mix_cost_pp"] = cost.prefill;
     j["mix_cost_tg"] = cost.decode;
+  }
+  if (row.profile) {
+    j["profile_pp"] = profile_json(row.profile->prefill, options_.devices);
+    j["profile_tg"] = profile_json(row.profile->decode, options_.devices);
   }
   return j.dump();
 }

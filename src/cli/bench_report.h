@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/profile_flag.h"
 #include "eval/sweep_bench.h"
 
 namespace sw::cli {
@@ -16,6 +17,7 @@ class BenchReport {
     std::vector<std::string> names = {};  ///< of the policies; behind them that of the mix, if there is one
     bool mix = false;
     int64_t n_seq = 1;
+    std::vector<ProfileDevice> devices = {};  ///< of profiles, where rows have one
   };
 
   explicit BenchReport(Options options) : options_(std::move(options)) {}
@@ -23,6 +25,8 @@ class BenchReport {
   /// The head of a table.
   void begin() const;
   void add(const SweepRow& row);
+  /// The profiles, behind a table.
+  void end() const;
 
  private:
   const std::string& name_of(const SweepRow& row) const { return options_.names[row.policy]; }
@@ -32,6 +36,7 @@ class BenchReport {
 
   Options options_;
   std::vector<SweepRow> rows_;  // of the last n_kv
+  std::string profiles_;        // what end() prints
 };
 
 }  // namespace sw::cli

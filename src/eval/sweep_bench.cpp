@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "model/expert_bytes.h"
 
 namespace sw {
 namespace {
@@ -19,16 +20,8 @@ constexpr int kMostPasses = 1000;
 /// counters of what was read are the CPU's alone.
 class ExpertReads : public ForwardProbe {
  public:
-  explicit ExpertReads(const Model& model) : n_expert_(model.hparams().moe.n_expert) {
-    for (int b = 0; b < model.hparams().n_run_block(); ++b) {
-      if (!has_experts(model, b)) continue;
-      std::vector<uint64_t>& bytes = expert_bytes_.emplace_back(static_cast<size_t>(n_expert_), 0);
-      for (const Role role : {Role::ExpertGate, Role::ExpertUp, Role::ExpertDown}) {
-        for (int e = 0; e < n_expert_; ++e)
-          bytes[static_cast<size_t>(e)] += model.expert(role, b, e).size_bytes();
-      }
-    }
-  }
+  explicit ExpertReads(const Model& model)
+      : n_expert_(model.hparams().moe.n_expert), expert_bytes_(expert_bytes(model)) {}
   void on_routing(int moe_layer, TensorView<const float>, const Routing& routing) override {
     chosen_.assign(static_cast<size_t>(n_expert_), false);
     for (int64_t t = 0; t < routing.n_tokens(); ++t) {
@@ -89,6 +82,7 @@ class Sweep {
                       .n_kv = n_kv,
                       .prefill = timing_of(std::move(prefill[c])),
                       .decode = timing_of(std::move(decode[c]))});
+      if (options_.profile) rows.back().profile = profile(c, n_kv);
     }
     return rows;
   }
@@ -113,6 +107,20 @@ class Sweep {
     int n = 0;
     while (seconds < kLeastCellSeconds && n < kMostPasses) seconds += pass(), ++n;
     return seconds / n;
+  }
+
+  RowProfile profile(size_t which, int64_t n_kv) {
+    const auto profiled = [&](Phase phase, int64_t n) {
+      Profile profile(forward_.placed());
+      forward_.set_profile(&profile);
+      cell([&] { return pass(which, phase, n_kv, n); });
+      forward_.set_profile(nullptr);
+      return profile.summary(*options_.profile);
+    };
+    RowProfile row;
+    row.decode = profiled(Phase::Decode, options_.n_decode);
+    row.prefill = profiled(Phase::Prefill, options_.n_prefill);
+    return row;
   }
 
   /// The policy of a sequence. In the mix they are dealt out one by one.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -26,6 +27,8 @@ struct SweepOptions {
   bool mix = false;  ///< measures all policies in one batch too: the sequences take them in turn
   int n_round = 1;   ///< measurements of each row and policy
   Type cache_type = Type::F16;
+  /// Profiles each row in further passes: the speeds are those of passes that are not profiled.
+  std::optional<ProfileBy> profile = {};
 
   /// Tokens of a sequence at most.
   int64_t room() const { return n_kv_max + std::max<int64_t>(0, n_decode - n_prefill); }
@@ -41,6 +44,11 @@ struct Timing {
 /// Of at least one measurement.
 Timing timing_of(std::vector<double> seconds);
 
+/// Of one row: both may be several passes over its tokens.
+struct RowProfile {
+  ProfileSummary prefill = {}, decode = {};
+};
+
 /// One row: the speeds of a policy where `n_kv` tokens of each sequence are cached already.
 struct SweepRow {
   size_t policy = 0;  ///< index in the options; one more than the last: the mix
@@ -49,6 +57,7 @@ struct SweepRow {
   Timing prefill = {}, decode = {};               ///< of all sequences
   /// Of weights, a generated token, the same in every row. What a pass reads for several tokens is shared.
   uint64_t decode_weight_bytes = 0;
+  std::optional<RowProfile> profile = {};  ///< where one is wanted
 
   /// Tokens a second of all sequences together; of each it is that divided by n_seq.
   double prefill_rate() const { return rate(n_prefill, prefill); }
