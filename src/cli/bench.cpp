@@ -3,7 +3,6 @@
 #include <filesystem>
 #include <fmt/core.h>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "base/cpu.h"
 #include "base/error.h"
@@ -11,6 +10,7 @@
 #include "base/log.h"
 #include "base/topology.h"
 #include "cli/arguments.h"
+#include "cli/bench_report.h"
 #include "cli/command.h"
 #include "cli/model_flags.h"
 #include "cli/model_report.h"
@@ -24,40 +24,10 @@ namespace {
 struct BenchFlags {
   ModelFlags model = {};
   std::string format = "md", plot = {}, compare = "default";
-  int64_t n_kv_max = 0, n_decode = 0, n_round = 3;
+  int64_t n_kv_max = 0, n_decode = 0, n_seq = 1, n_round = 3;
+  bool mix = false;
+  ProfileFlag profile = {};
 };
-
-std::string to_json(const SweepRow& row, const std::string& policy) {
-  const nlohmann::ordered_json j = {{"policy", policy},
-                                    {"n_pp", row.n_prefill},
-                                    {"n_tg", row.n_decode},
-                                    {"n_kv", row.n_kv},
-                                    {"t_pp_s", row.prefill.median_s},
-                                    {"s_pp", row.prefill_rate()},
-                                    {"spread_pp", row.prefill.spread},
-                                    {"t_tg_s", row.decode.median_s},
-                                    {"s_tg", row.decode_rate()},
-                                    {"spread_tg", row.decode.spread},
-                                    {"tg_weight_bytes", row.decode_weight_bytes}};
-  return j.dump();
-}
-
-/// The first columns are those of other engines' sweeps, whose scripts draw them; ours follow.
-void print_head(bool named) {
-  fmt::print("|    PP |     TG |   N_KV |   T_PP s | S_PP t/s |   T_TG s | S_TG t/s | PP +/- | TG +/- |{}\n",
-             named ? " policy |" : "");
-  fmt::print("|-------|--------|--------|----------|----------|----------|----------|--------|--------|{}\n",
-             named ? "---|" : "");
-}
-
-void print_row(const SweepRow& row, const std::string& policy) {
-  fmt::print(
-      "| {:>5} | {:>6} | {:>6} | {:>8.4f} | {:>8.2f} | {:>8.4f} | {:>8.2f} | {:>4.1f} % | {:>4.1f} % |{}\n",
-      row.n_prefill, row.n_decode, row.n_kv, row.prefill.median_s, row.prefill_rate(), row.decode.median_s,
-      row.decode_rate(), 100 * row.prefill.spread, 100 * row.decode.spread,
-      policy.empty() ? "" : " " + policy + " |");
-  std::fflush(stdout);
-}
 
 /// What a plot must say to be read later: the model, the machine and the flags that count.
 std::string plot_subtitle(const BenchFlags& flags, const Model& model) {
@@ -65,8 +35,9 @@ std::string plot_subtitle(const BenchFlags& flags, const Model& model) {
   char date[16] = "";
   const std::time_t now = std::time(nullptr);
   std::strftime(date, sizeof date, "%Y-%m-%d", std::gmtime(&now));
-  return fmt::format("{}; {}; -t {} -ub {}; {}", describe_title(model), cpu_facts().name, n_thread,
-                     flags.model.n_ubatch, date);
+  const std::string batch = flags.n_seq > 1 ? fmt::format(" --batch {}", flags.n_seq) : "";
+  return fmt::format("{}; {}; -t {} -ub {}{}; {}", describe_title(model), cpu_facts().name, n_thread,
+                     flags.model.n_ubatch, batch, date);
 }
 
 /// A drawing is SVG, whatever its name says.
@@ -78,42 +49,87 @@ std::string check_svg_name(std::string& name) {
   return {};
 }
 
+/// What the model has no say in.
+void check(const BenchFlags& flags, size_t n_policy) {
+  if (flags.n_seq > flags.model.n_ubatch) {
+    throw Error({.what = "a u-batch has no room for a token of each sequence",
+                 .where = "--batch",
+                 .expected = fmt::format("at most {}, as -ub", flags.model.n_ubatch),
+                 .got = std::to_string(flags.n_seq)});
+  }
+  if (!flags.mix) return;
+  if (flags.n_seq < 2) {
+    throw Error({.what = "one sequence has one policy",
+                 .where = "--mix",
+                 .expected = "--batch 2 or more",
+                 .got = "--batch " + std::to_string(flags.n_seq)});
+  }
+  if (n_policy < 2) {
+    throw Error({.what = "there is nothing to mix",
+                 .where = "--mix",
+                 .expected = "two policies or more in --compare",
+                 .got = flags.compare});
+  }
+}
+
+SweepOptions sweep_options(const BenchFlags& flags, const Model& model) {
+  const int64_t n_ctx = flags.n_kv_max > 0 ? flags.n_kv_max : std::max(1, model.hparams().n_ctx_train);
+  const int64_t n_prefill = std::min<int64_t>(flags.model.n_ubatch, n_ctx);
+  return {.n_kv_max = n_ctx,
+          .n_prefill = n_prefill,
+          .n_decode = flags.n_decode > 0 ? flags.n_decode : std::max<int64_t>(1, n_prefill / 4),
+          .n_seq = flags.n_seq,
+          .policies = {},
+          .mix = flags.mix,
+          .n_round = static_cast<int>(flags.n_round),
+          .cache_type = flags.model.kv_type(),
+          .profile = flags.profile.wanted() ? std::optional(flags.profile.by()) : std::nullopt};
+}
+
+/// A pass over the sequences of a sweep.
+MeasureOptions pass_options(const BenchFlags& flags, const SweepOptions& sweep) {
+  MeasureOptions options = measure_options(flags.model, {.n_ctx = sweep.room(), .n_seq = sweep.n_seq});
+  options.forward.n_logit_row = std::max(options.forward.n_logit_row, sweep.n_seq);
+  options.forward.count_routing = sweep.profile.has_value();  // tells which experts a GPU read
+  return options;
+}
+
 int run(const BenchFlags& flags) {
   const std::vector<NamedPolicy> named = parse_policy_list(flags.compare, flags.model.policy());
+  check(flags, named.size());
   const std::vector<RoutingPolicy> policies = policies_of(named);
   const std::unique_ptr<const Model> model = load_model(flags.model, policies);
   if (!flags.plot.empty()) check_writable(flags.plot);  // before the minutes of a sweep
-  const int64_t n_ctx = flags.n_kv_max > 0 ? flags.n_kv_max : std::max(1, model->hparams().n_ctx_train);
-  const int64_t n_prefill = std::min<int64_t>(flags.model.n_ubatch, n_ctx);
-  SweepOptions options{.n_kv_max = n_ctx,
-                       .n_prefill = n_prefill,
-                       .n_decode = flags.n_decode > 0 ? flags.n_decode : std::max<int64_t>(1, n_prefill / 4),
-                       .policies = {},
-                       .n_round = static_cast<int>(flags.n_round),
-                       .cache_type = flags.model.kv_type()};
-  MeasuredModel measured(*model, measure_options(flags.model, {.n_ctx = options.room()}), policies,
-                         log_notes());
-  Plot prefill{"Prefill", "tokens in the cache", "t/s"}, decode{"Decode", "tokens in the cache", "t/s"};
+  SweepOptions options = sweep_options(flags, *model);
+  MeasuredModel measured(*model, pass_options(flags, options), policies, log_notes());
+  std::vector<std::string> names;
   for (size_t i = 0; i < named.size(); ++i) {
     options.policies.push_back({measured.policy(i, Phase::Prefill), measured.policy(i, Phase::Decode)});
-    prefill.lines.push_back({named[i].name});
-    decode.lines.push_back({named[i].name});
+    names.push_back(named[i].name);
     log::info("{}{}", named.size() > 1 ? named[i].name + ": " : "",
               describe_routing(*model, named[i].policy));
   }
-  const bool markdown = flags.format == "md";
-  if (markdown) print_head(named.size() > 1);
+  if (flags.mix) {
+    names.emplace_back("mix");
+    log::info("mix: the sequences of a batch take these policies in turn");
+  }
+  Plot prefill{"Prefill", "tokens in the cache", "t/s"}, decode{"Decode", "tokens in the cache", "t/s"};
+  for (const std::string& name : names) {
+    prefill.lines.push_back({name});
+    decode.lines.push_back({name});
+  }
+  BenchReport::Options shown{
+      .markdown = flags.format == "md", .names = names, .mix = flags.mix, .n_seq = flags.n_seq};
+  if (options.profile) shown.devices = begin_profile(measured.forward());
+  BenchReport report(std::move(shown));
+  report.begin();
   sweep_bench(measured.forward(), *model, options, [&](const SweepRow& row) {
-    const std::string& name = named[row.policy].name;
-    if (markdown) {
-      print_row(row, named.size() > 1 ? name : "");
-    } else {
-      fmt::print("{}\n", to_json(row, name));
-    }
+    report.add(row);
     const auto n_kv = static_cast<double>(row.n_kv);
     prefill.lines[row.policy].points.emplace_back(n_kv, row.prefill_rate());
     decode.lines[row.policy].points.emplace_back(n_kv, row.decode_rate());
   });
+  report.end();
   if (!flags.plot.empty()) {
     AtomicFile file(flags.plot);
     file.write(draw_plots(std::vector<Plot>{prefill, decode}, plot_subtitle(flags, *model)));
@@ -128,16 +144,24 @@ void add_bench(CLI::App& program, Action& action) {
   auto flags = std::make_shared<BenchFlags>();
   CLI::App* command = program.add_subcommand("bench", "measure speed while the context fills");
   command
-      ->add_option("-c,--ctx-size", flags->n_kv_max,
-                   "context that the sweep goes up to (default: what the model was trained for)")
+      ->add_option(
+          "-c,--ctx-size", flags->n_kv_max,
+          "context of a sequence that the sweep goes up to (default: what the model was trained for)")
       ->transform(whole_number(1, limits::kContextTokens.most));
   command
       ->add_option("--n-decode", flags->n_decode, "tokens generated in each row (default: a quarter of -ub)")
       ->transform(whole_number(1, limits::kContextTokens.most));
   command
+      ->add_option("--batch", flags->n_seq,
+                   "sequences at once, each with a context of -c tokens: speeds are those of all together")
+      ->transform(range(limits::kParallel))
+      ->capture_default_str();
+  command
       ->add_option("--compare", flags->compare, "policies to measure in turn: default,standard,experts=2,...")
       ->option_text("LIST")
       ->capture_default_str();
+  command->add_flag("--mix", flags->mix,
+                    "measure the policies of --compare in one batch too: its sequences take them in turn");
   command
       ->add_option("-r,--repetitions", flags->n_round,
                    "rounds over the policies in each row: the median counts, +/- is half of the range")
@@ -146,6 +170,7 @@ void add_bench(CLI::App& program, Action& action) {
   command->add_option("--format", flags->format, "how rows are printed: a table, or a JSON object each")
       ->check(CLI::IsMember({"md", "jsonl"}))
       ->capture_default_str();
+  add_profile_flag(*command, flags->profile);
   command->add_option("--plot", flags->plot, "draw the speeds to an SVG file")
       ->option_text("FILE")
       ->check(CLI::Validator(check_svg_name, ""));

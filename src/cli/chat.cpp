@@ -125,7 +125,8 @@ Finish answer(RunState& state, ChatSession& session) {
                 .sink = [&](std::string_view text, bool reasoning) { printer.show(text, reasoning); },
                 .interrupted = interrupted,
                 .on_prompt = bar.callback(),
-                .make_room = [&](std::span<const int32_t> ids) { return room.shorter(ids); }},
+                .make_room = [&](std::span<const int32_t> ids) { return room.shorter(ids); },
+                .profiles = state.profiles.get()},
                state.speeds);
   printer.end();
   if (room.n_dropped() > 0)

@@ -13,6 +13,7 @@
 #include "cli/command.h"
 #include "cli/model_flags.h"
 #include "cli/model_report.h"
+#include "cli/profile_flag.h"
 #include "cli/text_input.h"
 #include "eval/divergence.h"
 #include "eval/saved_logits.h"
@@ -29,6 +30,7 @@ struct PerplexityFlags {
   std::string save_logits = {}, kl_against = {};
   int64_t stride = 0;
   bool parse_special = false;
+  ProfileFlag profile = {};
 };
 
 std::optional<int32_t> chunk_bos(const std::string& mode, const Tokenizer& tokenizer) {
@@ -111,12 +113,19 @@ int run(const PerplexityFlags& flags) {
   if (predictions.wanted())
     options.on_prediction = [&](std::span<const float> logits, int32_t t) { predictions.add(logits, t); };
   const int64_t n_seq = std::max<int64_t>(1, flags.model.n_ubatch / flags.text.n_ctx);
-  MeasuredModel measured(*model, measure_options(flags.model, {flags.text.n_ctx, n_seq}), {&policy, 1},
-                         log_notes());
+  MeasureOptions pass = measure_options(flags.model, {flags.text.n_ctx, n_seq});
+  pass.forward.count_routing = flags.profile.wanted();  // tells which experts a GPU read
+  MeasuredModel measured(*model, pass, {&policy, 1}, log_notes());
   options.policy = measured.policy(0, Phase::Prefill);
   log::info("{}", describe_routing(*model, policy));
   log::info("{}: {} tokens, n_ctx {}, BOS {}", flags.text.file, tokens.size(), flags.text.n_ctx,
             options.bos ? "on" : "off");
+  Profile profile(measured.forward().placed());
+  std::vector<ProfileDevice> devices;
+  if (flags.profile.wanted()) {
+    devices = begin_profile(measured.forward());
+    measured.forward().set_profile(&profile);
+  }
   const Clock::time_point start = Clock::now();
   const Perplexity result = measure_perplexity(
       measured.forward(), *model, tokens, options, [&](const Perplexity& so_far, int64_t n_chunk) {
@@ -127,6 +136,8 @@ int run(const PerplexityFlags& flags) {
   log::info("{} chunk{} of {} tokens, {} predictions scored, {:.0f} t/s", result.n_chunk,
             result.n_chunk == 1 ? "" : "s", flags.text.n_ctx, result.n_scored,
             static_cast<double>(result.n_chunk * flags.text.n_ctx) / seconds);
+  if (flags.profile.wanted())
+    log::info("{}", describe_profile("\nprofile", profile.summary(flags.profile.by()), devices));
   predictions.finish();
   fmt::print("Final estimate: PPL = {:.4f} +/- {:.5f}\n", result.value, result.error);
   return kExitOk;
@@ -156,6 +167,7 @@ void add_perplexity(CLI::App& program, Action& action) {
       ->option_text("FILE");
   command->add_flag("--parse-special,!--no-parse-special", flags->parse_special,
                     "find special tokens that are written in the text");
+  add_profile_flag(*command, flags->profile);
   add_model_flags(*command, flags->model, "f32");
   on_run(command, action, [flags] { return run(*flags); });
 }

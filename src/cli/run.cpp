@@ -57,7 +57,8 @@ int complete(RunState& state, const std::string& prompt) {
   ProgressBar bar("reading", ProgressBar::Unit::Tokens);
   GenerateOptions options{.text = {.stops = flags.stops, .special = flags.special},
                           .interrupted = interrupted,
-                          .on_prompt = bar.callback()};
+                          .on_prompt = bar.callback(),
+                          .profiles = state.profiles.get()};
   options.sink = [&](std::string_view text, bool) {
     // The prompt is printed with the first text, so that a prompt that is refused prints nothing.
     if (!std::exchange(shown, true)) std::fwrite(prompt.data(), 1, prompt.size(), stdout);
@@ -97,13 +98,33 @@ std::string describe(const DraftCounts& counts, int64_t n_decode) {
       drafted / n_pass);
 }
 
+/// With their names; none where they are not wanted.
+std::vector<std::pair<const char*, const Profile*>> profiles_of(const RunState& state) {
+  if (!state.profiles) return {};
+  return {{"prefill", &state.profiles->prefill}, {"decode", &state.profiles->decode}};
+}
+
+/// What a run ends with.
+void print_summary(const RunState& state, const std::vector<ProfileDevice>& devices) {
+  log::info("{}", describe_name(state.model));
+  log::info("{}", describe_routing(state.model, state.policy));
+  log::info("{}", describe_sampler(state.sampler));
+  for (const auto& [phase, profile] : profiles_of(state)) {
+    const ProfileSummary summary = profile->summary(state.flags.profile.by());
+    if (summary.n_pass > 0) log::info("\n{}", describe_profile(phase, summary, devices));
+  }
+  log::info("{}", state.speeds.to_string());
+  if (state.draft) log::info("{}", describe(state.engine.draft_counts(), state.speeds.n_decode));
+}
+
 int run(const RunFlags& flags) {
   const RoutingPolicy policy = flags.model.policy();
   const std::unique_ptr<const Model> model = load_model(flags.model, {policy});
   const Tokenizer tokenizer = Tokenizer::from_gguf(model->file());
   const bool has_prompt = flags.prompt || !flags.prompt_file.empty();
   ForwardOptions forward = flags.model.forward_options();
-  forward.count_routing = flags.routing || !has_prompt;  // a chat has /routing
+  // A chat has /routing, and a profile asks which experts a GPU read.
+  forward.count_routing = flags.routing || !has_prompt || flags.profile.wanted();
   forward.stop = interrupt_pending;
   Runtime runtime(*model,
                   {.devices = flags.model.placement.options(),
@@ -134,6 +155,11 @@ int run(const RunFlags& flags) {
     for (const int32_t end : tokenizer.end_of_generation())
       state.sampler.logit_bias.push_back({end, -INFINITY});
   }
+  std::vector<ProfileDevice> devices;
+  if (flags.profile.wanted()) {
+    devices = begin_profile(engine.forward());
+    state.profiles = std::make_unique<PhaseProfiles>(engine.forward().placed());
+  }
   int code = kExitOk;
   if (has_prompt) {
     std::string prompt = flags.prompt ? *flags.prompt : read_text(flags.prompt_file);
@@ -144,11 +170,7 @@ int run(const RunFlags& flags) {
     code = run_chat(state);
   }
   std::fflush(stdout);
-  log::info("{}", describe_name(*model));
-  log::info("{}", describe_routing(*model, state.policy));
-  log::info("{}", describe_sampler(state.sampler));
-  log::info("{}", state.speeds.to_string());
-  if (state.draft) log::info("{}", describe(engine.draft_counts(), state.speeds.n_decode));
+  print_summary(state, devices);
   if (has_prompt && !flags.chat && !tokenizer.chat_template().empty())
     log::info("note: the prompt was continued as plain text; --chat answers it as a message");
   return code;
@@ -188,6 +210,7 @@ void add_rare_flags(CLI::App& command, RunFlags& flags) {
       .add_flag("--ignore-eos", flags.ignore_eos,
                 "never choose an end token: -n or the context ends the text")
       ->group(rare);
+  add_profile_flag(command, flags.profile)->group(rare);
   command.add_flag("--special", flags.special, "print special tokens too")->group(rare);
   command.add_flag("--no-display-prompt", flags.hide_prompt, "print only what was generated")->group(rare);
 }

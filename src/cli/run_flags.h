@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "cli/model_flags.h"
+#include "cli/profile_flag.h"
 #include "cli/sampler_flags.h"
 #include "runtime/generate.h"
 
@@ -21,6 +23,7 @@ struct RunFlags {
   DraftParams draft = {.n_expert = 0};
   bool escapes = false, chat = false, routing = false, special = false, hide_prompt = false,
        ignore_eos = false;
+  ProfileFlag profile = {};
 };
 
 /// What a run works with, once loaded.
@@ -33,6 +36,7 @@ struct RunState {
   RoutingPolicy policy;
   std::optional<DraftParams> draft;
   Speeds speeds = {};
+  std::unique_ptr<PhaseProfiles> profiles = {};  ///< where they are wanted
 };
 
 /// A conversation with a person (or with the lines of a pipe) until the input ends.

@@ -28,6 +28,18 @@ class Recordings {
   virtual void replay(int number) = 0;
 };
 
+/// Points in time of a device's queue, for profiles: each is when what was queued before it was done.
+class Timeline {
+ public:
+  virtual ~Timeline() = default;
+  /// Marks this point of the queue. Returns its number: 0, 1, ...
+  virtual int mark() = 0;
+  /// Seconds between two marks that the queue has passed; see Backend::wait().
+  virtual double seconds(int from, int to) const = 0;
+  /// Numbers begin at 0 again.
+  virtual void clear() = 0;
+};
+
 /// One device that runs operations: its memory and its work queue. Work of a GPU is queued and runs in
 /// order; the CPU and fake devices have done it when a call returns. Pointers named `host` are the
 /// CPU's memory.
@@ -66,6 +78,13 @@ class Backend : public DeviceMemory {
 
   /// Null where the device cannot keep work.
   virtual Recordings* recordings() { return nullptr; }
+
+  /// Must not outlive this.
+  virtual std::unique_ptr<Timeline> make_timeline() = 0;
+  /// Bytes a second that the device reads from its memory at best, measured now with a buffer that its caches
+  /// cannot hold; 0 where there is no room for one. The CPU reads with all threads of `pool`, which takes a
+  /// good part of a second; a GPU takes milliseconds.
+  virtual double measure_read_limit(ThreadPool& pool) = 0;
 
   virtual cuda::Queue* queue() { return nullptr; }
 

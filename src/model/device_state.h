@@ -29,6 +29,8 @@ class DeviceState {
   Backend& backend() const { return backend_; }
   const DeviceArrays& arrays() const { return arrays_; }
 
+  /// Whether the batch is sent here, because the CPU cannot see this memory.
+  bool is_staged() const { return staged_.has_value(); }
   /// Makes the host's batch ready for send(), and sends the policy table where it changed. Nothing of the
   /// last send() may be under way any more.
   void stage();

@@ -90,6 +90,13 @@ void Forward::take_buffers(const PolicyTable& policies) {
   host_final_norm_ = PinnedBuffer(bytes(limits.n_embd), head);
 }
 
+std::vector<double> Forward::measure_read_limits() {
+  std::vector<double> limits;
+  for (const DeviceState& s : states_)
+    limits.push_back(s.is_used() ? s.backend().measure_read_limit(pool_) : 0);
+  return limits;
+}
+
 RoutingStats Forward::routing_stats() {
   SW_ASSERT(options_.count_routing);
   std::vector<LayerStats> layers;

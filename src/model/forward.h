@@ -3,6 +3,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "model/exchange.h"
 #include "model/placed_model.h"
 #include "model/probe.h"
+#include "model/profile.h"
 #include "model/recorder.h"
 #include "router/policy_table.h"
 #include "router/stats.h"
@@ -77,7 +79,16 @@ class Forward {
   /// The input of the output matrix for the rows of the last logits().
   TensorView<const float> final_norm();
 
+  /// Times all passes from now on, until it is given null; what it was given before stays as it is. A pass
+  /// then waits for all devices at its end, allocates, and is not replayed from a recording.
+  void set_profile(Profile* profile) { profile_ = profile; }
+  /// Whether decode steps are recorded and replayed where nothing forbids it.
+  bool can_record() const { return recordings_ != nullptr; }
+  /// Backend::measure_read_limit() of each device that something runs on; 0 of others.
+  std::vector<double> measure_read_limits();
+
   const ForwardOptions& options() const { return options_; }
+  const PlacedModel& placed() const { return *placed_; }
   const Program& program() const { return placed_->program(); }
   const OpCounters& counters() const { return counters_; }
   /// Activations, routing and scratch of a device.
@@ -113,6 +124,16 @@ class Forward {
   void wait_for_all();
   void execute(std::span<const Instruction> instructions, const Cache* cache, ForwardProbe* probe,
                const std::function<bool()>& stop = {});
+  /// Runs `work`, as this item of the profile where there is one.
+  template <class Work>
+  void timed(size_t number, Work&& work) {
+    if (profile_) {
+      profile_->time(number, counters_, work);
+    } else {
+      work();
+    }
+  }
+  std::optional<RoutingStats> routing_for_profile();
   void queue_head(int64_t n_row);
   TensorView<const float> host_logits(int64_t n_row);
 
@@ -129,6 +150,7 @@ class Forward {
   LocalExchange exchange_;
   HostBatch batch_;
   ProbeView probe_view_;
+  Profile* profile_ = nullptr;
   StepRecorder recorder_;
   Recordings* recordings_ = nullptr;            // of the GPU that everything is on, if it is on one
   bool at_head_ = false;                        // the residual of the last run() is on the head's device

@@ -106,7 +106,13 @@ class Pass {
 void Forward::execute(std::span<const Instruction> instructions, const Cache* cache, ForwardProbe* probe,
                       const std::function<bool()>& stop) {
   Pass pass(*this, cache, probe, stop);
-  for (const Instruction& instruction : instructions) std::visit(pass, instruction);
+  if (!profile_) {
+    for (const Instruction& instruction : instructions) std::visit(pass, instruction);
+    return;
+  }
+  size_t number = profile_->number_of(instructions);
+  for (const Instruction& instruction : instructions)
+    profile_->time(number++, counters_, [&] { std::visit(pass, instruction); });
 }
 
 /// Nobody reads the last batch any more.
@@ -126,26 +132,44 @@ void Forward::fill(std::span<const BatchToken> tokens, std::span<const SequenceC
 void Forward::run(std::span<const BatchToken> tokens, std::span<const SequenceCache* const> sequences,
                   const Cache& cache, ForwardProbe* probe) {
   wait_for_all();
-  fill(tokens, sequences, cache);
+  const std::optional<RoutingStats> routed_before = routing_for_profile();
+  if (profile_) profile_->begin(std::ssize(tokens));
+  timed(Profile::kBatch, [&] { fill(tokens, sequences, cache); });
   if (tokens.empty()) return;
-  for (DeviceState& s : states_) s.send();
+  for (size_t d = 0; d < states_.size(); ++d) {
+    if (states_[d].is_staged()) timed(Profile::kSend + d, [&] { states_[d].send(); });
+  }
   execute(program().layers, &cache, probe, options_.stop);
   model_.file().check_unchanged();
+  if (!profile_) return;
+  wait_for_all();
+  profile_->end();
+  if (routed_before) profile_->add_experts(*routed_before, routing_stats());
+}
+
+/// Read before a pass and after it, where a profile cannot know otherwise which experts the pass reads.
+std::optional<RoutingStats> Forward::routing_for_profile() {
+  if (!profile_ || !profile_->needs_routing() || !options_.count_routing) return {};
+  return routing_stats();
 }
 
 /// Logits of the staged rows, to the CPU.
 void Forward::queue_head(int64_t n_row) {
   DeviceState& at = head_state();
   at.send_rows();
-  at.run(program().head.op,
-         {.x = at.arrays().residual.rows(0, batch_.n_token()),
-          .rows = at.rows(),
-          .normed = at.arrays().final_norm.rows(0, n_row),
-          .logits = at.arrays().logits.rows(0, n_row)},
-         context());
+  timed(Profile::kHead, [&] {
+    at.run(program().head.op,
+           {.x = at.arrays().residual.rows(0, batch_.n_token()),
+            .rows = at.rows(),
+            .normed = at.arrays().final_norm.rows(0, n_row),
+            .logits = at.arrays().logits.rows(0, n_row)},
+           context());
+  });
   if (at.backend().host_visible()) return;
-  at.backend().copy_out(host_logits_.data(), reinterpret_cast<const std::byte*>(at.arrays().logits.data()),
-                        static_cast<size_t>(n_row * at.arrays().logits.n_cols()) * sizeof(float));
+  timed(Profile::kLogits, [&] {
+    at.backend().copy_out(host_logits_.data(), reinterpret_cast<const std::byte*>(at.arrays().logits.data()),
+                          static_cast<size_t>(n_row * at.arrays().logits.n_cols()) * sizeof(float));
+  });
 }
 
 TensorView<const float> Forward::host_logits(int64_t n_row) {
@@ -159,11 +183,17 @@ TensorView<const float> Forward::logits(std::span<const int32_t> rows) {
   SW_ASSERT(std::ssize(rows) <= options_.n_logit_row);
   for (const int32_t row : rows) SW_ASSERT(row >= 0 && row < batch_.n_token());
   wait_for_all();
+  if (profile_) profile_->begin(0);
   if (!std::exchange(at_head_, true)) execute(program().to_head, nullptr, nullptr);
   head_state().stage_rows(rows);
   queue_head(std::ssize(rows));
   model_.file().check_unchanged();
-  return host_logits(std::ssize(rows));
+  const TensorView<const float> logits = host_logits(std::ssize(rows));
+  if (profile_) {
+    wait_for_all();
+    profile_->end();
+  }
+  return logits;
 }
 
 TensorView<const float> Forward::step(std::span<const BatchToken> tokens,
@@ -173,7 +203,7 @@ TensorView<const float> Forward::step(std::span<const BatchToken> tokens,
   DeviceState& on = head_state();
   const std::byte* memory = cache.memory();
   // A recording is everything on one GPU, with one token and one row of logits per sequence.
-  const bool replays = !probe && recordings_ && n == sequences.size() && n == rows.size() &&
+  const bool replays = !probe && !profile_ && recordings_ && n == sequences.size() && n == rows.size() &&
                        std::ssize(rows) <= options_.n_logit_row && recorder_.can_keep(n, memory);
   if (!replays) {
     run(tokens, sequences, cache, probe);

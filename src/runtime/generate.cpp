@@ -29,6 +29,7 @@ class Generation {
     uint64_t n_done = 0;
     const bool begins = ids_.empty();  // later the text is under way
     while (!engine_.idle()) {
+      profile_next();
       const bool interrupted = options_.interrupted && options_.interrupted();
       if (interrupted || stream_.stopped()) engine_.cancel(id);
       const Clock::time_point start = Clock::now();
@@ -43,6 +44,7 @@ class Generation {
       }
       for (const StepEvent& event : events) take(event);
     }
+    engine_.forward().set_profile(nullptr);
   }
   const std::vector<int32_t>& ids() const { return ids_; }
   Generated& result() { return result_; }
@@ -52,6 +54,10 @@ class Generation {
   }
 
  private:
+  void profile_next() {
+    PhaseProfiles* profiles = options_.profiles;
+    if (profiles) engine_.forward().set_profile(prefill_ ? &profiles->prefill : &profiles->decode);
+  }
   /// A step that is ended in the middle is nobody's.
   std::span<const StepEvent> step(SequenceId id) {
     try {

@@ -21,6 +21,13 @@ struct Speeds {
   std::string to_string() const;
 };
 
+/// Where the time of the two phases goes, summed over generations.
+struct PhaseProfiles {
+  Profile prefill, decode;
+
+  explicit PhaseProfiles(const PlacedModel& placed) : prefill(placed), decode(placed) {}
+};
+
 struct GenerateOptions {
   TextStreamOptions text = {};
   TextStream::Sink sink = {};              ///< gets the text as it comes; may be null
@@ -31,6 +38,7 @@ struct GenerateOptions {
   /// Asked where the context is full before the text has ended: the tokens to go on from, a shorter past with
   /// all that was `generated` behind it; empty: the text ends. May be null.
   std::function<std::vector<int32_t>(std::span<const int32_t> generated)> make_room = {};
+  PhaseProfiles* profiles = nullptr;  ///< adds the steps to these
 };
 
 struct Generated {

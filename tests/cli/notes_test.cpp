@@ -5,6 +5,7 @@
 #include <fstream>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/file.h"
 #include "formats/safetensors.h"
@@ -174,6 +175,115 @@ TEST(Perplexity, WarnsOfAContextBeyondTheTrainedOne) {
   EXPECT_EQ(r.exit_code, 0) << r.err;
   expect_says(r.err, "1100 tokens are more than the model was trained for (1024)");
   expect_says(r.err, "\n1 chunk of 1100 tokens, ");
+}
+
+TEST(Bench, OneSequenceHasTheColumnsOfOtherSweeps) {
+  const ProcessResult r = run_switchyard({"bench", "-c", "8", "-ub", "8", "-r", "1", "-t", "1"});
+  EXPECT_EQ(r.exit_code, 0) << r.err;
+  EXPECT_TRUE(r.out.starts_with(
+      "|    PP |     TG |   N_KV |   T_PP s | S_PP t/s |   T_TG s | S_TG t/s | PP +/- | TG +/- |\n"
+      "|-------|--------|--------|----------|----------|----------|----------|--------|--------|\n"
+      "|     8 |      2 |      0 |"))
+      << r.out;
+}
+
+TEST(Bench, ABatchHasSpeedsOfAllAndOfEach) {
+  const std::vector<std::string> flags = {
+      "bench", "-c", "16",   "-ub", "8",     "-r",        "1",
+      "-t",    "1",  "-npl", "3",   "--mix", "--compare", "default,experts=1"};
+  const ProcessResult table = run_switchyard(flags);
+  EXPECT_EQ(table.exit_code, 0) << table.err;
+  expect_says(table.out, "| N_SEQ | PP/seq t/s | TG/seq t/s | policy | mix costs |\n");
+  expect_says(table.out, "| experts=1 | |\n");
+  expect_says(table.out, "| mix | PP ");
+  expect_says(table.err, "mix: the sequences of a batch take these policies in turn");
+  std::vector<std::string> as_json = flags;
+  as_json.insert(as_json.end(), {"--format", "jsonl"});
+  const ProcessResult r = run_switchyard(as_json);
+  std::istringstream lines(r.out);
+  int n_row = 0, n_mix = 0;
+  for (std::string line; std::getline(lines, line); ++n_row) {
+    const auto row = nlohmann::json::parse(line);
+    EXPECT_EQ(row["n_seq"], 3);
+    EXPECT_NEAR(row["s_pp"].get<double>() * row["t_pp_s"].get<double>(), 3 * 8, 1e-6);
+    EXPECT_NEAR(row["s_tg"].get<double>() * row["t_tg_s"].get<double>(), 3 * 2, 1e-6);
+    EXPECT_NEAR(row["s_tg"].get<double>() / row["s_tg_seq"].get<double>(), 3, 1e-6);
+    EXPECT_EQ(row.contains("mix_cost_tg"), row["policy"] == "mix");
+    n_mix += row["policy"] == "mix" ? 1 : 0;
+  }
+  EXPECT_EQ(n_row, 6) << "two depths of three";
+  EXPECT_EQ(n_mix, 2);
+}
+
+TEST(Bench, WhatCannotBeABatchIsOneLine) {
+  const std::pair<std::vector<std::string>, const char*> wrong[] = {
+      {{"--batch", "9", "-ub", "8"},
+       "error: a u-batch has no room for a token of each sequence: --batch: "
+       "expected at most 8, as -ub, got 9\n"},
+      {{"--mix"}, "error: one sequence has one policy: --mix: expected --batch 2 or more, got --batch 1\n"},
+      {{"--mix", "--batch", "2"},
+       "error: there is nothing to mix: --mix: expected two policies or more in "
+       "--compare, got default\n"}};
+  for (const auto& [flags, says] : wrong) {
+    std::vector<std::string> arguments = {"bench", "-c", "8"};
+    arguments.insert(arguments.end(), flags.begin(), flags.end());
+    const ProcessResult r = run_switchyard(arguments);
+    EXPECT_EQ(r.exit_code, 1);
+    EXPECT_EQ(r.err, says);
+  }
+}
+
+TEST(Bench, AProfileIsOfEachRow) {
+  const std::vector<std::string> flags = {"bench", "-c", "8", "-ub", "8", "-tg", "3", "-r", "1", "-t", "1"};
+  std::vector<std::string> layers = flags, table = flags;
+  layers.insert(layers.end(), {"--profile=layers", "--format", "jsonl"});
+  table.emplace_back("--profile");
+  const ProcessResult shown = run_switchyard(table);
+  EXPECT_EQ(shown.exit_code, 0) << shown.err;
+  expect_says(shown.out, "\nprefill at N_KV 0, default: ");
+  expect_says(shown.out, "\ndecode at N_KV 0, default: ");
+  expect_says(shown.out, "| operation  | device |   calls |");
+  expect_says(shown.out, "| rest       | CPU    |         |");
+  expect_says(shown.err, " GB/s at best\n");
+  const auto row = nlohmann::json::parse(run_switchyard(layers).out);
+  for (const auto& [name, n_token] : {std::pair("profile_pp", 8), {"profile_tg", 1}}) {
+    const auto& profile = row.at(name);
+    const auto n_pass = profile.at("n_pass").get<int64_t>();
+    EXPECT_EQ(profile.at("n_token"), n_pass * n_token);
+    double seconds = 0;
+    std::set<int> layers_seen;
+    for (const auto& part : profile.at("rows")) {
+      EXPECT_EQ(part.at("n_call"), n_pass) << part;
+      seconds += part.at("time_s").get<double>();
+      if (part.contains("layer")) layers_seen.insert(part.at("layer").get<int>());
+      if (part.at("operation") != "experts") continue;
+      const double rate = part.at("weight_bytes").get<double>() / part.at("time_s").get<double>();
+      EXPECT_NEAR(part.at("bytes_per_s").get<double>() / rate, 1, 1e-9);
+      EXPECT_NEAR(part.at("of_limit").get<double>(),
+                  rate / profile.at("read_limit_bytes_per_s").at("CPU").get<double>(), 1e-9);
+    }
+    EXPECT_LE(seconds, profile.at("wall_s").get<double>());
+    EXPECT_GT(layers_seen.size(), 2u);
+  }
+}
+
+TEST(Run, AProfileGoesToStderr) {
+  const std::vector<std::string> flags = {"run", "-p", "Once upon a time", "-n", "4", "--temp", "0"};
+  std::vector<std::string> profiled = flags, wrong = flags;
+  profiled.insert(profiled.end(), {"--profile", "--device", "fake:1", "-ngl", "2"});
+  wrong.emplace_back("--profile=layer");
+  const ProcessResult r = run_switchyard(profiled);
+  EXPECT_EQ(r.exit_code, 0) << r.err;
+  EXPECT_EQ(r.out, run_switchyard(flags).out);
+  expect_says(r.err, "\nprefill: 1 pass, ");
+  expect_says(r.err, "\ndecode: 3 passes, 3 tokens, ");
+  expect_says(r.err, "| copies     | fake1  |");
+  const ProcessResult one = run_switchyard({"run", "-p", "Once", "-n", "1", "--profile"});
+  expect_says(one.err, "\nprefill: 1 pass, 1 token, ");
+  EXPECT_EQ(one.err.find("\ndecode: "), std::string::npos) << "no pass was one: " << one.err;
+  const ProcessResult bad = run_switchyard(wrong);
+  EXPECT_EQ(bad.exit_code, 2);
+  EXPECT_EQ(bad.err, "error: --profile: expected on, off or layers, got layer\n");
 }
 
 TEST(Bench, ADrawingIsSvg) {

@@ -104,6 +104,41 @@ TEST_F(GpuTest, OneRecordingServesEveryPolicy) {
   EXPECT_TRUE(decode(nullptr) == decode(&looks_on));
 }
 
+/// What a profile says of a GPU: as many bytes as on the CPU, and times that fit into the whole.
+TEST_F(GpuTest, AProfileReadsWhatTheCpuReads) {
+  const Model model(testing::source_dir() / "models" / "fable-ling-Q4_K_M.gguf");
+  const PolicyTable policies(model.moe_layers(), model.hparams().n_layer, 4, 1);
+  const auto profile = [&](const PlacedModel& placed, bool count_routing) {
+    Forward forward(model, policies,
+                    {.n_ubatch = 32, .n_ctx = 64, .count_routing = count_routing, .placed = &placed});
+    testing::CacheRig cache(forward, Forward::cache_plan(model, 64, Type::F16));
+    Profile profile(placed);
+    forward.set_profile(&profile);
+    for (int32_t i = 0; i < 20; ++i) cache.step({.id = 7 * i, .pos = i});
+    EXPECT_EQ(forward.n_recorded(), 0);
+    return profile.summary();
+  };
+  const PlacedModel gpu(model, devices_, place(model, devices_, {.split_layers = false}));
+  const auto bytes = [](const ProfileSummary& summary, const char* operation) {
+    for (const ProfileRow& row : summary.rows)
+      if (row.operation == operation) return row.weight_bytes;
+    return std::optional<uint64_t>();
+  };
+  const ProfileSummary counted = profile(gpu, true);
+  const ProfileSummary cpu = profile(*PlacedModel::on_cpu(model), false);
+  for (const char* operation : {"embed", "attention", "route", "ffn", "head"})
+    EXPECT_EQ(bytes(counted, operation), bytes(cpu, operation)) << operation;
+  // A router that rounds otherwise may choose another expert.
+  EXPECT_NEAR(static_cast<double>(bytes(counted, "experts").value()),
+              static_cast<double>(bytes(cpu, "experts").value()),
+              0.01 * static_cast<double>(bytes(cpu, "experts").value()));
+  EXPECT_EQ(bytes(profile(gpu, false), "experts"), std::nullopt);
+  double seconds = 0;
+  for (const ProfileRow& row : counted.rows) seconds += row.device == 0 ? 0 : row.seconds;
+  EXPECT_GT(seconds, 0);
+  EXPECT_LE(seconds, 1.001 * counted.wall_s);
+}
+
 /// The table of `routing --compare`: what the CPU says, within 0.1 %.
 TEST_F(GpuTest, PoliciesCompareAsOnTheProcessor) {
   SW_DATA_OR_SKIP(folder, "golden/bailing_moe_v2");

@@ -1,10 +1,37 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/cpu/cpu_backend.h"
 
+#include <chrono>
+#include <vector>
+
 #include "base/memory.h"
+#include "kernels/cpu/read_limit.h"
 
 namespace sw {
 namespace cpu {
+namespace {
+
+/// By the clock: what was queued has been done.
+class ClockTimeline final : public Timeline {
+ public:
+  int mark() override {
+    marks_.push_back(Clock::now());
+    return static_cast<int>(marks_.size()) - 1;
+  }
+  double seconds(int from, int to) const override {
+    return std::chrono::duration<double>(at(to) - at(from)).count();
+  }
+  void clear() override { marks_.clear(); }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  Clock::time_point at(int mark) const { return marks_.at(static_cast<size_t>(mark)); }
+
+  std::vector<Clock::time_point> marks_;
+};
+
+}  // namespace
 
 CpuBackend::CpuBackend()
     : Backend({.kind = DeviceKind::Cpu, .name = "CPU", .description = cpu_facts().name}) {}
@@ -43,6 +70,10 @@ void CpuBackend::add(float* x, const float* y, int64_t n) {
   const Access access(*this);
   for (int64_t i = 0; i < n; ++i) x[i] += y[i];
 }
+
+std::unique_ptr<Timeline> CpuBackend::make_timeline() { return std::make_unique<ClockTimeline>(); }
+
+double CpuBackend::measure_read_limit(ThreadPool& pool) { return read_limit(pool); }
 
 }  // namespace cpu
 

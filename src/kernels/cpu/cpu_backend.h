@@ -24,6 +24,9 @@ class CpuBackend : public Backend {
   void zero(std::byte* data, size_t size_bytes) override;
   void add(float* x, const float* y, int64_t n) override;
 
+  std::unique_ptr<Timeline> make_timeline() override;
+  double measure_read_limit(ThreadPool& pool) override;
+
  protected:
   explicit CpuBackend(DeviceInfo info) : Backend(std::move(info)) {}
 };

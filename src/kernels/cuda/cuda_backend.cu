@@ -3,6 +3,7 @@
 #include <set>
 
 #include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/profile.h"
 #include "kernels/cuda/queue.h"
 #include "kernels/cuda/warp.cuh"
 
@@ -174,6 +175,8 @@ class CudaBackend final : public Backend {
   }
 
   Recordings* recordings() override { return &graphs_; }
+  std::unique_ptr<Timeline> make_timeline() override { return cuda::make_timeline(queue_); }
+  double measure_read_limit(ThreadPool&) override { return stream_limit(queue_); }
   Queue* queue() override { return &queue_; }
 
  private:

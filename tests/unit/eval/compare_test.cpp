@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "base/rng.h"
 #include "eval/plot.h"
 #include "eval/routing_report.h"
 #include "support/cache_rig.h"
@@ -78,6 +79,76 @@ TEST_F(CompareTest, SweepRowsBeginWhereTheCacheEnds) {
               });
   EXPECT_EQ(n_kv, (std::vector<int64_t>{0, 16, 32}));
   EXPECT_THROW(sweep_bench(*forward_, *model_, {.n_kv_max = 8, .n_prefill = 16, .n_decode = 1}, {}), Error);
+}
+
+/// The same tokens through the same calls, put together by hand: what a sweep of several sequences says of
+/// its weights is what such steps read, each sequence at its own place and with the policy that it was dealt.
+TEST_F(CompareTest, EachSequenceOfABatchHasItsOwnPlaceAndPolicy) {
+  constexpr int32_t kSeq = 3;
+  const SweepOptions options{.n_kv_max = 8,
+                             .n_prefill = 8,
+                             .n_decode = 5,
+                             .n_seq = kSeq,
+                             .policies = {resolve("default").use, resolve("experts=1").use},
+                             .mix = true};
+  std::vector<uint64_t> told;
+  const auto forward = std::make_unique<Forward>(
+      *model_, *policies_, ForwardOptions{.n_ubatch = 10, .n_logit_row = kSeq, .n_seq = kSeq, .n_ctx = 64});
+  sweep_bench(*forward, *model_, options, [&](const SweepRow& row) {
+    told.push_back(row.decode_weight_bytes);
+    EXPECT_EQ(row.n_seq, kSeq);
+    EXPECT_DOUBLE_EQ(row.prefill_rate(), 3 * 8 / row.prefill.median_s);
+    EXPECT_DOUBLE_EQ(row.decode_rate(), 3 * 5 / row.decode.median_s);
+  });
+  Rng rng(1);
+  const auto n_vocab = static_cast<uint64_t>(model_->hparams().n_vocab);
+  for (size_t c = 0; c < options.n_case(); ++c) {
+    testing::CacheRig cache(*forward, Forward::cache_plan(*model_, 16, Type::F16, kSeq));
+    const OpCounters before = forward->counters();
+    for (int32_t pos = 0; pos < options.n_decode; ++pos) {
+      std::vector<BatchToken> tokens;
+      for (int32_t s = 0; s < kSeq; ++s) {
+        const size_t policy = c < 2 ? c : static_cast<size_t>(s % 2);
+        tokens.push_back({.id = static_cast<int32_t>(rng.below(n_vocab)),
+                          .pos = pos,
+                          .seq = s,
+                          .policy = options.policies[policy].decode});
+      }
+      constexpr int32_t kRows[] = {0, 1, 2};
+      cache.step(tokens, kRows);
+    }
+    const OpCounters spent = forward->counters() - before;
+    EXPECT_EQ(told.at(c), (spent.dense_bytes + spent.expert_bytes) / (3 * 5)) << c;
+    for (int64_t i = 0; i < kSeq * (1 + options.n_prefill); ++i) rng.below(n_vocab);  // what else warms up
+  }
+  EXPECT_LT(told[1], told[2]);
+  EXPECT_LT(told[2], told[0]);
+}
+
+/// Windows and states go back with their sequences, prompts are cut where a u-batch is full.
+using SweepOfManyTest = testing::TinyModel;
+
+TEST_F(SweepOfManyTest, ModelsWithWindowsAndStates) {
+  for (const char* golden : {"gpt_oss", "lfm2_moe"}) {
+    load(golden);
+    if (IsSkipped()) return;
+    const PolicyTable policies(model_->moe_layers(), model_->hparams().n_layer, 4, 2);
+    Forward forward(*model_, policies, {.n_ubatch = 10, .n_logit_row = 3, .n_seq = 3, .n_ctx = 64});
+    std::vector<int64_t> n_kv;
+    sweep_bench(forward, *model_, {.n_kv_max = 20, .n_prefill = 7, .n_decode = 5, .n_seq = 3, .n_round = 2},
+                [&](const SweepRow& row) { n_kv.push_back(row.n_kv); });
+    EXPECT_EQ(n_kv, (std::vector<int64_t>{0, 7})) << golden;
+  }
+}
+
+TEST(MixCost, IsOverTheMeanOfWhatIsMixed) {
+  const auto row = [](double prefill_s, double decode_s) {
+    return SweepRow{.n_seq = 3, .prefill = {.median_s = prefill_s}, .decode = {.median_s = decode_s}};
+  };
+  // Two of three sequences have the first policy.
+  const SweepRow rows[] = {row(1, 6), row(4, 3), row(2, 5.5)};
+  EXPECT_DOUBLE_EQ(mix_cost(rows).prefill, 0);
+  EXPECT_NEAR(mix_cost(rows).decode, 0.1, 1e-12);
 }
 
 TEST_F(CompareTest, PoliciesOfASweepTakeTurns) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // GPUs as devices: memory, copies, marks, recordings, and what is said where one is missing.
+#include <chrono>
 #include <gtest/gtest.h>
 #include <numeric>
 
@@ -100,6 +101,30 @@ TEST(CudaBackend, MemoryThatIsNotThereIsOneLineAndHarmsNothing) {
   const Buffer buffer(1000, *backend);
   backend->zero(buffer.data(), 1000);
   backend->wait();
+}
+
+TEST(CudaBackend, MarksTellWhenTheQueueWasThere) {
+  SW_GPU_OR_SKIP();
+  const auto backend = cuda::open(0, Device{1});
+  constexpr size_t kBytes = size_t{256} << 20;
+  const Buffer buffer(kBytes, *backend);
+  const std::unique_ptr<Timeline> timeline = backend->make_timeline();
+  for (int round = 0; round < 2; ++round) {
+    const auto start = std::chrono::steady_clock::now();
+    EXPECT_EQ(timeline->mark(), 0);
+    backend->zero(buffer.data(), kBytes);
+    EXPECT_EQ(timeline->mark(), 1);
+    EXPECT_EQ(timeline->mark(), 2);
+    backend->wait();
+    const double wall_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    EXPECT_GT(timeline->seconds(0, 1), 1e-5) << "25 TB/s";
+    EXPECT_LE(timeline->seconds(0, 1), wall_s);
+    EXPECT_LT(timeline->seconds(1, 2), timeline->seconds(0, 1));
+    timeline->clear();
+  }
+  ThreadPool pool(1);
+  const double limit = backend->measure_read_limit(pool);
+  EXPECT_TRUE(limit == 0 || (limit > 1e11 && limit < 2e13)) << limit;
 }
 
 /// What is recorded does not run; each replay reads the inputs as they are then.
