@@ -3,6 +3,7 @@
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/product/linear.h"
 #include "kernels/cuda/route/route.h"
+#include "kernels/cuda/route/route_narrow.cuh"
 #include "kernels/cuda/route/route_row.h"
 #include "kernels/cuda/route/router_product.h"
 #include "kernels/cuda/route/router_tiles.h"
@@ -61,10 +62,11 @@ struct RouteTask {
   int32_t* n_active;
   RouteCounts counts;
   int n_slot_used;  ///< slots that a row can need: a token has no more experts than there are
+  bool narrow;      ///< narrow(shape)
 };
 
-/// A block per token. Its warps share the scores, each of which is a long chain of operations; the first one
-/// chooses. Policies are not written by kernels and need not be waited for.
+/// A block per token. Its warps share the scores, each of which is a long chain of operations; they choose
+/// together, or the first one does. Policies are not written by kernels and need not be waited for.
 template <int kWarps, bool kCounts>
 __global__ void __launch_bounds__(kWarps* kWarp) route_kernel(const RouteTask task) {
   extern __shared__ uint64_t memory[];
@@ -73,24 +75,32 @@ __global__ void __launch_bounds__(kWarps* kWarp) route_kernel(const RouteTask ta
   const BlockTeam<kWarps> block;
   const uint16_t policy_id = task.policy_id[token];
   const LayerPolicy policy = task.policies.at(policy_id, task.moe_layer);
+  const RouteRow out{task.ids.row(token), task.weights.row(token), task.n_active + token,
+                     static_cast<int>(task.ids.n_cols())};
+  const RouteCounts counts = kCounts ? task.counts : RouteCounts{};
   route_prepare(block, task.shape, task.bias, m);
   wait_for_previous();
   let_next_start();
   route_scores(block, task.shape, policy, task.policies.mask(policy_id, task.moe_layer),
                task.logits.row(token), task.bias != nullptr, m);
+  if constexpr (kWarps == kNarrowWarps) {
+    __shared__ NarrowMemory narrow_memory;
+    if (task.narrow && narrow(policy)) {
+      if (threadIdx.x == 0) narrow_memory.n_candidate = 0;
+      narrow_choose(WarpTeam(), task.shape, policy, m, narrow_memory, out, counts);
+      return;
+    }
+  }
   if (kWarps > 1) {
     __syncthreads();
     if (threadIdx.x >= kWarp) return;
   }
-  route_choose(WarpTeam(), task.shape, policy, m,
-               {task.ids.row(token), task.weights.row(token), task.n_active + token,
-                static_cast<int>(task.ids.n_cols())},
-               kCounts ? task.counts : RouteCounts{});
+  route_choose(WarpTeam(), task.shape, policy, m, out, counts);
 }
 
 /// Up to here a token has many warps: there are multiprocessors enough, and the chain is shorter.
 constexpr int64_t kMostWideTokens = 256;
-constexpr int kWideWarps = 8;
+constexpr int kWideWarps = kNarrowWarps;
 
 }  // namespace
 
@@ -111,7 +121,8 @@ void route_rows(const RouterSpec& spec, const PolicyRows& policies, int moe_laye
                        .weights = out.weights,
                        .n_active = out.n_active.data(),
                        .counts = counts,
-                       .n_slot_used = static_cast<int>(std::min<int64_t>(out.ids.n_cols(), spec.n_logits()))};
+                       .n_slot_used = static_cast<int>(std::min<int64_t>(out.ids.n_cols(), spec.n_logits())),
+                       .narrow = narrow(RouteShape(spec))};
   const auto shared_bytes = static_cast<size_t>(route_memory_bytes(task.shape, task.n_slot_used));
   const bool wide = n_token <= kMostWideTokens, counted = counts.wanted();
   const auto of_width = [&](auto with_counts, auto without) { return counted ? with_counts : without; };

@@ -4,15 +4,19 @@
 #include "kernels/cuda/warp.cuh"
 
 /// A router has few rows: a block makes 64 rows of 64 tokens, so that a batch of 2048 fills the GPU. Its two
-/// halves take turns at the chunks of a row, and the second adds its sums to the first's in the end: one half
-/// alone would wait for its reads.
+/// halves take turns at the chunks of a row, and the second adds its sums to the first's in the end.
+///
+/// Values are split in two: the upper 11 bits of the significand, which the tensor cores multiply exactly,
+/// and the rest. Three of the four products are added, in f32; what is left out is below 2^-20 of a product.
 namespace sw::cuda {
 namespace {
 
-constexpr int kSide = 64, kChunk = 16, kHalves = 2, kHalfThreads = 128, kThreads = kHalves * kHalfThreads;
-/// Rows of a chunk lie so far apart that the eight which a warp reads at once are in different banks.
-constexpr int kPitch = kChunk + 4;
-constexpr int kTokens = 8, kRows = 4;  ///< of a thread
+constexpr int kSide = 64, kHalves = 2, kHalfThreads = 128, kThreads = kHalves * kHalfThreads;
+/// Columns of a chunk: two rows are 128 bytes, which eight lanes read at once without a conflict.
+constexpr int kChunk = 16;
+constexpr int kStages = 3;
+/// Of a warp: tiles of 16 tokens by 8 rows.
+constexpr int kTokenTiles = 2, kRowTiles = 4;
 
 struct TileArgs {
   const float* weights;
@@ -24,10 +28,9 @@ struct TileArgs {
   int64_t out_stride;
 };
 
-/// Chunks of the tokens and of the weights, two of each per half: one is read from memory while the other is
-/// multiplied.
+/// Chunks of the tokens and of the weights that are on their way or being multiplied.
 struct Chunks {
-  float tokens[kHalves][2][kSide][kPitch], rows[kHalves][2][kSide][kPitch];
+  float tokens[kHalves][kStages][kSide][kChunk], rows[kHalves][kStages][kSide][kChunk];
 };
 
 /// 16 bytes from memory to shared memory, not waited for.
@@ -35,7 +38,13 @@ __device__ __forceinline__ void copy_quad(float* to, const float* from) {
   const auto at = static_cast<uint32_t>(__cvta_generic_to_shared(to));
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(at), "l"(from) : "memory");
 }
-__device__ __forceinline__ void wait_for_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+/// All copies since the last end are one group.
+__device__ __forceinline__ void end_group() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+/// Waits for all groups but the last kLeft.
+template <int kLeft>
+__device__ __forceinline__ void wait_for_groups() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kLeft) : "memory");
+}
 
 /// A thread's share of the copies of one matrix: kCopies quads of a chunk.
 struct Copier {
@@ -51,7 +60,7 @@ struct Copier {
       from[i] = matrix + min(first + row + i * (kHalfThreads / kQuads), n - 1) * stride + begin + column;
   }
   /// Starts the copies of the next chunk, `step` columns before the one after it.
-  __device__ void copy(float (&to)[kSide][kPitch], int step) {
+  __device__ void copy(float (&to)[kSide][kChunk], int step) {
 #pragma unroll
     for (int i = 0; i < kCopies; ++i) {
       copy_quad(&to[row + i * (kHalfThreads / kQuads)][column], from[i]);
@@ -60,77 +69,105 @@ struct Copier {
   }
 };
 
-/// Where a thread's tokens and rows stand in the tile: a warp has 32 by 32, a lane every fourth token and
-/// every eighth row.
-struct Place {
-  int token, row;
-  __device__ explicit Place(int thread)
-      : token(thread / 64 * 32 + thread % 32 / 8), row(thread / 32 % 2 * 32 + thread % 8) {}
+/// Four values of a row in two parts each.
+struct Split {
+  uint32_t high[4], low[4];
+  __device__ explicit Split(const float* row) {
+    const float4 x = *reinterpret_cast<const float4*>(row);
+    const float values[] = {x.x, x.y, x.z, x.w};
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      high[i] = __float_as_uint(values[i]) & 0xffffe000u;
+      low[i] = __float_as_uint(values[i] - __uint_as_float(high[i]));
+    }
+  }
 };
 
-__device__ __forceinline__ void multiply_chunk(const float (&tokens)[kSide][kPitch],
-                                               const float (&rows)[kSide][kPitch], const Place& place,
-                                               float (&sums)[kTokens][kRows]) {
+__device__ __forceinline__ void multiply_add(float (&sums)[4], const uint32_t (&x)[4],
+                                             const uint32_t (&w)[2]) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "{%0, %1, %2, %3};"
+      : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+      : "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "r"(w[0]), "r"(w[1]));
+}
+
+using Sums = float[kTokenTiles][kRowTiles][4];
+
+/// A lane holds four neighbouring columns of a row; the tensor cores take two of them at a time, as if they
+/// were four apart, which is the same to a sum.
+__device__ __forceinline__ void multiply_chunk(const float (&tokens)[kSide][kChunk],
+                                               const float (&rows)[kSide][kChunk], int first_token,
+                                               int first_row, Sums& sums) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp, r = lane / 4, k = lane % 4 * 4;
 #pragma unroll
-  for (int k = 0; k < kChunk; k += 4) {
-    float4 x[kTokens], w[kRows];
+  for (int i = 0; i < kTokenTiles; ++i) {
+    const Split upper(&tokens[first_token + 16 * i + r][k]), lower(&tokens[first_token + 16 * i + 8 + r][k]);
 #pragma unroll
-    for (int i = 0; i < kTokens; ++i)
-      x[i] = *reinterpret_cast<const float4*>(&tokens[place.token + 4 * i][k]);
+    for (int j = 0; j < kRowTiles; ++j) {
+      const Split row(&rows[first_row + 8 * j + r][k]);
 #pragma unroll
-    for (int j = 0; j < kRows; ++j) w[j] = *reinterpret_cast<const float4*>(&rows[place.row + 8 * j][k]);
-#pragma unroll
-    for (int i = 0; i < kTokens; ++i) {
-#pragma unroll
-      for (int j = 0; j < kRows; ++j) sums[i][j] = add_dot(sums[i][j], w[j], x[i]);
+      for (int s = 0; s < 4; s += 2) {
+        const uint32_t x_high[] = {upper.high[s], lower.high[s], upper.high[s + 1], lower.high[s + 1]};
+        const uint32_t x_low[] = {upper.low[s], lower.low[s], upper.low[s + 1], lower.low[s + 1]};
+        const uint32_t w_high[] = {row.high[s], row.high[s + 1]}, w_low[] = {row.low[s], row.low[s + 1]};
+        multiply_add(sums[i][j], x_low, w_high);
+        multiply_add(sums[i][j], x_high, w_low);
+        multiply_add(sums[i][j], x_high, w_high);
+      }
     }
   }
 }
 
 __global__ void __launch_bounds__(kThreads) router_tile_kernel(const TileArgs a) {
-  __shared__ __align__(16) Chunks chunks;
+  __shared__ __align__(128) Chunks chunks;
   const int half = static_cast<int>(threadIdx.x) / kHalfThreads,
-            thread = static_cast<int>(threadIdx.x) % kHalfThreads;
+            thread = static_cast<int>(threadIdx.x) % kHalfThreads, warp = thread / kWarp,
+            lane = thread % kWarp;
   const int n_row_tile = (a.n_out + kSide - 1) / kSide;
   const int first_row = static_cast<int>(blockIdx.x) % n_row_tile * kSide;
   const int first_token = static_cast<int>(blockIdx.x) / n_row_tile * kSide;
-  const Place place(thread);
   constexpr int kStep = kHalves * kChunk;
   Copier rows(a.weights, a.n_in, first_row, a.n_out, half * kChunk, thread);
   Copier tokens(a.x, a.x_stride, first_token, a.n_token, half * kChunk, thread);
-  float sums[kTokens][kRows] = {};
-  rows.copy(chunks.rows[half][0], kStep);
+  const int n_chunk = a.n_in / kStep;
   wait_for_previous();
   let_next_start();
-  tokens.copy(chunks.tokens[half][0], kStep);
-  for (int begin = 0, at = 0; begin < a.n_in; begin += kStep, at ^= 1) {
-    wait_for_copies();
-    __syncthreads();  // the chunk is there for all, and nobody multiplies the other any more
-    if (begin + kStep < a.n_in) {
-      rows.copy(chunks.rows[half][at ^ 1], kStep);
-      tokens.copy(chunks.tokens[half][at ^ 1], kStep);
+  const auto copy = [&](int chunk) {
+    if (chunk < n_chunk) {
+      rows.copy(chunks.rows[half][chunk % kStages], kStep);
+      tokens.copy(chunks.tokens[half][chunk % kStages], kStep);
     }
-    multiply_chunk(chunks.tokens[half][at], chunks.rows[half][at], place, sums);
+    end_group();
+  };
+#pragma unroll
+  for (int c = 0; c < kStages - 1; ++c) copy(c);
+  const int warp_token = warp / 2 * 32, warp_row = warp % 2 * 32;
+  Sums sums = {};
+  for (int c = 0; c < n_chunk; ++c) {
+    wait_for_groups<kStages - 2>();
+    __syncthreads();  // the chunk is there for all, and nobody multiplies the one before any more
+    copy(c + kStages - 1);
+    multiply_chunk(chunks.tokens[half][c % kStages], chunks.rows[half][c % kStages], warp_token, warp_row,
+                   sums);
   }
   __syncthreads();
-  auto* second = reinterpret_cast<float*>(&chunks);  // [kTokens * kRows, kHalfThreads]
+  auto* second = reinterpret_cast<float*>(&chunks);  // [kTokenTiles * kRowTiles * 4, kHalfThreads]
+  const auto at = [&](int i, int j, int s) { return ((i * kRowTiles + j) * 4 + s) * kHalfThreads + thread; };
 #pragma unroll
-  for (int i = 0; i < kTokens; ++i) {
-#pragma unroll
-    for (int j = 0; j < kRows; ++j)
-      if (half == 1) second[(i * kRows + j) * kHalfThreads + thread] = sums[i][j];
+  for (int n = 0; n < kTokenTiles * kRowTiles * 4; ++n) {
+    const int i = n / 4 / kRowTiles, j = n / 4 % kRowTiles, s = n % 4;
+    if (half == 1) second[at(i, j, s)] = sums[i][j][s];
   }
   __syncthreads();
   if (half == 1) return;
 #pragma unroll
-  for (int i = 0; i < kTokens; ++i) {
-    const int t = first_token + place.token + 4 * i;
-#pragma unroll
-    for (int j = 0; j < kRows; ++j) {
-      const int r = first_row + place.row + 8 * j;
-      const float y = sums[i][j] + second[(i * kRows + j) * kHalfThreads + thread];
-      if (t < a.n_token && r < a.n_out) a.out[t * a.out_stride + r] = a.bias ? y + a.bias[r] : y;
-    }
+  for (int n = 0; n < kTokenTiles * kRowTiles * 4; ++n) {
+    const int i = n / 4 / kRowTiles, j = n / 4 % kRowTiles, s = n % 4;
+    const int t = first_token + warp_token + 16 * i + lane / 4 + s / 2 * 8;
+    const int r = first_row + warp_row + 8 * j + lane % 4 * 2 + s % 2;
+    const float y = sums[i][j][s] + second[at(i, j, s)];
+    if (t < a.n_token && r < a.n_out) a.out[t * a.out_stride + r] = a.bias ? y + a.bias[r] : y;
   }
 }
 
