@@ -63,14 +63,27 @@ struct Buffers {
     qkv = take_rows(take, n_token, d.n_qkv());
     attended = take_rows(take, n_token, d.out.n_in());
     take(parts, n_part(d, n_token));
+    int64_t n_room = 0;
+    for (const Linear* linear : {&d.qkv, &d.k, &d.v, &d.out})
+      n_room = std::max(n_room, linear_room(*linear, n_token, d.bound.row_invariant));
+    take(room, n_room);
   }
   TensorView<float> normed = {}, qkv = {}, attended = {};
   float* parts = nullptr;
+  uint16_t* room = nullptr;  ///< for inputs of a product
 };
 
+/// Whether the products of queries, keys and values norm their inputs themselves.
+bool norms_inputs(const AttentionDesc& d, int64_t n_token, const OpContext& context) {
+  const auto norms = [&](const Linear& linear) {
+    return linear.empty() || norms_input(linear, n_token, d.bound.row_invariant, context);
+  };
+  return norms(d.qkv) && norms(d.k) && norms(d.v);
+}
+
 /// Queries, keys and values with their biases, next to each other, wherever their matrices are.
-void multiply_qkv(const AttentionDesc& d, TensorView<const float> normed, TensorView<float> qkv,
-                  OpContext& context) {
+void multiply_qkv(const AttentionDesc& d, TensorView<const float> x, const InputNorm& norm, uint16_t* room,
+                  TensorView<float> qkv, OpContext& context) {
   struct Part {
     const Linear& linear;
     const float* bias;
@@ -79,8 +92,8 @@ void multiply_qkv(const AttentionDesc& d, TensorView<const float> normed, Tensor
   for (const Part& part : {Part{d.qkv, d.qkv_bias}, Part{d.k, d.k_bias}, Part{d.v, d.v_bias}}) {
     if (part.linear.empty()) continue;
     const int64_t n_out = part.linear.n_out();
-    linear(part.linear, normed, {qkv.data() + first, qkv.n_rows(), n_out, qkv.stride()},
-           {.row_invariant = d.bound.row_invariant, .bias = part.bias}, context);
+    linear(part.linear, x, {qkv.data() + first, qkv.n_rows(), n_out, qkv.stride()},
+           {.row_invariant = d.bound.row_invariant, .bias = part.bias, .norm = norm, .room = room}, context);
     first += n_out;
   }
   SW_ASSERT(first == d.n_qkv());
@@ -160,12 +173,16 @@ void run(const AttentionDesc& d, const AttentionArgs& args, OpContext& context) 
   SW_ASSERT(args.batch.n_token == n_token);
   SW_ASSERT(args.kv.type == Type::F16 || args.kv.type == Type::F32);
   const Buffers b(d, n_token, 1, context.scratch);
-  rms_norm(args.x, nullptr, d.norm, d.rms_eps, b.normed, context);
-  multiply_qkv(d, b.normed, b.qkv, context);
+  if (norms_inputs(d, n_token, context)) {
+    multiply_qkv(d, args.x, {d.norm, d.rms_eps}, b.room, b.qkv, context);
+  } else {
+    rms_norm(args.x, nullptr, d.norm, d.rms_eps, b.normed, context);
+    multiply_qkv(d, b.normed, {}, b.room, b.qkv, context);
+  }
   if (d.qk_norm.over == QkNorm::Over::AllHeads) norm_all_heads(d, b.qkv, context);
   attend(d, args, b, context);
-  linear(d.out, b.attended, args.x, {.row_invariant = d.bound.row_invariant, .add = true, .bias = d.out_bias},
-         context);
+  linear(d.out, b.attended, args.x,
+         {.row_invariant = d.bound.row_invariant, .add = true, .bias = d.out_bias, .room = b.room}, context);
 }
 
 }  // namespace

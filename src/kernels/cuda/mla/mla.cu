@@ -56,10 +56,18 @@ struct Buffers {
     heads = take_rows(take, n_token, d.out.n_in());
     take(latents, std::min(n_token, most_at_once(d)) * d.n_head * d.kv_rank);
     take(parts, n_part(d) * (d.kv_rank + kPartTail));
+    const bool invariant = d.bound.row_invariant;
+    int64_t n_room = 0;
+    for (const Linear* linear : {&d.q_a, &d.q, &d.kv_a, &d.out})
+      n_room = std::max(n_room, linear_room(*linear, n_token, invariant));
+    for (const Linear* linear : {&d.k_b, &d.v_b})
+      n_room = std::max(n_room, linear_room(*linear, std::min(n_token, most_at_once(d)), invariant));
+    take(room, n_room);
   }
   TensorView<float> normed = {}, q_a = {}, queries = {}, kv = {}, heads = {};
   float* latents = nullptr;  ///< [most_at_once() at most, n_head, kv_rank]
   float* parts = nullptr;
+  uint16_t* room = nullptr;  ///< for inputs of a product
 };
 
 template <class Element>
@@ -111,7 +119,7 @@ void attend_part(const MlaDesc& d, const MlaArgs& args, const Buffers& b, int64_
                .parts = b.parts};
   const HeadRows latents{b.latents, int64_t{d.n_head} * d.kv_rank, d.kv_rank};
   linear_heads(d.k_b, n, {b.queries.row(begin), b.queries.stride(), task.query_dim}, latents,
-               d.bound.row_invariant, context);
+               d.bound.row_invariant, b.room, context);
   if (std::is_same_v<Element, __half> && !d.bound.row_invariant) {
     attend_half_latents(task, d.rope, n_part(d), context);
   } else {
@@ -119,7 +127,7 @@ void attend_part(const MlaDesc& d, const MlaArgs& args, const Buffers& b, int64_
     attend<Element>(task, context);
   }
   linear_heads(d.v_b, n, latents, {b.heads.row(begin), b.heads.stride(), d.value_dim}, d.bound.row_invariant,
-               context);
+               b.room, context);
 }
 
 template <class Element>
@@ -136,7 +144,7 @@ void run(const MlaDesc& d, const MlaArgs& args, OpContext& context) {
   SW_ASSERT(args.batch.n_token == n_token);
   SW_ASSERT(args.kv.type == Type::F16 || args.kv.type == Type::F32);
   const Buffers b(d, n_token, 1, context.scratch);
-  const LinearOptions options{.row_invariant = d.bound.row_invariant};
+  const LinearOptions options{.row_invariant = d.bound.row_invariant, .room = b.room};
   rms_norm(args.x, nullptr, d.norm, d.rms_eps, b.normed, context);
   if (!d.q_a.empty()) {
     linear(d.q_a, b.normed, b.q_a, options, context);
@@ -146,7 +154,8 @@ void run(const MlaDesc& d, const MlaArgs& args, OpContext& context) {
   linear(d.kv_a, b.normed, b.kv, options, context);
   const auto attend_in = args.kv.type == Type::F16 ? attend_all<__half> : attend_all<float>;
   attend_in(d, args, b, context);
-  linear(d.out, b.heads, args.x, {.row_invariant = d.bound.row_invariant, .add = true}, context);
+  linear(d.out, b.heads, args.x, {.row_invariant = d.bound.row_invariant, .add = true, .room = b.room},
+         context);
 }
 
 }  // namespace

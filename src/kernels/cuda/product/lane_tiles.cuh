@@ -23,14 +23,15 @@ struct TileArgs {
   const float* bias;
   const int32_t* x_rows;
   const Tile* tiles;
+  int tile_rows;  ///< of a tile, at most
 
   /// The index-th tile. Where all rows meet each matrix, those of the first matrix come first.
   __device__ Tile tile(int64_t index) const {
     if (tiles) return tiles[index];
-    const int64_t n_row_tile = (n_row + kTileRows - 1) / kTileRows;
-    const int64_t begin = index % n_row_tile * kTileRows;
+    const int64_t n_row_tile = (n_row + tile_rows - 1) / tile_rows;
+    const int64_t begin = index % n_row_tile * tile_rows;
     return {static_cast<int32_t>(index / n_row_tile), static_cast<int32_t>(begin),
-            static_cast<int32_t>(min(begin + kTileRows, n_row))};
+            static_cast<int32_t>(min(begin + tile_rows, n_row))};
   }
   /// The first row of a tile's matrix; null: nothing to do.
   __device__ const uint8_t* matrix(const Tile& tile) const {

@@ -1,136 +1,39 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
+
+#include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/product/lane_tiles.cuh"
-#include "kernels/cuda/queue.h"
+#include "kernels/cuda/product/mma_fragment.cuh"
+#include "kernels/cuda/product/mma_launch.h"
 
 namespace sw::cuda {
 namespace {
 
-// A block makes 64 rows of `out` (inputs) by 64 columns (rows of weights), 32 elements of the sums at a time:
-// weights and inputs stand decoded in shared memory, a thread has 4 x 4 of the sums in registers.
-constexpr int kCols = 64, kDepth = 32, kThreads = 256;
-constexpr unsigned kFewBlocks = 512;  ///< no more than two for each multiprocessor, or hardly
-constexpr int kDepthQuads = kDepth / 4;
-// One quad more than needed: rows then begin at different banks, and eight lanes reading eight rows never
-// meet.
-constexpr int kPitch = kDepthQuads + 1;
-constexpr int kLoadRows = kThreads / kDepthQuads;  ///< rows that one pass of the block loads
-constexpr int kLoads = kTileRows / kLoadRows;
-constexpr int kSide = kTileRows / 4;  ///< threads along a side of the tile
-static_assert(kTileRows == kCols && kSide * kSide == kThreads && kLoads * kLoadRows == kTileRows);
+constexpr int kLaneTileRows = 64;  ///< without tiles
 
-/// What one thread carries from global to shared memory: kLoads quads of weights and of inputs.
-template <class Format>
-struct Loader {
-  const uint8_t* w_rows[kLoads];
-  const float* x_rows[kLoads];
-  float4 w[kLoads], x[kLoads];
-  int quad, row;
+bool is_multiple(const void* p, uintptr_t n_bytes) { return reinterpret_cast<uintptr_t>(p) % n_bytes == 0; }
 
-  __device__ Loader(const TileArgs& a, const uint8_t* matrix, const Tile& tile, int64_t col_begin)
-      : quad(threadIdx.x % kDepthQuads), row(threadIdx.x / kDepthQuads) {
-#pragma unroll
-    for (int i = 0; i < kLoads; ++i) {
-      const int64_t r = col_begin + row + i * kLoadRows, m = tile.begin + row + i * kLoadRows;
-      w_rows[i] = r < a.n_out ? matrix + r * a.row_bytes : nullptr;
-      x_rows[i] = m < tile.end ? a.input(tile, m) : nullptr;
-    }
-  }
-  /// Elements k .. k + kDepth of the rows into registers; 0 where there are none.
-  __device__ __forceinline__ void load(int k, int n_in) {
-    k += 4 * quad;
-    const float4 zero = {0.0f, 0.0f, 0.0f, 0.0f};
-#pragma unroll
-    for (int i = 0; i < kLoads; ++i) {
-      w[i] = w_rows[i] && k < n_in ? Decoder<Format>::template quad<false>(w_rows[i], k, n_in) : zero;
-      x[i] = x_rows[i] && k < n_in ? load_quad<false>(x_rows[i] + k, n_in - k) : zero;
-    }
-  }
-  __device__ __forceinline__ void store(float4 (*w_tile)[kPitch], float4 (*x_tile)[kPitch]) const {
-#pragma unroll
-    for (int i = 0; i < kLoads; ++i) {
-      w_tile[row + i * kLoadRows][quad] = w[i];
-      x_tile[row + i * kLoadRows][quad] = x[i];
-    }
-  }
-};
-
-/// A thread's sums: inputs 4 y + j by weight rows x + kSide * i. So a warp has eight neighbouring inputs, and
-/// leaves out the arithmetic where a short tile has none of them.
-struct Sums {
-  float sum[4][4] = {};
-  int x = threadIdx.x % kSide, y = threadIdx.x / kSide;
-
-  __device__ __forceinline__ void add(const float4 (*w_tile)[kPitch], const float4 (*x_tile)[kPitch]) {
-#pragma unroll 2
-    for (int q = 0; q < kDepthQuads; ++q) {
-      float4 w[4], v[4];
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        w[i] = w_tile[x + kSide * i][q];
-        v[i] = x_tile[4 * y + i][q];
-      }
-#pragma unroll
-      for (int j = 0; j < 4; ++j) {
-#pragma unroll
-        for (int i = 0; i < 4; ++i) sum[j][i] = add_dot(sum[j][i], w[i], v[j]);
-      }
-    }
-  }
-  __device__ __forceinline__ void write(const TileArgs& a, const Tile& tile, int64_t col_begin) const {
-#pragma unroll
-    for (int j = 0; j < 4; ++j) {
-      const int64_t m = tile.begin + 4 * y + j;
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const int64_t r = col_begin + x + kSide * i;
-        if (m < tile.end && r < a.n_out) a.write(tile, m, r, sum[j][i]);
-      }
-    }
-  }
-};
-
-/// kTable: matrices of a table. A kernel of its own, as the compiler reads weights faster where it knows that
-/// their address follows from an argument. kResident: blocks that a multiprocessor has room for at once; the
-/// fewer, the more registers a thread may have.
-template <class Format, bool kTable, int kResident>
-__global__ void __launch_bounds__(kThreads, kResident) tiles_kernel(TileArgs a) {
-  __shared__ float4 w_tile[kCols][kPitch], x_tile[kTileRows][kPitch];
-  const int64_t n_col_tile = (a.n_out + kCols - 1) / kCols;
-  const int64_t index = blockIdx.x / n_col_tile, col_begin = blockIdx.x % n_col_tile * kCols;
-  const Tile tile = a.tile(index);
-  if (tile.matrix < 0) return;
-  const uint8_t* matrix = kTable ? a.listed(tile) : a.stacked(tile);
-  if (!matrix) return;  // the whole block: before any barrier
-
-  Loader<Format> loader(a, matrix, tile, col_begin);
-  Sums sums;
-  const bool has_inputs = tile.begin + sums.y / 2 * 8 < tile.end;  // the same in all lanes of a warp
-  loader.load(0, a.n_in);
-  for (int k = 0; k < a.n_in; k += kDepth) {
-    __syncthreads();
-    loader.store(w_tile, x_tile);
-    __syncthreads();
-    if (k + kDepth < a.n_in) loader.load(k + kDepth, a.n_in);  // on its way while the block multiplies
-    if (has_inputs) sums.add(w_tile, x_tile);
-  }
-  sums.write(a, tile, col_begin);
+int64_t n_matrices(const TiledProduct& p) {
+  const Shape& shape = p.weight.shape;
+  return shape.n_dims() == 3 ? shape[0] : 1;
+}
+int64_t n_rows(const TiledProduct& p) { return p.out_bf16.empty() ? p.out.n_rows() : p.out_bf16.n_rows(); }
+int64_t n_outs(const TiledProduct& p) {
+  const Shape& shape = p.weight.shape;
+  return shape[shape.n_dims() - 2];
 }
 
-}  // namespace
-
-void multiply_tiles(const TiledProduct& p, OpContext& context) {
-  const Shape& shape = p.weight.shape;
-  const int64_t n_out = shape[shape.n_dims() - 2], n_row = p.out.n_rows();
-  const int64_t n_matrix = shape.n_dims() == 3 ? shape[0] : 1;
-  const int64_t n_tile = p.tiles ? p.n_tile : n_matrix * ((n_row + kTileRows - 1) / kTileRows);
-  if (n_tile == 0) return;
-  SW_ASSERT(n_row <= INT32_MAX);
+void multiply_lane_tiles(const TiledProduct& p, OpContext& context) {
+  SW_ASSERT(!p.gated && p.out_bf16.empty());
+  const int tile_rows = p.tiles ? p.tile_rows : kLaneTileRows;
+  const int64_t n_row = p.out.n_rows();
+  const int64_t n_tile = p.tiles ? p.n_tile : n_matrices(p) * ((n_row + tile_rows - 1) / tile_rows);
   const TileArgs args{.weights = reinterpret_cast<const uint8_t*>(p.weight.data),
                       .table = p.table,
                       .type = p.weight.type,
                       .row_bytes = static_cast<int64_t>(p.weight.row_size_bytes()),
-                      .n_out = n_out,
-                      .n_in = static_cast<int>(shape.n_cols()),
+                      .n_out = n_outs(p),
+                      .n_in = static_cast<int>(p.weight.shape.n_cols()),
                       .x = p.x.data(),
                       .x_stride = p.x.stride(),
                       .x_step = p.x_step,
@@ -141,18 +44,152 @@ void multiply_tiles(const TiledProduct& p, OpContext& context) {
                       .add = p.add,
                       .bias = p.bias,
                       .x_rows = p.x_rows,
-                      .tiles = p.tiles};
-  const int n_col = p.row_invariant ? kLaneCols : kCols,
-            n_thread = p.row_invariant ? kMatvecThreads : kThreads;
-  const unsigned blocks = n_blocks(n_tile * ((n_out + n_col - 1) / n_col), 1);
+                      .tiles = p.tiles,
+                      .tile_rows = tile_rows};
+  const unsigned blocks = n_blocks(n_tile * ((args.n_out + kLaneCols - 1) / kLaneCols), 1);
   with_type(p.weight.type, [&]<class Format>() {
-    const auto kernel = p.row_invariant        ? lane_tiles_kernel<Format>
-                        : p.table              ? tiles_kernel<Format, true, 3>
-                        : blocks <= kFewBlocks ? tiles_kernel<Format, false, 2>
-                                               : tiles_kernel<Format, false, 3>;
-    kernel<<<blocks, n_thread, 0, context.cuda->stream()>>>(args);
+    lane_tiles_kernel<Format><<<blocks, kMatvecThreads, 0, context.cuda->stream()>>>(args);
     SW_CUDA_LAUNCHED();
   });
+}
+
+/// How long a step of a block takes on an H200, in microseconds: alone on its multiprocessor, and among many.
+struct StepTime {
+  MmaShape shape;
+  double alone, among_many;
+};
+constexpr StepTime kStepTimes[] = {
+    {{128, 1}, 1.25, 0.95}, {{64, 1}, 1.0, 0.58}, {{64, 2}, 1.75, 0.92}, {{16, 4}, 2.0, 0.46}};
+
+/// Time of a product on the multiprocessor that has most blocks.
+double expected_time(const TiledProduct& p, const StepTime& time, int n_multiprocessor) {
+  const MmaShape shape = time.shape;
+  const int64_t n_row = n_rows(p), n_row_tile = (n_row + shape.tokens - 1) / shape.tokens;
+  const int64_t block_rows = shape.weight_rows() / (p.gated ? 2 : 1), depth = 64 * shape.split;
+  const int64_t blocks = n_matrices(p) * n_row_tile * ((n_outs(p) + block_rows - 1) / block_rows);
+  const int64_t most = (blocks + n_multiprocessor - 1) / n_multiprocessor;
+  const double full = n_row < shape.tokens ? 0.5 + 0.5 * static_cast<double>(n_row) / shape.tokens : 1.0;
+  const auto n_step = static_cast<double>((p.weight.shape.n_cols() + depth - 1) / depth);
+  return n_step * std::max(time.alone, static_cast<double>(most) * time.among_many * full);
+}
+
+MmaShape choose_shape(const TiledProduct& p, const Queue& queue) {
+  MmaShape best = {};
+  double least = 0;
+  for (const StepTime& time : kStepTimes) {
+    const MmaShape shape = time.shape;
+    if (p.tiles ? shape.tokens != p.tile_rows || (shape.tokens == 64 && shape.split > 1)
+                : mma_shared_bytes(p.weight.type, shape) > static_cast<size_t>(queue.most_shared_bytes()))
+      continue;
+    const double expected = expected_time(p, time, queue.n_multiprocessor());
+    if (best.tokens > 0 && expected >= least) continue;
+    best = shape;
+    least = expected;
+  }
+  SW_ASSERT(best.tokens > 0);
+  return best;
+}
+
+void multiply_mma(const TiledProduct& p, OpContext& context) {
+  const bool bf16 = wants_bf16(p.weight.type, false);
+  SW_ASSERT(bf16 ? !p.x_bf16.empty() && is_multiple(p.x_bf16.data(), 16) &&
+                       p.x_bf16.stride() >= bf16_stride(p.x_bf16.n_cols()) && p.x_step % 8 == 0
+                 : !p.x.empty() && !p.gated);
+  const GatedProduct none, &gated = p.gated ? *p.gated : none;
+  const bool to_bf16 = !p.out_bf16.empty();
+  SW_ASSERT(to_bf16 ? !p.add && p.out_step == 0 : !p.gated);
+  const int64_t n_out = n_outs(p), out_stride = to_bf16 ? p.out_bf16.stride() : p.out.stride();
+  SW_ASSERT(!p.gated || out_stride >= bf16_stride(n_out));
+  const bool out_aligned = n_out % 4 == 0 && out_stride % 4 == 0 && p.out_step % 4 == 0 &&
+                           is_multiple(p.bias, 16) &&
+                           (to_bf16 ? is_multiple(p.out_bf16.data(), 8) : is_multiple(p.out.data(), 16));
+  const MmaArgs args{
+      .first = {reinterpret_cast<const uint8_t*>(p.weight.data), p.table, p.bias},
+      .second = {reinterpret_cast<const uint8_t*>(gated.data), gated.table, gated.bias},
+      .gated = p.gated != nullptr,
+      .swiglu_limit = gated.swiglu_limit,
+      .type = p.weight.type,
+      .row_bytes = static_cast<int64_t>(p.weight.row_size_bytes()),
+      .n_out = n_out,
+      .n_in = static_cast<int>(p.weight.shape.n_cols()),
+      .x = bf16 ? static_cast<const void*>(p.x_bf16.data()) : p.x.data(),
+      .x_stride = bf16 ? p.x_bf16.stride() : p.x.stride(),
+      .x_step = p.x_step,
+      .x_aligned = bf16 || (is_multiple(p.x.data(), 16) && p.x.stride() % 4 == 0 && p.x_step % 4 == 0),
+      .x_rows = p.x_rows,
+      .out = p.out.data(),
+      .out_bf16 = p.out_bf16.data(),
+      .out_stride = out_stride,
+      .out_step = p.out_step,
+      .n_row = n_rows(p),
+      .out_aligned = out_aligned,
+      .add = p.add,
+      .tiles = p.tiles,
+      .n_tile = p.tiles ? p.n_tile : n_matrices(p)};
+  launch_mma(args, choose_shape(p, *context.cuda), context);
+}
+
+constexpr int kRoundThreads = 256;
+
+/// A thread per eight values as they are stored: the pairs i of four lanes.
+__global__ void round_kernel(const float* x, int64_t x_stride, int64_t x_step, int64_t n_row, int n,
+                             bool aligned, int64_t n_item, uint16_t* out, int64_t out_stride) {
+  wait_for_previous();
+  let_next_start();
+  const int64_t item = static_cast<int64_t>(blockIdx.x) * kRoundThreads + threadIdx.x;
+  if (item >= n_item) return;
+  const auto per_row = static_cast<int>(bf16_stride(n) / 8);
+  const int64_t row = item / per_row;
+  const int i = static_cast<int>(item % per_row), first = i / 8 * 64 + i % 8 * 2;
+  const float* from = x + row / n_row * x_step + row % n_row * x_stride;
+  uint32_t pairs[4];
+#pragma unroll
+  for (int lane = 0; lane < 4; ++lane) {
+    const int k = first + 16 * lane;
+    float2 pair = {};
+    if (aligned && k < n) {
+      pair = *reinterpret_cast<const float2*>(from + k);
+    } else if (k < n) {
+      pair = {from[k], k + 1 < n ? from[k + 1] : 0.0f};
+    }
+    pairs[lane] = packed_bf16(pair.x, pair.y);
+  }
+  *reinterpret_cast<uint4*>(out + row * out_stride + 8 * i) = {pairs[0], pairs[1], pairs[2], pairs[3]};
+}
+
+}  // namespace
+
+void multiply_tiles(const TiledProduct& p, OpContext& context) {
+  const int64_t n_row = n_rows(p);
+  if (n_row == 0 || (p.tiles && p.n_tile == 0)) return;
+  SW_ASSERT(n_row <= INT32_MAX);
+  p.row_invariant ? multiply_lane_tiles(p, context) : multiply_mma(p, context);
+}
+
+void round_to_bf16(TensorView<const float> x, int64_t n_matrix, int64_t x_step, TensorView<uint16_t> out,
+                   OpContext& context) {
+  const int n = static_cast<int>(x.n_cols());
+  SW_ASSERT(out.n_rows() == n_matrix * x.n_rows() && out.n_cols() == n && out.stride() >= bf16_stride(n));
+  const int64_t n_item = n_matrix * x.n_rows() * (bf16_stride(n) / 8);
+  if (n_item == 0) return;
+  const bool aligned =
+      n % 2 == 0 && x.stride() % 2 == 0 && x_step % 2 == 0 && is_multiple(x.data(), sizeof(float2));
+  launch_early(round_kernel, n_blocks(n_item, kRoundThreads), kRoundThreads, 0, *context.cuda, x.data(),
+               x.stride(), x_step, x.n_rows(), n, aligned, n_item, out.data(), out.stride());
+}
+
+int sorted_tile_rows(int64_t n_row, int64_t n_expert, std::span<const ExpertFormat> formats,
+                     const Queue& queue) {
+  const auto fits = [&](MmaShape shape) {
+    return std::all_of(formats.begin(), formats.end(), [&](const ExpertFormat& format) {
+      return mma_shared_bytes(format.type, shape) <= static_cast<size_t>(queue.most_shared_bytes());
+    });
+  };
+  // Experts have more or fewer rows than the mean: most should fit one tile.
+  const int64_t mean = n_row / std::max<int64_t>(n_expert, 1);
+  if (mean > 96 && fits({128, 1})) return 128;
+  if (mean > 4 && fits({64, 1})) return 64;
+  return kLeastTileRows;
 }
 
 }  // namespace sw::cuda

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/cuda/product/mma_launch.h"
+#include "quant/with_type.h"
+
+namespace sw::cuda {
+
+// Compiled in mma_<formats>.cu, so that no single file takes minutes.
+template <class Format>
+size_t mma_shared_bytes_of(MmaShape shape);
+template <class Format>
+void launch_mma_of(const MmaArgs& args, MmaShape shape, OpContext& context);
+
+void launch_mma(const MmaArgs& args, MmaShape shape, OpContext& context) {
+  with_type(args.type, [&]<class Format>() { launch_mma_of<Format>(args, shape, context); });
+}
+
+size_t mma_shared_bytes(Type type, MmaShape shape) {
+  return with_type(type, [&]<class Format>() { return mma_shared_bytes_of<Format>(shape); });
+}
+
+}  // namespace sw::cuda
