@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
-#include "kernels/cuda/attention/attend_finish.cuh"
-#include "kernels/cuda/attention/attend_parts.cuh"
-#include "kernels/cuda/attention/half_tiles.cuh"
+#include "kernels/cuda/attention/decode_parts.cuh"
 #include "kernels/cuda/launch.cuh"
 
 /// Attention of one token per sequence over a cache in F16, from the product of qkv to the attended values in
@@ -12,68 +10,6 @@
 /// The kernel starts early: positions, pages and what is cached of earlier tokens do not come from the kernel
 /// ahead, only qkv does.
 namespace sw::cuda {
-
-/// Sizes for heads of up to kDim. A warp streams units of 16 keys through a ring of its own.
-template <int kDim, int kWarps_, int kRing_>
-struct DecodeShape {
-  static constexpr int kWarps = kWarps_, kThreads = kWarps * kWarp;
-  static constexpr int kRing = kRing_;  ///< units of keys or of values that are there or on their way
-  static constexpr uint32_t kSlotBytes = kTileRows * kDim * 2;
-  /// The rings, and the new key and value.
-  static constexpr size_t kSharedBytes = size_t{kWarps} * kRing * kSlotBytes + 2 * kDim * sizeof(__half);
-  static_assert(kRing >= 2, "the warps' sums fit, and the weights of parts");
-  static_assert(kTileRows * kDim * sizeof(__half) >= kWarps * kDim * sizeof(float),
-                "heads in the making fit");
-};
-
-struct DecodeTask {
-  FinishTask finish = {};
-  AttendTask attend = {};
-  unsigned n_split = 0;
-  unsigned n_chunk = 0;         ///< parts of 16 heads that a group is cut into
-  unsigned least_units = 0;     ///< that a split is worth, if there are several
-  float* parts = nullptr;       ///< [n_token, n_head, n_split, head_dim + kPartTail]
-  uint32_t* n_ended = nullptr;  ///< [n_token, n_head_kv, n_chunk] zeros, and left so
-};
-
-/// What a block is about.
-struct DecodeBlock {
-  int64_t token;
-  int kv_head, chunk, split;
-  int pos, first;          ///< the last and first position that are seen
-  int n_split;             ///< that have keys
-  int begin, end;          ///< units of this one
-  int first_head, n_head;  ///< queries
-
-  __device__ explicit DecodeBlock(const DecodeTask& task) {
-    const AttendTask& a = task.attend;
-    unsigned block = blockIdx.x;
-    split = static_cast<int>(block % task.n_split);
-    block /= task.n_split;
-    chunk = static_cast<int>(block % task.n_chunk);
-    block /= task.n_chunk;
-    kv_head = static_cast<int>(block % a.n_head_kv);
-    token = block / a.n_head_kv;
-    first_head = kv_head * a.group() + chunk * kTileRows;
-    n_head = min(kTileRows, a.group() - chunk * kTileRows);
-    pos = a.batch.pos[token];
-    first = a.first_seen(pos);
-    const unsigned first_unit = first / kTileRows, n_unit = pos / kTileRows - first_unit + 1;
-    n_split = static_cast<int>(min(max(n_unit / task.least_units, 1u), static_cast<unsigned>(task.n_split)));
-    begin = static_cast<int>(first_unit + n_unit * split / n_split);
-    end = static_cast<int>(first_unit + n_unit * (split + 1) / n_split);
-  }
-  __device__ bool is_empty() const { return split >= n_split; }
-  __device__ bool owns_last() const { return split == n_split - 1; }
-};
-
-/// What the threads of a block tell each other.
-template <int kWarps>
-struct DecodeShared {
-  float top[kWarps][kTileRows], sum[kWarps][kTileRows];
-  float divisor[kTileRows];
-  bool is_last;
-};
 
 template <int kDim, int kWarps, int kRing>
 class DecodeTile {
@@ -93,26 +29,33 @@ class DecodeTile {
         n_item_(2 * max(0, (block.end - first_unit_ + kWarps - 1) / kWarps)),
         units_{a_.batch.block_tables[a_.batch.seq[block.token]], a_.kv.page_stride_bytes,
                static_cast<int>(a_.kv.page_tokens) / kTileRows, kTileRows * a_.head_dim * 2},
-        page_(n_item_ > 0 ? units_.page(first_unit_) : 0) {}
+        next_place_(place(0)) {}
 
   __device__ void run() {
     if (a_.head_dim < kDim) {
       clear(0, kWarps * kRing);
       __syncthreads();
     }
+#pragma unroll 1  // here and below: code that is run once costs most when it is fetched
     for (int i = 0; i < kRing - 1; ++i) start(i);
     let_next_start();
     finish_heads();
     __syncthreads();
-    Fragment query[kDim / 16];
-#pragma unroll
-    for (int i = 0; i < kDim / 16; ++i)
-      load_fragment(query[i], LaneRows<kDim>::left().at(slot(0, kRing - 1), 0, i));
+    Fragment query[kDim / 32];
+    load_queries(query);
     if (a_.head_dim < kDim) clear(2 * kRing - 1, 1);  // of heads in the making, behind the dims of keys
     __syncthreads();                                  // the slots of queries and heads go back to their rings
-    rows_.start();
-    for (int item = 0; item < n_item_; item += 2) attend(item, query);
-    rows_.close();
+    uint2 weights = {};
+#pragma unroll 1
+    for (int item = 0; item < n_item_; ++item) {
+      const uint32_t at = next(item);
+      if (item % 2 == 0) {
+        weights = weigh(at, unit(item) * kTileRows, query);
+      } else {
+        add(at, weights);
+      }
+    }
+    heads_.close();
     merge_warps();
     if (block_.n_split > 1) merge_splits();
   }
@@ -136,27 +79,40 @@ class DecodeTile {
       store16(slot(0, first_slot) + i * 16, {});
   }
 
+  /// Where the warp's units lie is looked up for 32 of them at once, by a lane each, and 32 ahead.
+  struct Place {
+    int page, unit;  ///< in it
+  };
+  __device__ __forceinline__ Place place(int first) const {
+    const int at = first_unit_ + (first + static_cast<int>(threadIdx.x) % kWarp) * kWarps;
+    if (at >= block_.end) return {};
+    return {units_.page(at), at % units_.units_per_page};
+  }
+
   /// Starts the copies of an item: of a unit of keys (even) or values. Zeros where nothing is seen: there
-  /// may be no page, or nothing was ever written. The page of the unit after is looked up meanwhile.
+  /// may be no page, or nothing was ever written.
   __device__ __forceinline__ void start(int item) {
     constexpr int kChunks = HalfRows<kDim>::kChunks, kStep = kWarp / kChunks;
     const int lane = threadIdx.x % kWarp, chunk = lane % kChunks, first_row = lane / kChunks;
-    if (item % 2 == 0 && item < n_item_) {
-      const int page = page_;
-      if (item + 2 < n_item_) page_ = units_.page(unit(item + 2));
-      offset_ = units_.at(page, unit(item));
+    if (item >= n_item_) return end_copies();
+    if (item % (2 * kWarp) == 0) {
+      place_ = next_place_;
+      next_place_ = place(item / 2 + kWarp);
     }
-    if (item < n_item_ && chunk * 8 < a_.head_dim) {
-      const HalfRows<kDim> rows{slot(warp_, item % kRing)};
-      const std::byte* from = (item % 2 == 0 ? a_.kv.k : a_.kv.v) +
-                              static_cast<size_t>(block_.kv_head) * a_.kv.head_stride_bytes + offset_ +
-                              chunk * 16;
-      const int first_key = unit(item) * kTileRows;
+    const HalfRows<kDim> rows{slot(warp_, item % kRing)};
+    const int page = __shfl_sync(kAllLanes, place_.page, item / 2 % kWarp),
+              in_page = __shfl_sync(kAllLanes, place_.unit, item / 2 % kWarp);
+    const std::byte* from = (item % 2 == 0 ? a_.kv.k : a_.kv.v) +
+                            static_cast<size_t>(block_.kv_head) * a_.kv.head_stride_bytes +
+                            units_.at_place(page, in_page) + first_row * a_.head_dim * 2 + chunk * 16;
+    const int first_key = unit(item) * kTileRows;
+    if (chunk * 8 < a_.head_dim) {
 #pragma unroll
       for (int i = 0; i < kTileRows / kStep; ++i) {
         const int row = first_row + i * kStep, key = first_key + row;
         // The new row is not read from the cache.
-        copy16(rows.at(row, chunk), from + row * a_.head_dim * 2, key >= block_.first && key < block_.pos);
+        copy16(rows.at(row, chunk), from + i * kStep * a_.head_dim * 2,
+               key >= block_.first && key < block_.pos);
       }
     }
     end_copies();
@@ -168,12 +124,14 @@ class DecodeTile {
     const FinishTask& f = task_.finish;
     const int n = block_.n_head + (block_.owns_last() ? 2 : 0);
     const HalfRows<kDim> queries{slot(0, kRing - 1)};
-    for (int i = threadIdx.x; i < kTileRows * kDim / 8; i += Shape::kThreads) {
+#pragma unroll 1
+    for (int i = threadIdx.x; i < kDecodeHeads * kDim / 8; i += Shape::kThreads) {
       const int row = i / (kDim / 8), chunk = i % (kDim / 8);
       if (row >= block_.n_head || chunk * 8 >= a_.head_dim) store16(queries.at(row, chunk), {});
     }
     if (warp_ >= n) wait_for_previous();
     float* head = head_of_warp();
+#pragma unroll 1
     for (int i = warp_; i < n; i += kWarps) {
       const int kind = max(i - block_.n_head + 1, 0);  // query, key, value
       const int h = kind == 0 ? block_.first_head + i : f.n_head + (kind - 1) * f.n_head_kv + block_.kv_head;
@@ -221,36 +179,39 @@ class DecodeTile {
     return at;
   }
 
-  /// One unit of the warp.
-  __device__ __forceinline__ void attend(int item, const Fragment (&query)[kDim / 16]) {
-    float scores[2][4] = {}, odd[2][4] = {};  // two sums each: their products need not wait for each other
-    const uint32_t keys = next(item);
+  /// Two right operands of 16 dims each per fragment.
+  __device__ __forceinline__ void load_queries(Fragment (&query)[kDim / 32]) const {
+    const HalfRows<kDim> queries{slot(0, kRing - 1)};
+    const int lane = threadIdx.x % kWarp;
+#pragma unroll
+    for (int i = 0; i < kDim / 32; ++i) load_fragment(query[i], queries.at(lane % 8, i * 4 + lane / 8));
+  }
+
+  /// The weights of a unit's keys, as two right operands of 8 keys each.
+  __device__ __forceinline__ uint2 weigh(uint32_t keys, int first_key, const Fragment (&query)[kDim / 32]) {
+    float scores[4] = {}, others[3][4] = {};  // several sums: products need not wait for each other
 #pragma unroll
     for (int i = 0; i < kDim / 16; ++i) {
       Fragment key;
-      load_fragment(key, LaneRows<kDim>::right().at(keys, 0, i));
-      add_product(i % 2 == 0 ? scores[0] : odd[0], query[i], key[0], key[1]);
-      add_product(i % 2 == 0 ? scores[1] : odd[1], query[i], key[2], key[3]);
+      load_fragment(key, LaneRows<kDim>::left().at(keys, 0, i));
+      add_product(i % 4 == 0 ? scores : others[i % 4 - 1], key, query[i / 2][i % 2 * 2],
+                  query[i / 2][i % 2 * 2 + 1]);
     }
-    const int first_key = unit(item) * kTileRows + threadIdx.x % 4 * 2;
 #pragma unroll
-    for (int n = 0; n < 2; ++n) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const int key = first_key + 8 * n + i % 2;
-        scores[n][i] = key >= block_.first && key <= block_.pos ? scores[n][i] + odd[n][i] : -INFINITY;
-      }
+    for (int i = 0; i < 4; ++i) {
+      const int key = first_key + static_cast<int>(threadIdx.x) % kWarp / 4 + i / 2 * 8;
+      const float score = (scores[i] + others[0][i]) + (others[1][i] + others[2][i]);
+      scores[i] = key >= block_.first && key <= block_.pos ? score : -INFINITY;
     }
-    rows_.weigh(scores);
-    Fragment weight;
-    weight_fragment(weight, scores[0], scores[1]);
-    const uint32_t values = next(item + 1);
+    heads_.weigh(scores);
+    return {transposed(half_pair(scores[0], scores[1])), transposed(half_pair(scores[2], scores[3]))};
+  }
+  __device__ __forceinline__ void add(uint32_t values, const uint2& weights) {
 #pragma unroll
     for (int i = 0; i < kDim / 16; ++i) {
       Fragment value;
-      load_transposed(value, LaneRows<kDim>::left().at(values, 0, i));
-      add_product(rows_.acc[2 * i], weight, value[0], value[1]);
-      add_product(rows_.acc[2 * i + 1], weight, value[2], value[3]);
+      load_transposed(value, LaneRows<kDim>::right().at(values, 0, i));
+      add_product(heads_.acc[i], value, weights.x, weights.y);
     }
   }
 
@@ -258,27 +219,30 @@ class DecodeTile {
   __device__ float* part(int row, int split) const {
     return task_.parts + (row_of(row) * task_.n_split + split) * (a_.head_dim + kPartTail);
   }
-  __device__ Parts parts(int row) const { return {part(row, 0), block_.n_split, a_.head_dim}; }
+  __device__ SoftmaxParts parts(int row) const { return {part(row, 0), block_.n_split, a_.head_dim}; }
   __device__ float* out(int row) const { return a_.out + row_of(row) * a_.head_dim; }
 
   /// Adds up the warps, in their order: to what attention gives where there is one split, else to a part.
   __device__ void merge_warps() {
-    float* sums = reinterpret_cast<float*>(memory_);  // [kWarps, kTileRows, kDim], where the rings were
+    float* sums =
+        reinterpret_cast<float*>(memory_);  // [kWarps, kDecodeHeads, kSumStride], where the rings were
     const int lane = threadIdx.x % kWarp;
     __syncthreads();
 #pragma unroll
-    for (int r = 0; r < 2; ++r) {
-      const int row = lane / 4 + 8 * r;
-      if (row >= block_.n_head) continue;
-      float* to = sums + (warp_ * kTileRows + row) * kDim + lane % 4 * 2;
+    for (int h = 0; h < 2; ++h) {
+      const int row = lane % 4 * 2 + h;
+      float* to = sums + (warp_ * kDecodeHeads + row) * Shape::kSumStride + lane / 4;
 #pragma unroll
-      for (int n = 0; n < kDim / 8; ++n)
-        *reinterpret_cast<float2*>(to + n * 8) = {rows_.acc[n][2 * r], rows_.acc[n][2 * r + 1]};
-      if (lane % 4 != 0) continue;
-      shared_.top[warp_][row] = rows_.top[r];
-      shared_.sum[warp_][row] = rows_.sum[r];
+      for (int i = 0; i < kDim / 16; ++i) {
+        to[i * 16] = heads_.acc[i][h];
+        to[i * 16 + 8] = heads_.acc[i][2 + h];
+      }
+      if (lane >= 4) continue;
+      shared_.top[warp_][row] = heads_.top[h];
+      shared_.sum[warp_][row] = heads_.sum[h];
     }
     __syncthreads();
+#pragma unroll 1
     for (int i = threadIdx.x; i < block_.n_head * kDim; i += Shape::kThreads) {
       const int row = i / kDim, dim = i % kDim;
       if (dim >= a_.head_dim) continue;
@@ -288,11 +252,11 @@ class DecodeTile {
 #pragma unroll
       for (int w = 0; w < kWarps; ++w) {
         const float weight = fast_exp2(shared_.top[w][row] - all.top);
-        all.value = fmaf(weight, sums[(w * kTileRows + row) * kDim + dim], all.value);
+        all.value = fmaf(weight, sums[(w * kDecodeHeads + row) * Shape::kSumStride + dim], all.value);
         all.sum = fmaf(weight, shared_.sum[w][row], all.sum);
       }
       if (block_.n_split == 1) {
-        out(row)[dim] = all.value / a_.divisor(all.sum, all.top, block_.first_head + row);
+        out(row)[dim] = __fdividef(all.value, a_.divisor(all.sum, all.top, block_.first_head + row));
         continue;
       }
       float* to = part(row, block_.split);
@@ -314,13 +278,14 @@ class DecodeTile {
     }
     __syncthreads();
     if (!shared_.is_last) return;
-    float* weights = reinterpret_cast<float*>(memory_);  // [kTileRows, kMaxParts], where the rings were
+    float* weights = reinterpret_cast<float*>(memory_);  // [kDecodeHeads, kMaxParts], where the rings were
     for (int row = warp_; row < block_.n_head; row += kWarps) {
       const float2 all = parts(row).weigh(weights + row * kMaxParts);
       shared_.divisor[row] = a_.divisor(all.y, all.x, block_.first_head + row);
     }
     __syncthreads();
     const int n_pair = a_.head_dim / 2;
+#pragma unroll 1
     for (int i = threadIdx.x; i < block_.n_head * n_pair; i += Shape::kThreads) {
       const int row = i / n_pair, dim = i % n_pair * 2;
       const float2 all = parts(row).add(weights + row * kMaxParts, dim);
@@ -336,13 +301,13 @@ class DecodeTile {
   Shared& shared_;
   const int warp_, first_unit_, n_item_;
   const UnitOffsets units_;
-  int page_;       // of the unit that is started next
-  size_t offset_;  // of the unit that was started last
-  RunningRows<kDim> rows_;
+  Place place_, next_place_;
+  RunningHeads<kDim> heads_;
 };
 
 template <int kDim, int kWarps, int kRing>
-__global__ void __launch_bounds__(kWarps* kWarp) attend_decode_kernel(const DecodeTask task) {
+__global__ void __launch_bounds__(kWarps* kWarp, (kDim > 128 ? 16 : 24) / kWarps)
+    attend_decode_kernel(const DecodeTask task) {
   extern __shared__ uint4 memory[];
   __shared__ DecodeShared<kWarps> shared;
   const DecodeBlock block(task);

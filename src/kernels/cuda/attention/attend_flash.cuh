@@ -29,9 +29,9 @@ class FlashTile {
   using Rows = FlashRows<Shape>;
   using Copies = KeyCopies<Shape>;
 
-  __device__ FlashTile(const FlashTask& task, int kv_head, int64_t first, int n, std::byte* shared)
+  __device__ FlashTile(const FlashTask& task, const FlashBlock<Shape>& block, std::byte* shared)
       : task_(task),
-        rows_(task.attend, kv_head, first, n),
+        rows_(task.attend, block.kv_head, block.first, block.n),
         table_(*reinterpret_cast<PageTable<Shape::kKeys>*>(shared)),
         queries_{shared_address(shared) + Shape::kTableBytes} {
     rows_.load_queries(queries_);
@@ -140,7 +140,11 @@ class FlashTile {
 template <class Shape>
 __global__ void __launch_bounds__(Shape::kThreads, 2) attend_flash_kernel(const FlashTask task) {
   extern __shared__ __align__(1024) std::byte shared[];
-  attend_stretches<FlashTile<Shape>, Shape>(task, shared);
+  const FlashBlock<Shape> block(task);
+  FlashTile<Shape> tile(task, block, shared);
+  block.for_each_stretch(task, [&](const TokenStretch& stretch, int begin, int end) {
+    tile.attend(stretch, begin, end, block.split);
+  });
 }
 
 }  // namespace sw::cuda

@@ -14,6 +14,8 @@ namespace {
 /// Rows of partial results, of a head of a token each, that scratch holds at most.
 constexpr int64_t kMostPartRows = 32768;
 constexpr int kNarrowWindow = 512;
+/// Of DecodeShared, at most.
+constexpr int kStaticBytes = 2048;
 /// Units of 16 keys that a split should have, one per warp: with fewer, merging takes longer.
 constexpr unsigned kLeastUnits = 8;
 
@@ -56,16 +58,16 @@ void attend_wide(const AttendTask& task, float* parts, OpContext& context) {
   attend_tiles<Shape>(attend_wide_kernel<Shape>, 1, task, parts, context);
 }
 
-template <int kDim, int kWarps, int kRing>
+template <int kDim, int kWarps, int kRing, int kAtOnce = 1>
 void attend_decode(const FinishTask& finish, const AttendTask& task, float* parts, OpContext& context) {
   using Shape = DecodeShape<kDim, kWarps, kRing>;
   const int64_t n_token = task.batch.n_token;
-  const int n_chunk = (task.group() + kTileRows - 1) / kTileRows;
+  const int n_chunk = (task.group() + kDecodeHeads - 1) / kDecodeHeads;
   const int64_t n_block = n_token * task.n_head_kv * n_chunk;
   const DecodeTask decode{
       .finish = finish,
       .attend = task,
-      .n_split = static_cast<unsigned>(n_split(context, 8 / kWarps, n_block, n_token * task.n_head)),
+      .n_split = static_cast<unsigned>(n_split(context, kAtOnce, n_block, n_token * task.n_head)),
       .n_chunk = static_cast<unsigned>(n_chunk),
       .least_units = kLeastUnits,
       .parts = parts,
@@ -76,11 +78,21 @@ void attend_decode(const FinishTask& finish, const AttendTask& task, float* part
                Shape::kThreads, Shape::kSharedBytes, *context.cuda, decode);
 }
 
+/// The first of two shapes that the GPU has shared memory for.
+template <int kDim, int kWarps, int kRing, int kSmallWarps, int kSmallRing>
+void attend_decode_where_room(const FinishTask& finish, const AttendTask& task, float* parts,
+                              OpContext& context) {
+  constexpr auto kNeeded = static_cast<int>(DecodeShape<kDim, kWarps, kRing>::kSharedBytes) + kStaticBytes;
+  if (context.cuda->most_shared_bytes() >= kNeeded)
+    return attend_decode<kDim, kWarps, kRing>(finish, task, parts, context);
+  attend_decode<kDim, kSmallWarps, kSmallRing>(finish, task, parts, context);
+}
+
 /// Tokens that are each the only one of their sequence here.
 void attend_alone(const FinishTask& finish, const AttendTask& task, float* parts, OpContext& context) {
   if (task.head_dim <= 64) return attend_decode<64, 8, 6>(finish, task, parts, context);
-  if (task.head_dim <= 128) return attend_decode<128, 8, 3>(finish, task, parts, context);
-  attend_decode<256, 4, 3>(finish, task, parts, context);
+  if (task.head_dim <= 128) return attend_decode_where_room<128, 8, 5, 8, 3>(finish, task, parts, context);
+  attend_decode_where_room<256, 8, 3, 4, 3>(finish, task, parts, context);
 }
 
 /// Tokens that may see each other.
@@ -89,11 +101,11 @@ void attend_runs(const FinishTask& finish, const AttendTask& task, float* parts,
   const bool wide = context.cuda->capability() == kWideCapability;
   if (task.head_dim <= 64) {
     // Small tiles skip more of what lies before a narrow window.
-    if (wide && task.window > kNarrowWindow) return attend_wide<WideShape<64, 128, 3>>(task, parts, context);
+    if (wide && task.window > kNarrowWindow) return attend_wide<WideShape<64, 128, 4>>(task, parts, context);
     return attend_flash<FlashShape<64, 2, 4, 64, 4>>(task, parts, context);
   }
   if (task.head_dim <= 128) {
-    if (wide) return attend_wide<WideShape<128, 128, 2>>(task, parts, context);
+    if (wide) return attend_wide<WideShape<128, 128, 3>>(task, parts, context);
     return attend_flash<FlashShape<128, 2, 4, 64, 4>>(task, parts, context);
   }
   attend_flash<FlashShape<256, 1, 4, 32, 4>>(task, parts, context);

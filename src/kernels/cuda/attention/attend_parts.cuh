@@ -118,7 +118,7 @@ inline constexpr int kMaxParts = 128;
 
 /// Partial results of one head of a token, `n` rows of [dim] values and the tail. Loads do not wait for each
 /// other; sums have the order of the parts.
-struct Parts {
+struct SoftmaxParts {
   const float* rows;
   int n, dim;
 

@@ -42,16 +42,43 @@ struct PanelRows {
   }
 };
 
-/// A block has groups of four warps with 64 rows each: while one weighs, another multiplies.
-template <int kDim_, int kKeys_, int kGroups>
+/// A block has three groups of four warps: two have 64 rows each, the last brings keys and values.
+template <int kDim_, int kKeys_, int kStages_>
 struct WideShape {
   static constexpr int kDim = kDim_, kKeys = kKeys_;
-  static constexpr int kTiles = 1, kThreads = kGroups * 128, kRows = kGroups * 64;
-  static constexpr int kStages = 2;  ///< tiles of keys and values that are there or on their way
+  static constexpr int kTiles = 1, kRows = 128;
+  static constexpr int kGroups = 2, kGroupThreads = 128, kThreads = (kGroups + 1) * kGroupThreads;
+  static constexpr int kStages = kStages_;  ///< tiles of keys, and as many of values, there or on their way
   using QueryRows = PanelRows<kDim, kRows>;
   using KeyRows = PanelRows<kDim, kKeys>;
   static constexpr uint32_t kQueryBytes = kRows * kDim * 2, kKeyBytes = kKeys * kDim * 2;
-  static constexpr size_t kSharedBytes = kQueryBytes + kStages * 2 * kKeyBytes + sizeof(PageTable<kKeys>);
+  static constexpr size_t kSharedBytes =
+      kQueryBytes + kStages * 2 * kKeyBytes + 4 * kStages * sizeof(uint64_t);
+};
+
+/// A barrier in shared memory that counts arrivals; a phase ends when all have come.
+struct PhaseBarrier {
+  uint32_t address;
+
+  __device__ void init(int n_arrival) const {
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;\n" ::"r"(address), "r"(n_arrival) : "memory");
+  }
+  __device__ __forceinline__ void arrive() const {
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];\n" ::"r"(address) : "memory");
+  }
+  /// Arrives when the copies that the thread has started are done.
+  __device__ __forceinline__ void arrive_behind_copies() const {
+    asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];\n" ::"r"(address) : "memory");
+  }
+  /// Waits for the end of a phase: 0 the first, then 1, then 0 again. The one before the first has ended.
+  __device__ __forceinline__ void wait(int phase) const {
+    asm volatile(
+        "{\n.reg .pred done;\nagain:\n"
+        "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+        "@!done bra again;\n}\n" ::"r"(address),
+        "r"(phase)
+        : "memory");
+  }
 };
 
 #ifdef SW_HAS_WGMMA
@@ -117,102 +144,206 @@ __device__ __forceinline__ void add_wide(float (&sums)[8][4], const Fragment& le
 #undef SW_SUMS16
 #endif
 
+/// The stages of a block in shared memory. Tiles are counted through all stretches.
+template <class Shape>
+struct WideStages {
+  uint32_t first;
+
+  __device__ typename Shape::KeyRows keys(int tile) const {
+    return {first + static_cast<uint32_t>(tile % Shape::kStages) * 2 * Shape::kKeyBytes};
+  }
+  __device__ typename Shape::KeyRows values(int tile) const { return {keys(tile).base + Shape::kKeyBytes}; }
+  __device__ static int phase(int tile) { return tile / Shape::kStages % 2; }
+  /// There, and free again: of keys and of values.
+  __device__ PhaseBarrier there(int tile, bool of_values) const { return barrier(tile, of_values ? 1 : 0); }
+  __device__ PhaseBarrier free(int tile, bool of_values) const { return barrier(tile, of_values ? 3 : 2); }
+
+ private:
+  __device__ PhaseBarrier barrier(int tile, int kind) const {
+    return {first + Shape::kStages * 2 * Shape::kKeyBytes +
+            static_cast<uint32_t>(kind * Shape::kStages + tile % Shape::kStages) *
+                static_cast<uint32_t>(sizeof(uint64_t))};
+  }
+};
+
 template <class Shape>
 class WideTile {
  public:
   using Rows = FlashRows<Shape>;
-  using Copies = KeyCopies<Shape>;
-  using KeyRows = typename Shape::KeyRows;
 
-  __device__ WideTile(const FlashTask& task, int kv_head, int64_t first, int n, std::byte* shared)
+  __device__ WideTile(const FlashTask& task, const FlashBlock<Shape>& block, std::byte* shared)
       : task_(task),
-        rows_(task.attend, kv_head, first, n),
+        rows_(task.attend, block.kv_head, block.first, block.n),
         queries_{shared_address(shared)},
-        table_(*reinterpret_cast<typename Copies::Table*>(shared + Shape::kSharedBytes -
-                                                          sizeof(typename Copies::Table))) {
+        stages_{queries_.base + Shape::kQueryBytes} {
     rows_.load_queries(queries_);
     for (int i = 0; i < Shape::kStages; ++i) {
-      rows_.clear_padding(keys(i), Shape::kKeys);
-      rows_.clear_padding(values(i), Shape::kKeys);
+      rows_.clear_padding(stages_.keys(i), Shape::kKeys);
+      rows_.clear_padding(stages_.values(i), Shape::kKeys);
+      if (threadIdx.x > 0) continue;
+      for (const bool of_values : {false, true}) {
+        stages_.there(i, of_values).init(Shape::kGroupThreads);
+        stages_.free(i, of_values).init(Shape::kGroups * Shape::kGroupThreads / kWarp);
+      }
     }
+    publish();
+    __syncthreads();
   }
 
-  /// While a tile's weights are made, its scores' successors wait and the values of the one before are added.
-  __device__ void attend(const TokenStretch& stretch, int begin, int end, int split) {
-    Copies copies(task_.attend, rows_.kv_head(), stretch, rows_.seq(stretch.begin), end, table_);
-    rows_.start(stretch);
-    __syncthreads();  // all are done with the stages
-    for (int i = 0; i < 3; ++i) copies.look_up(begin + i);
-    __syncthreads();
-    if (begin < end) attend_tiles(stretch, copies, begin, end);
-    rows_.write(split, task_);
+  /// Registers go from the warps that copy to those that multiply; no more than the block has, 168 each.
+  __device__ __forceinline__ void run(const FlashBlock<Shape>& block) {
+#ifdef SW_HAS_WGMMA
+    if (group() == Shape::kGroups) {
+      asm volatile("setmaxnreg.dec.sync.aligned.u32 40;\n");
+      block.for_each_stretch(task_, [&](const TokenStretch& stretch, int begin, int end) {
+        bring(stretch, begin, end);
+        n_tile_ += end - begin;
+      });
+    } else {
+      asm volatile("setmaxnreg.inc.sync.aligned.u32 232;\n");
+      if (group() == 1) start_turn_of(0);
+      block.for_each_stretch(task_, [&](const TokenStretch& stretch, int begin, int end) {
+        rows_.start(stretch);
+        if (begin < end) attend_tiles(stretch, begin, end);
+        rows_.write(block.split, task_);
+        n_tile_ += end - begin;
+      });
+    }
+#endif
   }
 
  private:
-  __device__ KeyRows keys(int tile) const {
-    return {queries_.base + Shape::kQueryBytes +
-            static_cast<uint32_t>(tile % Shape::kStages) * 2 * Shape::kKeyBytes};
+  __device__ static int group() { return static_cast<int>(threadIdx.x) / Shape::kGroupThreads; }
+  /// Makes what this thread has written to shared memory, or knows of, visible to the tensor cores.
+  __device__ static __forceinline__ void publish() { asm volatile("fence.proxy.async;\n" ::: "memory"); }
+  /// Groups queue their products in turn, so that one weighs while the other's are computed.
+  __device__ static __forceinline__ void start_turn_of(int other) {
+    if (other == 0) {
+      asm volatile("bar.arrive 1, 256;\n" ::: "memory");
+    } else {
+      asm volatile("bar.arrive 2, 256;\n" ::: "memory");
+    }
   }
-  __device__ KeyRows values(int tile) const { return {keys(tile).base + Shape::kKeyBytes}; }
-
-  /// Waits until all are done with tile - 1, its scores and the values before it, and until the keys of
-  /// `tile` and the values before it are there; starts the copies of what comes next.
-  __device__ __forceinline__ void turn(Copies& copies, int tile) const {
-    wait_copies<0>();
-    asm volatile("fence.proxy.async;\n" ::: "memory");  // what this thread wrote, to the tensor cores
-    __syncthreads();
-    if (copies.has(tile + 1)) copies.start(tile + 1, false, keys(tile + 1));
-    if (copies.has(tile)) copies.start(tile, true, values(tile));
-    end_copies();
+  __device__ static __forceinline__ void wait_turn() {
+    if (group() == 0) {
+      asm volatile("bar.sync 1, 256;\n" ::: "memory");
+    } else {
+      asm volatile("bar.sync 2, 256;\n" ::: "memory");
+    }
+  }
+  /// By the last group: copies keys and values of tiles [begin, end) as places become free.
+  __device__ __forceinline__ void bring(const TokenStretch& stretch, int begin, int end) const {
+    const AttendTask& a = task_.attend;
+    const UnitOffsets units{a.batch.block_tables[rows_.seq(stretch.begin)], a.kv.page_stride_bytes,
+                            static_cast<int>(a.kv.page_tokens) / kTileRows, kTileRows * a.head_dim * 2};
+    constexpr int kUnits = Shape::kKeys / kTileRows;
+    const size_t head = static_cast<size_t>(rows_.kv_head()) * a.kv.head_stride_bytes;
+    const auto look_up = [&](int tile) {  // a lane has a unit
+      const int unit = tile * kUnits + static_cast<int>(threadIdx.x) % kUnits;
+      const bool there =
+          tile < end && unit * kTileRows <= stretch.last && (unit + 1) * kTileRows > stretch.first;
+      return there ? units.at(unit) : 0;
+    };
+    size_t next = look_up(begin);
+#pragma unroll 1
+    for (int tile = begin; tile < end; ++tile) {
+      const int count = n_tile_ + tile - begin;
+      const size_t offset = next;
+      next = look_up(tile + 1);
+#pragma unroll 1
+      for (int kind = 0; kind < 2; ++kind) {
+        const bool of_values = kind == 1;
+        stages_.free(count, of_values).wait(1 - WideStages<Shape>::phase(count));
+        const auto to = of_values ? stages_.values(count) : stages_.keys(count);
+        copy(stretch, tile, (of_values ? a.kv.v : a.kv.k) + head, offset, to);
+        stages_.there(count, of_values).arrive_behind_copies();
+      }
+    }
+  }
+  /// Zeros before the first position, where pages may be gone, and behind the last, where nothing was ever
+  /// written.
+  __device__ __forceinline__ void copy(const TokenStretch& stretch, int tile, const std::byte* from,
+                                       size_t offset, typename Shape::KeyRows to) const {
+    constexpr int kChunks = Shape::kDim / 8, kStep = kWarp / kChunks;
+    const int row_bytes = task_.attend.head_dim * 2, lane = static_cast<int>(threadIdx.x) % kWarp;
+    const int chunk = lane % kChunks, first_row = lane / kChunks;
+    from += first_row * row_bytes + chunk * 16;
+    constexpr int kUnits = Shape::kKeys / kTileRows / 4;  // of a warp
+    const int warp = static_cast<int>(threadIdx.x) % Shape::kGroupThreads / kWarp;
+#pragma unroll 1
+    for (int u = 0; u < kUnits; ++u) {
+      const int unit = warp * kUnits + u;
+      const std::byte* at = from + __shfl_sync(kAllLanes, offset, unit);
+      if (chunk * 8 >= task_.attend.head_dim) continue;
+      const int row = unit * kTileRows + first_row, key = tile * Shape::kKeys + row;
+#pragma unroll
+      for (int i = 0; i < kTileRows; i += kStep)
+        copy16(to.at(row + i, chunk), at + i * row_bytes,
+               key + i >= stretch.first && key + i <= stretch.last);
+    }
   }
 
-  __device__ __forceinline__ void attend_tiles(const TokenStretch& stretch, Copies& copies, int begin,
-                                               int end) {
+  __device__ __forceinline__ void attend_tiles(const TokenStretch& stretch, int begin, int end) {
 #ifdef SW_HAS_WGMMA
     auto& sums = rows_.sums[0];
     typename Rows::Scores scores;
     float tops[2], shrink[2];
     Fragment weights[Shape::kKeys / 16];
-    copies.start(begin, false, keys(begin));
-    end_copies();
-    turn(copies, begin);
+    int count = n_tile_;
+    wait_for(count, false);
     begin_products();
-    score(keys(begin), scores[0]);
+    score(count, scores[0]);
     wait_products<0>(scores[0]);
+    done_with(count, false);
     rows_.mask(stretch, begin, scores);
     sums.find_tops(scores[0], tops);
     sums.to_weights(scores[0], tops, shrink);
     keep(scores[0], weights);
     for (int tile = begin + 1; tile < end; ++tile) {
-      turn(copies, tile);
-      copies.look_up(tile + 2);
+      ++count;
+      wait_for(count, false);
+      wait_for(count - 1, true);
+      wait_turn();
       begin_products();
-      score(keys(tile), scores[0]);
-      add_values(values(tile - 1), weights);
+      score(count, scores[0]);
+      add_values(count - 1, weights);
+      start_turn_of(1 - group());
       wait_products<1>(scores[0]);
+      done_with(count, false);
       rows_.mask(stretch, tile, scores);
       sums.find_tops(scores[0], tops);
       sums.to_weights(scores[0], tops, shrink);
       finish_values(weights);
+      done_with(count - 1, true);
       sums.rescale(shrink);
       keep(scores[0], weights);
     }
-    turn(copies, end);
+    wait_for(count, true);
     begin_products();
-    add_values(values(end - 1), weights);
+    add_values(count, weights);
     finish_values(weights);
+    done_with(count, true);
 #endif
   }
 
 #ifdef SW_HAS_WGMMA
-  __device__ __forceinline__ void score(KeyRows keys, float (&scores)[Shape::kKeys / 8][4]) const {
-    const int first_row = static_cast<int>(threadIdx.x) / 128 * 64;
+  __device__ __forceinline__ void wait_for(int tile, bool of_values) const {
+    stages_.there(tile, of_values).wait(WideStages<Shape>::phase(tile));
+    publish();
+  }
+  __device__ __forceinline__ void done_with(int tile, bool of_values) const {
+    __syncwarp();
+    if (threadIdx.x % kWarp == 0) stages_.free(tile, of_values).arrive();
+  }
+  __device__ __forceinline__ void score(int tile, float (&scores)[Shape::kKeys / 8][4]) const {
+    const auto keys = stages_.keys(tile);
 #pragma unroll
     for (int i = 0; i < Shape::kDim / 16; ++i)
-      multiply_wide(scores, queries_.by_dims(first_row, i), keys.by_dims(0, i), i > 0);
+      multiply_wide(scores, queries_.by_dims(group() * 64, i), keys.by_dims(0, i), i > 0);
     close_products();
   }
-  __device__ __forceinline__ void add_values(KeyRows values, const Fragment (&weights)[Shape::kKeys / 16]) {
+  __device__ __forceinline__ void add_values(int tile, const Fragment (&weights)[Shape::kKeys / 16]) {
+    const auto values = stages_.values(tile);
 #pragma unroll
     for (int n = 0; n < Shape::kKeys / 16; ++n) add_wide(rows_.sums[0].acc, weights[n], values.by_rows(n));
     close_products();
@@ -236,13 +367,15 @@ class WideTile {
   const FlashTask& task_;
   Rows rows_;
   const typename Shape::QueryRows queries_;
-  typename Copies::Table& table_;
+  const WideStages<Shape> stages_;
+  int n_tile_ = 0;  // of the stretches before
 };
 
 template <class Shape>
 __global__ void __launch_bounds__(Shape::kThreads, 1) attend_wide_kernel(const FlashTask task) {
   extern __shared__ __align__(1024) std::byte shared[];
-  attend_stretches<WideTile<Shape>, Shape>(task, shared);
+  const FlashBlock<Shape> block(task);
+  WideTile<Shape>(task, block, shared).run(block);
 }
 
 }  // namespace sw::cuda

@@ -110,16 +110,15 @@ class FlashRows {
   __device__ int32_t seq(int token) const { return task_.batch.seq[first_ + token]; }
 
   __device__ void load_queries(typename Shape::QueryRows to) const {
-    constexpr int kChunks = kDim / 8;
-    for (int i = threadIdx.x; i < Shape::kRows * kChunks; i += Shape::kThreads) {
-      const int r = i / kChunks, dim = i % kChunks * 8;
-      uint4 chunk = {};
-      if (r < n_row_ && dim < task_.head_dim) {
-        const float* from = task_.queries + token(r) * task_.query_stride + int64_t{head(r)} * task_.head_dim;
-        chunk = half_chunk(load4(from + dim), load4(from + dim + 4), task_.scale);
-      }
-      store16(to.at(r, dim / 8), chunk);
-    }
+    store_rows<Shape::kRows, kDim / 8, Shape::kThreads>(
+        [&](int row, int chunk) {
+          const int dim = chunk * 8;
+          if (row >= n_row_ || dim >= task_.head_dim) return uint4{};
+          const float* from =
+              task_.queries + token(row) * task_.query_stride + int64_t{head(row)} * task_.head_dim + dim;
+          return half_chunk(load4(from), load4(from + 4), task_.scale);
+        },
+        to);
   }
   /// Zeros in the dims of n_row keys that no copy writes.
   __device__ void clear_padding(typename Shape::KeyRows to, int n_row) const {
@@ -214,29 +213,38 @@ class FlashRows {
 };
 
 /// What a block does: a tile of tokens, the heads of one key head, and one split. Late tiles have most keys
-/// and start first. Tile is made of (task, kv_head, first token, number of tokens, shared memory), and its
-/// attend(stretch, begin, end, split) takes the key tiles [begin, end).
-template <class Tile, class Shape>
-__device__ __forceinline__ void attend_stretches(const FlashTask& task, std::byte* shared) {
-  const AttendTask& a = task.attend;
-  const int n_most = Shape::kRows / a.group();
-  const int64_t n_tile = (a.batch.n_token + n_most - 1) / n_most;
-  const unsigned n_split = task.n_split, n_head_kv = a.n_head_kv;
-  const int split = static_cast<int>(blockIdx.x % n_split);
-  const unsigned block = blockIdx.x / n_split;
-  const int kv_head = static_cast<int>(block % n_head_kv);
-  const int64_t first = (n_tile - 1 - block / n_head_kv) * n_most;
-  const int n = static_cast<int>(min(static_cast<int64_t>(n_most), a.batch.n_token - first));
-  Tile tile(task, kv_head, first, n, shared);
-  for (int begin = 0; begin < n;) {
-    const TokenStretch stretch(a, first, begin, n);
-    const unsigned first_tile = stretch.first / Shape::kKeys;
-    const unsigned n_key_tile = stretch.last / Shape::kKeys - first_tile + 1;
-    tile.attend(stretch, static_cast<int>(first_tile + n_key_tile * split / n_split),
-                static_cast<int>(first_tile + n_key_tile * (split + 1) / n_split), split);
-    begin = stretch.end;
+/// and start first.
+template <class Shape>
+struct FlashBlock {
+  int split, kv_head, n;
+  int64_t first;
+
+  __device__ explicit FlashBlock(const FlashTask& task) {
+    const AttendTask& a = task.attend;
+    const unsigned n_split = task.n_split, n_head_kv = a.n_head_kv, block = blockIdx.x / n_split;
+    const int n_most = Shape::kRows / a.group();
+    const int64_t n_tile = (a.batch.n_token + n_most - 1) / n_most;
+    split = static_cast<int>(blockIdx.x % n_split);
+    kv_head = static_cast<int>(block % n_head_kv);
+    first = (n_tile - 1 - block / n_head_kv) * n_most;
+    n = static_cast<int>(min(static_cast<int64_t>(n_most), a.batch.n_token - first));
   }
-}
+
+  /// Calls attend(stretch, begin, end) with each stretch of tokens and the tiles of keys that are the
+  /// split's.
+  template <class Attend>
+  __device__ __forceinline__ void for_each_stretch(const FlashTask& task, Attend&& attend) const {
+    const unsigned n_split = task.n_split;
+    for (int begin = 0; begin < n;) {
+      const TokenStretch stretch(task.attend, first, begin, n);
+      const unsigned first_tile = stretch.first / Shape::kKeys;
+      const unsigned n_tile = stretch.last / Shape::kKeys - first_tile + 1;
+      attend(stretch, static_cast<int>(first_tile + n_tile * split / n_split),
+             static_cast<int>(first_tile + n_tile * (split + 1) / n_split));
+      begin = stretch.end;
+    }
+  }
+};
 
 /// A block adds up the splits of one head of one token, a thread two dims.
 static __global__ void __launch_bounds__(128) merge_flash_kernel(const FlashTask task) {
@@ -244,7 +252,8 @@ static __global__ void __launch_bounds__(128) merge_flash_kernel(const FlashTask
   __shared__ float2 all;
   const AttendTask& a = task.attend;
   const int64_t row = blockIdx.x;
-  const Parts parts{task.parts + row * task.n_split * (a.head_dim + kPartTail), task.n_split, a.head_dim};
+  const SoftmaxParts parts{task.parts + row * task.n_split * (a.head_dim + kPartTail), task.n_split,
+                           a.head_dim};
   if (threadIdx.x < kWarp) all = parts.weigh(weights);
   __syncthreads();
   const int dim = static_cast<int>(threadIdx.x) * 2;

@@ -73,6 +73,13 @@ __device__ __forceinline__ uint32_t half_pair(float low, float high) {
   return reinterpret_cast<const uint32_t&>(pair);
 }
 
+/// An 8 x 8 tile of a warp, of which lane l has columns 2 * (l % 4) and the next of row l / 4, transposed.
+__device__ __forceinline__ uint32_t transposed(uint32_t tile) {
+  uint32_t to;
+  asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;\n" : "=r"(to) : "r"(tile));
+  return to;
+}
+
 /// 2^x to about 22 bits; 0 for -INFINITY.
 __device__ __forceinline__ float fast_exp2(float x) {
   float y;
@@ -127,6 +134,25 @@ struct LaneRows {
 __device__ __forceinline__ uint4 half_chunk(const float4& low, const float4& high, float scale) {
   return {half_pair(low.x * scale, low.y * scale), half_pair(low.z * scale, low.w * scale),
           half_pair(high.x * scale, high.y * scale), half_pair(high.z * scale, high.w * scale)};
+}
+
+/// Stores make(row, chunk) for all kRows rows of kChunks chunks. What several need is loaded at once.
+template <int kRows, int kChunks, int kThreads, class Make, class Rows>
+__device__ __forceinline__ void store_rows(Make&& make, const Rows& to) {
+  constexpr int kAtOnce = 4, kAll = kRows * kChunks;
+  for (int begin = threadIdx.x; begin < kAll; begin += kAtOnce * kThreads) {
+    uint4 chunks[kAtOnce];
+#pragma unroll
+    for (int j = 0; j < kAtOnce; ++j) {
+      const int i = begin + j * kThreads;
+      chunks[j] = i < kAll ? make(i / kChunks, i % kChunks) : uint4{};
+    }
+#pragma unroll
+    for (int j = 0; j < kAtOnce; ++j) {
+      const int i = begin + j * kThreads;
+      if (i < kAll) store16(to.at(i / kChunks, i % kChunks), chunks[j]);
+    }
+  }
 }
 
 /// The running softmax of 16 rows and what it adds up: kDim weighted values of each.
@@ -223,11 +249,11 @@ struct UnitOffsets {
   int units_per_page, unit_bytes;
 
   __device__ int page(int unit) const { return pages[unit / units_per_page]; }
-  __device__ size_t at(int page, int unit) const {
+  __device__ size_t at_place(int page, int in_page) const {
     return static_cast<size_t>(page) * page_stride_bytes +
-           static_cast<size_t>(unit % units_per_page) * static_cast<size_t>(unit_bytes);
+           static_cast<size_t>(in_page) * static_cast<size_t>(unit_bytes);
   }
-  __device__ size_t at(int unit) const { return at(page(unit), unit); }
+  __device__ size_t at(int unit) const { return at_place(page(unit), unit % units_per_page); }
 };
 
 }  // namespace sw::cuda

@@ -51,8 +51,6 @@ class MlaTile {
         of_column_(reinterpret_cast<float*>(memory + (weights_.base - queries_.base) + Shape::kWeightBytes)),
         column_(static_cast<int>(threadIdx.x) / kWarp % Shape::kColumns),
         first_row_(static_cast<int>(threadIdx.x) / kWarp / Shape::kColumns * Shape::kTiles * kTileRows) {
-    for (int i = threadIdx.x; i < Shape::kRows * kChunks; i += Shape::kThreads)
-      store16(queries_.at(i / kChunks, i % kChunks), query_chunk(i / kChunks, i % kChunks));
     if (task_.kv_rank == kMaxLatent && task_.n_rot == kMaxMlaRot) return;
     for (int i = threadIdx.x; i < Shape::kStages * Shape::kKeys * kChunks; i += Shape::kThreads)
       store16(HalfRows<kLatentDim>{keys_}.at(i / kChunks, i % kChunks), {});  // dims that no copy writes
@@ -69,8 +67,9 @@ class MlaTile {
     units_ = {task_.batch.block_tables[task_.batch.seq[rows_.first + begin]], task_.kv.page_stride_bytes,
               static_cast<int>(task_.kv.page_tokens) / kTileRows, kTileRows * task_.width() * 2};
     start(begin, end);
-    __syncthreads();  // all are done with the keys, and the queries are there
+    __syncthreads();  // all are done with the keys
     for (int i = 0; i < Shape::kStages; ++i) load(first_tile + i);
+    if (first_tile < end_tile && !has_queries_) load_queries();
     for (int tile = first_tile; tile < end_tile; ++tile) {
       wait_copies<Shape::kStages - 1>();
       __syncthreads();
@@ -91,6 +90,12 @@ class MlaTile {
     return first_row_ + m * kTileRows + r * 8 + static_cast<int>(threadIdx.x) % kWarp / 4;
   }
 
+  /// All rows at the first keys, before any value takes the place of a query in memory.
+  __device__ void load_queries() {
+    store_rows<Shape::kRows, kChunks, Shape::kThreads>(
+        [this](int row, int chunk) { return query_chunk(row, chunk); }, queries_);
+    has_queries_ = true;
+  }
   __device__ uint4 query_chunk(int row, int chunk) const {
     const int dim = chunk * 8, rotated = dim - kMaxLatent;
     if (row >= rows_.count() || (rotated < 0 ? dim >= task_.kv_rank : rotated >= task_.n_rot)) return {};
@@ -260,6 +265,7 @@ class MlaTile {
   const int column_, first_row_;
   UnitOffsets units_;
   int last_, end_tile_;
+  bool has_queries_ = false;
   RunningRows<Shape::kDims> sums_[Shape::kTiles];
   int limit_[Shape::kTiles][2];  ///< the last key that a row may see; -1: a row that does not count
 };
@@ -291,7 +297,8 @@ static __global__ void __launch_bounds__(kMaxLatent / 2) merge_latents_kernel(co
   __shared__ float weights[kMaxParts];
   __shared__ float sum;
   const int64_t row = blockIdx.x;
-  const Parts parts{task.parts + row * task.n_split * (task.kv_rank + kPartTail), task.n_split, task.kv_rank};
+  const SoftmaxParts parts{task.parts + row * task.n_split * (task.kv_rank + kPartTail), task.n_split,
+                           task.kv_rank};
   if (threadIdx.x < kWarp) sum = parts.weigh(weights).y;
   __syncthreads();
   const int dim = static_cast<int>(threadIdx.x) * 2;
