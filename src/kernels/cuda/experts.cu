@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/experts_exact.h"
+#include "kernels/cuda/experts_sort.cuh"
 #include "kernels/cuda/experts_sorted.h"
 #include "kernels/cuda/few/experts.h"
 #include "kernels/cuda/ffn.h"
@@ -22,6 +23,7 @@ bool one_format(const ExpertsDesc& d) {
 }
 
 const char* refuses(const ExpertsDesc& d) {
+  if (d.n_expert() > kMostSortedExperts) return "more than 4000 experts";
   return d.n_slot <= kMostSlots ? nullptr : "more than 1024 experts per token";
 }
 
