@@ -21,6 +21,12 @@ struct WarpTeam {
   __device__ uint32_t max(uint32_t x) const { return __reduce_max_sync(kAllLanes, x); }
   __device__ uint32_t sum(uint32_t x) const { return __reduce_add_sync(kAllLanes, x); }
   __device__ float sum(float x) const { return lane_sum(x); }
+  template <class Find>
+  __device__ float once(Find&& find) const {
+    const float value = find();
+    sync();
+    return value;
+  }
   __device__ uint32_t place(bool wanted, uint32_t& n) const {
     const unsigned lanes = __ballot_sync(kAllLanes, wanted);
     const uint32_t at = n + __popc(lanes & ((1u << threadIdx.x) - 1));
@@ -47,6 +53,17 @@ struct BlockTeam {
     __syncthreads();
     for (const uint32_t other : of_warp) x = ::max(x, other);
     return x;
+  }
+  /// By the first warp: all of them would take turns at the same reads. Once in a kernel.
+  template <class Find>
+  __device__ float once(Find&& find) const {
+    __shared__ float value;
+    if (threadIdx.x < kWarp) {
+      const float mine = find();
+      if (threadIdx.x == 0) value = mine;
+    }
+    sync();
+    return value;
   }
 };
 

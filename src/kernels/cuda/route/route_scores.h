@@ -29,9 +29,9 @@
 ///
 /// A Team is the lanes that work on one row: lane() and size() (at most kMostRouteLanes where it selects),
 /// sync() (after it all see what any wrote), max(x) and sum(x) over what the lanes hand in, place(wanted, n)
-/// (n plus how many lanes before this one want; n grows by all that want); count(counter) and add(total, x)
-/// are atomic. Item i of an array is lane i % size()'s, so what a lane wrote for an item it may read for that
-/// item without a sync.
+/// (n plus how many lanes before this one want; n grows by all that want), once(f) (f()'s value, which some
+/// lanes find, then a sync); count(counter) and add(total, x) are atomic. Item i of an array is lane
+/// i % size()'s, so what a lane wrote for an item it may read for that item without a sync.
 namespace sw::cuda {
 
 inline constexpr int kMostRouteLanes = 32;
@@ -154,11 +154,12 @@ SW_ROUTE_FUNCTION float route_exponentials(const Team& team, int n, const float*
     scores[i] = e == e ? e : 0.0f;
   }
   team.sync();
-  float sum = 0.0f;  // from left to right, as the bits are fixed: each lane for itself, the same sum
-  SW_ROUTE_UNROLL_SUM
-  for (int i = 0; i < n; ++i) sum += scores[i];
-  team.sync();
-  return sum;
+  return team.once([&] {
+    float sum = 0.0f;  // from left to right, as the bits are fixed
+    SW_ROUTE_UNROLL_SUM
+    for (int i = 0; i < n; ++i) sum += scores[i];
+    return sum;
+  });
 }
 
 /// Logits -> scores and keys of the lane's own experts.

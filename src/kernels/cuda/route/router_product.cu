@@ -11,7 +11,7 @@ namespace {
 
 /// Less than what any block may have by a few bytes for the sums.
 constexpr size_t kMostRouterBytes = 47 << 10;
-constexpr int64_t kMostRouterTokens = 64;
+constexpr int64_t kMostRouterTokens = 128;
 
 struct RouterArgs {
   const float* x;

@@ -70,23 +70,19 @@ struct Copier {
 };
 
 /// Four values of a row in two parts each.
-struct Split {
-  uint32_t high[4], low[4];
-  __device__ explicit Split(const float* row) {
-    const float4 x = *reinterpret_cast<const float4*>(row);
-    const float values[] = {x.x, x.y, x.z, x.w};
+__device__ __forceinline__ void split(const float* row, uint32_t (&high)[4], uint32_t (&low)[4]) {
+  const float4 x = *reinterpret_cast<const float4*>(row);
+  const float values[] = {x.x, x.y, x.z, x.w};
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      high[i] = __float_as_uint(values[i]) & 0xffffe000u;
-      low[i] = __float_as_uint(values[i] - __uint_as_float(high[i]));
-    }
+  for (int i = 0; i < 4; ++i) {
+    high[i] = __float_as_uint(values[i]) & 0xffffe000u;
+    low[i] = __float_as_uint(values[i] - __uint_as_float(high[i]));
   }
-};
+}
 
 __device__ __forceinline__ void multiply_add(float (&sums)[4], const uint32_t (&x)[4],
                                              const uint32_t (&w)[2]) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
       "{%0, %1, %2, %3};"
       : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
       : "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "r"(w[0]), "r"(w[1]));
@@ -94,28 +90,42 @@ __device__ __forceinline__ void multiply_add(float (&sums)[4], const uint32_t (&
 
 using Sums = float[kTokenTiles][kRowTiles][4];
 
+/// One of the three products of columns s and s + 1 of the lanes' four; all sums in turn, as each waits for
+/// the one before.
+__device__ __forceinline__ void multiply_part(const uint32_t (&upper)[kTokenTiles][4],
+                                              const uint32_t (&lower)[kTokenTiles][4],
+                                              const uint32_t (&rows)[kRowTiles][4], int s, Sums& sums) {
+#pragma unroll
+  for (int i = 0; i < kTokenTiles; ++i) {
+    const uint32_t x[] = {upper[i][s], lower[i][s], upper[i][s + 1], lower[i][s + 1]};
+#pragma unroll
+    for (int j = 0; j < kRowTiles; ++j) {
+      const uint32_t w[] = {rows[j][s], rows[j][s + 1]};
+      multiply_add(sums[i][j], x, w);
+    }
+  }
+}
+
 /// A lane holds four neighbouring columns of a row; the tensor cores take two of them at a time, as if they
 /// were four apart, which is the same to a sum.
 __device__ __forceinline__ void multiply_chunk(const float (&tokens)[kSide][kChunk],
                                                const float (&rows)[kSide][kChunk], int first_token,
                                                int first_row, Sums& sums) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp, r = lane / 4, k = lane % 4 * 4;
+  uint32_t upper_high[kTokenTiles][4], upper_low[kTokenTiles][4], lower_high[kTokenTiles][4],
+      lower_low[kTokenTiles][4], w_high[kRowTiles][4], w_low[kRowTiles][4];
 #pragma unroll
   for (int i = 0; i < kTokenTiles; ++i) {
-    const Split upper(&tokens[first_token + 16 * i + r][k]), lower(&tokens[first_token + 16 * i + 8 + r][k]);
+    split(&tokens[first_token + 16 * i + r][k], upper_high[i], upper_low[i]);
+    split(&tokens[first_token + 16 * i + 8 + r][k], lower_high[i], lower_low[i]);
+  }
 #pragma unroll
-    for (int j = 0; j < kRowTiles; ++j) {
-      const Split row(&rows[first_row + 8 * j + r][k]);
+  for (int j = 0; j < kRowTiles; ++j) split(&rows[first_row + 8 * j + r][k], w_high[j], w_low[j]);
 #pragma unroll
-      for (int s = 0; s < 4; s += 2) {
-        const uint32_t x_high[] = {upper.high[s], lower.high[s], upper.high[s + 1], lower.high[s + 1]};
-        const uint32_t x_low[] = {upper.low[s], lower.low[s], upper.low[s + 1], lower.low[s + 1]};
-        const uint32_t w_high[] = {row.high[s], row.high[s + 1]}, w_low[] = {row.low[s], row.low[s + 1]};
-        multiply_add(sums[i][j], x_low, w_high);
-        multiply_add(sums[i][j], x_high, w_low);
-        multiply_add(sums[i][j], x_high, w_high);
-      }
-    }
+  for (int s = 0; s < 4; s += 2) {
+    multiply_part(upper_low, lower_low, w_high, s, sums);
+    multiply_part(upper_high, lower_high, w_low, s, sums);
+    multiply_part(upper_high, lower_high, w_high, s, sums);
   }
 }
 
@@ -131,23 +141,24 @@ __global__ void __launch_bounds__(kThreads) router_tile_kernel(const TileArgs a)
   Copier rows(a.weights, a.n_in, first_row, a.n_out, half * kChunk, thread);
   Copier tokens(a.x, a.x_stride, first_token, a.n_token, half * kChunk, thread);
   const int n_chunk = a.n_in / kStep;
-  wait_for_previous();
-  let_next_start();
-  const auto copy = [&](int chunk) {
-    if (chunk < n_chunk) {
-      rows.copy(chunks.rows[half][chunk % kStages], kStep);
-      tokens.copy(chunks.tokens[half][chunk % kStages], kStep);
-    }
+  const auto copy_rows = [&](int chunk) {
+    if (chunk < n_chunk) rows.copy(chunks.rows[half][chunk % kStages], kStep);
+  };
+  const auto copy_tokens = [&](int chunk) {
+    if (chunk < n_chunk) tokens.copy(chunks.tokens[half][chunk % kStages], kStep);
     end_group();
   };
-#pragma unroll
-  for (int c = 0; c < kStages - 1; ++c) copy(c);
+  for (int c = 0; c < kStages - 1; ++c) copy_rows(c);
+  wait_for_previous();
+  let_next_start();
+  for (int c = 0; c < kStages - 1; ++c) copy_tokens(c);
   const int warp_token = warp / 2 * 32, warp_row = warp % 2 * 32;
   Sums sums = {};
   for (int c = 0; c < n_chunk; ++c) {
     wait_for_groups<kStages - 2>();
     __syncthreads();  // the chunk is there for all, and nobody multiplies the one before any more
-    copy(c + kStages - 1);
+    copy_rows(c + kStages - 1);
+    copy_tokens(c + kStages - 1);
     multiply_chunk(chunks.tokens[half][c % kStages], chunks.rows[half][c % kStages], warp_token, warp_row,
                    sums);
   }

@@ -8,7 +8,8 @@ namespace sw::cuda {
 /// to 16 bytes.
 bool takes_f32_tiles(const Linear& linear, TensorView<const float> x);
 
-/// out = W x + bias for many tokens, all in f32. Its sums have an order of their own, the same in any batch.
+/// out = W x + bias for many tokens, each product within 2^-20 of f32's. Sums have an order of their own, the
+/// same in any batch.
 /// out [n_token, n_out], bias [n_out] or null.
 void multiply_f32_tiles(const Linear& linear, TensorView<const float> x, TensorView<float> out,
                         const float* bias, OpContext& context);
