@@ -49,8 +49,15 @@ __device__ __forceinline__ uint4 shifted(const uint4& q, int by) {
 }
 __device__ __forceinline__ uint4 high_nibbles(const uint4& q) { return low_nibbles(shifted(q, 4)); }
 
+/// Which unit of a row: the `first` that a lane takes, and so many times 32 further. What follows from
+/// `first` alone does not change from one to the next.
+struct Unit {
+  int first, jump = 0;
+  __device__ __forceinline__ int index() const { return first + kWarp * jump; }
+};
+
 /// How a format is multiplied: kUnit weights in a unit, the Input it takes, and add(rows, u, n_in, inputs,
-/// sum): sum[r][t] += unit u of row r times the same elements of input t. Any format goes by its quads and
+/// sum): sum[r][t] += a unit of row r times the same elements of input t. Any format goes by its quads and
 /// f32.
 template <class Format>
 struct Dots {
@@ -58,9 +65,9 @@ struct Dots {
   static constexpr int kUnit = 4;
 
   template <int kRows, int kTokens>
-  static __device__ __forceinline__ void add(const uint8_t* const (&rows)[kRows], int u, int n_in,
+  static __device__ __forceinline__ void add(const uint8_t* const (&rows)[kRows], Unit unit, int n_in,
                                              const Input (&x)[kTokens], float (&sum)[kRows][kTokens]) {
-    const int k = kUnit * u;
+    const int k = kUnit * unit.index();
     float4 quad[kTokens];
 #pragma unroll
     for (int t = 0; t < kTokens; ++t) quad[t] = *reinterpret_cast<const float4*>(x[t].x + k);
@@ -102,11 +109,11 @@ struct KDots {
   static constexpr bool kFifth = std::is_same_v<Format, Q5_K>;
 
   template <int kRows, int kTokens>
-  static __device__ __forceinline__ void add(const uint8_t* const (&rows)[kRows], int u, int,
+  static __device__ __forceinline__ void add(const uint8_t* const (&rows)[kRows], Unit unit, int,
                                              const Input (&x)[kTokens], float (&sum)[kRows][kTokens]) {
-    const int pair = u / 2 % 4, half = u % 2, block = u / 8;
-    const int k = 256 * block + 64 * pair + 16 * half;
-    const int at = block * static_cast<int>(sizeof(typename Format::Block));
+    constexpr int kBytes = static_cast<int>(sizeof(typename Format::Block)), kBlocks = 4;  // of a jump
+    const int u = unit.first, pair = u / 2 % 4, half = u % 2, block = u / 8 + kBlocks * unit.jump;
+    const int k = 256 * block + 64 * pair + 16 * half, at = block * kBytes;
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
       const uint8_t* from = rows[r] + at;
@@ -146,11 +153,13 @@ struct Dots<Q6_K> {
   static constexpr int kUnit = 16;
 
   template <int kRows, int kTokens>
-  static __device__ __forceinline__ void add(const uint8_t* const (&rows)[kRows], int u, int,
+  static __device__ __forceinline__ void add(const uint8_t* const (&rows)[kRows], Unit unit, int,
                                              const Input (&x)[kTokens], float (&sum)[kRows][kTokens]) {
     constexpr int kMinus32 = static_cast<int>(0xe0e0e0e0u);
-    const int block = u / 16, half = u % 16 / 8, r64 = 8 * (u % 8);
-    const int k = 256 * block + 128 * half + r64;
+    constexpr int kBytes = static_cast<int>(sizeof(Q6_K::Block)),
+                  kBlocks = 2;  // of a jump: a multiple of four bytes
+    const int u = unit.first, half = u % 16 / 8, r64 = 8 * (u % 8), block = u / 16 + kBlocks * unit.jump;
+    const int k = 256 * block + 128 * half + r64, at = u / 16 * kBytes;
     int first_zero[kTokens], second_zero[kTokens];  // -32 times the sums of the inputs
     int2 first_x[kTokens], second_x[kTokens];
 #pragma unroll
@@ -162,7 +171,7 @@ struct Dots<Q6_K> {
     }
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
-      const uint8_t* from = rows[r] + block * static_cast<int>(sizeof(Q6_K::Block));
+      const uint8_t* from = rows[r] + at + unit.jump * (kBlocks * kBytes);
       uint32_t low[2], high[2];
       load_words(from + 64 * half + r64, low);
       load_words(from + 128 + 32 * half + r64 % 32, high);
@@ -194,9 +203,9 @@ struct Dots<Q8_0> {
   static constexpr int kUnit = 4;
 
   template <int kRows, int kTokens>
-  static __device__ __forceinline__ void add(const uint8_t* const (&rows)[kRows], int u, int,
+  static __device__ __forceinline__ void add(const uint8_t* const (&rows)[kRows], Unit unit, int,
                                              const Input (&x)[kTokens], float (&sum)[kRows][kTokens]) {
-    const int block = u / 8;
+    const int u = unit.index(), block = u / 8;
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
       const uint8_t* from = rows[r] + block * static_cast<int>(sizeof(Q8_0::Block));
@@ -234,8 +243,9 @@ struct Dots<Q4_0> : NibbleDots {
   static constexpr int kMinus8 = static_cast<int>(0xf8f8f8f8u);
 
   template <int kRows, int kTokens>
-  static __device__ __forceinline__ void add(const uint8_t* const (&rows)[kRows], int u, int,
+  static __device__ __forceinline__ void add(const uint8_t* const (&rows)[kRows], Unit unit, int,
                                              const Input (&x)[kTokens], float (&sum)[kRows][kTokens]) {
+    const int u = unit.index();
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
       const uint8_t* from = rows[r] + u / 4 * static_cast<int>(sizeof(Q4_0::Block));
@@ -256,8 +266,9 @@ struct Dots<MXFP4> : NibbleDots {
     return __byte_perm(positive, negative, 0x3210u | (codes & 0x8888u) >> 1);
   }
   template <int kRows, int kTokens>
-  static __device__ __forceinline__ void add(const uint8_t* const (&rows)[kRows], int u, int,
+  static __device__ __forceinline__ void add(const uint8_t* const (&rows)[kRows], Unit unit, int,
                                              const Input (&x)[kTokens], float (&sum)[kRows][kTokens]) {
+    const int u = unit.index();
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
       const uint8_t* from = rows[r] + u / 4 * static_cast<int>(sizeof(MXFP4::Block));
@@ -279,9 +290,9 @@ struct Parts {
   __host__ __device__ int n_task(int rows) const { return (rows + n_row - 1) / n_row * n; }
 
   /// So that the most that one of the warps has to do is least; of equals, the most rows at once.
-  static Parts best(int rows, int n_unit, int most_rows) {
+  static Parts best(int rows, int n_unit, int most_rows, int n_warp) {
     const auto cost = [=](Parts p) {
-      const int rounds = (p.n_task(rows) + kFewWarps - 1) / kFewWarps;
+      const int rounds = (p.n_task(rows) + n_warp - 1) / n_warp;
       const int units = (n_unit + kWarp * p.n - 1) / (kWarp * p.n);
       return rounds * (p.n_row * units + 1);  // 1: adding up the lanes
     };
@@ -319,9 +330,10 @@ __device__ __forceinline__ void dot_rows(const uint8_t* const (&rows)[kRows], in
 #pragma unroll
     for (int t = 0; t < kTokens; ++t) sum[r][t] = 0;
   }
-  const int begin = part * kWarp + static_cast<int>(threadIdx.x) % kWarp, step = parts.n * kWarp;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp, n_unit = n_units<Format>(n_in);
 #pragma unroll 2
-  for (int u = begin; u < n_units<Format>(n_in); u += step) Dots<Format>::add(rows, u, n_in, x, sum);
+  for (Unit unit{lane, part}; unit.index() < n_unit; unit.jump += parts.n)
+    Dots<Format>::add(rows, unit, n_in, x, sum);
 #pragma unroll
   for (int r = 0; r < kRows; ++r) {
 #pragma unroll

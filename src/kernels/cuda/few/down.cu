@@ -9,7 +9,7 @@
 namespace sw::cuda {
 namespace {
 
-constexpr int kMostDownRows = kFewWarps;  ///< of a block: one per warp
+constexpr int kWarps = kOneWarps, kThreads = kWarps * kWarp;
 
 struct Down {
   FewStack down;
@@ -29,7 +29,7 @@ struct DownSlot {
   float weight;
 };
 
-/// A block: up to kMostDownRows rows of all slots of one token, a warp each row. A lane's units run on from
+/// A block: up to kWarps rows of all slots of one token, a warp each row. A lane's units run on from
 /// slot to slot, so that none is idle where rows are short.
 template <class Format>
 struct DownRows {
@@ -49,7 +49,7 @@ struct DownRows {
 
   /// Starts to load the rows of slots [begin, begin + n), a warp each.
   __device__ void start(int begin, int n) const {
-    for (int i = static_cast<int>(threadIdx.x) / kWarp; i < n; i += kFewWarps) {
+    for (int i = static_cast<int>(threadIdx.x) / kWarp; i < n; i += kWarps) {
       const int s = begin + i;
       const uint8_t* matrix = matrix_of(a.down, a.slots, t, s);
       const uint8_t* staged = matrix ? a.down.stage_rows_by_warp(rows(i), matrix, row, n_row) : nullptr;
@@ -65,19 +65,19 @@ struct DownRows {
     if constexpr (Input::kRounded) {
       const int n_quad = a.down.n_in / 4;
       for (int j = static_cast<int>(threadIdx.x); j - static_cast<int>(threadIdx.x) % kWarp < n * n_quad;
-           j += kFewThreads) {
+           j += kThreads) {
         const int i = min(j / n_quad, n - 1), k = 4 * (j - i * n_quad);
         const bool there = k < a.down.n_in && table()[i].rows >= 0;
         put_quad(Input(input(i), a.down.n_in), k, there ? load_input(hidden + 4 * int64_t{j}) : float4{},
                  there);
       }
     } else {
-      for (int j = static_cast<int>(threadIdx.x); j < n * a.down.n_in; j += kFewThreads) {
+      for (int j = static_cast<int>(threadIdx.x); j < n * a.down.n_in; j += kThreads) {
         const int i = j / a.down.n_in;
         if (table()[i].rows >= 0) Input(input(i), a.down.n_in).x[j - i * a.down.n_in] = __ldcg(hidden + j);
       }
       const int n_pad = (a.down.n_in + 3) / 4 * 4 - a.down.n_in;
-      for (int j = static_cast<int>(threadIdx.x); j < n * n_pad; j += kFewThreads)
+      for (int j = static_cast<int>(threadIdx.x); j < n * n_pad; j += kThreads)
         Input(input(j / n_pad), a.down.n_in).x[a.down.n_in + j % n_pad] = 0;
     }
   }
@@ -94,7 +94,7 @@ struct DownRows {
       const uint8_t* of_row[] = {shared + slot.rows + r * static_cast<int>(a.down.row_bytes)};
       const Input inputs[] = {Input(input(i), a.down.n_in)};
       float product[1][1] = {};
-      Dots<Format>::add(of_row, u, a.down.n_in, inputs, product);
+      Dots<Format>::add(of_row, Unit{u}, a.down.n_in, inputs, product);
       sum = fmaf(slot.weight, product[0][0], sum);
     }
     return sum;
@@ -119,7 +119,7 @@ struct DownRows {
 };
 
 template <class Format>
-__global__ void __launch_bounds__(kFewThreads, kFewBlocks) few_down_kernel(const Down a) {
+__global__ void __launch_bounds__(kThreads, 2) few_down_kernel(const Down a) {
   extern __shared__ uint4 memory[];
   const int64_t row = int64_t{static_cast<int>(blockIdx.x) % a.n_chunk} * a.chunk_rows;
   const DownRows<Format> block{a, reinterpret_cast<uint8_t*>(memory),
@@ -157,40 +157,44 @@ int down_slot_bytes(int64_t n_in, int64_t row_bytes, int chunk_rows) {
 }
 constexpr int kDownExtraBytes = 16;
 
+template <class Format>
+void launch_down(Down task, int64_t n_token, const Queue& queue) {
+  const int64_t per_token = std::max<int64_t>(1, queue.n_multiprocessor() / n_token);
+  const int64_t rows = (task.down.n_out + per_token - 1) / per_token;
+  task.chunk_rows = static_cast<int>(std::clamp<int64_t>(rows, 1, kWarps));
+  task.n_chunk = static_cast<int>((task.down.n_out + task.chunk_rows - 1) / task.chunk_rows);
+  const int each = down_slot_bytes<Format>(task.down.n_in, task.down.row_bytes, task.chunk_rows);
+  task.n_at_once = std::clamp((most_at_once(queue) - kDownExtraBytes) / each, 1, task.slots.n_slot());
+  const int bytes = task.n_at_once * each + kDownExtraBytes;
+  const auto kernel = few_down_kernel<Format>;
+  SW_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+  launch_early(kernel, n_blocks(n_token * task.n_chunk, 1), kThreads, static_cast<size_t>(bytes), queue,
+               task);
+}
+
 }  // namespace
 
 bool down_fits(Type type, int64_t n_in, const Queue& queue) {
   const auto bytes = static_cast<int64_t>(row_bytes(type, n_in));
   return with_type(type, [&]<class Format>() {
-    return down_slot_bytes<Format>(n_in, bytes, kMostDownRows) + kDownExtraBytes <= most_at_once(queue);
+    return down_slot_bytes<Format>(n_in, bytes, kWarps) + kDownExtraBytes <= most_at_once(queue);
   });
 }
 
 void down(const ExpertsDesc& d, const ExpertsArgs& args, bool with_shared, const float* hidden,
           const Queue& queue) {
-  Down task{.down = FewStack(d.down, with_shared ? d.shared.down : Linear{}),
-            .slots = {ExpertSlots(d, args.routing), with_shared},
-            .chunk_rows = 0,
-            .n_chunk = 0,
-            .n_at_once = 0,
-            .hidden = hidden,
-            .x = args.x.data(),
-            .x_stride = args.x.stride(),
-            .out = args.out.data(),
-            .out_stride = args.out.stride()};
-  with_type(d.down.formats[0].type, [&]<class Format>() {
-    const int64_t per_token = std::max<int64_t>(1, queue.n_multiprocessor() / args.x.n_rows());
-    task.chunk_rows =
-        static_cast<int>(std::clamp<int64_t>((d.down.n_out + per_token - 1) / per_token, 1, kMostDownRows));
-    task.n_chunk = static_cast<int>((d.down.n_out + task.chunk_rows - 1) / task.chunk_rows);
-    const int each = down_slot_bytes<Format>(d.down.n_in, task.down.row_bytes, task.chunk_rows);
-    task.n_at_once = std::clamp((most_at_once(queue) - kDownExtraBytes) / each, 1, task.slots.n_slot());
-    const int bytes = task.n_at_once * each + kDownExtraBytes;
-    SW_CUDA(
-        cudaFuncSetAttribute(few_down_kernel<Format>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
-    launch_early(few_down_kernel<Format>, n_blocks(args.x.n_rows() * task.n_chunk, 1), kFewThreads,
-                 static_cast<size_t>(bytes), queue, task);
-  });
+  const Down task{.down = FewStack(d.down, with_shared ? d.shared.down : Linear{}),
+                  .slots = {ExpertSlots(d, args.routing), with_shared},
+                  .chunk_rows = 0,
+                  .n_chunk = 0,
+                  .n_at_once = 0,
+                  .hidden = hidden,
+                  .x = args.x.data(),
+                  .x_stride = args.x.stride(),
+                  .out = args.out.data(),
+                  .out_stride = args.out.stride()};
+  const int64_t n_token = args.x.n_rows();
+  with_type(d.down.formats[0].type, [&]<class Format>() { launch_down<Format>(task, n_token, queue); });
 }
 
 }  // namespace sw::cuda

@@ -11,11 +11,10 @@
 /// squares.
 namespace sw::cuda {
 
-/// One block for each multiprocessor, with all that it will multiply on its way at once: inputs are made
-/// once, and few registers are taken, so that the blocks of the next kernel are there already and load their
-/// weights.
-inline constexpr int kFewWarps = 16, kFewThreads = kFewWarps * kWarp;
-inline constexpr int kFewBlocks = 2;  ///< that a multiprocessor has registers for
+/// Warps of a block. For one token a multiprocessor has one block, with all that it will multiply on its way
+/// at once: inputs are made once, and half of the registers are free, so that the blocks of the next kernel
+/// are there already and load their weights. Products for several tokens take more registers a thread.
+inline constexpr int kOneWarps = 16, kSomeWarps = 8;
 
 /// A vector as a product finds it.
 struct F32Input {
@@ -32,8 +31,9 @@ struct Q8Input {
   uint8_t* q;     ///< [n] signed bytes
   float2* scale;  ///< [n / 32] the scale of a block, and it times the sum of the bytes
 
+  /// 16 more than a multiple of 128, so that the same place in several inputs is in several banks.
   __host__ __device__ static constexpr int bytes(int n) {
-    return n + n / kBlock * static_cast<int>(sizeof(float2));
+    return (n + n / kBlock * static_cast<int>(sizeof(float2)) + 111) / 128 * 128 + 16;
   }
   Q8Input() = default;
   __device__ Q8Input(uint8_t* shared, int n) : q(shared), scale(reinterpret_cast<float2*>(shared + n)) {}
@@ -75,6 +75,7 @@ struct InputRows {
 
 /// A norm's weights that a thread will need, asked for while it must still wait for the inputs: nobody has
 /// read them since the last step, and they come from afar.
+template <int kWarps>
 struct NormQuads {
   static constexpr int kHeld = 2;
   float4 weight[kHeld];
@@ -86,14 +87,14 @@ struct NormQuads {
   __device__ __forceinline__ explicit NormQuads(const InputRows& rows) {
 #pragma unroll
     for (int i = 0; i < kHeld; ++i)
-      weight[i] = load(rows.norm, 4 * (static_cast<int>(threadIdx.x) + i * kFewThreads), rows.n);
+      weight[i] = load(rows.norm, 4 * (static_cast<int>(threadIdx.x) + i * kWarps * kWarp), rows.n);
   }
 };
 
 /// The sums of squares of the inputs, as each warp of a block saw them.
-template <int kTokens>
+template <int kTokens, int kWarps>
 struct Squares {
-  alignas(16) float of_warp[kTokens][kFewWarps];
+  alignas(16) float of_warp[kTokens][kWarps];
 
   __device__ __forceinline__ void put(int t, float sum) {
     sum = lane_sum(sum);
@@ -105,19 +106,19 @@ struct Squares {
     if (!rows.norm.weight) return 1.0f;
     float total = 0;
 #pragma unroll
-    for (int w = 0; w < kFewWarps; ++w) total += of_warp[t][w];
+    for (int w = 0; w < kWarps; ++w) total += of_warp[t][w];
     return rsqrtf(total / static_cast<float>(rows.n) + rows.norm.eps);
   }
 };
 
 /// Any n, any address.
-template <int kTokens>
+template <int kTokens, int kWarps>
 __device__ __forceinline__ void put_rows(const F32Input (&to)[kTokens], const InputRows& rows,
-                                         const NormQuads&, float (&squares)[kTokens]) {
+                                         const NormQuads<kWarps>&, float (&squares)[kTokens]) {
 #pragma unroll
   for (int t = 0; t < kTokens; ++t) {
     if (t >= rows.n_token) break;
-    for (int i = static_cast<int>(threadIdx.x); i < (rows.n + 3) / 4 * 4; i += kFewThreads) {
+    for (int i = static_cast<int>(threadIdx.x); i < (rows.n + 3) / 4 * 4; i += kWarps * kWarp) {
       const float v = i < rows.n ? __ldcg(rows.x + t * rows.stride + i) : 0.0f;
       squares[t] = fmaf(v, v, squares[t]);
       to[t].x[i] = rows.norm.weight && i < rows.n ? v * rows.norm.weight[i] : v;
@@ -126,11 +127,13 @@ __device__ __forceinline__ void put_rows(const F32Input (&to)[kTokens], const In
 }
 
 /// n a multiple of 32, x and the stride of 16 bytes.
-template <int kTokens>
+template <int kTokens, int kWarps>
 __device__ __forceinline__ void put_rows(const Q8Input (&to)[kTokens], const InputRows& rows,
-                                         const NormQuads& quads, float (&squares)[kTokens]) {
+                                         const NormQuads<kWarps>& quads, float (&squares)[kTokens]) {
+  using Quads = NormQuads<kWarps>;
+  constexpr int kThreads = kWarps * kWarp;
   const auto put = [&](int i, const float4& w) {
-    const int k = 4 * (static_cast<int>(threadIdx.x) + i * kFewThreads);
+    const int k = 4 * (static_cast<int>(threadIdx.x) + i * kThreads);
     float4 v[kTokens];
 #pragma unroll
     for (int t = 0; t < kTokens; ++t)
@@ -143,17 +146,18 @@ __device__ __forceinline__ void put_rows(const Q8Input (&to)[kTokens], const Inp
     }
   };
 #pragma unroll
-  for (int i = 0; i < NormQuads::kHeld; ++i) {
-    if (4 * i * kFewThreads < rows.n) put(i, quads.weight[i]);
+  for (int i = 0; i < Quads::kHeld; ++i) {
+    if (4 * i * kThreads < rows.n) put(i, quads.weight[i]);
   }
-  for (int i = NormQuads::kHeld; 4 * i * kFewThreads < rows.n; ++i)
-    put(i, NormQuads::load(rows.norm, 4 * (static_cast<int>(threadIdx.x) + i * kFewThreads), rows.n));
+  for (int i = Quads::kHeld; 4 * i * kThreads < rows.n; ++i)
+    put(i, Quads::load(rows.norm, 4 * (static_cast<int>(threadIdx.x) + i * kThreads), rows.n));
 }
 
 /// The inputs of a block in `shared`, Input::bytes(n) apart. A barrier must follow.
-template <class Input, int kTokens>
-__device__ __forceinline__ void put_inputs(uint8_t* shared, const InputRows& rows, const NormQuads& quads,
-                                           Squares<kTokens>& squares) {
+template <class Input, int kTokens, int kWarps>
+__device__ __forceinline__ void put_inputs(uint8_t* shared, const InputRows& rows,
+                                           const NormQuads<kWarps>& quads,
+                                           Squares<kTokens, kWarps>& squares) {
   Input to[kTokens];
 #pragma unroll
   for (int t = 0; t < kTokens; ++t) to[t] = Input(shared + t * Input::bytes(rows.n), rows.n);

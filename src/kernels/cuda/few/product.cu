@@ -4,6 +4,7 @@
 #include "kernels/cuda/few/dots.cuh"
 #include "kernels/cuda/few/product.h"
 #include "kernels/cuda/few/stage.cuh"
+#include "kernels/cuda/few/tiles.cuh"
 #include "kernels/cuda/launch.cuh"
 
 namespace sw::cuda {
@@ -45,10 +46,38 @@ constexpr int most_rows() {
   return kTokens == 1 ? 4 : 2;
 }
 
+/// Whether tensor cores multiply.
+template <class Format, int kTokens>
+constexpr bool in_tiles() {
+  return kTokens == kTileTokens && TileDots<Format>::kStep > 0;
+}
+
+/// Bytes from a row of weights to the next in shared memory: as they are stored, or, where lanes read the
+/// same place of eight rows at once, 16 more than a multiple of 128, so that these are in different banks.
+template <class Format, int kTokens>
+__host__ __device__ constexpr int row_stride(int64_t row_bytes) {
+  return static_cast<int>(in_tiles<Format, kTokens>() ? (row_bytes + 15 + 127) / 128 * 128 + 16 : row_bytes);
+}
+
+/// Warps of a block.
+template <int kTokens>
+constexpr int n_warps() {
+  return kTokens == 1 ? kOneWarps : kSomeWarps;
+}
+
+/// Floats of sums that warps add up to each other's.
+template <class Format, int kTokens>
+__host__ __device__ constexpr int n_partial(const Parts& parts, int chunk_rows) {
+  const bool none = parts.n == 1 && !in_tiles<Format, kTokens>();
+  return none ? 0 : (parts.n * chunk_rows * kTokens + 3) / 4 * 4;
+}
+
 template <class Format, int kTokens>
 struct FewKernel {
   using Input = typename Dots<Format>::Input;
-  static constexpr int kMostRows = most_rows<kTokens>();
+  static constexpr bool kTiles = in_tiles<Format, kTokens>();
+  static constexpr int kMostRows = most_rows<kTokens>(), kWarps = n_warps<kTokens>(),
+                       kThreads = kWarps * kWarp;
   const FewArgs& a;
   uint8_t* shared;
 
@@ -56,8 +85,8 @@ struct FewKernel {
     return reinterpret_cast<float*>(shared + kTokens * Input::bytes(a.x.n));
   }
   __device__ uint8_t* stage_memory(int s) const {
-    const int n_partial = a.parts.n == 1 ? 0 : (a.parts.n * a.chunk_rows * kTokens + 3) / 4 * 4;
-    return reinterpret_cast<uint8_t*>(partial() + n_partial) + s * a.stage_bytes;
+    return reinterpret_cast<uint8_t*>(partial() + n_partial<Format, kTokens>(a.parts, a.chunk_rows)) +
+           s * a.stage_bytes;
   }
   __device__ const uint8_t* first_row(const Chunk& chunk) const {
     return a.weights + (chunk.matrix * a.n_out + chunk.row) * a.row_bytes;
@@ -66,15 +95,28 @@ struct FewKernel {
   __device__ void start(int index, int s) const {
     if (index < a.n_chunk) {
       const Chunk chunk(a, index);
-      stage(stage_memory(s), first_row(chunk), chunk.n_row * static_cast<int>(a.row_bytes), threadIdx.x,
-            kFewThreads);
+      const auto row_bytes = static_cast<int>(a.row_bytes);
+      if constexpr (kTiles) {
+        for (int r = static_cast<int>(threadIdx.x) / kWarp; r < chunk.n_row; r += kWarps)
+          stage(row_memory(s, r), first_row(chunk) + r * a.row_bytes, row_bytes, threadIdx.x % kWarp, kWarp);
+      } else {
+        stage(stage_memory(s), first_row(chunk), chunk.n_row * row_bytes, threadIdx.x, kThreads);
+      }
     }
     end_stage();
+  }
+  /// Where tile rows are.
+  __device__ uint8_t* row_memory(int s, int r) const {
+    return stage_memory(s) + r * row_stride<Format, kTokens>(a.row_bytes);
   }
 
   /// `factor` is that of token threadIdx.x % kTokens.
   __device__ void multiply(int index, int s, float factor) const {
     const Chunk chunk(a, index);
+    if constexpr (kTiles) {
+      multiply_tiles(chunk, s);
+      return write_partial(chunk, factor);
+    }
     const uint8_t* at = stage_memory(s) + reinterpret_cast<uintptr_t>(first_row(chunk)) % 16;
     Input inputs[kTokens];
 #pragma unroll
@@ -82,7 +124,7 @@ struct FewKernel {
       inputs[t] = Input(shared + min(t, a.x.n_token - 1) * Input::bytes(a.x.n), a.x.n);
     const int n_task = a.parts.n_task(chunk.n_row);
     with_rows<kMostRows>(a.parts.n_row, [&]<int kRows>() {
-      for (int task = static_cast<int>(threadIdx.x) / kWarp; task < n_task; task += kFewWarps)
+      for (int task = static_cast<int>(threadIdx.x) / kWarp; task < n_task; task += kWarps)
         multiply_task<kRows>(chunk, at, inputs, task, factor);
     });
     if (a.parts.n > 1) write_partial(chunk, factor);
@@ -113,9 +155,35 @@ struct FewKernel {
       }
     }
   }
+  /// A task is a tile of rows, of which a warp adds up every n-th step.
+  __device__ void multiply_tiles(const Chunk& chunk, int s) const {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp, n_step = a.x.n / TileDots<Format>::kStep;
+    const auto input = [&](int t) {
+      return Input(shared + min(t, a.x.n_token - 1) * Input::bytes(a.x.n), a.x.n);
+    };
+    const int token = lane % 4 * 2;
+    const TileInputs inputs{input(lane / 4).q, input(token).scale, input(token + 1).scale};
+    for (int task = static_cast<int>(threadIdx.x) / kWarp; task < a.parts.n_task(chunk.n_row);
+         task += kWarps) {
+      const int first = task / a.parts.n * kTileGroup + lane / 4, part = task % a.parts.n;
+      const auto row = [&](int r) -> const uint8_t* {  // those beyond the last repeat it
+        r = min(r, chunk.n_row - 1);
+        return row_memory(s, r) + reinterpret_cast<uintptr_t>(first_row(chunk) + r * a.row_bytes) % 16;
+      };
+      const uint8_t* rows[] = {row(first), row(first + 8)};
+      float sum[4] = {};
+#pragma unroll 2
+      for (int step = part; step < n_step; step += a.parts.n) TileDots<Format>::add(rows, step, inputs, sum);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int r = first + i / 2 * 8;
+        if (r < chunk.n_row) partial()[(part * a.chunk_rows + r) * kTokens + token + i % 2] = sum[i];
+      }
+    }
+  }
   __device__ void write_partial(const Chunk& chunk, float factor) const {
     __syncthreads();
-    for (int i = static_cast<int>(threadIdx.x); i < chunk.n_row * kTokens; i += kFewThreads) {
+    for (int i = static_cast<int>(threadIdx.x); i < chunk.n_row * kTokens; i += kThreads) {
       float sum = 0;
       for (int part = 0; part < a.parts.n; ++part) sum += partial()[part * a.chunk_rows * kTokens + i];
       write(chunk, i / kTokens, i % kTokens, sum * factor);
@@ -132,13 +200,14 @@ struct FewKernel {
 
 /// Where a block has several chunks they are all of one matrix, so that its inputs are made once.
 template <class Format, int kTokens>
-__global__ void __launch_bounds__(kFewThreads, kTokens == 1 ? kFewBlocks : 1) few_kernel(const FewArgs a) {
+__global__ void __launch_bounds__(FewKernel<Format, kTokens>::kThreads, 2) few_kernel(const FewArgs a) {
+  constexpr int kWarps = n_warps<kTokens>();
   extern __shared__ uint4 memory[];
-  __shared__ Squares<kTokens> squares;
+  __shared__ Squares<kTokens, kWarps> squares;
   const FewKernel<Format, kTokens> kernel{a, reinterpret_cast<uint8_t*>(memory)};
   const int first = static_cast<int>(blockIdx.x), step = static_cast<int>(gridDim.x);
   for (int s = 0; s < a.n_stage; ++s) kernel.start(first + s * step, s);
-  const NormQuads quads(a.x);
+  const NormQuads<kWarps> quads(a.x);
   wait_for_previous();
   let_next_start();
   InputRows x = a.x;
@@ -172,21 +241,34 @@ struct FewShape {
 };
 
 template <class Format, int kTokens>
+Parts parts_of(int chunk_rows, int n_in) {
+  if constexpr (in_tiles<Format, kTokens>()) {
+    Parts parts{1, kTileGroup};
+    while (parts.n_task(chunk_rows) < n_warps<kTokens>() && 2 * parts.n * TileDots<Format>::kStep <= n_in)
+      parts.n *= 2;
+    return parts;
+  } else {
+    return Parts::best(chunk_rows, n_units<Format>(n_in), most_rows<kTokens>(), n_warps<kTokens>());
+  }
+}
+
+template <class Format, int kTokens>
 FewShape shape_of(const Linear& linear, int chunk_rows, int n_stage) {
   const int n_in = static_cast<int>(linear.n_in());
   const int64_t n_matrix = linear.weight.shape.n_rows() / linear.n_out();
   const int64_t n_chunk = n_matrix * ((linear.n_out() + chunk_rows - 1) / chunk_rows);
   SW_ASSERT(n_chunk <= INT32_MAX);
-  FewShape shape{
-      .chunk_rows = chunk_rows,
-      .n_chunk = static_cast<int>(n_chunk),
-      .n_stage = n_stage,
-      .parts = Parts::best(chunk_rows, n_units<Format>(n_in), most_rows<kTokens>()),
-      .stage_bytes = staged_bytes(chunk_rows * static_cast<int64_t>(linear.weight.row_size_bytes())),
-      .shared_bytes = 0};
-  const int n_partial = shape.parts.n == 1 ? 0 : (shape.parts.n * chunk_rows * kTokens + 3) / 4 * 4;
+  FewShape shape{.chunk_rows = chunk_rows,
+                 .n_chunk = static_cast<int>(n_chunk),
+                 .n_stage = n_stage,
+                 .parts = parts_of<Format, kTokens>(chunk_rows, n_in),
+                 .stage_bytes = 0,
+                 .shared_bytes = 0};
+  const auto row_bytes = static_cast<int64_t>(linear.weight.row_size_bytes());
+  shape.stage_bytes = staged_bytes(int64_t{chunk_rows} * row_stride<Format, kTokens>(row_bytes));
   shape.shared_bytes = kTokens * Dots<Format>::Input::bytes(n_in) +
-                       n_partial * static_cast<int>(sizeof(float)) + n_stage * shape.stage_bytes;
+                       n_partial<Format, kTokens>(shape.parts, chunk_rows) * static_cast<int>(sizeof(float)) +
+                       n_stage * shape.stage_bytes;
   return shape;
 }
 
@@ -199,7 +281,7 @@ FewShape choose_shape(const Linear& linear, const Queue& queue) {
   const auto all = static_cast<int>((linear.n_out() + per_matrix - 1) / per_matrix);
   FewShape shape = shape_of<Format, kTokens>(linear, std::min(all, 512), 1);
   if (all <= 512 && shape.shared_bytes <= most_at_once(queue)) return shape;
-  for (int rows = 2 * kFewWarps; rows >= 1; rows /= 2) {
+  for (int rows = 32; rows >= 1; rows /= 2) {
     shape = shape_of<Format, kTokens>(linear, rows, n_matrix == 1 ? kStages : 1);
     if (shape.shared_bytes <= most_at_once(queue)) break;
   }
@@ -229,20 +311,17 @@ void launch_few(const FewProduct& p, OpContext& context) {
       .stage_bytes = shape.stage_bytes,
       .parts = shape.parts};
   const int n_block =
-      shape.n_stage == 1
-          ? shape.n_chunk
-          : std::min(shape.n_chunk, (kTokens == 1 ? kFewBlocks : 1) * queue.n_multiprocessor());
+      shape.n_stage == 1 ? shape.n_chunk : std::min(shape.n_chunk, 2 * queue.n_multiprocessor());
   const auto kernel = few_kernel<Format, kTokens>;
   SW_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shape.shared_bytes));
-  launch_early(kernel, static_cast<unsigned>(n_block), kFewThreads, static_cast<size_t>(shape.shared_bytes),
-               queue, args);
+  launch_early(kernel, static_cast<unsigned>(n_block), n_warps<kTokens>() * kWarp,
+               static_cast<size_t>(shape.shared_bytes), queue, args);
 }
 
 /// Calls f.operator()<kTokens>() with the number of tokens that a kernel is made for.
 template <class F>
 decltype(auto) with_tokens(int64_t n_token, F&& f) {
   if (n_token == 1) return f.template operator()<1>();
-  if (n_token <= 4) return f.template operator()<4>();
   return f.template operator()<kMostFewTokens>();
 }
 

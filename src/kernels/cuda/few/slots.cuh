@@ -29,9 +29,6 @@ struct FewStack {
             ExpertStack{.n_out = linear.n_out(), .n_in = linear.n_in(), .formats = {{linear.weight.type}}},
             linear) {}
 
-  __device__ const uint8_t* stage_rows(uint8_t* to, const uint8_t* matrix, int64_t row, int n_row) const {
-    return stage(to, matrix + row * row_bytes, n_row * static_cast<int>(row_bytes), threadIdx.x, kFewThreads);
-  }
   __device__ const uint8_t* stage_rows_by_warp(uint8_t* to, const uint8_t* matrix, int64_t row,
                                                int n_row) const {
     return stage(to, matrix + row * row_bytes, n_row * static_cast<int>(row_bytes), threadIdx.x % kWarp,

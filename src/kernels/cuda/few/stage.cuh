@@ -29,18 +29,36 @@ __device__ __forceinline__ void await_stages() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kLeft) : "memory");
 }
 
-/// Starts the copy of `n` bytes at `from` to `to` (a multiple of 16, staged_bytes(n) long), by `n_thread`
-/// threads of which this is the `thread`-th. Returns where the first byte will be. Nothing beyond the n bytes
-/// is read, but up to 15 bytes ahead of them: `from` lies in an allocation that begins at a multiple of 16.
+/// A copy of `n` bytes at `from` to `to` (a multiple of 16, staged_bytes(n) long), started in pieces by the
+/// threads that share it. Nothing beyond the n bytes is read, but up to 15 bytes ahead of them: `from` lies
+/// in an allocation that begins at a multiple of 16.
+struct Staging {
+  uint8_t* to;
+  const uint8_t* from;
+  int ahead, n_all;
+
+  __device__ Staging(uint8_t* to, const uint8_t* from, int n)
+      : to(to), ahead(static_cast<int>(reinterpret_cast<uintptr_t>(from) % 16)), n_all(n + ahead) {
+    this->from = from - ahead;
+  }
+  /// Where the first byte will be.
+  __device__ const uint8_t* first() const { return to + ahead; }
+  /// Up to where the first `n` bytes go: a piece may end there.
+  __device__ int end(int n) const { return (ahead + n + 15) / 16 * 16; }
+  /// The piece [begin, end) of multiples of 16, by `n_thread` threads of which this is the `thread`-th.
+  __device__ __forceinline__ void start(int begin, int end, unsigned thread, int n_thread) const {
+#pragma unroll 4
+    for (int i = begin + 16 * static_cast<int>(thread); i < end; i += 16 * n_thread)
+      copy_16(to + i, from + i, min(16, n_all - i));
+  }
+};
+
+/// All of it. Returns where the first byte will be.
 __device__ __forceinline__ const uint8_t* stage(uint8_t* to, const uint8_t* from, int n, unsigned thread,
                                                 int n_thread) {
-  const int ahead = static_cast<int>(reinterpret_cast<uintptr_t>(from) % 16);
-  const uint8_t* begin = from - ahead;
-  const int n_all = n + ahead;
-#pragma unroll 4
-  for (int i = 16 * static_cast<int>(thread); i < n_all; i += 16 * n_thread)
-    copy_16(to + i, begin + i, min(16, n_all - i));
-  return to + ahead;
+  const Staging staging(to, from, n);
+  staging.start(0, staging.end(n), thread, n_thread);
+  return staging.first();
 }
 
 /// Bytes of shared memory of a block that leave room for the next kernel's block on the same multiprocessor.
