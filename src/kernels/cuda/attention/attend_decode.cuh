@@ -135,8 +135,9 @@ class DecodeTile {
     for (int i = warp_; i < n; i += kWarps) {
       const int kind = max(i - block_.n_head + 1, 0);  // query, key, value
       const int h = kind == 0 ? block_.first_head + i : f.n_head + (kind - 1) * f.n_head_kv + block_.kv_head;
-      const HeadFinish<kDim> finish(f, block_.token, h);
+      HeadFinish<kDim> finish(f, block_.token, h);
       if (i == warp_) wait_for_previous();
+      finish.load();
       finish.run(head);
       if (kind == 0) {
         store_query(queries, i, head);
@@ -243,25 +244,27 @@ class DecodeTile {
     }
     __syncthreads();
 #pragma unroll 1
-    for (int i = threadIdx.x; i < block_.n_head * kDim; i += Shape::kThreads) {
-      const int row = i / kDim, dim = i % kDim;
+    for (int i = threadIdx.x; i < block_.n_head * kDim / 4; i += Shape::kThreads) {
+      const int row = i / (kDim / 4), dim = i % (kDim / 4) * 4;
       if (dim >= a_.head_dim) continue;
-      Merged all{.top = -INFINITY};
+      float top = -INFINITY, sum = 0;
+      float4 all = {};
 #pragma unroll
-      for (int w = 0; w < kWarps; ++w) all.top = fmaxf(all.top, shared_.top[w][row]);
+      for (int w = 0; w < kWarps; ++w) top = fmaxf(top, shared_.top[w][row]);
 #pragma unroll
       for (int w = 0; w < kWarps; ++w) {
-        const float weight = fast_exp2(shared_.top[w][row] - all.top);
-        all.value = fmaf(weight, sums[(w * kDecodeHeads + row) * Shape::kSumStride + dim], all.value);
-        all.sum = fmaf(weight, shared_.sum[w][row], all.sum);
+        const float weight = fast_exp2(shared_.top[w][row] - top);
+        add_scaled4(all, weight, load4(sums + (w * kDecodeHeads + row) * Shape::kSumStride + dim));
+        sum = fmaf(weight, shared_.sum[w][row], sum);
       }
       if (block_.n_split == 1) {
-        out(row)[dim] = __fdividef(all.value, a_.divisor(all.sum, all.top, block_.first_head + row));
+        const float scale = __fdividef(1.0f, a_.divisor(sum, top, block_.first_head + row));
+        *reinterpret_cast<float4*>(out(row) + dim) = scaled4(all, scale);
         continue;
       }
       float* to = part(row, block_.split);
-      to[dim] = all.value;
-      if (dim == 0) *reinterpret_cast<float2*>(to + a_.head_dim) = {all.top, all.sum};
+      *reinterpret_cast<float4*>(to + dim) = all;
+      if (dim == 0) *reinterpret_cast<float2*>(to + a_.head_dim) = {top, sum};
     }
   }
 

@@ -45,23 +45,26 @@ class HeadFinish {
     }
   }
 
-  /// The product's head becomes `head`.
-  __device__ __forceinline__ void run(float* head) const {
-    float x[kEach], squares = 0;
+  /// Once the product is there.
+  __device__ __forceinline__ void load() {
 #pragma unroll
-    for (int v = 0; v < kEach; ++v) x[v] = dim(v) < task_.head_dim ? from_[dim(v)] : 0;
+    for (int v = 0; v < kEach; ++v) x_[v] = dim(v) < task_.head_dim ? from_[dim(v)] : 0;
+  }
+  /// What was loaded becomes `head`.
+  __device__ __forceinline__ void run(float* head) {
+    float squares = 0;
 #pragma unroll
-    for (int v = 0; v < kEach; ++v) squares = fmaf(x[v], x[v], squares);
+    for (int v = 0; v < kEach; ++v) squares = fmaf(x_[v], x_[v], squares);
     if (has_norm_) {
       const float mean = lane_sum(squares) / static_cast<float>(task_.head_dim);
       const float scale = 1.0f / sqrtf(mean + task_.rms_eps);
 #pragma unroll
-      for (int v = 0; v < kEach; ++v) x[v] = x[v] * scale * norm_[v];
+      for (int v = 0; v < kEach; ++v) x_[v] = x_[v] * scale * norm_[v];
     }
 #pragma unroll
     for (int v = 0; v < kEach; ++v) {
-      if (task_.clip > 0) x[v] = fminf(fmaxf(x[v], -task_.clip), task_.clip);
-      if (dim(v) < task_.head_dim) head[dim(v)] = x[v];
+      if (task_.clip > 0) x_[v] = fminf(fmaxf(x_[v], -task_.clip), task_.clip);
+      if (dim(v) < task_.head_dim) head[dim(v)] = x_[v];
     }
     __syncwarp();
     if (n_pair_ == 0) return;
@@ -87,7 +90,7 @@ class HeadFinish {
   const float* from_;
   bool has_norm_;
   int n_pair_;
-  float norm_[kEach], cos_[kPairs], sin_[kPairs];
+  float x_[kEach], norm_[kEach], cos_[kPairs], sin_[kPairs];
 };
 
 /// Queries stay where they were, keys and values go to the cache. One warp per head, of up to kDim, of a
@@ -102,16 +105,21 @@ __global__ void __launch_bounds__(kFinishWarps* kWarp) finish_kernel(const Finis
   if (h >= task.n_all_heads()) return;
   const bool is_query = h < task.n_head, is_value = h >= task.n_head + task.n_head_kv;
   float* head = heads[warp];
-  HeadFinish<kDim>(task, token, h).run(head);
+  HeadFinish<kDim> finish(task, token, h);
+  finish.load();
+  Element* to = nullptr;  // where a key or value goes; found while its head is on its way
+  if (!is_query) {
+    const int kv_head = is_value ? h - task.n_head - task.n_head_kv : h - task.n_head;
+    const int32_t* pages = task.batch.block_tables[task.batch.seq[token]];
+    const CachedRows<Element> rows(is_value ? task.kv.v : task.kv.k, task.kv, pages, kv_head, task.head_dim);
+    to = rows.row(task.batch.pos[token]);
+  }
+  finish.run(head);
   if (is_query) {
     float* from = task.qkv + (token * task.n_all_heads() + h) * task.head_dim;
     for (int i = lane; i < task.head_dim; i += kWarp) from[i] = head[i];
     return;
   }
-  const int kv_head = is_value ? h - task.n_head - task.n_head_kv : h - task.n_head;
-  const int32_t* pages = task.batch.block_tables[task.batch.seq[token]];
-  const CachedRows<Element> rows(is_value ? task.kv.v : task.kv.k, task.kv, pages, kv_head, task.head_dim);
-  Element* to = rows.row(task.batch.pos[token]);
   for (int i = lane; i < task.head_dim; i += kWarp) to[i] = Element(head[i]);  // to nearest, ties to even
 }
 

@@ -16,8 +16,8 @@ constexpr int64_t kMostPartRows = 32768;
 constexpr int kNarrowWindow = 512;
 /// Of DecodeShared, at most.
 constexpr int kStaticBytes = 2048;
-/// Units of 16 keys that a split should have, one per warp: with fewer, merging takes longer.
-constexpr unsigned kLeastUnits = 8;
+/// Units of 16 keys that a split should have, one or two per warp: with fewer, merging takes longer.
+constexpr unsigned kLeastUnits = 12;
 
 /// Splits of each of `n_block` blocks, of which so many run on a multiprocessor at once.
 int n_split(const OpContext& context, int blocks_at_once, int64_t n_block, int64_t n_row) {

@@ -66,10 +66,6 @@ struct PhaseBarrier {
   __device__ __forceinline__ void arrive() const {
     asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];\n" ::"r"(address) : "memory");
   }
-  /// Arrives when the copies that the thread has started are done.
-  __device__ __forceinline__ void arrive_behind_copies() const {
-    asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];\n" ::"r"(address) : "memory");
-  }
   /// Waits for the end of a phase: 0 the first, then 1, then 0 again. The one before the first has ended.
   __device__ __forceinline__ void wait(int phase) const {
     asm volatile(
@@ -214,7 +210,7 @@ class WideTile {
 
  private:
   __device__ static int group() { return static_cast<int>(threadIdx.x) / Shape::kGroupThreads; }
-  /// Makes what this thread has written to shared memory, or knows of, visible to the tensor cores.
+  /// Makes what this thread has written to shared memory visible to the tensor cores.
   __device__ static __forceinline__ void publish() { asm volatile("fence.proxy.async;\n" ::: "memory"); }
   /// Groups queue their products in turn, so that one weighs while the other's are computed.
   __device__ static __forceinline__ void start_turn_of(int other) {
@@ -245,6 +241,11 @@ class WideTile {
       return there ? units.at(unit) : 0;
     };
     size_t next = look_up(begin);
+    uint32_t copied = 0;  // the barrier of what is being copied
+    const auto announce = [&] {
+      publish();
+      PhaseBarrier{copied}.arrive();
+    };
 #pragma unroll 1
     for (int tile = begin; tile < end; ++tile) {
       const int count = n_tile_ + tile - begin;
@@ -256,9 +257,17 @@ class WideTile {
         stages_.free(count, of_values).wait(1 - WideStages<Shape>::phase(count));
         const auto to = of_values ? stages_.values(count) : stages_.keys(count);
         copy(stretch, tile, (of_values ? a.kv.v : a.kv.k) + head, offset, to);
-        stages_.there(count, of_values).arrive_behind_copies();
+        end_copies();
+        if (copied != 0) {
+          wait_copies<1>();
+          announce();
+        }
+        copied = stages_.there(count, of_values).address;
       }
     }
+    if (copied == 0) return;
+    wait_copies<0>();
+    announce();
   }
   /// Zeros before the first position, where pages may be gone, and behind the last, where nothing was ever
   /// written.
@@ -329,7 +338,6 @@ class WideTile {
 #ifdef SW_HAS_WGMMA
   __device__ __forceinline__ void wait_for(int tile, bool of_values) const {
     stages_.there(tile, of_values).wait(WideStages<Shape>::phase(tile));
-    publish();
   }
   __device__ __forceinline__ void done_with(int tile, bool of_values) const {
     __syncwarp();
