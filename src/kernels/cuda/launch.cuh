@@ -31,16 +31,19 @@ __device__ __forceinline__ void let_next_start() {
 template <class... Params, class... Args>
 void launch_early(void (*kernel)(Params...), unsigned n_block, int n_thread, size_t shared_bytes,
                   const Queue& queue, Args&&... args) {
-  cudaLaunchAttribute early{};
-  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  early.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchAttribute attributes[2]{};
+  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attributes[0].val.programmaticStreamSerializationAllowed = 1;
+  // A kernel begins beside another only where neither changes how the multiprocessor divides its memory.
+  attributes[1].id = cudaLaunchAttributePreferredSharedMemoryCarveout;
+  attributes[1].val.sharedMemCarveout = cudaSharedmemCarveoutMaxShared;
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(n_block);
   config.blockDim = dim3(static_cast<unsigned>(n_thread));
   config.dynamicSmemBytes = shared_bytes;
   config.stream = queue.stream();
-  config.attrs = &early;
-  config.numAttrs = queue.starts_early() ? 1 : 0;
+  config.attrs = attributes;
+  config.numAttrs = queue.starts_early() ? 2 : 0;
   SW_CUDA(cudaLaunchKernelEx(&config, kernel, Params(std::forward<Args>(args))...));
 }
 
