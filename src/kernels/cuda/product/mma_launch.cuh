@@ -8,8 +8,7 @@ namespace sw::cuda {
 /// Kernel of a shape; calls f.operator()<Plan>(kernel) or returns false where there is none.
 template <class Format, class F>
 bool with_mma_kernel(MmaShape shape, F&& f) {
-  // In F32 there are twice the sums; formats without steps of 256 copy in more, smaller pieces.
-  constexpr int kOf64 = Format::kBlockElems == 256 ? 3 : 2;
+  constexpr int kOf64 = std::is_same_v<Format, F32> ? 2 : 3;  // in F32 it has twice the sums
   const auto is = [&](int tokens, int split) { return shape == MmaShape{tokens, split}; };
   if (is(64, 1)) {
     f.template operator()<MmaPlan<Format, 64, 1>>(mma_kernel<Format, 64, 1, kOf64>);

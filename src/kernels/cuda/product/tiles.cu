@@ -185,9 +185,12 @@ int sorted_tile_rows(int64_t n_row, int64_t n_expert, std::span<const ExpertForm
       return mma_shared_bytes(format.type, shape) <= static_cast<size_t>(queue.most_shared_bytes());
     });
   };
-  // Experts have more or fewer rows than the mean: most should fit one tile.
+  // Formats of small blocks gain more from decoding weights once than they lose by fewer blocks at a time.
+  const bool small_blocks = std::any_of(formats.begin(), formats.end(), [](const ExpertFormat& format) {
+    return traits(format.type).block_elems < 256;
+  });
   const int64_t mean = n_row / std::max<int64_t>(n_expert, 1);
-  if (mean > 96 && fits({128, 1})) return 128;
+  if (mean > (small_blocks ? 32 : 96) && fits({128, 1})) return 128;
   if (mean > 4 && fits({64, 1})) return 64;
   return kLeastTileRows;
 }
