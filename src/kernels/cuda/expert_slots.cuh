@@ -21,10 +21,11 @@ __device__ __forceinline__ ExpertMatrix load_expert(const ExpertMatrix* table, i
 
 /// Where the matrices of a stack are, as kernels find them.
 struct ExpertMatrices {
-  const ExpertMatrix* table;
-  const uint8_t* even;  ///< or null
-  int64_t stride_bytes;
+  const ExpertMatrix* table = nullptr;
+  const uint8_t* even = nullptr;  ///< or null
+  int64_t stride_bytes = 0;
 
+  ExpertMatrices() = default;  ///< of no experts
   explicit ExpertMatrices(const ExpertStack& stack)
       : table(stack.table),
         even(reinterpret_cast<const uint8_t*>(stack.even)),

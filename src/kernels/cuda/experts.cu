@@ -64,7 +64,9 @@ void run(const ExpertsDesc& d, const ExpertsArgs& args, OpContext& context) {
   }
   if (!has_shared) return;
   context.scratch.reset();  // the experts have been queued
-  run_ffn(d.shared, {.x = args.x, .out = args.out}, context);
+  FfnDesc shared = d.shared;
+  shared.bound = d.bound;
+  run_ffn(shared, {.x = args.x, .out = args.out}, context);
 }
 
 }  // namespace

@@ -13,7 +13,7 @@ struct FewStack {
   const uint8_t* shared = nullptr;  ///< or null
   int64_t row_bytes, n_out;
   int n_in;
-  const float* bias;  ///< [n_expert, n_out] or null
+  const float* bias = nullptr;  ///< [n_expert, n_out] or null
 
   FewStack(const ExpertStack& stack, const Linear& shared_expert)
       : experts(stack),
@@ -22,12 +22,12 @@ struct FewStack {
         n_out(stack.n_out),
         n_in(static_cast<int>(stack.n_in)),
         bias(stack.bias) {}
-
   /// Of the shared expert alone, or of a dense network.
   explicit FewStack(const Linear& linear)
-      : FewStack(
-            ExpertStack{.n_out = linear.n_out(), .n_in = linear.n_in(), .formats = {{linear.weight.type}}},
-            linear) {}
+      : shared(reinterpret_cast<const uint8_t*>(linear.weight.data)),
+        row_bytes(static_cast<int64_t>(linear.weight.row_size_bytes())),
+        n_out(linear.n_out()),
+        n_in(static_cast<int>(linear.n_in())) {}
 
   __device__ const uint8_t* stage_rows_by_warp(uint8_t* to, const uint8_t* matrix, int64_t row,
                                                int n_row) const {

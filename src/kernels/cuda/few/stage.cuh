@@ -15,10 +15,9 @@ __host__ __device__ constexpr int staged_bytes(int64_t n) {
   return static_cast<int>((n + 15 + 15 + 4) / 16 * 16);
 }
 
-__device__ __forceinline__ void copy_16(void* to, const void* from, int n_bytes) {
+__device__ __forceinline__ void copy_16(void* to, const void* from) {
   const auto address = static_cast<unsigned>(__cvta_generic_to_shared(to));
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(from), "r"(n_bytes)
-               : "memory");
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(address), "l"(from) : "memory");
 }
 /// What was copied since the last call belongs together.
 __device__ __forceinline__ void end_stage() { asm volatile("cp.async.commit_group;" ::: "memory"); }
@@ -45,11 +44,16 @@ struct Staging {
   __device__ const uint8_t* first() const { return to + ahead; }
   /// Up to where the first `n` bytes go: a piece may end there.
   __device__ int end(int n) const { return (ahead + n + 15) / 16 * 16; }
-  /// The piece [begin, end) of multiples of 16, by `n_thread` threads of which this is the `thread`-th.
+  /// The piece [begin, end) of multiples of 16, by `n_thread` threads of which this is the `thread`-th. What
+  /// is left at the end of all goes byte by byte: a copy of 16 that is told to read fewer still counts as a
+  /// read of 16 for compute-sanitizer, beyond the end of the allocation.
   __device__ __forceinline__ void start(int begin, int end, unsigned thread, int n_thread) const {
+    const int whole = min(end, n_all / 16 * 16);
 #pragma unroll 4
-    for (int i = begin + 16 * static_cast<int>(thread); i < end; i += 16 * n_thread)
-      copy_16(to + i, from + i, min(16, n_all - i));
+    for (int i = begin + 16 * static_cast<int>(thread); i < whole; i += 16 * n_thread)
+      copy_16(to + i, from + i);
+    if (thread != 0) return;
+    for (int i = max(begin, whole); i < min(end, n_all); ++i) to[i] = from[i];
   }
 };
 
