@@ -129,7 +129,7 @@ void Compiler::bind_experts(Moe& moe, int block, bool with_reasons) {
     const bool first = device == order.front();  // adds the identity experts' share
     ExpertsDesc desc = describe_.experts(block, experts, device, first, program_.n_slot, program_.tables);
     if (moe.shared && moe.shared->device == device && facts(device).kind == DeviceKind::Cuda) {
-      desc.shared = std::move(moe.shared->op.desc);  // a GPU runs it along with the others
+      desc.shared = moe.shared->op.desc;  // a GPU runs it along with the others
       moe.shared.reset();
     }
     moe.experts.push_back(

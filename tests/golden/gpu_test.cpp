@@ -152,7 +152,7 @@ TEST_F(GpuTest, PoliciesCompareAsOnTheProcessor) {
                            "threshold=1:0.3", "standard+threshold=2:0.5"}) {
     const RoutingPolicy policy = parse_policy_list(name)[0].policy;
     compared.push_back(
-        {name, policies.resolve(policy, Phase::Prefill), policies.resolve(policy, Phase::Decode)});
+        {name, {policies.resolve(policy, Phase::Prefill), policies.resolve(policy, Phase::Decode)}});
   }
   std::vector<int32_t> tokens;
   for (int i = 0; i < 512; ++i) tokens.push_back((i * 37 + i * i) % 500);
