@@ -211,7 +211,11 @@ class WideTile {
  private:
   __device__ static int group() { return static_cast<int>(threadIdx.x) / Shape::kGroupThreads; }
   /// Makes what this thread has written to shared memory visible to the tensor cores.
-  __device__ static __forceinline__ void publish() { asm volatile("fence.proxy.async;\n" ::: "memory"); }
+  __device__ static __forceinline__ void publish() {
+#ifdef SW_HAS_WGMMA
+    asm volatile("fence.proxy.async;\n" ::: "memory");
+#endif
+  }
   /// Groups queue their products in turn, so that one weighs while the other's are computed.
   __device__ static __forceinline__ void start_turn_of(int other) {
     if (other == 0) {
