@@ -3,6 +3,7 @@
 #include <cfloat>
 #include <cuda_fp16.h>
 
+#include "kernels/cuda/async_copy.cuh"
 #include "kernels/cuda/warp.cuh"
 
 /// Products of f16 tiles in shared memory on the tensor cores, with f32 sums, as the attention over a cache
@@ -24,14 +25,6 @@ __device__ __forceinline__ void copy16(uint32_t to, const void* from, bool there
                "r"(there ? 16 : 0)
                : "memory");
 }
-/// Closes the group of copies that the thread has started.
-__device__ __forceinline__ void end_copies() { asm volatile("cp.async.commit_group;\n" ::: "memory"); }
-/// Waits for the thread's groups but the kLeft youngest.
-template <int kLeft>
-__device__ __forceinline__ void wait_copies() {
-  asm volatile("cp.async.wait_group %0;\n" ::"n"(kLeft) : "memory");
-}
-
 __device__ __forceinline__ void store16(uint32_t to, const uint4& x) {
   asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};\n" ::"r"(to), "r"(x.x), "r"(x.y), "r"(x.z), "r"(x.w)
                : "memory");

@@ -57,7 +57,7 @@ struct DownRows {
         table()[i] = {staged ? static_cast<int>(staged - shared) : -1,
                       matrix && !a.slots.is_shared(s) ? a.slots.routed.weight(t, s) : 1.0f};
     }
-    end_stage();
+    end_copies();
   }
   /// The inputs of slots [begin, begin + n), whose quads lie one behind the other in `hidden`.
   __device__ void put(int begin, int n) const {
@@ -139,7 +139,7 @@ __global__ void __launch_bounds__(kThreads, 2) few_down_kernel(const Down a) {
     }
     __syncthreads();
     block.put(begin, n);
-    await_stages<0>();
+    wait_copies<0>();
     __syncthreads();
     sum += block.multiply(n);
   }

@@ -44,10 +44,10 @@ struct GateUpRows {
     const int half = n_first() * row_bytes(), all = n_row * row_bytes();
     gate.start(0, gate.end(half), threadIdx.x, kThreads);
     up.start(0, up.end(half), threadIdx.x, kThreads);
-    end_stage();
+    end_copies();
     gate.start(gate.end(half), gate.end(all), threadIdx.x, kThreads);
     up.start(up.end(half), up.end(all), threadIdx.x, kThreads);
-    end_stage();
+    end_copies();
   }
   __device__ __forceinline__ void multiply(const uint8_t* gate, const uint8_t* up, int begin, int end) const {
     const Input inputs[] = {Input(shared, a.x.n)};
@@ -106,12 +106,12 @@ __global__ void __launch_bounds__(kThreads, 2) few_gate_up_kernel(const GateUp a
   InputRows x = a.x;
   x.x += t * x.stride;
   put_inputs<Input>(rows.shared, x, quads, squares);
-  await_stages<1>();
+  wait_copies<1>();
   __syncthreads();
   const float factor = squares.factor(x, 0);
   const uint8_t *gate_rows = staging(0, gate).first(), *up_rows = staging(1, up).first();
   rows.multiply(gate_rows, up_rows, 0, rows.n_first());
-  await_stages<0>();
+  wait_copies<0>();
   __syncthreads();
   if (rows.n_first() < rows.n_row) rows.multiply(gate_rows, up_rows, rows.n_first(), rows.n_row);
   __syncthreads();

@@ -103,7 +103,7 @@ struct FewKernel {
         stage(stage_memory(s), first_row(chunk), chunk.n_row * row_bytes, threadIdx.x, kThreads);
       }
     }
-    end_stage();
+    end_copies();
   }
   /// Where tile rows are.
   __device__ uint8_t* row_memory(int s, int r) const {
@@ -217,9 +217,9 @@ __global__ void __launch_bounds__(FewKernel<Format, kTokens>::kThreads, 2) few_k
   int s = 0;
   for (int index = first; index < a.n_chunk; index += step) {
     if (a.n_stage == 1) {
-      await_stages<0>();
+      wait_copies<0>();
     } else {
-      await_stages<kStages - 1>();
+      wait_copies<kStages - 1>();
     }
     __syncthreads();
     // Both the lanes of a warp and the threads that add up parts have token t at the t-th of kTokens.

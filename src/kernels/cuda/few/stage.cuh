@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "kernels/cuda/async_copy.cuh"
 #include "kernels/cuda/queue.h"
 
 /// Copies from global to shared memory that pass no register: a block asks for all the weights that it will
@@ -13,19 +14,6 @@ namespace sw::cuda {
 /// whoever reads words at odd addresses reads up to one word more.
 __host__ __device__ constexpr int staged_bytes(int64_t n) {
   return static_cast<int>((n + 15 + 15 + 4) / 16 * 16);
-}
-
-__device__ __forceinline__ void copy_16(void* to, const void* from) {
-  const auto address = static_cast<unsigned>(__cvta_generic_to_shared(to));
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(address), "l"(from) : "memory");
-}
-/// What was copied since the last call belongs together.
-__device__ __forceinline__ void end_stage() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-/// Waits until all but the last kLeft groups of this thread's copies are there; others see them after a
-/// barrier.
-template <int kLeft>
-__device__ __forceinline__ void await_stages() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(kLeft) : "memory");
 }
 
 /// A copy of `n` bytes at `from` to `to` (a multiple of 16, staged_bytes(n) long), started in pieces by the

@@ -2,6 +2,7 @@
 #pragma once
 #include <algorithm>
 
+#include "kernels/cuda/async_copy.cuh"
 #include "kernels/cuda/expert_slots.cuh"
 #include "kernels/cuda/product/mma_args.h"
 #include "kernels/cuda/product/mma_fragment.cuh"
@@ -19,27 +20,13 @@ inline constexpr int kChunkBytes = 16;
 inline constexpr int kTokenBytes = 128;  ///< of each token's activations that a warp takes in one step
 inline constexpr int kTokenChunks = kTokenBytes / kChunkBytes;
 
-/// Copies 16 bytes without waiting.
-__device__ __forceinline__ void copy_chunk(void* to_shared, const void* from) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(
-                   static_cast<uint32_t>(__cvta_generic_to_shared(to_shared))),
-               "l"(__cvta_generic_to_global(from))
-               : "memory");
-}
-/// The same of 4 bytes, or of none.
+/// Starts a copy of 4 bytes, or of none.
 __device__ __forceinline__ void copy_word(void* to_shared, const void* from, bool there) {
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(
                    static_cast<uint32_t>(__cvta_generic_to_shared(to_shared))),
                "l"(__cvta_generic_to_global(from)), "r"(there ? 4 : 0)
                : "memory");
 }
-__device__ __forceinline__ void end_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-/// Until all but the last kLeft groups of copies are there.
-template <int kLeft>
-__device__ __forceinline__ void wait_for_copies() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(kLeft) : "memory");
-}
-
 /// Sizes of a kernel.
 template <class Format, int kTokens_, int kSplit_>
 struct MmaPlan {
@@ -133,7 +120,7 @@ struct MmaBlock {
 #pragma unroll
       for (int i = 0; i < Plan::kTokens / kTogether; ++i) {
         const int token = first + i * kTogether;
-        if (token < n_token) copy_chunk(place(token), token_rows[token] + from);
+        if (token < n_token) copy_16(place(token), token_rows[token] + from);
       }
       return;
     }
@@ -173,7 +160,7 @@ struct MmaBlock {
         const bool inside =
             Plan::kMostShift == 0 || (Plan::kWholeRaw && (j + 1) * kLanes * kChunkBytes <= Plan::kRawBytes);
         if (inside || n_bytes >= kChunkBytes || (left == Plan::kRawBytes && !is_last)) {
-          copy_chunk(to, from);
+          copy_16(to, from);
         } else {
           copy_bytes(to, from, n_bytes);
         }
@@ -211,7 +198,7 @@ struct MmaBlock {
   /// Waits for the copies of a step, and queues activations of the next step and weights of a later one. No
   /// warp may still read activations of the step before the last, or weights of the last step.
   __device__ __forceinline__ void advance(int step, int n_step) const {
-    wait_for_copies<1>();
+    wait_copies<1>();
     copies_to_tensor_cores();
     __syncthreads();
     if (step + 1 < n_step) copy_tokens(step + 1);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "kernels/cuda/async_copy.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/route/router_tiles.h"
 #include "kernels/cuda/warp.cuh"
@@ -33,19 +34,6 @@ struct Chunks {
   float tokens[kHalves][kStages][kSide][kChunk], rows[kHalves][kStages][kSide][kChunk];
 };
 
-/// 16 bytes from memory to shared memory, not waited for.
-__device__ __forceinline__ void copy_quad(float* to, const float* from) {
-  const auto at = static_cast<uint32_t>(__cvta_generic_to_shared(to));
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(at), "l"(from) : "memory");
-}
-/// All copies since the last end are one group.
-__device__ __forceinline__ void end_group() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-/// Waits for all groups but the last kLeft.
-template <int kLeft>
-__device__ __forceinline__ void wait_for_groups() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(kLeft) : "memory");
-}
-
 /// A thread's share of the copies of one matrix: kCopies quads of a chunk.
 struct Copier {
   static constexpr int kQuads = kChunk / 4, kCopies = kSide * kQuads / kHalfThreads;
@@ -63,7 +51,7 @@ struct Copier {
   __device__ void copy(float (&to)[kSide][kChunk], int step) {
 #pragma unroll
     for (int i = 0; i < kCopies; ++i) {
-      copy_quad(&to[row + i * (kHalfThreads / kQuads)][column], from[i]);
+      copy_16(&to[row + i * (kHalfThreads / kQuads)][column], from[i]);
       from[i] += step;
     }
   }
@@ -146,7 +134,7 @@ __global__ void __launch_bounds__(kThreads) router_tile_kernel(const TileArgs a)
   };
   const auto copy_tokens = [&](int chunk) {
     if (chunk < n_chunk) tokens.copy(chunks.tokens[half][chunk % kStages], kStep);
-    end_group();
+    end_copies();
   };
   for (int c = 0; c < kStages - 1; ++c) copy_rows(c);
   wait_for_previous();
@@ -155,7 +143,7 @@ __global__ void __launch_bounds__(kThreads) router_tile_kernel(const TileArgs a)
   const int warp_token = warp / 2 * 32, warp_row = warp % 2 * 32;
   Sums sums = {};
   for (int c = 0; c < n_chunk; ++c) {
-    wait_for_groups<kStages - 2>();
+    wait_copies<kStages - 2>();
     __syncthreads();  // the chunk is there for all, and nobody multiplies the one before any more
     copy_rows(c + kStages - 1);
     copy_tokens(c + kStages - 1);
