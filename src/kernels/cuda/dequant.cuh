@@ -49,6 +49,11 @@ __device__ __forceinline__ uint32_t even_word_at(const uint8_t* p) {
 }
 __device__ __forceinline__ int byte_of(uint32_t word, int i) { return static_cast<int>(word >> 8 * i & 255); }
 
+/// 128 + byte i of `q`, which is below 128.
+__device__ __forceinline__ float biased_byte(uint32_t q, int i) {
+  return __uint_as_float(__byte_perm(q, 0x43000000u, 0x7044 | i << 8));
+}
+
 /// step * (q - zero) of the four bytes of `q`.
 __device__ __forceinline__ float4 scaled(uint32_t q, int zero, float step) {
   return {step * static_cast<float>(byte_of(q, 0) - zero), step * static_cast<float>(byte_of(q, 1) - zero),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 
+#include "kernels/cuda/experts_combine.h"
 #include "kernels/cuda/experts_sort.cuh"
 #include "kernels/cuda/experts_sorted.h"
 #include "kernels/cuda/launch.cuh"
@@ -10,92 +11,7 @@
 namespace sw::cuda {
 namespace {
 
-constexpr int kCombineThreads = 256, kInvariantTileRows = 64;
-
-struct CombineArgs {
-  ExpertSlots slots;
-  const int32_t* row;  ///< [n_token, n_slot] the slot's row of y, or -1
-  const void* y;       ///< [row, n_embd] the experts' products, in bf16 or f32
-  int n_embd;
-  const float* x;
-  int64_t x_stride;
-  float* out;
-  int64_t out_stride;
-};
-
-/// N neighbours.
-template <class T, int kN>
-struct alignas(kN * sizeof(T)) Neighbors {
-  T v[kN];
-};
-
-__device__ __forceinline__ float as_float(float x) { return x; }
-__device__ __forceinline__ float as_float(uint16_t bf16) {
-  return __uint_as_float(static_cast<uint32_t>(bf16) << 16);
-}
-
-/// A block per token: out += sum over its slots, in order, of weight * product, and the identity experts'
-/// weights times the token's own input.
-template <class T, int kN>
-__global__ void __launch_bounds__(kCombineThreads) combine_rows(CombineArgs a) {
-  using Floats = Neighbors<float, kN>;
-  using Products = Neighbors<T, kN>;
-  extern __shared__ int32_t row_of[];  // [n_slot], then as many weights
-  wait_for_previous();
-  let_next_start();
-  const ExpertSlots& slots = a.slots;
-  float* weight_of = reinterpret_cast<float*>(row_of + slots.n_slot);
-  const int64_t t = blockIdx.x;
-  const int n_used = slots.n_used(t);
-  for (int s = static_cast<int>(threadIdx.x); s < n_used; s += kCombineThreads) {
-    row_of[s] = a.row[t * slots.n_slot + s];
-    const bool counts = row_of[s] >= 0 || (slots.identity && slots.id(t, s) >= slots.n_expert);
-    weight_of[s] = counts ? slots.weight(t, s) : 0.0f;
-  }
-  __syncthreads();
-  float identity_weight = 0.0f;
-  for (int s = 0; s < n_used; ++s) {
-    if (row_of[s] < 0) identity_weight += weight_of[s];
-  }
-  for (int c = static_cast<int>(threadIdx.x) * kN; c < a.n_embd; c += kCombineThreads * kN) {
-    Floats sum = {};
-#pragma unroll 8
-    for (int s = 0; s < n_used; ++s) {
-      if (row_of[s] < 0) continue;
-      const T* row = static_cast<const T*>(a.y) + static_cast<int64_t>(row_of[s]) * a.n_embd;
-      const Products y = *reinterpret_cast<const Products*>(row + c);
-#pragma unroll
-      for (int i = 0; i < kN; ++i) sum.v[i] = fmaf(weight_of[s], as_float(y.v[i]), sum.v[i]);
-    }
-    Floats& out = *reinterpret_cast<Floats*>(a.out + t * a.out_stride + c);
-    Floats to = out;
-#pragma unroll
-    for (int i = 0; i < kN; ++i) {
-      if (identity_weight != 0.0f) sum.v[i] = fmaf(identity_weight, a.x[t * a.x_stride + c + i], sum.v[i]);
-      to.v[i] += sum.v[i];
-    }
-    out = to;
-  }
-}
-
-template <class T>
-void combine(const ExpertSlots& slots, const SortedRows& rows, const T* y, const ExpertsArgs& args,
-             OpContext& context) {
-  const CombineArgs combined{.slots = slots,
-                             .row = rows.row,
-                             .y = y,
-                             .n_embd = static_cast<int>(args.out.n_cols()),
-                             .x = args.x.data(),
-                             .x_stride = args.x.stride(),
-                             .out = args.out.data(),
-                             .out_stride = args.out.stride()};
-  const bool by_quads = combined.n_embd % 4 == 0 && combined.out_stride % 4 == 0 &&
-                        reinterpret_cast<uintptr_t>(combined.out) % sizeof(float4) == 0;
-  const auto kernel = by_quads ? combine_rows<T, 4> : combine_rows<T, 1>;
-  const size_t shared_bytes = static_cast<size_t>(slots.n_slot) * (sizeof(int32_t) + sizeof(float));
-  launch_early(kernel, n_blocks(args.out.n_rows(), 1), kCombineThreads, shared_bytes, *context.cuda,
-               combined);
-}
+constexpr int kInvariantTileRows = 64;
 
 bool has_f32(const ExpertStack& stack) {
   return std::any_of(stack.formats.begin(), stack.formats.end(),
@@ -235,9 +151,9 @@ void run_sorted(const ExpertsDesc& d, const ExpertsArgs& args, bool like_one, Op
   down.out_bf16 = sorted.y_bf16;
   multiply_all(d.down, down, context);
   if (sorted.y.empty()) {
-    combine(slots, sorted.rows, sorted.y_bf16.data(), args, context);
+    combine(slots, {.row = sorted.rows.row}, sorted.y_bf16.data(), args, context);
   } else {
-    combine(slots, sorted.rows, sorted.y.data(), args, context);
+    combine(slots, {.row = sorted.rows.row}, sorted.y.data(), args, context);
   }
 }
 

@@ -34,10 +34,6 @@ __device__ __forceinline__ uint32_t packed_bf16(float first, float second) {
   return *reinterpret_cast<const uint32_t*>(&pair);
 }
 
-/// 128 + byte i of `q`, which is below 128.
-__device__ __forceinline__ float biased_byte(uint32_t q, int i) {
-  return __uint_as_float(__byte_perm(q, 0x43000000u, 0x7044 | i << 8));
-}
 /// The same value twice, as bf16.
 __device__ __forceinline__ uint32_t twice_bf16(float x) { return packed_bf16(x, x); }
 
