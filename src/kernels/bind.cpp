@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <utility>
 
 #include "kernels/ops.h"
@@ -57,6 +58,31 @@ void bind_decoded(MlaDesc& desc, const BindOptions& options) {
     desc.bound.decoded = &choose_matmul({.weight = Type::F32, .n_in = desc.kv_rank}, options.limit);
 }
 
+bool gpu_reads(Type type) {
+  switch (type) {
+#define SW_GPU_TYPE(name) case Type::name:
+#include "kernels/gpu_types.inc"
+#undef SW_GPU_TYPE
+    return true;
+    default:
+      return false;
+  }
+}
+bool gpu_reads(const Linear& linear) { return linear.empty() || gpu_reads(linear.weight.type); }
+bool gpu_reads(const WeightView& weight) { return !weight.data || gpu_reads(weight.type); }
+bool gpu_reads(const ExpertStack& stack) {
+  return std::ranges::all_of(stack.formats, [](const ExpertFormat& f) { return gpu_reads(f.type); });
+}
+bool gpu_reads(const Values&) { return true; }
+
+/// Whether the kernels of GPUs read all weights of an operation.
+template <class Desc>
+bool gpu_reads_all(const Desc& desc) {
+  bool all = true;
+  for_each_weight(desc, [&](const char*, const auto& weight) { all = all && gpu_reads(weight); });
+  return all;
+}
+
 /// Null where `kernel` can run `desc` with these options, else why not.
 template <class Desc>
 const char* refusal(const OpKernel<Desc>& kernel, bool is_reference, const Desc& desc,
@@ -64,6 +90,8 @@ const char* refusal(const OpKernel<Desc>& kernel, bool is_reference, const Desc&
   if (options.references && !is_reference && options.device == DeviceKind::Cpu)
     return "the references were asked for";
   if (kernel.isa > options.limit || !cpu_has(kernel.isa)) return "needs another instruction set";
+  if (options.device == DeviceKind::Cuda && !gpu_reads_all(desc))
+    return "GPUs do not read the format of its weights; -ot or --cpu-moe keeps tensors on the CPU";
   return kernel.refuses(desc);
 }
 

@@ -3,8 +3,8 @@
 #include <cstdint>
 #include <cuda_fp16.h>
 
+#include "kernels/cuda/with_gpu_type.h"
 #include "quant/rows.h"
-#include "quant/with_type.h"
 
 /// Weight formats as the GPU reads them: in quads, four neighbours of a row. Decoded values have the same
 /// bits as those of quant/<format>.h, whose structs say what stands in a block; products are rounded one by

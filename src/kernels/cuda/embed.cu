@@ -31,7 +31,7 @@ void run(const EmbedDesc& d, const EmbedArgs& args, OpContext& context) {
   const int64_t n_token = args.batch.n_token;
   if (n_token == 0) return;
   const auto row_bytes = static_cast<int64_t>(d.table.row_size_bytes());
-  with_type(d.table.type, [&]<class Format>() {
+  with_gpu_type(d.table.type, [&]<class Format>() {
     embed_kernel<Format><<<n_blocks(n_token, 1), kEmbedThreads, 0, context.cuda->stream()>>>(
         reinterpret_cast<const uint8_t*>(d.table.data), row_bytes, static_cast<int>(d.table.shape.n_cols()),
         args.batch.ids, args.out.data(), args.out.stride());

@@ -85,7 +85,7 @@ void run_experts_exact(const ExpertsDesc& d, const ExpertsArgs& args, OpContext&
   pair.gate_bias = d.gate.bias;
   pair.up_bias = d.up.bias;
   pair.swiglu_limit = d.swiglu_limit;
-  with_type(type, [&]<class Format>() {
+  with_gpu_type(type, [&]<class Format>() {
     const unsigned blocks = n_blocks(n_pair * n_blocks(d.gate.n_out, kMatvecWarps), 1);
     const auto kernel = d.gate.even && d.up.even ? gate_pairs<Format, true> : gate_pairs<Format, false>;
     kernel<<<blocks, kMatvecThreads, 0, context.cuda->stream()>>>(
@@ -102,7 +102,7 @@ void run_experts_exact(const ExpertsDesc& d, const ExpertsArgs& args, OpContext&
                       .x_stride = args.x.stride(),
                       .out = args.out.data(),
                       .out_stride = args.out.stride()};
-  with_type(down_type, [&]<class Format>() {
+  with_gpu_type(down_type, [&]<class Format>() {
     const unsigned blocks = n_blocks(n_token * n_blocks(down.n_embd, kDownRows), 1);
     const size_t shared_bytes = static_cast<size_t>(d.n_slot) * kDownRows * sizeof(float);
     const auto kernel = d.down.even ? down_pairs<Format, true> : down_pairs<Format, false>;

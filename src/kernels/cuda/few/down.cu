@@ -176,7 +176,7 @@ void launch_down(Down task, int64_t n_token, const Queue& queue) {
 
 bool down_fits(Type type, int64_t n_in, const Queue& queue) {
   const auto bytes = static_cast<int64_t>(row_bytes(type, n_in));
-  return with_type(type, [&]<class Format>() {
+  return with_gpu_type(type, [&]<class Format>() {
     return down_slot_bytes<Format>(n_in, bytes, kWarps) + kDownExtraBytes <= most_at_once(queue);
   });
 }
@@ -194,7 +194,7 @@ void down(const ExpertsDesc& d, const ExpertsArgs& args, bool with_shared, const
                   .out = args.out.data(),
                   .out_stride = args.out.stride()};
   const int64_t n_token = args.x.n_rows();
-  with_type(d.down.formats[0].type, [&]<class Format>() { launch_down<Format>(task, n_token, queue); });
+  with_gpu_type(d.down.formats[0].type, [&]<class Format>() { launch_down<Format>(task, n_token, queue); });
 }
 
 }  // namespace sw::cuda

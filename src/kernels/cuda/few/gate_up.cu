@@ -155,7 +155,7 @@ int gate_rows(int64_t n_out, int n_in, int64_t row_bytes, int64_t n_pair, const 
 }
 
 void launch_gate_up(Type type, GateUp task, int64_t n_token, const Queue& queue) {
-  with_type(type, [&]<class Format>() {
+  with_gpu_type(type, [&]<class Format>() {
     const int n_in = task.gate.n_in;
     const int64_t n_pair = n_token * task.slots.n_slot();
     task.chunk_rows = gate_rows<Format>(task.gate.n_out, n_in, task.gate.row_bytes, n_pair, queue);
@@ -174,7 +174,7 @@ void launch_gate_up(Type type, GateUp task, int64_t n_token, const Queue& queue)
 
 bool gate_up_fits(Type type, int64_t n_in, const Queue& queue) {
   const auto bytes = static_cast<int64_t>(row_bytes(type, n_in));
-  return with_type(type, [&]<class Format>() {
+  return with_gpu_type(type, [&]<class Format>() {
     return gate_rows<Format>(1, static_cast<int>(n_in), bytes, 1, queue) > 0;
   });
 }

@@ -329,7 +329,7 @@ decltype(auto) with_tokens(int64_t n_token, F&& f) {
 
 bool can_multiply_few(const Linear& linear, int64_t n_token, const OpContext& context) {
   if (n_token > kMostFewTokens) return false;
-  return with_type(linear.weight.type, [&]<class Format>() {
+  return with_gpu_type(linear.weight.type, [&]<class Format>() {
     return with_tokens(n_token, [&]<int kTokens>() {
       return choose_shape<Format, kTokens>(linear, *context.cuda).shared_bytes <= most_at_once(*context.cuda);
     });
@@ -338,7 +338,7 @@ bool can_multiply_few(const Linear& linear, int64_t n_token, const OpContext& co
 
 void multiply_few(const FewProduct& p, OpContext& context) {
   SW_ASSERT(p.n_token > 0 && p.n_token <= kMostFewTokens);
-  with_type(p.linear.weight.type, [&]<class Format>() {
+  with_gpu_type(p.linear.weight.type, [&]<class Format>() {
     with_tokens(p.n_token, [&]<int kTokens>() { launch_few<Format, kTokens>(p, context); });
   });
 }

@@ -28,7 +28,7 @@ __global__ void round_rows(TensorView<const float> x, StreamInputs to, uint8_t* 
 template <class F>
 decltype(auto) with_stream_format(Type type, F&& f) {
   using Result = decltype(f.template operator()<Q8_0>());
-  return with_type(type, [&]<class Format>() -> Result {
+  return with_gpu_type(type, [&]<class Format>() -> Result {
     if constexpr (StreamDots<Format>::kStep > 0) {
       return f.template operator()<Format>();
     } else {

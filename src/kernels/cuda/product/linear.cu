@@ -58,7 +58,7 @@ void multiply_exact(const Linear& linear, TensorView<const float> x, TensorView<
                         .out_stride = out.stride(),
                         .add = options.add,
                         .bias = options.bias};
-  with_type(linear.weight.type, [&]<class Format>() {
+  with_gpu_type(linear.weight.type, [&]<class Format>() {
     if (args.n_token == 1) {
       launch_matvec<Format, 1>(args, context);
     } else if (args.n_token == 2) {
@@ -198,7 +198,7 @@ void linear_heads(const Linear& stack, int64_t n_token, const HeadRows& x, const
     multiply_many_heads(stack, x_rows, x.head_stride, out, row_invariant, room, context);
     return;
   }
-  with_type(stack.weight.type, [&]<class Format>() {
+  with_gpu_type(stack.weight.type, [&]<class Format>() {
     if (n_token == 1) {
       launch_heads_matvec<Format, 1>(stack, n_token, x, out, context);
     } else {

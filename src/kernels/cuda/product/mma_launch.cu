@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/cuda/product/mma_launch.h"
-#include "quant/with_type.h"
+#include "kernels/cuda/with_gpu_type.h"
 
 namespace sw::cuda {
 
@@ -11,11 +11,11 @@ template <class Format>
 void launch_mma_of(const MmaArgs& args, MmaShape shape, OpContext& context);
 
 void launch_mma(const MmaArgs& args, MmaShape shape, OpContext& context) {
-  with_type(args.type, [&]<class Format>() { launch_mma_of<Format>(args, shape, context); });
+  with_gpu_type(args.type, [&]<class Format>() { launch_mma_of<Format>(args, shape, context); });
 }
 
 size_t mma_shared_bytes(Type type, MmaShape shape) {
-  return with_type(type, [&]<class Format>() { return mma_shared_bytes_of<Format>(shape); });
+  return with_gpu_type(type, [&]<class Format>() { return mma_shared_bytes_of<Format>(shape); });
 }
 
 }  // namespace sw::cuda

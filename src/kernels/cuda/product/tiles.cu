@@ -47,7 +47,7 @@ void multiply_lane_tiles(const TiledProduct& p, OpContext& context) {
                       .tiles = p.tiles,
                       .tile_rows = tile_rows};
   const unsigned blocks = n_blocks(n_tile * ((args.n_out + kLaneCols - 1) / kLaneCols), 1);
-  with_type(p.weight.type, [&]<class Format>() {
+  with_gpu_type(p.weight.type, [&]<class Format>() {
     lane_tiles_kernel<Format><<<blocks, kMatvecThreads, 0, context.cuda->stream()>>>(args);
     SW_CUDA_LAUNCHED();
   });

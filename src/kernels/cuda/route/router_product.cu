@@ -212,7 +212,7 @@ bool norm_and_multiply(const RouteDesc& d, const RouteArgs& args, OpContext& con
                           .logits = args.logits.data(),
                           .logits_stride = args.logits.stride()};
   const auto fits = [&](int tokens) { return shared_bytes(router.n_in, tokens) <= kMostRouterBytes; };
-  with_type(d.router.weight.type, [&]<class Format>() {
+  with_gpu_type(d.router.weight.type, [&]<class Format>() {
     if (n_token == 1 || !fits(2)) {
       launch_router<Format, 1>(router, context);
     } else if (n_token == 2 || !fits(4)) {
