@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <algorithm>
+#include <limits>
+
+#include "quant/scale.h"
+
+/// What the searches for good scales share. All of it is scalar arithmetic in a fixed order: the same result
+/// on every machine.
+namespace sw {
+
+/// N weights, cleaned (scale.h), and how often each one's squared error counts: once on average. Importance
+/// only counts relative to its mean over the N; where that mean is 0 it is ignored, and a weight of
+/// importance 0 still counts a millionth, so that it stays near its value.
+template <int N>
+struct FitTarget {
+  FitTarget(const float* values, const float* importance, float limit) {
+    for (int i = 0; i < N; ++i) x[i] = clean_weight(values[i], limit);
+    std::fill_n(w, N, 1.0f);
+    if (!importance) return;
+    const auto positive = [&](int i) {
+      return std::max(static_cast<double>(clean_weight(importance[i], std::numeric_limits<float>::max())),
+                      0.0);
+    };
+    double mean = 0.0;
+    for (int i = 0; i < N; ++i) mean += positive(i) / N;
+    if (mean == 0.0) return;
+    for (int i = 0; i < N; ++i) w[i] = static_cast<float>(positive(i) / mean + 1e-6);
+  }
+  float x[N], w[N];
+};
+
+/// The integer in [lo, hi] nearest to v; halves go up.
+inline float nearest(float v, float lo, float hi) {
+  return static_cast<float>(static_cast<int>(std::clamp(v, lo, hi) - lo + 0.5f)) + lo;
+}
+inline int nearest_int(float v, int lo, int hi) {
+  return static_cast<int>(nearest(v, static_cast<float>(lo), static_cast<float>(hi)));
+}
+
+inline float rounded_to_f16(float v) { return f16_to_f32(scale_bits(v)); }
+
+/// The smallest f16 that is not below v >= 0: integer scales counted in it do not pass their maximum, and
+/// tiny scales do not vanish.
+inline float rounded_up_to_f16(float v) {
+  const uint16_t bits = scale_bits(v);
+  const float nearest_f16 = f16_to_f32(bits);
+  return nearest_f16 < v && nearest_f16 < kMaxF16 ? f16_to_f32(static_cast<uint16_t>(bits + 1)) : nearest_f16;
+}
+
+/// Sums for a factor by least squares: x ~ factor a.
+struct FactorSums {
+  float aa = 0.0f, ax = 0.0f;
+
+  void add(float w, float a, float x) {
+    aa += w * a * a;
+    ax += w * a * x;
+  }
+  float factor() const { return ax * inverse_scale(aa); }
+  /// How much less the squared error is than with factor 0.
+  float gain() const { return ax * factor(); }
+};
+
+/// Finds the f16 factor d and the scales of a block, x ~ d factor(scale[j]) q, q being integers that are
+/// chosen anew for each step d factor(scale[j]). A first guess from each sub-block alone, then rounds of
+/// trying the scales around a sub-block's own with the true error after rounding, and of solving for d by
+/// least squares with all integers fixed. Every step is kept only if the error falls, so the rounds end.
+/// A Codec has
+///   kSubs, kMinScale, kMaxScale    sub-blocks and what scales they may have
+///   kWindow                        scales to either side that are tried at a time
+///   kRounds
+///   factor(scale)                  ascending
+///   scale_near(factor)             the scale whose factor is about that
+///   guess(j)                       a step for sub-block j
+///   error(j, step)                 the least weighted squared error
+///   add_products(j, step, f, sums) a = f q of each weight
+template <class Codec>
+class ScaleSearch {
+ public:
+  explicit ScaleSearch(const Codec& codec) : codec_(codec) {}
+
+  void run() {
+    guess();
+    for (int round = 0; round < Codec::kRounds; ++round) {
+      for (int j = 0; j < Codec::kSubs; ++j) improve(j);
+      if (!refit()) break;
+    }
+  }
+  uint16_t d_bits() const { return scale_bits(d_); }
+  int scale(int j) const { return scale_[j]; }
+  float step(int j) const { return step_of(scale_[j]); }
+
+ private:
+  static constexpr int kMaxMoves = 8;
+
+  float step_of(int scale) const { return d_ * Codec::factor(scale); }
+
+  void guess() {
+    float steps[Codec::kSubs], largest = 0.0f;
+    for (int j = 0; j < Codec::kSubs; ++j) {
+      steps[j] = codec_.guess(j);
+      largest = std::max(largest, std::abs(steps[j]));
+    }
+    d_ = rounded_up_to_f16(largest / Codec::factor(Codec::kMaxScale));
+    for (int j = 0; j < Codec::kSubs; ++j) {
+      scale_[j] = Codec::scale_near(steps[j] * inverse_scale(d_));
+      error_[j] = codec_.error(j, step(j));
+    }
+  }
+
+  void improve(int j) {
+    for (int move = 0; move < kMaxMoves && error_[j] > 0.0f; ++move) {
+      const int scale = scale_[j];
+      const int end = std::min(scale + Codec::kWindow, Codec::kMaxScale);
+      for (int s = std::max(scale - Codec::kWindow, Codec::kMinScale); s <= end; ++s) {
+        if (s == scale) continue;
+        const float e = codec_.error(j, step_of(s));
+        if (e >= error_[j]) continue;
+        error_[j] = e;
+        scale_[j] = s;
+      }
+      if (scale_[j] == scale) break;
+    }
+  }
+
+  /// False if nothing was gained.
+  bool refit() {
+    FactorSums sums;
+    for (int j = 0; j < Codec::kSubs; ++j) {
+      codec_.add_products(j, step(j), Codec::factor(scale_[j]), sums);
+    }
+    ScaleSearch next = *this;
+    next.d_ = rounded_to_f16(sums.factor());
+    for (int j = 0; j < Codec::kSubs; ++j) next.error_[j] = codec_.error(j, next.step(j));
+    if (next.total_error() >= total_error()) return false;
+    d_ = next.d_;
+    std::copy_n(next.error_, Codec::kSubs, error_);
+    return true;
+  }
+
+  float total_error() const {
+    float sum = 0.0f;
+    for (const float e : error_) sum += e;
+    return sum;
+  }
+
+  const Codec& codec_;
+  float d_ = 0.0f;  // a value that f16 holds
+  int scale_[Codec::kSubs] = {};
+  float error_[Codec::kSubs] = {};
+};
+
+}  // namespace sw
