@@ -51,6 +51,9 @@ inline std::vector<std::byte> wild_weights(Rng& rng, Type type, int64_t n_row, i
       const auto factor = [&] { return f32_to_f16(static_cast<float>(rng.uniform() - 0.5) * 0.01f); };
       if constexpr (requires { block.d; }) block.d = factor();
       if constexpr (requires { block.dmin; }) block.dmin = factor();
+      if constexpr (requires { Format::set_factor_bits(block, factor()); }) {
+        Format::set_factor_bits(block, factor());
+      }
       if constexpr (requires { block.e; }) block.e = static_cast<uint8_t>(116 + rng.below(6));
       std::memcpy(bytes.data() + at, &block, sizeof block);
     }

@@ -26,15 +26,15 @@ TEST(QuantGolden, DecodeIsExact) {
     EXPECT_EQ(testing::decode(type, raw->data, n), expected) << name;
     ++n_checked;
   }
-  EXPECT_GE(n_checked, 10);  // all but F32 and F16, which half_test.cpp tries whole
+  EXPECT_EQ(n_checked, 24);  // all of mainline's but F32 and F16, which half_test.cpp tries whole
 }
 
 TEST(QuantGolden, EncodeIsByteExactWhereRoundingIsNoSearch) {
   SW_DATA_OR_SKIP(path, "golden/quant/quantize.safetensors");
   const Safetensors golden(path);
   const std::vector<float> src = Safetensors::to_f32(golden.require("src"));
-  for (const Type type :
-       {Type::Q8_0, Type::Q4_0, Type::Q4_1, Type::Q5_0, Type::Q5_1, Type::MXFP4, Type::BF16}) {
+  for (const Type type : {Type::Q8_0, Type::Q4_0, Type::Q4_1, Type::Q5_0, Type::Q5_1, Type::MXFP4, Type::BF16,
+                          Type::TQ1_0, Type::TQ2_0}) {
     const auto expected = golden.require(std::string(type_name(type)) + ".raw").data;
     const std::vector<std::byte> bytes = testing::encode(type, src);
     EXPECT_TRUE(std::equal(bytes.begin(), bytes.end(), expected.begin(), expected.end())) << type_name(type);
