@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "quant/scale.h"
@@ -61,6 +62,24 @@ struct FactorSums {
   float gain() const { return ax * factor(); }
 };
 
+/// Of n steps, step_of(0) and so on, the one with which sub-block j of a codec (below) comes closest, refined
+/// by least squares; 0 where none is better than zeros.
+template <class Codec, class StepOf>
+float best_step(const Codec& codec, int j, int n, const StepOf& step_of) {
+  FactorSums best;
+  for (int k = 0; k < n; ++k) {
+    FactorSums sums;
+    codec.add_products(j, step_of(k), 1.0f, sums);
+    if (sums.gain() > best.gain()) best = sums;
+  }
+  return best.factor();
+}
+
+/// The value of largest magnitude, the first of equals.
+inline float extreme_of(const float* x, int n) {
+  return *std::max_element(x, x + n, [](float a, float b) { return std::abs(a) < std::abs(b); });
+}
+
 /// Finds the f16 factor d and the scales of a block, x ~ d factor(scale[j]) q, q being integers that are
 /// chosen anew for each step d factor(scale[j]). A first guess from each sub-block alone, then rounds of
 /// trying the scales around a sub-block's own with the true error after rounding, and of solving for d by
@@ -72,7 +91,8 @@ struct FactorSums {
 ///   factor(scale)                  ascending
 ///   scale_near(factor)             the scale whose factor is about that
 ///   guess(j)                       a step for sub-block j
-///   error(j, step)                 the least weighted squared error
+///   error(j, step, limit)          the least weighted squared error; where that is not below `limit`, any
+///                                  number that is not either
 ///   add_products(j, step, f, sums) a = f q of each weight
 template <class Codec>
 class ScaleSearch {
@@ -92,6 +112,7 @@ class ScaleSearch {
 
  private:
   static constexpr int kMaxMoves = 8;
+  static constexpr float kNoLimit = std::numeric_limits<float>::infinity();
 
   float step_of(int scale) const { return d_ * Codec::factor(scale); }
 
@@ -104,7 +125,7 @@ class ScaleSearch {
     d_ = rounded_up_to_f16(largest / Codec::factor(Codec::kMaxScale));
     for (int j = 0; j < Codec::kSubs; ++j) {
       scale_[j] = Codec::scale_near(steps[j] * inverse_scale(d_));
-      error_[j] = codec_.error(j, step(j));
+      error_[j] = codec_.error(j, step(j), kNoLimit);
     }
   }
 
@@ -114,7 +135,7 @@ class ScaleSearch {
       const int end = std::min(scale + Codec::kWindow, Codec::kMaxScale);
       for (int s = std::max(scale - Codec::kWindow, Codec::kMinScale); s <= end; ++s) {
         if (s == scale) continue;
-        const float e = codec_.error(j, step_of(s));
+        const float e = codec_.error(j, step_of(s), error_[j]);
         if (e >= error_[j]) continue;
         error_[j] = e;
         scale_[j] = s;
@@ -131,7 +152,7 @@ class ScaleSearch {
     }
     ScaleSearch next = *this;
     next.d_ = rounded_to_f16(sums.factor());
-    for (int j = 0; j < Codec::kSubs; ++j) next.error_[j] = codec_.error(j, next.step(j));
+    for (int j = 0; j < Codec::kSubs; ++j) next.error_[j] = codec_.error(j, next.step(j), kNoLimit);
     if (next.total_error() >= total_error()) return false;
     d_ = next.d_;
     std::copy_n(next.error_, Codec::kSubs, error_);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 
 #include "quant/all_types.h"
 #include "quant/fit.h"
@@ -13,65 +14,68 @@ namespace {
 
 constexpr int power(int base, int exponent) { return exponent == 0 ? 1 : base * power(base, exponent - 1); }
 
-/// Finds the point of a grid with the least sum of costs. The sums of either half of the weights, for every
-/// choice of levels, are made first; then points that share an upper half are passed over where that half and
-/// the best of all lower halves cost too much already.
+/// Finds the point of a grid with the least sum of costs. Entries ascend, so points that share the upper
+/// levels are neighbours: they are passed over together where what they share and the best of all lower
+/// levels cost too much already. Sums are made in one order, so that no bound is above what it bounds.
 template <class Grid>
 class PointSearch {
  public:
-  using Costs = float[Grid::kWidth][Grid::kLevels];  ///< of each weight at each level
+  using Costs = float[Grid::kLevels][Grid::kWidth];  ///< at each level, of each weight
 
   struct Best {
     float cost = 0.0f;
     int point = 0;
   };
   static Best find(const Costs& costs) {
-    float low[kChoices], high[kChoices];
-    sum_costs(costs, low);
-    sum_costs(costs + kHalf, high);
-    const float least_low = *std::min_element(low, low + kChoices);
-    const auto costs_less = [&](const Bucket& a, const Bucket& b) { return high[a.high] < high[b.high]; };
-    const Bucket& cheapest = *std::min_element(kBuckets.begin(), kBuckets.end(), costs_less);
-    Best best = {std::numeric_limits<float>::infinity(), cheapest.begin};
+    float low[kChoices], middle[kQuarterChoices], top[kQuarterChoices];
+    const float least_low = sum_half(costs, low);
+    const float least_middle = sum_quarter(costs, kHalf, middle);
+    sum_quarter(costs, kHalf + kQuarter, top);
+    Best best = {std::numeric_limits<float>::infinity(), 0};
     const auto scan = [&](const Bucket& bucket) {
+      const float high = top[bucket.top] + middle[bucket.middle];
+      if (high + least_low >= best.cost) return;
       for (int p = bucket.begin; p < bucket.end; ++p) {
-        const float cost = high[bucket.high] + low[kLow[static_cast<size_t>(p)]];
+        const float cost = high + low[kLow[static_cast<size_t>(p)]];
         if (cost < best.cost) best = {cost, p};
       }
     };
-    scan(cheapest);
-    for (const Bucket& bucket : kBuckets) {
-      if (high[bucket.high] + least_low < best.cost && &bucket != &cheapest) scan(bucket);
+    const auto* cheapest = std::min_element(top, top + kQuarterChoices);
+    scan_group(kGroups[static_cast<size_t>(cheapest - top)], scan);
+    for (int g = 0; g < kQuarterChoices; ++g) {
+      if (top[g] + least_middle + least_low < best.cost) scan_group(kGroups[static_cast<size_t>(g)], scan);
     }
     return best;
   }
 
  private:
-  static constexpr int kHalf = Grid::kWidth / 2, kChoices = power(Grid::kLevels, kHalf);
+  static constexpr int kHalf = Grid::kWidth / 2, kQuarter = Grid::kWidth / 4;
+  static constexpr int kChoices = power(Grid::kLevels, kHalf),
+                       kQuarterChoices = power(Grid::kLevels, kQuarter);
   static constexpr int kPoints = static_cast<int>(Grid::kEntries.size());
 
-  /// The levels of half a point as digits of a number, the first the lowest.
-  static constexpr int half_of(int point, int first) {
+  /// n levels of a point as digits of a number, the first the lowest.
+  static constexpr int levels(int point, int first, int n) {
     int number = 0;
-    for (int i = kHalf; i-- > 0;) {
+    for (int i = first + n; i-- > first;) {
       const int level =
-          Grid::kEntries[static_cast<size_t>(point)] >> Grid::kBits * (first + i) & ((1 << Grid::kBits) - 1);
+          Grid::kEntries[static_cast<size_t>(point)] >> Grid::kBits * i & ((1 << Grid::kBits) - 1);
       number = number * Grid::kLevels + level;
     }
     return number;
   }
   static constexpr auto kLow = [] {
     std::array<uint8_t, kPoints> low = {};
-    for (int p = 0; p < kPoints; ++p) low[static_cast<size_t>(p)] = static_cast<uint8_t>(half_of(p, 0));
+    for (int p = 0; p < kPoints; ++p) low[static_cast<size_t>(p)] = static_cast<uint8_t>(levels(p, 0, kHalf));
     return low;
   }();
 
   /// Neighbouring points that share their upper half.
   struct Bucket {
-    int high = 0, begin = 0, end = 0;
+    int top = 0, middle = 0, begin = 0, end = 0;
   };
   static constexpr bool begins_bucket(int point) {
-    return point == 0 || half_of(point, kHalf) != half_of(point - 1, kHalf);
+    return point == 0 || levels(point, kHalf, kHalf) != levels(point - 1, kHalf, kHalf);
   }
   static constexpr int kBucketCount = [] {
     int n = 0;
@@ -82,20 +86,52 @@ class PointSearch {
     std::array<Bucket, kBucketCount> buckets = {};
     size_t n = 0;
     for (int p = 0; p < kPoints; ++p) {
-      if (begins_bucket(p)) buckets[n++] = {half_of(p, kHalf), p, p};
+      if (begins_bucket(p))
+        buckets[n++] = {levels(p, kHalf + kQuarter, kQuarter), levels(p, kHalf, kQuarter), p, p};
       buckets[n - 1].end = p + 1;
     }
     return buckets;
   }();
 
-  /// Of half the weights, one weight more at a time.
-  static void sum_costs(const float (*costs)[Grid::kLevels], float (&sums)[kChoices]) {
-    sums[0] = 0.0f;
-    for (int i = 0, n = 1; i < kHalf; ++i, n *= Grid::kLevels) {
-      for (int level = Grid::kLevels; level-- > 0;) {
-        for (int k = 0; k < n; ++k) sums[level * n + k] = sums[k] + costs[i][level];
+  /// The buckets with the same top levels, by those; neighbours too.
+  struct Group {
+    size_t begin = 0, end = 0;
+  };
+  static constexpr auto kGroups = [] {
+    std::array<Group, kQuarterChoices> groups = {};
+    for (size_t b = 0; b < kBuckets.size(); ++b) {
+      Group& group = groups[static_cast<size_t>(kBuckets[b].top)];
+      if (group.end == 0) group.begin = b;
+      group.end = b + 1;
+    }
+    return groups;
+  }();
+  template <class Scan>
+  static void scan_group(const Group& group, const Scan& scan) {
+    for (size_t b = group.begin; b < group.end; ++b) scan(kBuckets[b]);
+  }
+
+  /// Sums of the costs of kQuarter weights from `first` on, for every choice of levels; gives the least.
+  static float sum_quarter(const Costs& costs, int first, float (&sums)[kQuarterChoices]) {
+    if constexpr (kQuarter == 1) {
+      for (int level = 0; level < Grid::kLevels; ++level) sums[level] = costs[level][first];
+    } else {
+      static_assert(kQuarter == 2);
+      for (int b = 0; b < Grid::kLevels; ++b) {
+        for (int a = 0; a < Grid::kLevels; ++a)
+          sums[Grid::kLevels * b + a] = costs[b][first + 1] + costs[a][first];
       }
     }
+    return *std::min_element(sums, sums + kQuarterChoices);
+  }
+  /// The same of the lower half.
+  static float sum_half(const Costs& costs, float (&sums)[kChoices]) {
+    float first[kQuarterChoices], second[kQuarterChoices];
+    const float least = sum_quarter(costs, 0, first) + sum_quarter(costs, kQuarter, second);
+    for (int b = 0; b < kQuarterChoices; ++b) {
+      for (int a = 0; a < kQuarterChoices; ++a) sums[kQuarterChoices * b + a] = second[b] + first[a];
+    }
+    return least;
   }
 };
 
@@ -105,7 +141,7 @@ class GridCodec {
  public:
   using Grid = typename Format::Grid;
   static constexpr int kSub = Format::kSub, kSubs = 256 / kSub;
-  static constexpr int kMinScale = 0, kMaxScale = Format::kMaxScale, kWindow = 1, kRounds = 3;
+  static constexpr int kMinScale = 0, kMaxScale = Format::kMaxScale, kWindow = 1, kRounds = 2;
   static constexpr int kSubPoints = kSub / Grid::kWidth;
   static constexpr bool kSigned = Format::kFlags == GridFlags::Free || Format::kFlags == GridFlags::Even;
 
@@ -120,9 +156,9 @@ class GridCodec {
     return nearest_int((factor / Format::factor(0) - 1.0f) * 0.5f, kMinScale, kMaxScale);
   }
 
-  float error(int j, float step) const { return solve(j, step).error; }
+  float error(int j, float step, float limit) const { return solve(j, step, limit).error; }
   void add_products(int j, float step, float factor, FactorSums& sums) const {
-    const Solution solution = solve(j, step);
+    const Solution solution = solve(j, step, kNoLimit);
     for (int i = 0; i < kSub; ++i) {
       const int p = i / Grid::kWidth;
       const int value = GridPoints<Grid>::kTable.values[solution.points[p]][i % Grid::kWidth];
@@ -130,25 +166,18 @@ class GridCodec {
       sums.add(target_.w[kSub * j + i], factor * static_cast<float>(q), target_.x[kSub * j + i]);
     }
   }
-  /// The best of some steps at which the largest magnitude is near the top of the grid, and of the one that
-  /// puts it to the lowest level: for weights that are all alike.
+  /// Steps at which the largest magnitude is near the top of the grid, and the one that puts it to the lowest
+  /// level: for weights that are all alike.
   float guess(int j) const {
-    float largest = 0.0f;
-    for (int i = kSub * j; i < kSub * (j + 1); ++i) largest = std::max(largest, std::abs(target_.x[i]));
-    if (largest == 0.0f) return 0.0f;
-    FactorSums best;
-    const auto try_step = [&](float step) {
-      FactorSums sums;
-      add_products(j, step, 1.0f, sums);
-      if (sums.gain() > best.gain()) best = sums;
-    };
+    const float largest = std::abs(extreme_of(target_.x + kSub * j, kSub));
     const float top = largest / static_cast<float>(Grid::flagged(Grid::value(Grid::kLevels - 1), false));
-    for (int k = 0; k < kGuesses; ++k) try_step(top * (kFirstGuess + kGuessStep * static_cast<float>(k)));
-    if (kSigned) try_step(largest / static_cast<float>(Grid::value(0)));
-    return best.factor();
+    return best_step(*this, j, kGuesses + kSigned, [&](int k) {
+      if (k == kGuesses) return largest / static_cast<float>(Grid::value(0));
+      return top * (kFirstGuess + kGuessStep * static_cast<float>(k));
+    });
   }
   void store(int j, float step, GridFit<Format>& fit) const {
-    const Solution solution = solve(j, step);
+    const Solution solution = solve(j, step, kNoLimit);
     std::copy_n(solution.points, kSubPoints, fit.point + kSubPoints * j);
     for (int o = kSub / 8 * j; o < kSub / 8 * (j + 1); ++o) {
       fit.flags[o] = kSigned ? signs_[o] : static_cast<uint8_t>(solution.flags[o - kSub / 8 * j] ? 255 : 0);
@@ -156,8 +185,9 @@ class GridCodec {
   }
 
  private:
-  static constexpr int kGuesses = 10;
-  static constexpr float kFirstGuess = 0.5f, kGuessStep = 0.1f;
+  static constexpr float kNoLimit = std::numeric_limits<float>::infinity();
+  static constexpr int kGuesses = 6;  // more of them gain below 0.1 % of the error
+  static constexpr float kFirstGuess = 0.6f, kGuessStep = 0.14f;
 
   /// Leaves the magnitudes of eight weights. Where the number of minus signs must be even and is not, the
   /// weight takes the wrong sign to which that matters least.
@@ -187,17 +217,18 @@ class GridCodec {
     bool flags[kSubPoints] = {};  ///< of points of eight weights; not of signs
   };
 
-  Solution solve(int j, float step) const {
+  Solution solve(int j, float step, float limit) const {
     if constexpr (Format::kFlags == GridFlags::PerSubBlock) {
-      const Solution up = solve(j, step, false, false), down = solve(j, step, true, true);
+      const Solution up = solve(j, step, limit, false, false);
+      const Solution down = solve(j, step, std::min(limit, up.error), true, true);
       return down.error < up.error ? down : up;
     }
-    return solve(j, step, false, Format::kFlags == GridFlags::PerEight);
+    return solve(j, step, limit, false, Format::kFlags == GridFlags::PerEight);
   }
-  /// Each point with the better of two flags.
-  Solution solve(int j, float step, bool flag, bool other_flag) const {
+  /// Each point with the better of two flags; given up once the error is no less than `limit`.
+  Solution solve(int j, float step, float limit, bool flag, bool other_flag) const {
     Solution solution;
-    for (int p = 0; p < kSubPoints; ++p) {
+    for (int p = 0; p < kSubPoints && solution.error < limit; ++p) {
       const int first = kSub * j + Grid::kWidth * p;
       auto best = find_point(first, step, flag);
       solution.flags[p] = flag;
@@ -220,7 +251,7 @@ class GridCodec {
       const int value = kSigned ? Grid::value(level) : Grid::flagged(Grid::value(level), flag);
       for (int i = 0; i < Grid::kWidth; ++i) {
         const float diff = step * static_cast<float>(value) - target_.x[first + i];
-        costs[i][level] = target_.w[first + i] * diff * diff;
+        costs[level][i] = target_.w[first + i] * diff * diff;
       }
     }
     return PointSearch<Grid>::find(costs);

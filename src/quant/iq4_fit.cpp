@@ -35,23 +35,16 @@ class Iq4Codec {
   static float factor(int scale) { return static_cast<float>(scale); }
   static int scale_near(float factor) { return nearest_int(factor, kMinScale, kMaxScale); }
 
-  /// The best of some steps at which the largest magnitude is near either end of the values.
+  /// Steps at which the largest magnitude is near either end of the values.
   float guess(int j) const {
-    const float* x = target_.x + kSub * j;
-    const auto less = [](float a, float b) { return std::abs(a) < std::abs(b); };
-    const float extreme = *std::max_element(x, x + kSub, less);
-    FactorSums best;
-    for (const int end : {kValues.front(), kValues.back()}) {
-      for (int k = -kGuesses; k <= kGuesses && extreme != 0.0f; ++k) {
-        FactorSums sums;
-        add_products(j, extreme / (static_cast<float>(end) * (1.0f + kGuessStep * static_cast<float>(k))),
-                     1.0f, sums);
-        if (sums.gain() > best.gain()) best = sums;
-      }
-    }
-    return best.factor();
+    const float extreme = extreme_of(target_.x + kSub * j, kSub);
+    return best_step(*this, j, 2 * kGuesses, [&](int k) {
+      const int8_t end = k < kGuesses ? kValues.front() : kValues.back();
+      return extreme /
+             (static_cast<float>(end) * (kFirstGuess + kGuessStep * static_cast<float>(k % kGuesses)));
+    });
   }
-  float error(int j, float step) const {
+  float error(int j, float step, float /*limit*/) const {
     const float inv_step = inverse_scale(step);
     float sum = 0.0f;
     for (int i = kSub * j; i < kSub * (j + 1); ++i) {
@@ -75,8 +68,8 @@ class Iq4Codec {
 
  private:
   static constexpr int kSub = 32;
-  static constexpr int kGuesses = 4;
-  static constexpr float kGuessStep = 0.06f;
+  static constexpr int kGuesses = 9;
+  static constexpr float kFirstGuess = 0.76f, kGuessStep = 0.06f;
 
   float value(float inv_step, int i) const {
     return static_cast<float>(kValues[static_cast<size_t>(nearest_value(target_.x[i] * inv_step))]);

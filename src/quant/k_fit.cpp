@@ -165,13 +165,17 @@ class SymmetricCodec {
   static int scale_near(float factor) { return nearest_int(factor, kMinScale, kMaxScale); }
 
   /// The value of largest magnitude gets a q a little above the lowest: room to shrink the step. (Its sign
-  /// makes the scale's.)
+  /// makes the scale's.) With few q the error has several minima; the best of some steps is near the lowest.
   float guess(int j) const {
-    const float* x = target_.x + kSub * j;
-    const auto less = [](float a, float b) { return std::abs(a) < std::abs(b); };
-    return *std::max_element(x, x + kSub, less) / (-kHalf * 15 / 16.0f);
+    const float extreme = extreme_of(target_.x + kSub * j, kSub);
+    if (kHalf > 4) return extreme / (-kHalf * 15 / 16.0f);
+    return best_step(*this, j, 2 * kGuesses, [&](int k) {
+      const int end = k < kGuesses ? -kHalf : kHalf - 1;
+      return extreme /
+             (static_cast<float>(end) * (kFirstGuess + kGuessStep * static_cast<float>(k % kGuesses)));
+    });
   }
-  float error(int j, float step) const {
+  float error(int j, float step, float /*limit*/) const {
     const float inv_step = inverse_scale(step);
     float sum = 0.0f;
     for (int i = kSub * j; i < kSub * (j + 1); ++i) {
@@ -193,6 +197,8 @@ class SymmetricCodec {
 
  private:
   static constexpr int kSub = 16;
+  static constexpr int kGuesses = 12;
+  static constexpr float kFirstGuess = 0.5f, kGuessStep = 0.06f;
 
   float quantize(float inv_step, int i) const { return nearest(target_.x[i] * inv_step, -kHalf, kHalf - 1); }
 

@@ -21,6 +21,14 @@ struct TQ2_0 {
     const int q = block.q[i / 128 * 32 + i % 32] >> i % 128 / 32 * 2 & 3;
     return f16_to_f32(block.d) * static_cast<float>(q - 1);
   }
+  static void decode(const Block& block, float* out) {
+    const float d = f16_to_f32(block.d);
+    for (int k = 0; k < 8; ++k) {
+      for (int i = 0; i < 32; ++i) {
+        out[32 * k + i] = d * static_cast<float>((block.q[k / 4 * 32 + i] >> k % 4 * 2 & 3) - 1);
+      }
+    }
+  }
 
   static void encode(const float* x, const float* /*importance*/, Block& block) {
     const TernaryFit fit(x);

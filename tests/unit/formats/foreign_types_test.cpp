@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Names and sizes of formats that are not decoded here, as gguf-py 0.19 has them (GGML_QUANT_SIZES).
+// Names and sizes of formats that are not decoded here, as gguf-py 0.19 has them (GGML_QUANT_SIZES); Q2_0 is
+// younger.
 #include "formats/foreign_types.h"
 
 #include <gtest/gtest.h>
@@ -12,7 +13,7 @@ namespace {
 TEST(ForeignTypes, HaveTheSizesOfGgufPy) {
   const ForeignType all[] = {{9, "Q8_1", 32, 36}, {15, "Q8_K", 256, 292}, {24, "I8", 1, 1},
                              {25, "I16", 1, 2},   {26, "I32", 1, 4},      {27, "I64", 1, 8},
-                             {28, "F64", 1, 8},   {41, "Q1_0", 128, 18}};
+                             {28, "F64", 1, 8},   {41, "Q1_0", 128, 18},  {42, "Q2_0", 64, 18}};
   for (const ForeignType& expected : all) {
     const ForeignType* type = find_foreign_type(expected.id);
     ASSERT_TRUE(type) << expected.name;

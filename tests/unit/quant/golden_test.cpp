@@ -58,7 +58,19 @@ TEST(QuantGolden, SearchesGiveTheSameBytesEverywhere) {
     uint64_t plain, weighted;
   } constexpr kExpected[] = {{Type::Q4_K, 11291976848336211158u, 1988069077800115799u},
                              {Type::Q5_K, 10916482891326180949u, 11723715648119302076u},
-                             {Type::Q6_K, 521195767224840760u, 12671005134159138133u}};
+                             {Type::Q6_K, 521195767224840760u, 12671005134159138133u},
+                             {Type::Q2_K, 16734755577045681053u, 16639754659309060780u},
+                             {Type::Q3_K, 3908543347116616715u, 6208462668805387827u},
+                             {Type::IQ1_S, 2460037742919563587u, 10058779414061949112u},
+                             {Type::IQ1_M, 15640480650927490106u, 9254658683468607625u},
+                             {Type::IQ2_XXS, 11261594124893624956u, 18409317173299988682u},
+                             {Type::IQ2_XS, 13347320312004316544u, 445086558450574710u},
+                             {Type::IQ2_S, 11042619470456863015u, 13078418855459574828u},
+                             {Type::IQ3_XXS, 12695863674507587264u, 5685630524233473253u},
+                             {Type::IQ3_S, 7702651058915843140u, 759338636548759456u},
+                             {Type::IQ4_NL, 15417528798932377508u, 12537353776365514690u},
+                             {Type::IQ4_XS, 3887619093722384047u, 1820395251795224815u},
+                             {Type::NVFP4, 16739311750035117813u, 15590115163708095142u}};
   for (const auto& [type, plain, weighted] : kExpected) {
     EXPECT_EQ(fnv1a(testing::encode(type, x)), plain) << type_name(type);
     EXPECT_EQ(fnv1a(testing::encode(type, x, importance.data())), weighted) << type_name(type);

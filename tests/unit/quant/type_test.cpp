@@ -64,7 +64,7 @@ TEST(Type, TraitsAreThoseOfTheFiles) {
 
 TEST(Type, IsFoundByNumber) {
   for (const Type type : testing::all_types()) EXPECT_EQ(type_from_id(static_cast<uint32_t>(type)), type);
-  for (const uint32_t id : {4u, 5u, 31u, 38u, 42u, 0x80000000u, 0xffffffffu})
+  for (const uint32_t id : {4u, 5u, 31u, 38u, 42u, 43u, 0x80000000u, 0xffffffffu})
     EXPECT_FALSE(type_from_id(id)) << id;
 }
 
