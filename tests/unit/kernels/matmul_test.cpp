@@ -145,11 +145,11 @@ std::string case_name(const ::testing::TestParamInfo<Case>& info) {
 }
 INSTANTIATE_TEST_SUITE_P(All, Matmul, ::testing::ValuesIn(all_cases()), case_name);
 
-/// For what only formats with integers inside can get wrong.
+/// For what only kernels with integers inside can get wrong.
 class QuantizedMatmul : public Matmul {};
 std::vector<Case> quantized_cases() {
   std::vector<Case> cases = all_cases();
-  std::erase_if(cases, [](const Case& c) { return !traits(c.type).quantized; });
+  std::erase_if(cases, [](const Case& c) { return !packs_int8(*c.kernel); });
   return cases;
 }
 INSTANTIATE_TEST_SUITE_P(All, QuantizedMatmul, ::testing::ValuesIn(quantized_cases()), case_name);
