@@ -49,6 +49,22 @@ inline float rounded_up_to_f16(float v) {
   return nearest_f16 < v && nearest_f16 < kMaxF16 ? f16_to_f32(static_cast<uint16_t>(bits + 1)) : nearest_f16;
 }
 
+/// The sum of four partial sums, which compilers keep in a vector.
+inline float sum_of_lanes(const float (&sums)[4]) { return (sums[0] + sums[1]) + (sums[2] + sums[3]); }
+
+/// term(0) + ... + term(N - 1) in four sums side by side, which compilers turn into vectors; the order is
+/// fixed.
+template <int N, class Term>
+float sum_in_lanes(const Term& term) {
+  constexpr int kLanes = 4;
+  static_assert(N % kLanes == 0);
+  float sums[kLanes] = {};
+  for (int i = 0; i < N; i += kLanes) {
+    for (int lane = 0; lane < kLanes; ++lane) sums[lane] += term(i + lane);
+  }
+  return sum_of_lanes(sums);
+}
+
 /// Sums for a factor by least squares: x ~ factor a.
 struct FactorSums {
   float aa = 0.0f, ax = 0.0f;

@@ -74,6 +74,12 @@ struct GridPoints {
   };
   static const Table kTable;
 };
+extern template struct GridPoints<Iq1Grid>;
+extern template struct GridPoints<Iq2XxsGrid>;
+extern template struct GridPoints<Iq2XsGrid>;
+extern template struct GridPoints<Iq2SGrid>;
+extern template struct GridPoints<Iq3XxsGrid>;
+extern template struct GridPoints<Iq3SGrid>;
 
 // A format of 256 weights of a grid declares Grid and
 //   kSub               weights that share a scale
