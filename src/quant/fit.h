@@ -33,6 +33,7 @@ struct FitTarget {
 
 /// The integer in [lo, hi] nearest to v; halves go up.
 inline float nearest(float v, float lo, float hi) {
+  // NOLINTNEXTLINE(bugprone-incorrect-roundings): never of a negative number
   return static_cast<float>(static_cast<int>(std::clamp(v, lo, hi) - lo + 0.5f)) + lo;
 }
 inline int nearest_int(float v, int lo, int hi) {
