@@ -82,6 +82,9 @@ TEST_P(EveryType, KeepsTheErrorBound) {
   expect_within(x, error_bound(), "normal");
   for (float& v : x) v *= 0.02f;
   expect_within(x, error_bound(), "normal, small");
+  std::vector<float> tails = normals(16 * kRow, 2);
+  for (float& v : tails) v = v * v * v;
+  expect_within(tails, error_bound(), "heavy tails");
   for (float& v : x) v = static_cast<float>(rng.uniform() * 2 - 1);
   expect_within(x, error_bound(), "uniform");
   for (float& v : x) v = static_cast<float>(rng.uniform() + 1);
