@@ -62,8 +62,12 @@ enum class QuantClass : uint8_t {
   Plain,
   Embedding,  ///< the output matrix, too, where a model has no other
   Output,
-  Values,  ///< carries attention's values, alone or with queries and keys
-  Down     ///< leads back from a feed-forward network's hidden width
+  Queries,
+  Keys,
+  Values,   ///< carries attention's values, alone or with queries and keys
+  AttnOut,  ///< leads from the heads back
+  Up,       ///< leads to a feed-forward network's hidden width, gates too
+  Down      ///< leads back from it
 };
 
 /// Every operation that reads the role.

@@ -2,6 +2,7 @@
 #include "convert/quant_mix.h"
 
 #include <algorithm>
+#include <array>
 #include <fmt/format.h>
 #include <optional>
 
@@ -11,23 +12,7 @@
 namespace sw {
 namespace {
 
-constexpr MixRule kPlain[] = {{QuantClass::Output, Blocks::All, Type::Q6_K}};
-constexpr MixRule kMedium[] = {{QuantClass::Output, Blocks::All, Type::Q6_K},
-                               {QuantClass::Values, Blocks::MoreBits, Type::Q6_K},
-                               {QuantClass::Down, Blocks::MoreBits, Type::Q6_K}};
-constexpr MixRule kSmall4[] = {{QuantClass::Output, Blocks::All, Type::Q6_K},
-                               {QuantClass::Values, Blocks::FirstFour, Type::Q5_K},
-                               {QuantClass::Down, Blocks::FirstEighth, Type::Q5_K}};
-
-constexpr QuantMix kMixes[] = {
-    {"F32", 0, Type::F32, {}},           {"F16", 1, Type::F16, {}},
-    {"BF16", 32, Type::BF16, {}},        {"Q8_0", 7, Type::Q8_0, {}},
-    {"Q6_K", 18, Type::Q6_K, {}},        {"Q5_K_M", 17, Type::Q5_K, kMedium},
-    {"Q5_K_S", 16, Type::Q5_K, kPlain},  {"Q4_K_M", 15, Type::Q4_K, kMedium},
-    {"Q4_K_S", 14, Type::Q4_K, kSmall4}, {"Q4_0", 2, Type::Q4_0, kPlain},
-    {"Q4_1", 3, Type::Q4_1, kPlain},     {"Q5_0", 8, Type::Q5_0, kPlain},
-    {"Q5_1", 9, Type::Q5_1, kPlain},
-};
+#include "convert/quant_mixes.inc"
 
 /// Of a tensor that no architecture has, by what names of vectors, norms and routers have in common.
 QuantClass class_of_stranger(std::string_view name) {
@@ -41,7 +26,7 @@ QuantClass class_of(const MixTensor& tensor) {
   const std::optional<Role> role = role_of_name(tensor.name);
   if (!role) return class_of_stranger(tensor.name);
   const QuantClass quant_class = quant_class_of(*role);
-  return quant_class == QuantClass::Embedding && !tensor.has_output ? QuantClass::Output : quant_class;
+  return quant_class == QuantClass::Embedding && !tensor.model.has_output ? QuantClass::Output : quant_class;
 }
 
 bool holds(Blocks blocks, int64_t i, int64_t n) {
@@ -51,10 +36,34 @@ bool holds(Blocks blocks, int64_t i, int64_t n) {
       return true;
     case Blocks::MoreBits:
       return i < eighth || i >= 7 * n / 8 || (i - eighth) % 3 == 2;
+    case Blocks::Middle:
+      return i >= eighth && i < 7 * n / 8;
     case Blocks::FirstEighth:
       return i < eighth;
+    case Blocks::FirstSixteenth:
+      return i < n / 16;
     case Blocks::FirstFour:
       return i < 4;
+    case Blocks::FirstTwo:
+      return i < 2;
+  }
+  return false;
+}
+
+bool holds(Only only, const MixTensor& tensor) {
+  constexpr int64_t kMany = 4;
+  const bool shared_heads = tensor.model.heads_per_kv >= kMany;
+  switch (only) {
+    case Only::Any:
+      return true;
+    case Only::SharedHeads:
+      return shared_heads;
+    case Only::SharedHeadsOrExperts:
+      return shared_heads || tensor.model.n_expert >= kMany;
+    case Only::EightExperts:
+      return tensor.model.n_expert == 8;
+    case Only::Stacked:
+      return tensor.shape.n_dims() == 3;
   }
   return false;
 }
@@ -62,7 +71,8 @@ bool holds(Blocks blocks, int64_t i, int64_t n) {
 Type wanted_type(const QuantMix& mix, const MixTensor& tensor, QuantClass quant_class) {
   const int block = block_of_name(tensor.name).value_or(0);
   for (const MixRule& rule : mix.rules) {
-    if (rule.tensors == quant_class && holds(rule.blocks, block, tensor.n_layer)) return rule.type;
+    const bool fits = rule.tensors == quant_class && holds(rule.only, tensor);
+    if (fits && holds(rule.blocks, block, tensor.model.n_layer)) return rule.type;
   }
   return mix.base;
 }
@@ -79,7 +89,8 @@ const QuantMix& quant_mix(std::string_view name) {
   for (const QuantMix& mix : kMixes) {
     const std::string_view known = mix.name;
     if (std::ranges::equal(name, known, {}, upper) || name == std::to_string(mix.file_type)) return mix;
-    if (std::ranges::equal(mixed, known, {}, upper) && (known == "Q4_K_M" || known == "Q5_K_M")) return mix;
+    const bool is_common = known == "Q3_K_M" || known == "Q4_K_M" || known == "Q5_K_M";
+    if (is_common && std::ranges::equal(mixed, known, {}, upper)) return mix;
     names += (names.empty() ? "" : ", ") + std::string(mix.name);
   }
   throw Error({.what = "unknown quantization mix", .expected = "one of " + names, .got = std::string(name)});

@@ -16,9 +16,21 @@ namespace sw {
 /// The blocks of a model for which a rule holds.
 enum class Blocks {
   All,
-  MoreBits,     ///< the first and the last eighth, and every third in between
-  FirstEighth,  ///< rounded down
+  MoreBits,        ///< the first and the last eighth, and every third in between
+  Middle,          ///< neither the first nor the last eighth
+  FirstEighth,     ///< rounded down
+  FirstSixteenth,  ///< rounded down
   FirstFour,
+  FirstTwo,
+};
+
+/// The models and tensors for which a rule holds.
+enum class Only {
+  Any,
+  SharedHeads,           ///< at least four query heads share a key head
+  SharedHeadsOrExperts,  ///< or there are at least four experts
+  EightExperts,          ///< exactly
+  Stacked,               ///< tensors of stacked experts
 };
 
 /// A format for the tensors of one class.
@@ -26,6 +38,7 @@ struct MixRule {
   QuantClass tensors = QuantClass::Plain;
   Blocks blocks = Blocks::All;
   Type type = Type::F32;
+  Only only = Only::Any;
 };
 
 struct QuantMix {
@@ -36,16 +49,23 @@ struct QuantMix {
 };
 
 std::span<const QuantMix> quant_mixes();
-/// By name in any case, or by the number of its files; Q4_K and Q5_K are Q4_K_M and Q5_K_M. Throws sw::Error
-/// that lists all names.
+/// By name in any case, or by the number of its files; Q3_K, Q4_K and Q5_K are Q3_K_M, Q4_K_M and Q5_K_M.
+/// Throws sw::Error that lists all names.
 const QuantMix& quant_mix(std::string_view name);
+
+/// What rules ask of a model.
+struct MixModel {
+  int64_t n_layer = 0;     ///< block_count of the file
+  bool has_output = true;  ///< false: token_embd is the output matrix too, and treated as such
+  int64_t n_expert = 0;
+  int64_t heads_per_kv = 1;  ///< query heads that share a key head, in the first block
+};
 
 /// A tensor to be quantised.
 struct MixTensor {
   std::string_view name = {};  ///< as in the GGUF file
   Shape shape = {};
-  int64_t n_layer = 0;     ///< block_count of the file
-  bool has_output = true;  ///< false: token_embd is the output matrix too, and treated as such
+  MixModel model = {};
 };
 
 struct MixChoice {

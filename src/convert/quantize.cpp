@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "convert/quantize.h"
 
+#include <algorithm>
 #include <fmt/core.h>
 
 #include "base/error.h"
@@ -16,6 +17,9 @@ namespace sw {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr const char* kEmbedding = "token_embd.weight";
+constexpr const char* kOutput = "output.weight";
 
 /// Blocks of the model; nothing in the file can make it more than its tensors.
 int64_t count_layers(const GgufFile& file) {
@@ -44,10 +48,19 @@ void refuse_lone_part(const GgufFile& file) {
 }
 
 /// A rule of the user's first, then the mix. Tensors that every mix leaves in F32 are beyond the rules.
+/// Throws sw::Error where the user's choice does not fit: what was asked for is not what another type would
+/// be.
 MixChoice choose(const QuantMix& mix, TypeRules& rules, const MixTensor& tensor) {
   const bool is_matrix = choose_type({.base = Type::F16}, tensor).type == Type::F16;
   const std::optional<Type> chosen = is_matrix ? rules.find(std::string(tensor.name)) : std::nullopt;
-  return chosen ? choose_type({.base = *chosen}, tensor) : choose_type(mix, tensor);
+  if (!chosen) return choose_type(mix, tensor);
+  const int block_elems = traits(*chosen).block_elems;
+  if (tensor.shape.n_cols() % block_elems == 0) return {*chosen};
+  throw Error({.what = "a tensor's rows do not fit the format that a rule chooses",
+               .where = "tensor " + printable(std::string(tensor.name)),
+               .expected = fmt::format("rows of a multiple of {} ({})", block_elems, type_name(*chosen)),
+               .got = std::to_string(tensor.shape.n_cols()),
+               .hint = "choose a format of smaller blocks for it by an earlier --tensor-type"});
 }
 
 void refuse_requantizing(const QuantizedTensor& tensor) {
@@ -62,15 +75,51 @@ uint64_t encoded_bytes(Type type, const Shape& shape) {
   return row_bytes(type, shape.n_cols()) * static_cast<uint64_t>(shape.n_rows());
 }
 
+/// A number of the model that may be a list, one for each block: then the first that is not 0.
+int64_t first_of(const GgufFile& file, const std::string& key) {
+  const GgufValue* value = file.metadata().find(key);
+  if (!value || value->type != GgufType::Array) return file.metadata().get_int(key).value_or(0);
+  const std::vector<int64_t> all = *file.metadata().get_ints(key);
+  const auto used = std::ranges::find_if(all, [](int64_t n) { return n != 0; });
+  return used == all.end() ? 0 : *used;
+}
+
+MixModel describe(const GgufFile& file) {
+  const std::string arch = file.metadata().get_string("general.architecture").value_or("");
+  const int64_t n_head = first_of(file, arch + ".attention.head_count");
+  const int64_t n_head_kv = first_of(file, arch + ".attention.head_count_kv");
+  return {.n_layer = count_layers(file),
+          .has_output = file.find_tensor(kOutput) != nullptr,
+          .n_expert = file.metadata().get_int(arch + ".expert_count").value_or(0),
+          .heads_per_kv = n_head_kv > 0 ? n_head / n_head_kv : 1};
+}
+
+/// The user's rules in the order in which they count.
+std::vector<TensorTypeRule> rules_of(const QuantizeOptions& options, const MixModel& model) {
+  const auto exactly = [](std::string name) {
+    name.insert(name.find('.'), 1, '\\');
+    return "^" + name + "$";
+  };
+  std::vector<TensorTypeRule> rules;
+  if (options.embedding_type) {
+    rules.push_back({exactly(kEmbedding), *options.embedding_type, "--token-embedding-type"});
+  }
+  if (options.output_type) {
+    const char* output = model.has_output ? kOutput : kEmbedding;
+    rules.push_back({exactly(output), *options.output_type, "--output-tensor-type"});
+  }
+  rules.insert(rules.end(), options.tensor_types.begin(), options.tensor_types.end());
+  return rules;
+}
+
 /// Decides the type of every tensor, without looking at any weight.
 QuantizeReport plan(const GgufFile& file, const QuantMix& mix, const QuantizeOptions& options) {
   QuantizeReport report;
-  TypeRules rules(options.tensor_types);
-  const int64_t n_layer = count_layers(file);
-  const bool has_output = file.find_tensor("output.weight") != nullptr;
+  const MixModel model = describe(file);
+  TypeRules rules(rules_of(options, model));
   for (const GgufTensor& source : file.tensors()) {
     QuantizedTensor tensor{.name = source.name, .shape = source.shape, .from = file.require_type(source)};
-    MixChoice choice = choose(mix, rules, {source.name, source.shape, n_layer, has_output});
+    MixChoice choice = choose(mix, rules, {source.name, source.shape, model});
     tensor.to = choice.type;
     if (traits(tensor.from).quantized && tensor.to != tensor.from && !options.allow_requantize) {
       refuse_requantizing(tensor);

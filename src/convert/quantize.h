@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,8 +16,10 @@ namespace sw {
 
 struct QuantizeOptions {
   std::vector<TensorTypeRule> tensor_types = {};  ///< before the mix; the first that finds a name counts
-  bool allow_requantize = false;                  ///< re-encode tensors that lost precision already
-  bool dry_run = false;                           ///< report only: read the header, write nothing
+  std::optional<Type> output_type = {};     ///< before those; of the token embedding too where that is both
+  std::optional<Type> embedding_type = {};  ///< of the token embedding, before all others
+  bool allow_requantize = false;            ///< re-encode tensors that lost precision already
+  bool dry_run = false;                     ///< report only: read the header, write nothing
   int n_thread = 1;
   Progress progress = {};  ///< bytes of tensors written, of all
 };

@@ -10,10 +10,11 @@ namespace {
 constexpr size_t kMaxBytes = 256;
 constexpr const char* kFlag = "--tensor-type";
 
-Regex compile(const std::string& pattern) {
+Regex compile(const TensorTypeRule& rule) {
+  const std::string& pattern = rule.pattern;
   if (pattern.empty() || pattern.size() > kMaxBytes) {
     throw Error({.what = "a tensor pattern has a wrong length",
-                 .where = kFlag,
+                 .where = rule.flag,
                  .expected = "1 to " + std::to_string(kMaxBytes) + " bytes",
                  .got = std::to_string(pattern.size())});
   }
@@ -21,28 +22,39 @@ Regex compile(const std::string& pattern) {
     return Regex(pattern, {}, Regex::Dialect::Pcre2);
   } catch (const Error& e) {
     throw Error({.what = "a tensor pattern is no regular expression",
-                 .where = std::string(kFlag) + " " + pattern,
+                 .where = std::string(rule.flag) + " " + pattern,
                  .got = e.parts().got.empty() ? e.parts().what : e.parts().got});
   }
 }
 
 }  // namespace
 
+Type parse_type(std::string_view name, const char* flag) {
+  if (const std::optional<Type> type = type_from_name(name)) return *type;
+  std::string known;
+#define SW_TYPE(name, id) known += (known.empty() ? "" : ", ") + std::string(#name);
+#include "quant/types.inc"
+#undef SW_TYPE
+  throw Error({.what = "unknown weight format",
+               .where = flag,
+               .expected = "one of " + known,
+               .got = printable(std::string(name)),
+               .hint = "mixes such as Q4_K_M are for whole files"});
+}
+
 TensorTypeRule parse_tensor_type_rule(std::string_view text) {
   const size_t equals = text.rfind('=');
-  const std::optional<Type> type =
-      equals == std::string_view::npos ? std::nullopt : type_from_name(text.substr(equals + 1));
-  if (!type) {
+  if (equals == std::string_view::npos) {
     throw Error({.what = "not a tensor type rule",
                  .where = kFlag,
                  .expected = "REGEX=TYPE, as in ffn_down_exps=q6_k",
                  .got = std::string(text)});
   }
-  return {std::string(text.substr(0, equals)), *type};
+  return {std::string(text.substr(0, equals)), parse_type(text.substr(equals + 1), kFlag), kFlag};
 }
 
 TypeRules::TypeRules(const std::vector<TensorTypeRule>& rules) {
-  for (const TensorTypeRule& rule : rules) rules_.push_back({rule, compile(rule.pattern)});
+  for (const TensorTypeRule& rule : rules) rules_.push_back({rule, compile(rule)});
 }
 
 std::optional<Type> TypeRules::find(const std::string& tensor_name) {
@@ -64,7 +76,7 @@ void TypeRules::refuse_unused() const {
   for (const Compiled& compiled : rules_) {
     if (compiled.used) continue;
     throw Error({.what = "a tensor pattern decides for no tensor",
-                 .where = std::string(kFlag) + " " + compiled.rule.pattern,
+                 .where = std::string(compiled.rule.flag) + " " + compiled.rule.pattern,
                  .hint = "vectors and routers keep their type; of several patterns the first counts"});
   }
 }

@@ -14,12 +14,17 @@ namespace sw {
 struct TensorTypeRule {
   std::string pattern = {};
   Type type = Type::F32;
+  const char* flag = "--tensor-type";  ///< that it came from, for messages
 };
+
+/// A format by its name in any case. Throws sw::Error that names `flag`, the place of the name, and all
+/// formats.
+Type parse_type(std::string_view name, const char* flag);
 
 /// "REGEX=TYPE", as in "ffn_down_exps=q6_k". Throws sw::Error.
 TensorTypeRule parse_tensor_type_rule(std::string_view text);
 
-/// The rules of --tensor-type, compiled.
+/// Rules, compiled.
 class TypeRules {
  public:
   /// Throws sw::Error for a pattern that is too long or no regular expression.

@@ -13,7 +13,7 @@ namespace sw {
 struct Q4_K {
   static constexpr int kBlockElems = 256;
   static constexpr float kErrorBound = 0.12f;
-  static constexpr float kMaxMagnitude = AffineFit::kMaxMagnitude;
+  static constexpr float kMaxMagnitude = AffineFit<8, 63>::kMaxMagnitude;
   struct Block {
     uint16_t d, dmin;    ///< f16
     uint8_t scales[12];  ///< see k_scales.h
@@ -29,7 +29,7 @@ struct Q4_K {
   static void decode(const Block& block, float* out) { decode_k_steps<Q4_K>(block, out); }
 
   static void encode(const float* x, const float* importance, Block& block) {
-    const AffineFit fit(x, importance, 15);
+    const AffineFit<8, 63> fit(x, importance, 15);
     block.d = fit.d;
     block.dmin = fit.dmin;
     pack_k_scales(fit.scale, fit.min, block.scales);

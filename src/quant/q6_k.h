@@ -12,7 +12,7 @@ namespace sw {
 struct Q6_K {
   static constexpr int kBlockElems = 256;
   static constexpr float kErrorBound = 0.04f;
-  static constexpr float kMaxMagnitude = SymmetricFit::kMaxMagnitude;
+  static constexpr float kMaxMagnitude = SymmetricFit<32, 128>::kMaxMagnitude;
   struct Block {
     uint8_t low[128];  ///< weights in halves of 128: byte 64 h + i holds the low nibbles of weights
                        ///< 128 h + i and 128 h + i + 64
@@ -31,7 +31,7 @@ struct Q6_K {
   }
 
   static void encode(const float* x, const float* importance, Block& block) {
-    const SymmetricFit fit(x, importance);
+    const SymmetricFit<32, 128> fit(x, importance);
     block = {};
     block.d = fit.d;
     for (int j = 0; j < 16; ++j) block.scales[j] = fit.scale[j];

@@ -174,22 +174,22 @@ void add_ling_tensors(Header& h) {
   }
 }
 
-/// By name and size: IQ4_XS has 136 bytes per 256 weights, IQ2_XXS 66, NVFP4 36 per 64 (gguf-py 0.19).
+/// By name and size: Q8_K has 292 bytes per 256 weights, Q8_1 36 per 32, Q1_0 18 per 128 (gguf-py 0.19).
 TEST(Info, ShowsFormatsThatItCannotDecode) {
   Header header;
   header.text("general.architecture", "llama");
-  header.tensor("a", 23, {1024, 1024}, 4096 * 136);
-  header.tensor("b", 16, {1024, 1024}, 4096 * 66);
-  header.tensor("c", 40, {1024, 1024}, 16384 * 36);
+  header.tensor("a", 15, {1024, 1024}, 4096 * 292);
+  header.tensor("b", 9, {1024, 1024}, 32768 * 36);
+  header.tensor("c", 41, {1024, 1024}, 8192 * 18);
   const TempDir temp;
   const std::string path = temp.path() / "foreign.gguf";
   header.write(path);
-  // 8 x 1,417,216 bytes / 3,145,728 weights
+  // 8 x 2,523,136 bytes / 3,145,728 weights
   expect_says(run_switchyard({"info", path}),
-              {"IQ4_XS       1 tensors        1048576 elements       0.53 MiB",
-               "IQ2_XXS      1 tensors        1048576 elements       0.26 MiB",
-               "NVFP4        1 tensors        1048576 elements       0.56 MiB",
-               "all          3 tensors        3145728 elements       1.35 MiB, 3.604 bits per weight\n"});
+              {"Q8_K         1 tensors        1048576 elements       1.14 MiB",
+               "Q8_1         1 tensors        1048576 elements       1.12 MiB",
+               "Q1_0         1 tensors        1048576 elements       0.14 MiB",
+               "all          3 tensors        3145728 elements       2.41 MiB, 6.417 bits per weight\n"});
 }
 
 /// Where only the name or the number is known, no size is made up, and the mean leaves the tensor out.
@@ -197,13 +197,13 @@ TEST(Info, SaysWhichSizesAreUnknown) {
   Header header;
   header.text("general.architecture", "llama");
   header.tensor("a", Type::Q8_0, {1024, 1024});
-  header.tensor("b", 139, {1024, 1024}, 4096 * 144);
+  header.tensor("b", 133, {1024, 1024}, 32768 * 26);
   header.tensor("c", 250, {1024, 1024}, 1 << 20);
   const TempDir temp;
   const std::string path = temp.path() / "foreign.gguf";
   header.write(path);
   expect_says(run_switchyard({"info", path}),
-              {"IQ4_K        1 tensors        1048576 elements   size unknown",
+              {"Q6_0         1 tensors        1048576 elements   size unknown",
                "type 250     1 tensors        1048576 elements   size unknown",
                "1.06 MiB, 8.500 bits per weight without 2 tensors of unknown size"});
 }

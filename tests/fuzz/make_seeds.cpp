@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Writes the seed corpus: make_seeds FOLDER makes one folder a target below it;
 // make_seeds --checkpoint FOLDER WIDTH writes the tiny checkpoint alone, with rows of that width.
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
 #include <fmt/core.h>
 #include <iterator>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -41,38 +41,52 @@ void write(const fs::path& path, const std::string& bytes) {
   file.commit();
 }
 
-/// The tiny model with rows of `width`, and among its tensors all the weight formats that take such rows: one
-/// file of many formats stays small, and small files are tried more often.
-void write_mixed_model(const fs::path& path, const fs::path& f32, int width) {
-  constexpr const char* kTensors[] = {"attn_qkv",      "ffn_gate_exps", "token_embd",
-                                      "ffn_down_exps", "ffn_up_exps",   "attn_output",
-                                      "ffn_gate",      "ffn_down",      "ffn_up"};
-  QuantizeOptions options;
-  std::set<Type> done;
+/// The weight formats that mixes are made of, by the width of rows that they need.
+std::vector<Type> formats_for(int width) {
+  std::vector<Type> formats;
   for (const QuantMix& mix : quant_mixes()) {
     const bool needs_wide = traits(mix.base).block_elems > kNarrow;
-    if (needs_wide != (width == kWide) || !done.insert(mix.base).second) continue;
-    SW_ASSERT(done.size() <= std::size(kTensors));
-    options.tensor_types.push_back({kTensors[done.size() - 1], mix.base});
+    const bool is_new = std::ranges::find(formats, mix.base) == formats.end();
+    if (needs_wide == (width == kWide) && is_new) formats.push_back(mix.base);
   }
-  quantize(f32, path, "Q4_0", options);
+  return formats;
+}
+
+/// Tiny models whose tensors have all of these formats, `n_tensors` of them in a file: one file of many
+/// formats stays small, and small files are tried more often. The first is called `name`, others have a
+/// number too.
+void write_mixed_models(const fs::path& folder, const std::string& name, const fs::path& f32,
+                        const std::vector<Type>& formats, size_t n_tensors) {
+  // Those whose rows are as wide as the model come first.
+  constexpr const char* kTensors[] = {"attn_qkv",      "ffn_gate_exps", "token_embd",
+                                      "ffn_up_exps",   "ffn_gate\\.",   "ffn_up\\.",
+                                      "ffn_down_exps", "attn_output",   "ffn_down\\."};
+  SW_ASSERT(n_tensors <= std::size(kTensors));
+  for (size_t begin = 0; begin < formats.size(); begin += n_tensors) {
+    QuantizeOptions options;
+    for (size_t i = begin; i < std::min(begin + n_tensors, formats.size()); ++i) {
+      options.tensor_types.push_back({kTensors[i - begin], formats[i]});
+    }
+    const std::string number = begin == 0 ? "" : std::to_string(begin / n_tensors + 1);
+    quantize(f32, folder / (name + number + ".gguf"), "Q4_0", options);
+  }
 }
 
 void write_models(const fs::path& folder, const fs::path& narrow, const fs::path& wide) {
   const testing::TempDir temp;
   const fs::path f32 = temp.path() / "f32.gguf";
   convert_hf(narrow, f32, {.out_type = Type::F32, .name = "tiny"});
-  write_mixed_model(folder / "narrow.gguf", f32, kNarrow);
+  write_mixed_models(folder, "narrow", f32, formats_for(kNarrow), 9);
   quantize(f32, folder / "q8_0.gguf", "Q8_0");
   convert_hf(wide, f32, {.out_type = Type::F32, .name = "tiny"});
-  write_mixed_model(folder / "wide.gguf", f32, kWide);
+  write_mixed_models(folder, "wide", f32, formats_for(kWide), 6);
 }
 
 /// A file with two rows or blocks of every tensor type, in one to four dimensions.
 void write_types(const fs::path& path) {
   GgufWriter writer(path);
   std::vector<Type> types;
-  for (uint32_t id = 0; id < 64; ++id) {
+  for (uint32_t id = 0; id < 512; ++id) {
     if (const auto type = type_from_id(id)) types.push_back(*type);
   }
   const auto shape_of = [](Type type) {

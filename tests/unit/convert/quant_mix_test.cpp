@@ -12,7 +12,10 @@ namespace {
 
 Type chosen(const char* mix, const char* name, Shape shape = {256, 256}, int64_t n_layer = 32,
             bool has_output = true) {
-  return choose_type(quant_mix(mix), {name, shape, n_layer, has_output}).type;
+  return choose_type(quant_mix(mix), {name, shape, {n_layer, has_output}}).type;
+}
+Type chosen_for(const char* mix, const char* name, const MixModel& model) {
+  return choose_type(quant_mix(mix), {name, {256, 256}, model}).type;
 }
 
 TEST(QuantMix, Q4KMChoosesAsMainline) {
@@ -23,7 +26,7 @@ TEST(QuantMix, Q4KMChoosesAsMainline) {
   const int64_t n_layer = file.metadata().require_int("bailingmoe2.block_count");
   ASSERT_EQ(file.tensors().size(), 82u);
   for (const GgufTensor& tensor : file.tensors()) {
-    const MixChoice choice = choose_type(mix, {tensor.name, tensor.shape, n_layer});
+    const MixChoice choice = choose_type(mix, {tensor.name, tensor.shape, {n_layer}});
     EXPECT_EQ(static_cast<uint32_t>(choice.type), tensor.type_id) << tensor.name;
     EXPECT_EQ(choice.note, "");
   }
@@ -71,6 +74,89 @@ TEST(QuantMix, OutputMatrix) {
   }
 }
 
+/// Names and numbers are those of LlamaFileType in gguf-py 0.19.
+TEST(QuantMix, NumbersAreThoseOfFiles) {
+  constexpr std::pair<const char*, uint32_t> kNumbers[] = {
+      {"Q2_K", 10},    {"Q2_K_S", 21}, {"Q3_K_S", 11}, {"Q3_K_M", 12},   {"Q3_K_L", 13}, {"IQ1_S", 24},
+      {"IQ1_M", 31},   {"IQ2_XS", 20}, {"IQ2_S", 28},  {"IQ2_XXS", 19},  {"IQ2_M", 29},  {"IQ3_XS", 22},
+      {"IQ3_XXS", 23}, {"IQ3_S", 26},  {"IQ3_M", 27},  {"IQ4_NL", 25},   {"IQ4_XS", 30}, {"TQ1_0", 36},
+      {"TQ2_0", 37},   {"Q4_K_M", 15}, {"Q6_K", 18},   {"MXFP4_MOE", 38}};
+  for (const auto& [name, number] : kNumbers) EXPECT_EQ(quant_mix(name).file_type, number) << name;
+  for (const QuantMix& mix : quant_mixes())
+    EXPECT_EQ(&quant_mix(std::to_string(mix.file_type)), &mix) << mix.name;
+}
+
+/// A model of 32 blocks with shared heads and many experts: the types that mainline's quantizer takes.
+TEST(QuantMix, LowMixesChooseAsMainline) {
+  struct {
+    const char* mix;
+    Type embedding, output, queries, keys, values, attn_out, up, first_down, down;
+  } constexpr kRows[] = {
+      {"Q2_K", Type::Q2_K, Type::Q6_K, Type::Q2_K, Type::Q2_K, Type::Q4_K, Type::Q3_K, Type::Q2_K, Type::Q3_K,
+       Type::Q3_K},
+      {"Q2_K_S", Type::Q2_K, Type::Q6_K, Type::Q2_K, Type::Q2_K, Type::Q4_K, Type::Q2_K, Type::Q2_K,
+       Type::Q4_K, Type::Q2_K},
+      {"Q3_K_S", Type::Q3_K, Type::Q6_K, Type::Q3_K, Type::Q3_K, Type::Q3_K, Type::Q3_K, Type::Q3_K,
+       Type::Q3_K, Type::Q3_K},
+      {"Q3_K_M", Type::Q3_K, Type::Q6_K, Type::Q3_K, Type::Q3_K, Type::Q5_K, Type::Q4_K, Type::Q3_K,
+       Type::Q5_K, Type::Q4_K},
+      {"Q3_K_L", Type::Q3_K, Type::Q6_K, Type::Q3_K, Type::Q3_K, Type::Q5_K, Type::Q5_K, Type::Q3_K,
+       Type::Q5_K, Type::Q5_K},
+      {"IQ1_S", Type::Q2_K, Type::Q5_K, Type::IQ1_S, Type::IQ1_S, Type::Q4_K, Type::IQ2_XXS, Type::IQ1_S,
+       Type::Q2_K, Type::IQ1_S},
+      {"IQ2_XXS", Type::Q2_K, Type::Q5_K, Type::IQ2_XXS, Type::IQ2_XXS, Type::Q4_K, Type::IQ2_XXS,
+       Type::IQ2_XXS, Type::Q2_K, Type::IQ2_XXS},
+      {"IQ2_S", Type::IQ3_S, Type::Q5_K, Type::IQ2_XS, Type::IQ2_XS, Type::Q4_K, Type::IQ3_S, Type::IQ2_XS,
+       Type::IQ3_S, Type::IQ2_XS},
+      {"IQ2_M", Type::IQ3_S, Type::Q5_K, Type::IQ2_S, Type::IQ2_S, Type::Q4_K, Type::IQ3_S, Type::IQ2_S,
+       Type::IQ3_S, Type::IQ2_S},
+      {"IQ3_XXS", Type::IQ3_S, Type::Q5_K, Type::IQ2_S, Type::IQ2_S, Type::Q4_K, Type::IQ3_S, Type::IQ3_XXS,
+       Type::Q4_K, Type::Q3_K},
+      {"IQ3_XS", Type::IQ3_S, Type::Q6_K, Type::IQ3_XXS, Type::IQ3_XXS, Type::Q4_K, Type::IQ3_S,
+       Type::IQ3_XXS, Type::IQ3_S, Type::IQ3_S},
+      {"IQ3_M", Type::IQ3_S, Type::Q6_K, Type::IQ3_S, Type::IQ3_S, Type::Q4_K, Type::Q4_K, Type::IQ3_S,
+       Type::Q4_K, Type::IQ3_S},
+      {"IQ4_XS", Type::IQ4_XS, Type::Q6_K, Type::IQ4_XS, Type::IQ4_XS, Type::Q5_K, Type::IQ4_XS, Type::IQ4_XS,
+       Type::Q5_K, Type::IQ4_XS},
+      {"TQ2_0", Type::Q4_K, Type::Q6_K, Type::TQ2_0, Type::TQ2_0, Type::TQ2_0, Type::TQ2_0, Type::TQ2_0,
+       Type::TQ2_0, Type::TQ2_0},
+  };
+  constexpr MixModel kModel = {.n_layer = 32, .n_expert = 64, .heads_per_kv = 4};
+  for (const auto& row : kRows) {
+    SCOPED_TRACE(row.mix);
+    EXPECT_EQ(chosen_for(row.mix, "token_embd.weight", kModel), row.embedding);
+    EXPECT_EQ(chosen_for(row.mix, "output.weight", kModel), row.output);
+    EXPECT_EQ(chosen_for(row.mix, "blk.9.attn_q.weight", kModel), row.queries);
+    EXPECT_EQ(chosen_for(row.mix, "blk.9.attn_k.weight", kModel), row.keys);
+    EXPECT_EQ(chosen_for(row.mix, "blk.1.attn_v.weight", kModel), row.values);
+    EXPECT_EQ(chosen_for(row.mix, "blk.9.attn_output.weight", kModel), row.attn_out);
+    EXPECT_EQ(chosen_for(row.mix, "blk.9.ffn_up.weight", kModel), row.up);
+    EXPECT_EQ(chosen_for(row.mix, "blk.1.ffn_down.weight", kModel), row.first_down);
+    EXPECT_EQ(chosen_for(row.mix, "blk.9.ffn_down.weight", kModel), row.down);
+  }
+}
+
+TEST(QuantMix, RulesAskForHeadsAndExperts) {
+  constexpr MixModel kAlone = {.n_layer = 32}, kEight = {.n_layer = 32, .n_expert = 8};
+  EXPECT_EQ(chosen_for("Q2_K", "blk.9.attn_v.weight", kAlone), Type::Q3_K);
+  EXPECT_EQ(chosen_for("IQ2_XS", "blk.9.attn_v.weight", kAlone), Type::Q2_K);
+  EXPECT_EQ(chosen_for("IQ2_XS", "blk.9.attn_v.weight", {.n_layer = 32, .n_expert = 4}), Type::Q4_K);
+  EXPECT_EQ(chosen_for("IQ3_XXS", "blk.9.attn_v.weight", kAlone), Type::IQ3_S);
+  EXPECT_EQ(chosen_for("Q4_K_M", "blk.9.attn_k.weight", kEight), Type::Q8_0);
+  EXPECT_EQ(chosen_for("Q4_K_M", "blk.9.attn_v.weight", kEight), Type::Q8_0);
+  EXPECT_EQ(chosen_for("Q4_K_M", "blk.9.attn_output.weight", kEight), Type::Q5_K);
+  EXPECT_EQ(chosen_for("Q5_K_M", "blk.9.attn_output.weight", kEight), Type::Q5_K);
+  EXPECT_EQ(chosen_for("Q3_K_L", "blk.9.attn_output.weight", kEight), Type::Q3_K);
+  EXPECT_EQ(chosen_for("IQ1_S", "blk.9.attn_k.weight", kEight), Type::Q4_K);
+  EXPECT_EQ(chosen_for("IQ3_M", "blk.8.ffn_down.weight", kEight), Type::IQ3_S);
+  EXPECT_EQ(chosen_for("IQ3_M", "blk.6.ffn_down.weight", kEight), Type::Q4_K);
+  EXPECT_EQ(chosen_for("IQ3_XS", "blk.28.ffn_gate.weight", kAlone), Type::IQ3_S);
+  EXPECT_EQ(chosen_for("IQ3_XS", "blk.27.ffn_gate.weight", kAlone), Type::IQ3_XXS);
+  EXPECT_EQ(chosen("MXFP4_MOE", "blk.3.ffn_down_exps.weight", {8, 256, 256}), Type::MXFP4);
+  EXPECT_EQ(chosen("MXFP4_MOE", "blk.3.ffn_down.weight"), Type::Q8_0);
+  EXPECT_EQ(chosen("MXFP4_MOE", "output.weight"), Type::Q8_0);
+}
+
 TEST(QuantMix, SmallTensorsStayF32InEveryMix) {
   for (const QuantMix& mix : quant_mixes()) {
     EXPECT_EQ(chosen(mix.name, "blk.0.attn_norm.weight", {256}), Type::F32);
@@ -86,7 +172,7 @@ TEST(QuantMix, SmallTensorsStayF32InEveryMix) {
 
 TEST(QuantMix, FallsBackWhereBlocksDoNotFit) {
   const auto choice = [](const char* mix, int64_t n) {
-    return choose_type(quant_mix(mix), {"blk.0.ffn_up.weight", {8, n}, 4});
+    return choose_type(quant_mix(mix), {"blk.0.ffn_up.weight", {8, n}, {4}});
   };
   EXPECT_EQ(choice("Q4_K_M", 96).type, Type::Q8_0);
   EXPECT_EQ(choice("Q4_K_M", 96).note,
@@ -114,7 +200,9 @@ TEST(QuantMix, IsFoundByNameInAnyCaseOrByNumber) {
   for (const char* name : {"Q4_K", "q4_k", "15"}) EXPECT_EQ(&quant_mix(name), &quant_mix("Q4_K_M")) << name;
   EXPECT_EQ(&quant_mix("Q5_K"), &quant_mix("Q5_K_M"));
   EXPECT_EQ(&quant_mix("7"), &quant_mix("Q8_0"));
-  for (const char* name : {"", "99", "015", "Q3_K", "Q8_0_M", "Q4_0_M"})
+  EXPECT_EQ(&quant_mix("Q3_K"), &quant_mix("Q3_K_M"));
+  EXPECT_EQ(&quant_mix("iq3_xxs"), &quant_mix("23"));
+  for (const char* name : {"", "99", "015", "Q8_0_M", "Q4_0_M", "IQ3", "IQ2"})
     EXPECT_THROW(quant_mix(name), Error) << name;
   try {
     quant_mix("Q3_K_XL");

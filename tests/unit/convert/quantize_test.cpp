@@ -119,6 +119,22 @@ TEST_F(Quantize, RulesComeBeforeTheMixAndTheFirstCounts) {
   EXPECT_EQ(type_of(file, "blk.2.attn_output.weight"), Type::Q4_0);
 }
 
+TEST_F(Quantize, EmbeddingAndOutputHaveFlagsOfTheirOwn) {
+  const std::vector<TensorTypeRule> all = {{"weight", Type::Q5_1}};
+  run("Q4_0", {.tensor_types = all, .output_type = Type::Q8_0, .embedding_type = Type::BF16});
+  const GgufFile file(out());
+  EXPECT_EQ(type_of(file, "token_embd.weight"), Type::BF16);
+  EXPECT_EQ(type_of(file, "output.weight"), Type::Q8_0);
+  EXPECT_EQ(type_of(file, "blk.2.attn_output.weight"), Type::Q5_1);  // its name only ends like theirs
+  try {
+    parse_type("q4_k_m", "--output-tensor-type");
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_CONTAINS(std::string(e.what()), "--output-tensor-type");
+    EXPECT_CONTAINS(std::string(e.what()), "IQ4_XS");
+  }
+}
+
 TEST_F(Quantize, RefusesBadRules) {
   EXPECT_CONTAINS(refusal("Q4_0", {.tensor_types = {{"no_such_tensor", Type::F16}}}),
                   "decides for no tensor");
@@ -127,6 +143,9 @@ TEST_F(Quantize, RefusesBadRules) {
   EXPECT_CONTAINS(refusal("Q4_0", {.tensor_types = {{"", Type::F16}}}), "wrong length");
   EXPECT_THROW(TypeRules({{"x", Type::F16}}).find("\xff"), Error);
   EXPECT_CONTAINS(refusal("Q4_0", {.tensor_types = {{std::string(257, 'a'), Type::F16}}}), "wrong length");
+  EXPECT_CONTAINS(refusal("Q4_0", {.tensor_types = {{"ffn_down_exps", Type::Q4_K}}}),
+                  "rows of a multiple of 256 (Q4_K)");
+  EXPECT_CONTAINS(refusal("Q4_0", {.output_type = Type::IQ1_S}), "rows of a multiple of 256 (IQ1_S)");
   for (const char* text : {"", "attn", "attn=", "attn=q9", "=q8_0x"}) {
     EXPECT_THROW(parse_tensor_type_rule(text), Error) << text;
   }

@@ -26,15 +26,15 @@ TEST(QuantGolden, DecodeIsExact) {
     EXPECT_EQ(testing::decode(type, raw->data, n), expected) << name;
     ++n_checked;
   }
-  EXPECT_GE(n_checked, 10);  // all but F32 and F16, which half_test.cpp tries whole
+  EXPECT_EQ(n_checked, 24);  // all of mainline's but F32 and F16, which half_test.cpp tries whole
 }
 
 TEST(QuantGolden, EncodeIsByteExactWhereRoundingIsNoSearch) {
   SW_DATA_OR_SKIP(path, "golden/quant/quantize.safetensors");
   const Safetensors golden(path);
   const std::vector<float> src = Safetensors::to_f32(golden.require("src"));
-  for (const Type type :
-       {Type::Q8_0, Type::Q4_0, Type::Q4_1, Type::Q5_0, Type::Q5_1, Type::MXFP4, Type::BF16}) {
+  for (const Type type : {Type::Q8_0, Type::Q4_0, Type::Q4_1, Type::Q5_0, Type::Q5_1, Type::MXFP4, Type::BF16,
+                          Type::TQ1_0, Type::TQ2_0}) {
     const auto expected = golden.require(std::string(type_name(type)) + ".raw").data;
     const std::vector<std::byte> bytes = testing::encode(type, src);
     EXPECT_TRUE(std::equal(bytes.begin(), bytes.end(), expected.begin(), expected.end())) << type_name(type);
@@ -56,9 +56,21 @@ TEST(QuantGolden, SearchesGiveTheSameBytesEverywhere) {
   struct {
     Type type;
     uint64_t plain, weighted;
-  } constexpr kExpected[] = {{Type::Q4_K, 11291976848336211158u, 1988069077800115799u},
-                             {Type::Q5_K, 10916482891326180949u, 11723715648119302076u},
-                             {Type::Q6_K, 521195767224840760u, 12671005134159138133u}};
+  } constexpr kExpected[] = {{Type::Q4_K, 13440814129414954123u, 11323542242754433691u},
+                             {Type::Q5_K, 6846510088961830113u, 1138915865481736310u},
+                             {Type::Q6_K, 11044047968481247523u, 16453771041546848784u},
+                             {Type::Q2_K, 1066654216646915830u, 8648782539792473822u},
+                             {Type::Q3_K, 5400145351912841409u, 9561049580037235274u},
+                             {Type::IQ1_S, 2460037742919563587u, 10058779414061949112u},
+                             {Type::IQ1_M, 15640480650927490106u, 9254658683468607625u},
+                             {Type::IQ2_XXS, 11261594124893624956u, 18409317173299988682u},
+                             {Type::IQ2_XS, 13347320312004316544u, 445086558450574710u},
+                             {Type::IQ2_S, 11042619470456863015u, 13078418855459574828u},
+                             {Type::IQ3_XXS, 12695863674507587264u, 5685630524233473253u},
+                             {Type::IQ3_S, 7702651058915843140u, 759338636548759456u},
+                             {Type::IQ4_NL, 15417528798932377508u, 12537353776365514690u},
+                             {Type::IQ4_XS, 3887619093722384047u, 1820395251795224815u},
+                             {Type::NVFP4, 16739311750035117813u, 15590115163708095142u}};
   for (const auto& [type, plain, weighted] : kExpected) {
     EXPECT_EQ(fnv1a(testing::encode(type, x)), plain) << type_name(type);
     EXPECT_EQ(fnv1a(testing::encode(type, x, importance.data())), weighted) << type_name(type);

@@ -20,12 +20,32 @@ struct Known {
 };
 // Sizes as GGUF files have them.
 constexpr Known kKnown[] = {
-    {Type::F32, "F32", 0, 1, 4},        {Type::F16, "F16", 1, 1, 2},
-    {Type::Q4_0, "Q4_0", 2, 32, 18},    {Type::Q4_1, "Q4_1", 3, 32, 20},
-    {Type::Q5_0, "Q5_0", 6, 32, 22},    {Type::Q5_1, "Q5_1", 7, 32, 24},
-    {Type::MXFP4, "MXFP4", 39, 32, 17}, {Type::Q8_0, "Q8_0", 8, 32, 34},
-    {Type::Q4_K, "Q4_K", 12, 256, 144}, {Type::Q5_K, "Q5_K", 13, 256, 176},
-    {Type::Q6_K, "Q6_K", 14, 256, 210}, {Type::BF16, "BF16", 30, 1, 2},
+    {Type::F32, "F32", 0, 1, 4},
+    {Type::F16, "F16", 1, 1, 2},
+    {Type::Q4_0, "Q4_0", 2, 32, 18},
+    {Type::Q4_1, "Q4_1", 3, 32, 20},
+    {Type::Q5_0, "Q5_0", 6, 32, 22},
+    {Type::Q5_1, "Q5_1", 7, 32, 24},
+    {Type::MXFP4, "MXFP4", 39, 32, 17},
+    {Type::Q8_0, "Q8_0", 8, 32, 34},
+    {Type::Q4_K, "Q4_K", 12, 256, 144},
+    {Type::Q5_K, "Q5_K", 13, 256, 176},
+    {Type::Q6_K, "Q6_K", 14, 256, 210},
+    {Type::BF16, "BF16", 30, 1, 2},
+    {Type::Q2_K, "Q2_K", 10, 256, 84},
+    {Type::Q3_K, "Q3_K", 11, 256, 110},
+    {Type::IQ2_XXS, "IQ2_XXS", 16, 256, 66},
+    {Type::IQ2_XS, "IQ2_XS", 17, 256, 74},
+    {Type::IQ3_XXS, "IQ3_XXS", 18, 256, 98},
+    {Type::IQ1_S, "IQ1_S", 19, 256, 50},
+    {Type::IQ4_NL, "IQ4_NL", 20, 32, 18},
+    {Type::IQ3_S, "IQ3_S", 21, 256, 110},
+    {Type::IQ2_S, "IQ2_S", 22, 256, 82},
+    {Type::IQ4_XS, "IQ4_XS", 23, 256, 136},
+    {Type::IQ1_M, "IQ1_M", 29, 256, 56},
+    {Type::TQ1_0, "TQ1_0", 34, 256, 54},
+    {Type::TQ2_0, "TQ2_0", 35, 256, 66},
+    {Type::NVFP4, "NVFP4", 40, 64, 36},
 };
 
 TEST(Type, TraitsAreThoseOfTheFiles) {
@@ -44,7 +64,7 @@ TEST(Type, TraitsAreThoseOfTheFiles) {
 
 TEST(Type, IsFoundByNumber) {
   for (const Type type : testing::all_types()) EXPECT_EQ(type_from_id(static_cast<uint32_t>(type)), type);
-  for (const uint32_t id : {4u, 5u, 29u, 31u, 38u, 40u, 0x80000000u, 0xffffffffu})
+  for (const uint32_t id : {4u, 5u, 31u, 38u, 42u, 43u, 0x80000000u, 0xffffffffu})
     EXPECT_FALSE(type_from_id(id)) << id;
 }
 

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <cstdint>
+
+#include "quant/grid.h"
+#include "quant/grid_fit.h"
+#include "quant/scale.h"
+
+namespace sw {
+
+/// 256 weights: fours are points of a grid of 256, each eight with an even number of minus signs; sub-blocks
+/// of 32 have a scale of 4 bits, under one f16 factor: x = d (2 scale[j] + 1) / 4 * (4, 12, ... 52 or 62).
+/// 3.0625 bits a weight.
+struct IQ3_XXS {
+  static constexpr int kBlockElems = 256;
+  /// Of eight weights with an odd number of minus signs one gets the wrong sign.
+  static constexpr float kErrorBound = 2.0f;
+  static constexpr float kMaxMagnitude = 31 * 62 / 4.0f * kMaxF16;
+  using Grid = Iq3XxsGrid;
+  static constexpr int kSub = 32, kMaxScale = 15;
+  static constexpr GridFlags kFlags = GridFlags::Even;
+  static constexpr float factor(int scale) { return static_cast<float>(2 * scale + 1) * 0.25f; }
+  struct Block {
+    uint16_t d;  ///< f16
+    uint8_t points[64];
+    struct {
+      uint16_t low, high;  ///< one number: seven signs for each eight, then the scale
+    } subs[8];
+  };
+  static_assert(sizeof(Block) == 98);
+
+  static constexpr uint32_t signs_and_scale(const Block& block, int j) {
+    return block.subs[j].low | static_cast<uint32_t>(block.subs[j].high) << 16;
+  }
+  static constexpr float step(const Block& block, int j) {
+    return f16_to_f32(block.d) * factor(block.subs[j].high >> 12);
+  }
+  static constexpr int point(const Block& block, int g) { return block.points[g]; }
+  static constexpr int flags(const Block& block, int o) {
+    return even_signs(static_cast<int>(signs_and_scale(block, o / 4) >> o % 4 * 7 & 127));
+  }
+  static constexpr float at(const Block& block, int i) { return grid_weight<IQ3_XXS>(block, i); }
+  static void decode(const Block& block, float* out) { decode_grid<IQ3_XXS>(block, out); }
+
+  static void encode(const float* x, const float* importance, Block& block) {
+    const GridFit<IQ3_XXS> fit(x, importance);
+    block.d = fit.d;
+    for (int g = 0; g < 64; ++g) block.points[g] = static_cast<uint8_t>(fit.point[g]);
+    for (int j = 0; j < 8; ++j) {
+      uint32_t number = static_cast<uint32_t>(fit.scale[j]) << 28;
+      for (int k = 0; k < 4; ++k) number |= static_cast<uint32_t>(fit.flags[4 * j + k] & 127) << 7 * k;
+      block.subs[j] = {static_cast<uint16_t>(number), static_cast<uint16_t>(number >> 16)};
+    }
+  }
+};
+
+}  // namespace sw
