@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <cstdint>
+#include <cstring>
 
 #include "base/half.h"
 #include "quant/ik_codebooks.h"
@@ -13,6 +14,9 @@
 ///   Codes, Scales         what its codes and its scales stand for
 ///   scale(block, j)       the index of the scale of sub-block j
 ///   value(block, j, i)    what weight i stands for; it is in sub-block j
+/// and, where every weight has a code of its own in CodeBits, so that all are unpacked at once,
+///   codes(block, codes)   adds all codes to zeros
+///   shifted(block, j)     whether sub-block j uses the shifted values
 namespace sw {
 
 /// The factor of a row, in front of it.
@@ -39,7 +43,19 @@ struct CodeBits {
   constexpr int get(int i) const {
     return bytes[i / kCodes * kRun + i % kRun] >> i % kCodes / kRun * kBits & ((1 << kBits) - 1);
   }
-  /// The bits of each code from bit `first` on.
+  /// Puts the bits into all codes, from bit `first` on.
+  void add_to(uint8_t (&codes)[256], int first) const {
+    for (int begin = 0; begin < 256; begin += kRun) {
+      uint8_t run[kRun];  // a copy: nothing that codes could overlap
+      std::memcpy(run, bytes + begin / kCodes * kRun, kRun);
+      const int shift = begin % kCodes / kRun * kBits;
+      for (int k = 0; k < kRun; ++k) {
+        const int bits = run[k] >> shift & ((1 << kBits) - 1);
+        codes[begin + k] = static_cast<uint8_t>(codes[begin + k] | bits << first);
+      }
+    }
+  }
+  /// Takes them from all codes, from bit `first` on.
   void set(const uint16_t (&codes)[256], int first) {
     for (uint8_t& byte : bytes) byte = 0;
     for (int i = 0; i < 256; ++i) {
@@ -64,11 +80,20 @@ constexpr float ik_weight(float d, const typename Format::Block& block, int i) {
 /// All weights of a block, each sub-block's step made once.
 template <class Format>
 void decode_ik(float d, const typename Format::Block& block, float* out) {
-  for (int j = 0; j < 256 / Format::kSubElems; ++j) {
+  constexpr int kSub = Format::kSubElems;
+  [[maybe_unused]] uint8_t codes[256] = {};
+  if constexpr (requires { Format::codes(block, codes); }) Format::codes(block, codes);
+  for (int j = 0; j < 256 / kSub; ++j) {
     const float step = ik_step<Format>(d, block, j);
-    for (int i = j * Format::kSubElems; i < (j + 1) * Format::kSubElems; ++i) {
-      out[i] = step * Format::value(block, j, i);
+    float values[kSub];  // apart from the products, which compilers then make with vectors
+    for (int i = 0; i < kSub; ++i) {
+      if constexpr (requires { Format::codes(block, codes); }) {
+        values[i] = Format::Codes::value(codes[kSub * j + i], Format::shifted(block, j));
+      } else {
+        values[i] = Format::value(block, j, kSub * j + i);
+      }
     }
+    for (int i = 0; i < kSub; ++i) out[kSub * j + i] = step * values[i];
   }
 }
 

@@ -12,6 +12,8 @@
 ///   kShifts     2 where a sub-block may shift its values, else 1
 ///   kEnds       what the weight of largest magnitude may be meant to become, for first guesses
 ///   kWindow     scales to either side that are tried at a time
+///   kMoves      how often, and
+///   kRounds     between how many times that the factor is made anew
 ///   values()    the value of each weight's code, for the least sum of w (x inv_step - value)^2
 ///   codes()     those codes; of weights that share one, at the first
 /// The loops over weights are inner loops with nothing between them, so that compilers use vectors.
@@ -33,7 +35,7 @@ struct Steps {
 template <class Codes, int kElems>
 struct ScalarCoder {
   static constexpr int kShifts = 2;
-  static constexpr int kWindow = 3;
+  static constexpr int kWindow = 3, kMoves = 4, kRounds = 3;
   static constexpr Steps<Codes> kSteps = {};
   static constexpr float kFirst = kSteps.value[0], kLast = kSteps.value[Codes::kSize - 1];
   // The fewer the values, the more is cut off.
@@ -67,7 +69,7 @@ struct ScalarCoder {
 template <class Codes, int kElems>
 struct PairCoder {
   static constexpr int kShifts = 1;
-  static constexpr int kWindow = 3;
+  static constexpr int kWindow = 3, kMoves = 4, kRounds = 3;
   static constexpr float kEnds[] = {-63, -72, 47, 54, 28, -23};
 
   static void values(const float* x, const float* w, float inv_step, int /*shifted*/, float* v) {
@@ -107,7 +109,7 @@ struct PairCoder {
 /// Codes of four bits; of four weights that share a word (IQ4_KSS), the codes have an even number of ones.
 template <class Codes>
 struct EvenCoder {
-  static constexpr int kElems = 32, kShifts = 2, kWindow = 3;
+  static constexpr int kElems = 32, kShifts = 2, kWindow = 3, kMoves = 4, kRounds = 3;
   static constexpr auto& kEnds = ScalarCoder<Codes, kElems>::kEnds;
 
   static void values(const float* x, const float* w, float inv_step, int shifted, float* v) {

@@ -86,7 +86,7 @@ class IkSearch {
   void find_factor() {
     choose_factor();
     for (size_t j = 0; j < subs_.size(); ++j) begin(j);
-    for (int round = 0; round < kRounds; ++round) {
+    for (int round = 0; round < Coder::kRounds; ++round) {
       for (size_t j = 0; j < subs_.size(); ++j) improve(j);
       if (!refit()) break;
     }
@@ -117,8 +117,6 @@ class IkSearch {
   using Coder = typename CoderOf<F>::type;
   using Scales = typename F::Scales;
   static constexpr int kSub = F::kSubElems;
-  static constexpr int kRounds = 3;
-  static constexpr int kMaxMoves = 4;
   static constexpr int kWindow = Coder::kWindow;
   static constexpr bool kF16 = !HasRowHeader<F> || std::is_same_v<typename RowHeaderOf<F>::type, RowF16>;
 
@@ -208,7 +206,7 @@ class IkSearch {
   /// Tries scales near the sub-block's own.
   void improve(size_t j) {
     Sub& sub = subs_[j];
-    for (int move = 0; move < kMaxMoves && sub.error > 0.0f; ++move) {
+    for (int move = 0; move < Coder::kMoves && sub.error > 0.0f; ++move) {
       const int scale = sub.scale, shifted = sub.shifted;
       const int end = std::min(scale + kWindow, Scales::kSize - 1);
       for (int s = std::max(scale - kWindow, 0); s <= end; ++s) {

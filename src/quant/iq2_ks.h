@@ -26,9 +26,11 @@ struct IQ2_KS {
   static constexpr int scale(const Block& block, int j) {
     return (block.scales[j / 2] >> j % 2 * 4 & 15) | (block.extra >> (8 + j) & 1) << 4;
   }
+  static constexpr bool shifted(const Block& block, int j) { return block.extra >> j & 1; }
   static constexpr float value(const Block& block, int j, int i) {
-    return Codes::value(block.q.get(i), block.extra >> j & 1);
+    return Codes::value(block.q.get(i), shifted(block, j));
   }
+  static void codes(const Block& block, uint8_t (&codes)[256]) { block.q.add_to(codes, 0); }
   static constexpr float at(const RowHeader& row, const Block& block, int i) {
     return ik_weight<IQ2_KS>(row.factor(), block, i);
   }

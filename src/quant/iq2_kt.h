@@ -12,7 +12,7 @@ namespace sw {
 /// each, under an f32 factor of the row. 2.125 bits a weight.
 struct IQ2_KT {
   static constexpr int kBlockElems = 256, kSubElems = 32;
-  static constexpr float kErrorBound = 0.7f;
+  static constexpr float kErrorBound = 1.1f;
   static constexpr float kMaxMagnitude = RowF32::kMaxMagnitude;
   using RowHeader = RowF32;
   using Codes = Trellis<8, 16>;

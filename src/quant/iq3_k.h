@@ -29,8 +29,13 @@ struct IQ3_K {
     const int half = block.scales[j / 2] >> j % 2 * 4 & 15;
     return block.negative >> j & 1 ? 15 - half : 16 + half;
   }
+  static constexpr bool shifted(const Block& block, int j) { return block.shifted >> j & 1; }
   static constexpr float value(const Block& block, int j, int i) {
-    return Codes::value(block.q_low.get(i) | block.q_high.get(i) << 2, block.shifted >> j & 1);
+    return Codes::value(block.q_low.get(i) | block.q_high.get(i) << 2, shifted(block, j));
+  }
+  static void codes(const Block& block, uint8_t (&codes)[256]) {
+    block.q_low.add_to(codes, 0);
+    block.q_high.add_to(codes, 2);
   }
   static constexpr float at(const Block& block, int i) {
     return ik_weight<IQ3_K>(f16_to_f32(block.d), block, i);

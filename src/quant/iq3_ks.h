@@ -27,8 +27,13 @@ struct IQ3_KS {
   static constexpr int scale(const Block& block, int j) {
     return (block.scales[j % 4] >> j / 4 * 4 & 15) | (block.extra >> j & 1) << 4;
   }
+  static constexpr bool shifted(const Block& block, int j) { return block.extra >> (8 + j) & 1; }
   static constexpr float value(const Block& block, int j, int i) {
-    return Codes::value(block.q_low.get(i) | block.q_high.get(i) << 2, block.extra >> (8 + j) & 1);
+    return Codes::value(block.q_low.get(i) | block.q_high.get(i) << 2, shifted(block, j));
+  }
+  static void codes(const Block& block, uint8_t (&codes)[256]) {
+    block.q_low.add_to(codes, 0);
+    block.q_high.add_to(codes, 2);
   }
   static constexpr float at(const RowHeader& row, const Block& block, int i) {
     return ik_weight<IQ3_KS>(row.factor(), block, i);

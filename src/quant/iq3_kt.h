@@ -26,8 +26,8 @@ struct IQ3_KT {
 
   static constexpr int scale(const Block& block, int j) { return block.scales[j % 4] >> j / 4 * 4 & 15; }
   static constexpr float value(const Block& block, int /*j*/, int i) {
-    const float magnitude = Codes::magnitude(block.q[i / 8], i % 8);
-    return block.negative.get(i) ? -magnitude : magnitude;
+    const auto sign = static_cast<float>(1 - 2 * block.negative.get(i));
+    return sign * Codes::magnitude(block.q[i / 8], i % 8);
   }
   static constexpr float at(const RowHeader& row, const Block& block, int i) {
     return ik_weight<IQ3_KT>(row.factor(), block, i);

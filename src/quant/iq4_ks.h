@@ -23,9 +23,11 @@ struct IQ4_KS {
   static_assert(sizeof(Block) == 136);
 
   static constexpr int scale(const Block& block, int j) { return block.scales[j] >> 1; }
+  static constexpr bool shifted(const Block& block, int j) { return block.scales[j] & 1; }
   static constexpr float value(const Block& block, int j, int i) {
-    return Codes::value(block.q.get(i), block.scales[j] & 1);
+    return Codes::value(block.q.get(i), shifted(block, j));
   }
+  static void codes(const Block& block, uint8_t (&codes)[256]) { block.q.add_to(codes, 0); }
   static constexpr float at(const RowHeader& row, const Block& block, int i) {
     return ik_weight<IQ4_KS>(row.factor(), block, i);
   }

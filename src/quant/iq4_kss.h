@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <cstdint>
+#include <cstring>
 
 #include "quant/ik_blocks.h"
 #include "quant/ik_fit.h"
@@ -29,11 +30,19 @@ struct IQ4_KSS {
     return byte;
   }
   static constexpr int scale(const Block& block, int j) { return scale_byte(block, j) >> 1; }
-  /// Byte b of a sub-block holds weight b in its low nibble and weight b + 16 in the high one.
+  static constexpr bool shifted(const Block& block, int j) { return scale_byte(block, j) & 1; }
+  /// Two bytes of codes: byte b of a sub-block has code b in its low nibble and code b + 16 in the high one.
+  static constexpr int unfolded(int word) { return (word & 0xfffe) ^ (word & 0xfffe) >> 1; }
   static constexpr float value(const Block& block, int j, int i) {
-    const int word = block.words[8 * j + i % 16 / 2] & 0xfffe;
-    const int code = (word ^ word >> 1) >> (i % 2 * 8 + i % 32 / 16 * 4) & 15;
-    return Codes::value(code, scale_byte(block, j) & 1);
+    const int codes = unfolded(block.words[8 * j + i % 16 / 2]);
+    return Codes::value(codes >> (i % 2 * 8 + i % 32 / 16 * 4) & 15, shifted(block, j));
+  }
+  static void codes(const Block& block, uint8_t (&codes)[256]) {
+    uint16_t words[64];
+    for (int k = 0; k < 64; ++k) words[k] = static_cast<uint16_t>(unfolded(block.words[k]));
+    CodeBits<4, 16> bits;
+    std::memcpy(&bits, words, sizeof bits);
+    bits.add_to(codes, 0);
   }
   static constexpr float at(const RowHeader& row, const Block& block, int i) {
     return ik_weight<IQ4_KSS>(row.factor(), block, i);

@@ -12,7 +12,7 @@ namespace sw {
 /// scale and a bit that chooses between two sets of values, under an f32 factor of the row. 4 bits a weight.
 struct IQ4_KT {
   static constexpr int kBlockElems = 256, kSubElems = 32;
-  static constexpr float kErrorBound = 0.3f;
+  static constexpr float kErrorBound = 0.7f;
   static constexpr float kMaxMagnitude = RowF32::kMaxMagnitude;
   using RowHeader = RowF32;
   using Codes = Trellis<4, 15>;

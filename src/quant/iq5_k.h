@@ -28,8 +28,13 @@ struct IQ5_K {
   static constexpr int scale(const Block& block, int j) {
     return (block.scales_low[j / 2] >> j % 2 * 4 & 15) | (block.scales_high[j / 4] >> j % 4 * 2 & 3) << 4;
   }
+  static constexpr bool shifted(const Block& block, int j) { return block.shifted >> j & 1; }
   static constexpr float value(const Block& block, int j, int i) {
-    return Codes::value(block.q_low.get(i) | block.q_high.get(i) << 4, block.shifted >> j & 1);
+    return Codes::value(block.q_low.get(i) | block.q_high.get(i) << 4, shifted(block, j));
+  }
+  static void codes(const Block& block, uint8_t (&codes)[256]) {
+    block.q_low.add_to(codes, 0);
+    block.q_high.add_to(codes, 4);
   }
   static constexpr float at(const Block& block, int i) {
     return ik_weight<IQ5_K>(f16_to_f32(block.d), block, i);

@@ -24,8 +24,13 @@ struct IQ5_KS {
   static_assert(sizeof(Block) == 168);
 
   static constexpr int scale(const Block& block, int j) { return block.scales[j] >> 1; }
+  static constexpr bool shifted(const Block& block, int j) { return block.scales[j] & 1; }
   static constexpr float value(const Block& block, int j, int i) {
-    return Codes::value(block.q_low.get(i) | block.q_high.get(i) << 4, block.scales[j] & 1);
+    return Codes::value(block.q_low.get(i) | block.q_high.get(i) << 4, shifted(block, j));
+  }
+  static void codes(const Block& block, uint8_t (&codes)[256]) {
+    block.q_low.add_to(codes, 0);
+    block.q_high.add_to(codes, 4);
   }
   static constexpr float at(const RowHeader& row, const Block& block, int i) {
     return ik_weight<IQ5_KS>(row.factor(), block, i);

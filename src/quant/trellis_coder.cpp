@@ -60,7 +60,7 @@ class TrellisIndex {
   static constexpr int kGroup = Codes::kGroupElems;
   static constexpr int kBins = kGroup == 8 ? 2 : 4;  // of a dimension
   static constexpr int kBuckets = 256;
-  static constexpr int kFlips = kGroup == 8 ? 3 : 4;  // dimensions in which the next bucket is looked at too
+  static constexpr int kFlips = kGroup == 8 ? 2 : 4;  // dimensions in which the next bucket is looked at too
   static constexpr float kQuartile = 25.0f;           // of the values
 
   static float value(uint32_t code, int k) {

@@ -15,8 +15,9 @@ struct TrellisCoder {
   static constexpr int kElems = 32;
   static constexpr bool kPairsOfSets = Codes::kSize == Codes::kSecondSet;
   static constexpr int kShifts = kPairsOfSets ? 2 : 1;
-  static constexpr int kWindow = kPairsOfSets ? 2 : 1;
-  static constexpr float kEnds[] = {82, 95, 110, -82, -95, -110};
+  // Few, since each try is slow.
+  static constexpr int kWindow = kPairsOfSets ? 3 : 1, kMoves = 1, kRounds = 1;
+  static constexpr float kEnds[] = {88, 105, kMagnitudes ? 96 : -88, kMagnitudes ? 114 : -105};
 
   static void values(const float* x, const float* w, float inv_step, int second, float* v);
   static void codes(const float* x, const float* w, float inv_step, int second, uint16_t* code);

@@ -44,6 +44,26 @@ TEST(QuantGolden, DecodeIsExactForIkLlamaCpp) {
   EXPECT_EQ(check_decoding(Safetensors(path)), 15);
 }
 
+/// The reference vectors are ik_llama.cpp's own encodings of `src`, made without an importance matrix.
+TEST(QuantGolden, ErrorsAreNoLargerThanIkLlamaCpps) {
+  SW_DATA_OR_SKIP(path, "golden/quant/ik.safetensors");
+  const Safetensors golden(path);
+  const std::vector<float> src = Safetensors::to_f32(golden.require("src"));
+  for (const Type type : testing::all_types()) {
+    const std::string name = type_name(type);
+    if (!golden.find(name + ".f32")) continue;
+    std::vector<std::byte> bytes(src.size() / kGoldenCols * row_bytes(type, kGoldenCols));
+    const auto n_rows = static_cast<int64_t>(src.size()) / kGoldenCols;
+    encode_rows(type, src.data(), n_rows, kGoldenCols, bytes.data());
+    std::vector<float> ours(src.size());
+    decode_rows(type, bytes.data(), n_rows, kGoldenCols, ours.data());
+    const double theirs = testing::rms_difference(src, Safetensors::to_f32(golden.require(name + ".f32")));
+    // Its search for trellis codes tries more scales than ours.
+    const bool thorough = type == Type::IQ3_KT || type == Type::IQ4_KT;
+    EXPECT_LE(testing::rms_difference(src, ours), (thorough ? 1.04 : 1.0) * theirs) << name;
+  }
+}
+
 TEST(QuantGolden, EncodeIsByteExactWhereRoundingIsNoSearch) {
   SW_DATA_OR_SKIP(path, "golden/quant/quantize.safetensors");
   const Safetensors golden(path);
@@ -85,7 +105,22 @@ TEST(QuantGolden, SearchesGiveTheSameBytesEverywhere) {
                              {Type::IQ3_S, 7702651058915843140u, 759338636548759456u},
                              {Type::IQ4_NL, 15417528798932377508u, 12537353776365514690u},
                              {Type::IQ4_XS, 3887619093722384047u, 1820395251795224815u},
-                             {Type::NVFP4, 16739311750035117813u, 15590115163708095142u}};
+                             {Type::NVFP4, 16739311750035117813u, 15590115163708095142u},
+{Type::IQ2_K, 0, 0},
+{Type::IQ3_K, 0, 0},
+{Type::IQ4_K, 0, 0},
+{Type::IQ5_K, 0, 0},
+{Type::IQ6_K, 0, 0},
+{Type::IQ2_KS, 0, 0},
+{Type::IQ3_KS, 0, 0},
+{Type::IQ4_KS, 0, 0},
+{Type::IQ5_KS, 0, 0},
+{Type::IQ4_KSS, 0, 0},
+{Type::IQ2_KL, 0, 0},
+{Type::IQ1_KT, 0, 0},
+{Type::IQ2_KT, 0, 0},
+{Type::IQ3_KT, 0, 0},
+{Type::IQ4_KT, 0, 0}};
   for (const auto& [type, plain, weighted] : kExpected) {
     EXPECT_EQ(fnv1a(testing::encode(type, x)), plain) << type_name(type);
     EXPECT_EQ(fnv1a(testing::encode(type, x, importance.data())), weighted) << type_name(type);
