@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "quant/all_types.h"
+#include "quant/fit.h"
 #include "quant/ik_coders.h"
 #include "quant/rows.h"
 #include "quant/trellis_coder.h"
@@ -48,33 +49,14 @@ struct CoderOf<IQ4_KT> {
   using type = TrellisCoder<IQ4_KT::Codes, false>;
 };
 
-/// Weights, cleaned, and how often each one's error counts: once on average.
+/// The weights of a row or of a block of it.
 struct Target {
   Target(const float* values, const float* importance, int64_t n, float limit)
-      : x(static_cast<size_t>(n)), w(static_cast<size_t>(n), 1.0f) {
-    std::transform(values, values + n, x.begin(), [&](float v) { return clean_weight(v, limit); });
-    if (!importance) return;
-    const auto positive = [&](int64_t i) {
-      return std::max(static_cast<double>(clean_weight(importance[i], std::numeric_limits<float>::max())),
-                      0.0);
-    };
-    double mean = 0.0;
-    for (int64_t i = 0; i < n; ++i) mean += positive(i) / static_cast<double>(n);
-    if (mean == 0.0) return;
-    for (int64_t i = 0; i < n; ++i) w[static_cast<size_t>(i)] = static_cast<float>(positive(i) / mean + 1e-6);
+      : x(static_cast<size_t>(n)), w(static_cast<size_t>(n)) {
+    clean_targets(values, importance, n, limit, x.data(), w.data());
   }
   std::vector<float> x, w;
 };
-
-/// f(0) + f(1) + ... in eight sums, so that compilers use vectors.
-template <int kElems, class Term>
-float sum_of(const Term& term) {
-  float sums[8] = {};
-  for (int i = 0; i < kElems; i += 8) {
-    for (int k = 0; k < 8; ++k) sums[k] += term(i + k);
-  }
-  return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
-}
 
 template <class F>
 class IkSearch {
@@ -126,46 +108,39 @@ class IkSearch {
     int scale = 0, shifted = 0;
     float error = 0.0f;
   };
-  /// For x ~ step v.
-  struct Products {
-    float vx, vv;
-    float step() const { return vx * inverse_scale(vv); }
-    float gain() const { return vx * step(); }
-  };
-
   const float* x(size_t j) const { return target_.x.data() + j * kSub; }
   const float* w(size_t j) const { return target_.w.data() + j * kSub; }
-  static float rounded(float d) { return kF16 ? f16_to_f32(scale_bits(d)) : d; }
+  static float rounded(float d) { return kF16 ? rounded_to_f16(d) : d; }
   float step(int scale) const { return d_ * static_cast<float>(Scales::value(scale)); }
 
-  Products products(size_t j, float step, int shifted) const {
+  /// For x ~ step v with the values v that are nearest under `step`.
+  FactorSums products(size_t j, float step, int shifted) const {
     float v[kSub];
     Coder::values(x(j), w(j), inverse_scale(step), shifted, v);
-    return {sum_of<kSub>([&](int i) { return w(j)[i] * v[i] * x(j)[i]; }),
-            sum_of<kSub>([&](int i) { return w(j)[i] * v[i] * v[i]; })};
+    return {.aa = sum_in_lanes<kSub>([&](int i) { return w(j)[i] * v[i] * v[i]; }),
+            .ax = sum_in_lanes<kSub>([&](int i) { return w(j)[i] * v[i] * x(j)[i]; })};
   }
   float error(size_t j, int scale, int shifted) const {
     float v[kSub];
     const float s = step(scale);
     Coder::values(x(j), w(j), inverse_scale(s), shifted, v);
-    return sum_of<kSub>([&](int i) {
+    return sum_in_lanes<kSub>([&](int i) {
       const float diff = s * v[i] - x(j)[i];
       return w(j)[i] * diff * diff;
     });
   }
 
   void guess(size_t j) {
-    const auto less = [](float a, float b) { return std::abs(a) < std::abs(b); };
-    const float extreme = *std::max_element(x(j), x(j) + kSub, less);
+    const float extreme = extreme_of(x(j), kSub);
     if (std::abs(extreme) < kLeast) return;
     Sub& sub = subs_[j];
     float best = 0.0f;
     for (int shifted = 0; shifted < Coder::kShifts; ++shifted) {
       for (const float end : Coder::kEnds) {
-        const Products p = products(j, extreme / end, shifted);
+        const FactorSums p = products(j, extreme / end, shifted);
         if (!(p.gain() > best)) continue;
         best = p.gain();
-        sub = {.ideal = p.step(), .curvature = p.vv, .shifted = shifted};
+        sub = {.ideal = p.factor(), .curvature = p.aa, .shifted = shifted};
       }
     }
   }
@@ -225,16 +200,16 @@ class IkSearch {
 
   /// Least squares for the factor. False if nothing was gained.
   bool refit() {
-    Products sums = {0.0f, 0.0f};
+    FactorSums sums;
     for (size_t j = 0; j < subs_.size(); ++j) {
-      const Products p = products(j, step(subs_[j].scale), subs_[j].shifted);
+      const FactorSums p = products(j, step(subs_[j].scale), subs_[j].shifted);
       const auto s = static_cast<float>(Scales::value(subs_[j].scale));
-      sums.vx += s * p.vx;
-      sums.vv += s * s * p.vv;
+      sums.ax += s * p.ax;
+      sums.aa += s * s * p.aa;
     }
     const float before = total_error(), old = d_;
     std::vector<Sub> kept = subs_;
-    d_ = rounded(sums.step());
+    d_ = rounded(sums.factor());
     for (size_t j = 0; j < subs_.size(); ++j) subs_[j].error = error(j, subs_[j].scale, subs_[j].shifted);
     if (total_error() < before) return true;
     d_ = old;
