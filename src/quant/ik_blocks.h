@@ -43,16 +43,15 @@ struct CodeBits {
   constexpr int get(int i) const {
     return bytes[i / kCodes * kRun + i % kRun] >> i % kCodes / kRun * kBits & ((1 << kBits) - 1);
   }
-  /// Puts the bits into all codes, from bit `first` on.
+  /// Puts the bits into all codes, from bit `first` on: eight bytes at a time.
   void add_to(uint8_t (&codes)[256], int first) const {
-    for (int begin = 0; begin < 256; begin += kRun) {
-      uint8_t run[kRun];  // a copy: nothing that codes could overlap
-      std::memcpy(run, bytes + begin / kCodes * kRun, kRun);
-      const int shift = begin % kCodes / kRun * kBits;
-      for (int k = 0; k < kRun; ++k) {
-        const int bits = run[k] >> shift & ((1 << kBits) - 1);
-        codes[begin + k] = static_cast<uint8_t>(codes[begin + k] | bits << first);
-      }
+    constexpr uint64_t kMask = 0x0101010101010101u * ((1u << kBits) - 1);
+    for (int i = 0; i < 256; i += 8) {
+      uint64_t bits, sum;
+      std::memcpy(&bits, bytes + i / kCodes * kRun + i % kRun, 8);
+      std::memcpy(&sum, codes + i, 8);
+      sum |= (bits >> i % kCodes / kRun * kBits & kMask) << first;
+      std::memcpy(codes + i, &sum, 8);
     }
   }
   /// Takes them from all codes, from bit `first` on.
@@ -77,6 +76,19 @@ constexpr float ik_weight(float d, const typename Format::Block& block, int i) {
   const int j = i / Format::kSubElems;
   return ik_step<Format>(d, block, j) * Format::value(block, j, i);
 }
+/// What codes stand for without and with a shift, for the CPU.
+template <class Codes>
+struct CodeTable {
+  float values[2][Codes::kSize] = {};
+  constexpr CodeTable() {
+    for (int code = 0; code < Codes::kSize; ++code) {
+      for (const bool shifted : {false, true}) values[shifted][code] = Codes::value(code, shifted);
+    }
+  }
+};
+template <class Codes>
+inline constexpr CodeTable<Codes> kCodeTable;
+
 /// All weights of a block, each sub-block's step made once.
 template <class Format>
 void decode_ik(float d, const typename Format::Block& block, float* out) {
@@ -85,15 +97,13 @@ void decode_ik(float d, const typename Format::Block& block, float* out) {
   if constexpr (requires { Format::codes(block, codes); }) Format::codes(block, codes);
   for (int j = 0; j < 256 / kSub; ++j) {
     const float step = ik_step<Format>(d, block, j);
-    float values[kSub];  // apart from the products, which compilers then make with vectors
-    for (int i = 0; i < kSub; ++i) {
+    for (int i = kSub * j; i < kSub * (j + 1); ++i) {
       if constexpr (requires { Format::codes(block, codes); }) {
-        values[i] = Format::Codes::value(codes[kSub * j + i], Format::shifted(block, j));
+        out[i] = step * kCodeTable<typename Format::Codes>.values[Format::shifted(block, j)][codes[i]];
       } else {
-        values[i] = Format::value(block, j, kSub * j + i);
+        out[i] = step * Format::value(block, j, i);
       }
     }
-    for (int i = 0; i < kSub; ++i) out[kSub * j + i] = step * values[i];
   }
 }
 
