@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 #include "quant/ik_codebooks.h"
 
@@ -130,11 +131,13 @@ struct EvenCoder {
 
     Best(const float* x, const float* w, float inv_step, int shifted) {
       for (int odd = 0; odd < 2; ++odd) {
-        for (int i = 0; i < kElems; ++i) error[odd][i] = 3e38f;
+        std::fill_n(code[odd], kElems, static_cast<float>(odd));
+        std::fill_n(error[odd], kElems, std::numeric_limits<float>::infinity());
       }
       for (int q = 0; q < Codes::kSize; ++q) {
         const float v = Codes::value(q, shifted), number = static_cast<float>(q);
-        float *least = error[std::popcount(unsigned(q)) % 2], *best = code[std::popcount(unsigned(q)) % 2];
+        const int odd = std::popcount(static_cast<unsigned>(q)) % 2;
+        float *least = error[odd], *best = code[odd];
         for (int i = 0; i < kElems; ++i) {
           const float diff = x[i] * inv_step - v, e = w[i] * diff * diff;
           best[i] = e < least[i] ? number : best[i];
@@ -149,6 +152,7 @@ struct EvenCoder {
     for (int first = 0; first < kElems / 2; first += 2) {
       const int word[] = {first, first + 1, first + 16, first + 17};
       int n_odd = 0, cheapest = word[0];
+      // Of choosing the other kind of code for weight i.
       const auto cost = [&](int i) { return std::abs(best.error[1][i] - best.error[0][i]); };
       for (const int i : word) {
         const int odd = best.error[1][i] < best.error[0][i];

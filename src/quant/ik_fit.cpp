@@ -22,31 +22,31 @@ namespace {
 
 template <class F>
 struct CoderOf {
-  using type = ScalarCoder<typename F::Codes, F::kSubElems>;
+  using Coder = ScalarCoder<typename F::Codes, F::kSubElems>;
 };
 template <>
 struct CoderOf<IQ2_KL> {
-  using type = PairCoder<PairCodebook, 32>;
+  using Coder = PairCoder<PairCodebook, 32>;
 };
 template <>
 struct CoderOf<IQ4_KSS> {
-  using type = EvenCoder<Codebook4>;
+  using Coder = EvenCoder<Codebook4>;
 };
 template <>
 struct CoderOf<IQ1_KT> {
-  using type = TrellisCoder<IQ1_KT::Codes, false>;
+  using Coder = TrellisCoder<IQ1_KT::Codes, false>;
 };
 template <>
 struct CoderOf<IQ2_KT> {
-  using type = TrellisCoder<IQ2_KT::Codes, false>;
+  using Coder = TrellisCoder<IQ2_KT::Codes, false>;
 };
 template <>
 struct CoderOf<IQ3_KT> {
-  using type = TrellisCoder<IQ3_KT::Codes, true>;
+  using Coder = TrellisCoder<IQ3_KT::Codes, true>;
 };
 template <>
 struct CoderOf<IQ4_KT> {
-  using type = TrellisCoder<IQ4_KT::Codes, false>;
+  using Coder = TrellisCoder<IQ4_KT::Codes, false>;
 };
 
 /// The weights of a row or of a block of it.
@@ -96,7 +96,7 @@ class IkSearch {
   }
 
  private:
-  using Coder = typename CoderOf<F>::type;
+  using Coder = typename CoderOf<F>::Coder;
   using Scales = typename F::Scales;
   static constexpr int kSub = F::kSubElems;
   static constexpr int kWindow = Coder::kWindow;

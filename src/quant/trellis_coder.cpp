@@ -137,17 +137,17 @@ class TrellisIndex {
 
 template <class Codes, bool kMagnitudes>
 uint16_t nearest_code(const float* x, const float* w, float inv_step, int second) {
-  static const TrellisIndex<Codes, kMagnitudes> kFirst(0);
+  static const TrellisIndex<Codes, kMagnitudes> first_set(0);
   float t[Codes::kGroupElems];
   for (int k = 0; k < Codes::kGroupElems; ++k) {
     t[k] = x[k] * inv_step;
     if (kMagnitudes) t[k] = std::abs(t[k]);
   }
   if constexpr (TrellisCoder<Codes, kMagnitudes>::kPairsOfSets) {
-    static const TrellisIndex<Codes, kMagnitudes> kSecond(Codes::kSecondSet);
-    if (second) return kSecond.nearest(t, w);
+    static const TrellisIndex<Codes, kMagnitudes> second_set(Codes::kSecondSet);
+    if (second) return second_set.nearest(t, w);
   }
-  return kFirst.nearest(t, w);
+  return first_set.nearest(t, w);
 }
 
 }  // namespace
