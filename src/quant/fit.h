@@ -10,23 +10,27 @@
 /// on every machine.
 namespace sw {
 
-/// N weights, cleaned (scale.h), and how often each one's squared error counts: once on average. Importance
-/// only counts relative to its mean over the N; where that mean is 0 it is ignored, and a weight of
-/// importance 0 still counts a millionth, so that it stays near its value.
+/// n weights, cleaned (scale.h), to x, and to w how often each one's squared error counts: once on average.
+/// Importance only counts relative to its mean over the n; where that mean is 0 it is ignored, and a weight
+/// of importance 0 still counts a millionth, so that it stays near its value.
+inline void clean_targets(const float* values, const float* importance, int64_t n, float limit, float* x,
+                          float* w) {
+  for (int64_t i = 0; i < n; ++i) x[i] = clean_weight(values[i], limit);
+  std::fill_n(w, n, 1.0f);
+  if (!importance) return;
+  const auto positive = [&](int64_t i) {
+    return std::max(static_cast<double>(clean_weight(importance[i], std::numeric_limits<float>::max())), 0.0);
+  };
+  double mean = 0.0;
+  for (int64_t i = 0; i < n; ++i) mean += positive(i) / static_cast<double>(n);
+  if (mean == 0.0) return;
+  for (int64_t i = 0; i < n; ++i) w[i] = static_cast<float>(positive(i) / mean + 1e-6);
+}
+/// The same for N weights, in place.
 template <int N>
 struct FitTarget {
   FitTarget(const float* values, const float* importance, float limit) {
-    for (int i = 0; i < N; ++i) x[i] = clean_weight(values[i], limit);
-    std::fill_n(w, N, 1.0f);
-    if (!importance) return;
-    const auto positive = [&](int i) {
-      return std::max(static_cast<double>(clean_weight(importance[i], std::numeric_limits<float>::max())),
-                      0.0);
-    };
-    double mean = 0.0;
-    for (int i = 0; i < N; ++i) mean += positive(i) / N;
-    if (mean == 0.0) return;
-    for (int i = 0; i < N; ++i) w[i] = static_cast<float>(positive(i) / mean + 1e-6);
+    clean_targets(values, importance, N, limit, x, w);
   }
   float x[N], w[N];
 };

@@ -14,8 +14,9 @@
 ///   decode(block, out)    optional: the same bits for a whole block, where at() does work again and again
 ///   encode(x, importance or null, block)    the scalar reference
 ///   kMaxMagnitude  the largest weight it takes; quantized formats clip to it and read NaN as 0
-///   kErrorBound    largest error, as a fraction of the block's largest magnitude, where no scale is so
-///                  small that f16 holds it as a subnormal (tested on many distributions, not proven)
+///   kErrorBound    largest error, as a fraction of the largest magnitude of the block, or of the row where
+///                  rows have a header; where no scale is so small that f16 holds it as a subnormal (tested
+///                  on many distributions, not proven)
 /// A format whose rows begin with bytes of their own (a scale per row) declares these too:
 ///   RowHeader      those bytes
 ///   header_of(x, n_elems, importance or null)    the header of a row

@@ -183,8 +183,8 @@ TEST_P(QuantizedMatmul, ExtremesDoNotOverflow) {
     for (const float sign : {1.0f, -1.0f}) {
       Problem p = random_problem(GetParam(), 5, 3, 512, /*wild=*/true);
       with_type(p.type, [&]<class Format>() {
-        for (size_t at = 0; at < p.weights.size(); at += sizeof(typename Format::Block)) {
-          typename Format::Block block;
+        const auto row_factor = [] { return 0.01f; };
+        testing::change_blocks<Format>(p.weights, 512, row_factor, [&](typename Format::Block& block) {
           std::memset(&block, fill, sizeof block);
           if constexpr (requires { block.d; }) block.d = f32_to_f16(0.01f);
           if constexpr (requires { block.dmin; }) block.dmin = f32_to_f16(0.02f);
@@ -192,8 +192,7 @@ TEST_P(QuantizedMatmul, ExtremesDoNotOverflow) {
             Format::set_factor_bits(block, f32_to_f16(0.01f));
           }
           if constexpr (requires { block.e; }) block.e = 120;
-          std::memcpy(p.weights.data() + at, &block, sizeof block);
-        }
+        });
       });
       p.x.assign(p.x.size(), sign);
       p.pack();

@@ -44,26 +44,43 @@ inline std::vector<std::byte> encoded_weights(Rng& rng, Type type, int64_t n_row
   return bytes;
 }
 
-/// Rows that use every bit pattern of scales and quants; only the f16 factors are kept tame. Plain
+/// Calls change(block) for every block of rows of `n_in` weights, after giving rows with a header the factor
+/// that row_factor() returns.
+template <class Format, class RowFactor, class Change>
+void change_blocks(std::vector<std::byte>& bytes, int64_t n_in, const RowFactor& row_factor,
+                   const Change& change) {
+  for (size_t row = 0; row < bytes.size(); row += row_bytes<Format>(n_in)) {
+    if constexpr (HasRowHeader<Format>) {
+      const auto header = Format::RowHeader::of(row_factor());
+      std::memcpy(bytes.data() + row, &header, sizeof header);
+    }
+    for (int64_t i = 0; i < n_in; i += Format::kBlockElems) {
+      typename Format::Block block;
+      std::byte* at = bytes.data() + row + row_bytes<Format>(i);
+      std::memcpy(&block, at, sizeof block);
+      change(block);
+      std::memcpy(at, &block, sizeof block);
+    }
+  }
+}
+
+/// Rows that use every bit pattern of scales and quants; only the factors are kept tame. Plain
 /// formats have no such patterns and are encoded.
 inline std::vector<std::byte> wild_weights(Rng& rng, Type type, int64_t n_row, int64_t n_in) {
   if (!traits(type).quantized) return encoded_weights(rng, type, n_row, n_in);
   std::vector<std::byte> bytes(row_bytes(type, n_in) * static_cast<size_t>(n_row));
   for (std::byte& b : bytes) b = static_cast<std::byte>(rng.below(256));
   with_type(type, [&]<class Format>() {
-    using Block = typename Format::Block;
-    for (size_t at = 0; at < bytes.size(); at += sizeof(Block)) {
-      Block block;
-      std::memcpy(&block, bytes.data() + at, sizeof block);
-      const auto factor = [&] { return f32_to_f16(static_cast<float>(rng.uniform() - 0.5) * 0.01f); };
-      if constexpr (requires { block.d; }) block.d = factor();
-      if constexpr (requires { block.dmin; }) block.dmin = factor();
-      if constexpr (requires { Format::set_factor_bits(block, factor()); }) {
-        Format::set_factor_bits(block, factor());
+    const auto factor = [&] { return static_cast<float>(rng.uniform() - 0.5) * 0.01f; };
+    const auto factor_bits = [&] { return f32_to_f16(factor()); };
+    change_blocks<Format>(bytes, n_in, factor, [&](typename Format::Block& block) {
+      if constexpr (requires { block.d; }) block.d = factor_bits();
+      if constexpr (requires { block.dmin; }) block.dmin = factor_bits();
+      if constexpr (requires { Format::set_factor_bits(block, factor_bits()); }) {
+        Format::set_factor_bits(block, factor_bits());
       }
       if constexpr (requires { block.e; }) block.e = static_cast<uint8_t>(116 + rng.below(6));
-      std::memcpy(bytes.data() + at, &block, sizeof block);
-    }
+    });
   });
   return bytes;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
+#include <cstring>
 #include <gtest/gtest.h>
 #include <numeric>
 
@@ -12,21 +13,55 @@ namespace {
 
 using testing::normals;
 
-TEST(QuantGolden, DecodeIsExact) {
-  SW_DATA_OR_SKIP(path, "golden/quant/dequant.safetensors");
-  const Safetensors golden(path);
+constexpr int64_t kGoldenCols = 512;
+
+/// Checks the formats that a file of reference vectors has, and returns how many.
+int check_decoding(const Safetensors& golden) {
   int n_checked = 0;
   for (const Type type : testing::all_types()) {
     const std::string name = type_name(type);
     const StTensor* raw = golden.find(name + ".raw");
     if (!raw) continue;
     const std::vector<float> expected = Safetensors::to_f32(golden.require(name + ".f32"));
-    const auto n = static_cast<int64_t>(expected.size());
-    ASSERT_EQ(raw->data.size(), row_bytes(type, n)) << name;
-    EXPECT_EQ(testing::decode(type, raw->data, n), expected) << name;
+    const int64_t n_rows = static_cast<int64_t>(expected.size()) / kGoldenCols;
+    EXPECT_EQ(raw->data.size(), static_cast<size_t>(n_rows) * row_bytes(type, kGoldenCols)) << name;
+    if (::testing::Test::HasFailure()) return n_checked;
+    std::vector<float> decoded(expected.size());
+    decode_rows(type, raw->data.data(), n_rows, kGoldenCols, decoded.data());
+    EXPECT_EQ(std::memcmp(decoded.data(), expected.data(), expected.size() * sizeof(float)), 0) << name;
     ++n_checked;
   }
-  EXPECT_EQ(n_checked, 24);  // all of mainline's but F32 and F16, which half_test.cpp tries whole
+  return n_checked;
+}
+
+TEST(QuantGolden, DecodeIsExact) {
+  SW_DATA_OR_SKIP(path, "golden/quant/dequant.safetensors");
+  EXPECT_EQ(check_decoding(Safetensors(path)), 24);  // all but F32 and F16, which half_test.cpp tries whole
+}
+
+TEST(QuantGolden, DecodeIsExactForIkLlamaCpp) {
+  SW_DATA_OR_SKIP(path, "golden/quant/ik.safetensors");
+  EXPECT_EQ(check_decoding(Safetensors(path)), 15);
+}
+
+/// The reference vectors are ik_llama.cpp's own encodings of `src`, made without an importance matrix.
+TEST(QuantGolden, ErrorsAreNoLargerThanIkLlamaCpps) {
+  SW_DATA_OR_SKIP(path, "golden/quant/ik.safetensors");
+  const Safetensors golden(path);
+  const std::vector<float> src = Safetensors::to_f32(golden.require("src"));
+  for (const Type type : testing::all_types()) {
+    const std::string name = type_name(type);
+    if (!golden.find(name + ".f32")) continue;
+    std::vector<std::byte> bytes(src.size() / kGoldenCols * row_bytes(type, kGoldenCols));
+    const auto n_rows = static_cast<int64_t>(src.size()) / kGoldenCols;
+    encode_rows(type, src.data(), n_rows, kGoldenCols, bytes.data());
+    std::vector<float> ours(src.size());
+    decode_rows(type, bytes.data(), n_rows, kGoldenCols, ours.data());
+    const double theirs = testing::rms_difference(src, Safetensors::to_f32(golden.require(name + ".f32")));
+    // Its search for trellis codes tries more scales than ours.
+    const bool thorough = type == Type::IQ3_KT || type == Type::IQ4_KT;
+    EXPECT_LE(testing::rms_difference(src, ours), (thorough ? 1.04 : 1.0) * theirs) << name;
+  }
 }
 
 TEST(QuantGolden, EncodeIsByteExactWhereRoundingIsNoSearch) {
@@ -70,7 +105,22 @@ TEST(QuantGolden, SearchesGiveTheSameBytesEverywhere) {
                              {Type::IQ3_S, 7702651058915843140u, 759338636548759456u},
                              {Type::IQ4_NL, 15417528798932377508u, 12537353776365514690u},
                              {Type::IQ4_XS, 3887619093722384047u, 1820395251795224815u},
-                             {Type::NVFP4, 16739311750035117813u, 15590115163708095142u}};
+                             {Type::NVFP4, 16739311750035117813u, 15590115163708095142u},
+                             {Type::IQ2_K, 13224896557597046348u, 6515083121226166879u},
+                             {Type::IQ3_K, 14435519727153769426u, 2644209295888333092u},
+                             {Type::IQ4_K, 5301394221926736546u, 10889990621627311131u},
+                             {Type::IQ5_K, 10423469557970577900u, 8830363766820966998u},
+                             {Type::IQ6_K, 4990228204899604672u, 3610254602590137966u},
+                             {Type::IQ2_KS, 17503583477998628730u, 12334318491836169906u},
+                             {Type::IQ3_KS, 8242408591891002514u, 4674438036546108370u},
+                             {Type::IQ4_KS, 7457642305804891912u, 11866026283191621896u},
+                             {Type::IQ5_KS, 5453638495647210222u, 17296358613727741466u},
+                             {Type::IQ4_KSS, 14644584033720884375u, 8566104646307319553u},
+                             {Type::IQ2_KL, 274645952391955473u, 1124077168211537082u},
+                             {Type::IQ1_KT, 11566836943854030430u, 11080963633010663573u},
+                             {Type::IQ2_KT, 202000581239046492u, 7745835227318978025u},
+                             {Type::IQ3_KT, 1631261058935066033u, 5268930568282076689u},
+                             {Type::IQ4_KT, 15148111983583457805u, 8287582921296282432u}};
   for (const auto& [type, plain, weighted] : kExpected) {
     EXPECT_EQ(fnv1a(testing::encode(type, x)), plain) << type_name(type);
     EXPECT_EQ(fnv1a(testing::encode(type, x, importance.data())), weighted) << type_name(type);

@@ -58,7 +58,27 @@ TEST(Type, TraitsAreThoseOfTheFiles) {
     EXPECT_EQ(t.block_elems, known.block_elems);
     EXPECT_EQ(t.block_bytes, known.block_bytes);
     EXPECT_EQ(t.quantized, known.block_elems > 1);
+    EXPECT_EQ(t.row_header_bytes, 0u);
     EXPECT_EQ(row_bytes(known.type, 512), 512 / static_cast<size_t>(known.block_elems) * known.block_bytes);
+  }
+}
+
+/// Numbers and bytes of 512 weights as ik_llama.cpp has them (ik.json of the reference vectors).
+TEST(Type, RowsOfIkLlamaCppHaveItsSizes) {
+  struct {
+    Type type;
+    uint32_t id;
+    size_t header_bytes, row_bytes;
+  } constexpr kRows[] = {
+      {Type::IQ2_K, 137, 0, 152},  {Type::IQ3_K, 138, 0, 220},   {Type::IQ4_K, 139, 0, 288},
+      {Type::IQ5_K, 140, 0, 352},  {Type::IQ6_K, 141, 0, 424},   {Type::IQ4_KS, 144, 4, 276},
+      {Type::IQ2_KS, 145, 2, 142}, {Type::IQ4_KSS, 146, 4, 260}, {Type::IQ5_KS, 152, 4, 340},
+      {Type::IQ2_KT, 153, 4, 140}, {Type::IQ3_KT, 154, 4, 204},  {Type::IQ4_KT, 155, 4, 260},
+      {Type::IQ3_KS, 156, 2, 206}, {Type::IQ2_KL, 157, 2, 174},  {Type::IQ1_KT, 158, 4, 116}};
+  for (const auto& row : kRows) {
+    EXPECT_EQ(static_cast<uint32_t>(row.type), row.id);
+    EXPECT_EQ(traits(row.type).row_header_bytes, row.header_bytes) << row.id;
+    EXPECT_EQ(row_bytes(row.type, 512), row.row_bytes) << row.id;
   }
 }
 
