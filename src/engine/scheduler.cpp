@@ -102,7 +102,8 @@ int64_t Scheduler::add(StepBatch& batch, Sequence& s, int64_t room) {
   const int64_t begin = drafts ? s.n_token() + s.n_draft() - 1 : s.n_cached;
   const int64_t n = drafts ? 1 : std::min(room, s.n_token() + s.n_draft() - begin);
   const auto index = static_cast<int32_t>(batch.parts.size());
-  batch.parts.push_back({&s, drafts ? 0 : std::min(n, s.n_token() - begin)});
+  batch.parts.push_back(
+      {.sequence = &s, .id = s.id, .n_token = drafts ? 0 : std::min(n, s.n_token() - begin)});
   batch.caches.push_back(&s.cache);
   s.prepare(begin, begin + n);
   for (int64_t i = begin; i < begin + n; ++i) {

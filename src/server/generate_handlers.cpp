@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+#include <utility>
+
+#include "server/answer.h"
+#include "server/handlers.h"
+#include "server/read_request.h"
+
+namespace sw::server {
+namespace {
+
+bool wants_usage(const RequestFields& fields) {
+  const Json& options = fields.at("stream_options");
+  if (options.is_null() || !options.contains("include_usage")) return false;
+  const Json& wanted = options["include_usage"];
+  if (!wanted.is_boolean()) refuse_field("stream_options.include_usage", "true or false", wanted);
+  return wanted.get<bool>();
+}
+
+/// What cannot be promised is refused: an answer in another form than asked for would be no answer.
+void check_chat_fields(const RequestFields& fields) {
+  const Json& format = fields.at("response_format");
+  if (!format.is_null() && (!format.contains("type") || format["type"] != "text"))
+    refuse_field("response_format", "{\"type\": \"text\"}; no other is supported yet", format);
+  const Json& choice = fields.at("tool_choice");
+  if (!choice.is_null() && choice != "auto" && choice != "none")
+    refuse_field("tool_choice", "auto or none; calls cannot be forced yet", choice);
+  if (fields.has("top_logprobs") && !fields.boolean("logprobs"))
+    refuse_field("top_logprobs", "logprobs: true beside it", fields.at("top_logprobs"));
+}
+
+AnswerSetup setup_of(const http::ExchangePtr& exchange, const RequestFields& fields, const Ready& ready,
+                     const Generation& generation, const ReadMoe& moe) {
+  return {.exchange = exchange,
+          .tokenizer = &ready.served.tokenizer,
+          .model = read_model(fields, ready),
+          .n_choice = generation.n_choice(),
+          .stream = fields.boolean("stream"),
+          .include_usage = wants_usage(fields),
+          .logprobs = generation.n_logprob >= 0,
+          .routing = moe.return_routing,
+          .moe = moe.resolved,
+          .warnings = fields.warnings()};
+}
+
+}  // namespace
+
+void handle_chat(Service& service, const http::ExchangePtr& exchange) {
+  Ready& ready = service.ready();
+  RequestFields fields(exchange->request().body, kChat);
+  check_chat_fields(fields);
+  Json kwargs = fields.has("chat_template_kwargs") ? fields.at("chat_template_kwargs") : Json::object();
+  for (const char* name : {"add_generation_prompt", "reasoning_effort"}) {
+    if (fields.has(name)) kwargs[name] = fields.at(name);
+  }
+  const bool with_tools = fields.has("tools") && fields.at("tool_choice") != "none";
+  if (with_tools) fields.warn("tools", "given to the chat template; calls come as text of the answer");
+
+  const ReadMoe moe = read_moe(fields, ready);
+  Generation generation = read_generation(fields, moe, ready, service, *exchange);
+  ChatPrompt prompt =
+      read_chat_prompt(fields.at("messages"), with_tools ? fields.at("tools") : Json(), kwargs, ready);
+  generation.begins_reasoning = prompt.begins_reasoning;
+  generation.prompts = {std::move(prompt.ids)};
+  generation.n_predict = fields.integer("max_completion_tokens", fields.integer("max_tokens", -1));
+  generation.stops = read_stops(fields, "stop", service.options.limits);
+  if (fields.boolean("logprobs")) generation.n_logprob = static_cast<int>(fields.integer("top_logprobs", 0));
+  generation.sink = make_chat_answer(setup_of(exchange, fields, ready, generation, moe));
+  ready.loop.submit(std::move(generation));
+}
+
+void handle_completions(Service& service, const http::ExchangePtr& exchange) {
+  Ready& ready = service.ready();
+  const RequestFields fields(exchange->request().body, kCompletions);
+  if (!fields.string("suffix").empty())
+    refuse_field("suffix", "none: it is not supported", fields.at("suffix"));
+  if (fields.integer("best_of", fields.integer("n", 1)) != fields.integer("n", 1))
+    refuse_field("best_of", "the same as n", fields.at("best_of"));
+  const ReadMoe moe = read_moe(fields, ready);
+  Generation generation = read_generation(fields, moe, ready, service, *exchange);
+  generation.prompts = read_prompts(fields.at("prompt"), ready, "prompt");
+  if (std::cmp_greater(generation.n_choice(), service.options.limits.n_choice)) {
+    throw ApiError({.message = "prompt: too many texts in one request",
+                    .param = "prompt",
+                    .more = {{"most", service.options.limits.n_choice}}});
+  }
+  generation.split_reasoning = false;
+  generation.n_predict = fields.integer("max_tokens", -1);
+  generation.stops = read_stops(fields, "stop", service.options.limits);
+  generation.n_logprob = static_cast<int>(fields.integer("logprobs", -1));
+  AnswerSetup setup = setup_of(exchange, fields, ready, generation, moe);
+  if (fields.boolean("echo")) {
+    if (setup.logprobs) refuse_field("echo", "false where logprobs is given", fields.at("echo"));
+    for (const auto& prompt : generation.prompts) {
+      const std::string text = ready.served.tokenizer.decode(prompt);
+      setup.echoes.insert(setup.echoes.end(), static_cast<size_t>(generation.n), text);
+    }
+  }
+  generation.sink = make_completion_answer(std::move(setup));
+  ready.loop.submit(std::move(generation));
+}
+
+}  // namespace sw::server

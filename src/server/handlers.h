@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include "http/http.h"
+#include "server/service.h"
+
+/// One function per route. Each answers its exchange, now or later, or throws ApiError or sw::Error.
+namespace sw::server {
+
+using Handler = void (*)(Service& service, const http::ExchangePtr& exchange);
+
+void handle_page(Service& service, const http::ExchangePtr& exchange);
+void handle_health(Service& service, const http::ExchangePtr& exchange);
+void handle_ready(Service& service, const http::ExchangePtr& exchange);
+void handle_models(Service& service, const http::ExchangePtr& exchange);
+void handle_chat(Service& service, const http::ExchangePtr& exchange);
+void handle_completions(Service& service, const http::ExchangePtr& exchange);
+
+/// Answers with JSON, status 200.
+void respond_json(http::Exchange& exchange, const Json& json);
+
+}  // namespace sw::server
