@@ -25,7 +25,7 @@ struct ServeFlags {
   server::ServerOptions server = {};
   int64_t n_ctx = 0, cache_ram_mib = 0;
   std::vector<std::string> aliases = {}, keys = {};
-  std::string key_file = {};
+  std::string key_file = {}, pooling = "mean";
   double header_s = 10, body_s = 60, idle_s = 75, stall_s = 30, ping_s = 1;
 };
 
@@ -83,11 +83,14 @@ server::ServerOptions server_options(const ServeFlags& flags) {
   limits.idle_time = http::Seconds(flags.idle_s);
   limits.write_stall = http::Seconds(flags.stall_s);
   limits.ping_interval = http::Seconds(flags.ping_s);
+  options.pool_last = flags.pooling == "last";
+  options.version = SW_VERSION;
   return options;
 }
 
 int serve(const ServeFlags& flags) {
   raise_file_limit();
+  block_stop_signals();
   const RoutingPolicy policy = flags.model.policy();
   const std::filesystem::path path = model_file(flags.model.model);
   server::Server server(server_options(flags));
@@ -212,6 +215,11 @@ void add_serve(CLI::App& program, Action& action) {
       ->add_option("--experts-max", flags->model.experts_max,
                    "plan buffers for requests of up to N experts per token")
       ->transform(range(limits::kExpertsMax));
+  command
+      ->add_option("--pooling", flags->pooling,
+                   "embeddings: the mean of all tokens' hidden states, or the last token's")
+      ->check(CLI::IsMember({"mean", "last"}))
+      ->capture_default_str();
   add_access_flags(*command, *flags);
   add_limit_flags(*command, *flags);
   add_sampler_flags(*command, flags->sampler);

@@ -31,9 +31,13 @@ sigset_t stop_set() {
 
 }  // namespace
 
-StopSignals::StopSignals(std::function<bool()> stop) {
+void block_stop_signals() {
   const sigset_t set = stop_set();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
+}
+
+StopSignals::StopSignals(std::function<bool()> stop) {
+  const sigset_t set = stop_set();
   signals_ = signalfd(-1, &set, SFD_CLOEXEC);
   quit_ = eventfd(0, EFD_CLOEXEC);
   if (signals_ < 0 || quit_ < 0) throw SystemError({.what = "no file descriptor is left"});

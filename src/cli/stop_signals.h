@@ -5,7 +5,11 @@
 
 namespace sw::cli {
 
-/// SIGINT and SIGTERM as calls on a thread of its own. Made before any other thread, so that none gets them.
+/// From now on SIGINT and SIGTERM wait for a StopSignals. Called before any other thread is made, which then
+/// does not get them either.
+void block_stop_signals();
+
+/// SIGINT and SIGTERM as calls on a thread of its own.
 class StopSignals {
  public:
   /// The first signal calls `stop`; where that gives false, and at the second signal, the program ends as the

@@ -88,6 +88,7 @@ class Engine {
   void check_prompt(std::span<const int32_t> prompt) const;
   TensorView<const float> run(ForwardProbe* probe);
   void sample_all(TensorView<const float> logits, const OnToken& on_token);
+  void show_hidden(size_t begin, size_t n);
   void choose(const StepBatch::Sampled& what, const BatchToken& after, std::span<const float> logits,
               const OnToken& on_token);
 

@@ -111,7 +111,7 @@ int64_t Scheduler::add(StepBatch& batch, Sequence& s, int64_t room) {
                             .pos = static_cast<int32_t>(i),
                             .seq = index,
                             .policy = drafts ? s.draft->policy_id() : s.policy_of(i).id()});
-    if (i < s.n_token() - 1) continue;
+    if (i < s.n_token() - 1 && !s.request.on_hidden) continue;
     batch.sampled.push_back({&s, drafts});
     batch.rows.push_back(static_cast<int32_t>(batch.tokens.size()) - 1);
   }

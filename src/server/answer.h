@@ -81,13 +81,15 @@ class Answer : public Sink {
 /// "stop" or "length"
 const char* openai_reason(FinishReason reason);
 Json usage_json(const Usage& usage);
-/// "timings" as llama-server has them, "metrics" as vLLM.
+/// "timings" as the server of llama.cpp has them, "metrics" as vLLM.
 void add_timings(Json& json, const Usage& usage);
 /// The `logprobs` of a chat's choice.
 Json chat_logprobs(const std::vector<TokenChoice>& tokens, const Tokenizer& tokenizer);
 
 std::shared_ptr<Sink> make_chat_answer(AnswerSetup setup);
 std::shared_ptr<Sink> make_completion_answer(AnswerSetup setup);
+std::shared_ptr<Sink> make_messages_answer(AnswerSetup setup);
+std::shared_ptr<Sink> make_responses_answer(AnswerSetup setup);
 
 /// One line to the log: the request's id, what it was, how it ended. No text of users.
 void log_request(const http::Exchange& exchange, const std::string& more = {});

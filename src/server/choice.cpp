@@ -65,6 +65,11 @@ SequenceRequest Choice::sequence_request() const {
                       .sampler = request.sampler,
                       .routing = request.policy};
   out.sampler.seed += index_;
+  if (request.wants_hidden) {
+    out.on_hidden = [running = running_, index = index_](int64_t pos, std::span<const float> hidden) {
+      running->request.sink->on_hidden(index, pos, hidden);
+    };
+  }
   return out;
 }
 

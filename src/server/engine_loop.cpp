@@ -59,6 +59,14 @@ void EngineLoop::between_steps(std::function<void()> work) {
   changed_.notify_one();
 }
 
+void EngineLoop::every(double interval_s, std::function<bool()> work) {
+  const auto interval =
+      std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(interval_s));
+  between_steps([this, interval, w = std::move(work)]() mutable {
+    repeated_.push_back({.next = Clock::now(), .interval = interval, .work = std::move(w)});
+  });
+}
+
 void EngineLoop::submit(Generation request) {
   between_steps([this, r = std::move(request)]() mutable { accept(std::move(r)); });
 }
@@ -86,10 +94,12 @@ double EngineLoop::step_age_s() const {
 
 void EngineLoop::run() {
   while (take_commands()) {
+    run_repeated();
     drop_ended();
     admit();
     if (!engine_.idle()) step();  // also to let go of what was cancelled
   }
+  repeated_.clear();
 }
 
 /// Runs what others asked for; waits for it where there is nothing else to do. False at the end.
@@ -99,7 +109,7 @@ bool EngineLoop::take_commands() {
     std::unique_lock lock(mutex_);
     const bool busy = !engine_.idle() || !waiting_.empty();
     if (!busy) {
-      changed_.wait(lock, [this] { return !commands_.empty() || woken_ || stopping_; });
+      wait(lock);
       if (commands_.empty() && stopping_) return false;
     }
     woken_ = false;
@@ -107,6 +117,23 @@ bool EngineLoop::take_commands() {
   }
   for (const auto& command : commands) command();
   return true;
+}
+
+/// Until there is something to do.
+void EngineLoop::wait(std::unique_lock<std::mutex>& lock) {
+  const auto ready = [this] { return !commands_.empty() || woken_ || stopping_; };
+  if (repeated_.empty()) return changed_.wait(lock, ready);
+  const auto next = std::ranges::min(repeated_, {}, &Repeated::next).next;
+  changed_.wait_until(lock, next, ready);
+}
+
+void EngineLoop::run_repeated() {
+  std::erase_if(repeated_, [](Repeated& r) {
+    const Clock::time_point now = Clock::now();
+    if (now < r.next) return false;
+    r.next = now + r.interval;
+    return !r.work();
+  });
 }
 
 void EngineLoop::accept(Generation request) {

@@ -33,6 +33,8 @@ class EngineLoop {
   void submit(Generation request);
   /// Any thread. `work` runs on the engine's thread between two steps; after the end it does not run.
   void between_steps(std::function<void()> work);
+  /// Any thread. The same, again and again so far apart, until `work` gives false or run() ends.
+  void every(double interval_s, std::function<bool()> work);
   /// Any thread: somebody went, look.
   void wake();
   /// Any thread: takes no more requests; run() returns when those that are there have ended.
@@ -56,7 +58,15 @@ class EngineLoop {
   using ChoicePtr = std::shared_ptr<Choice>;
   class RoutingProbe;
 
+  struct Repeated {
+    Clock::time_point next = {};
+    Clock::duration interval = {};
+    std::function<bool()> work = {};
+  };
+
   bool take_commands();
+  void wait(std::unique_lock<std::mutex>& lock);
+  void run_repeated();
   void accept(Generation request);
   void drop_ended();
   bool is_lost(Running& running);
@@ -85,6 +95,7 @@ class EngineLoop {
   std::atomic<int64_t> step_began_ns_ = 0;  // 0: no step is under way
   Clock::time_point drain_until_ = Clock::time_point::max();
 
+  std::vector<Repeated> repeated_;
   std::deque<ChoicePtr> waiting_;
   std::unordered_map<SequenceId, ChoicePtr> running_;
   std::vector<Choice*> slots_;

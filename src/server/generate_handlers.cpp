@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "server/answer.h"
+#include "server/foreign_messages.h"
 #include "server/handlers.h"
 #include "server/read_request.h"
 
@@ -48,23 +49,78 @@ void handle_chat(Service& service, const http::ExchangePtr& exchange) {
   Ready& ready = service.ready();
   RequestFields fields(exchange->request().body, kChat);
   check_chat_fields(fields);
-  Json kwargs = fields.has("chat_template_kwargs") ? fields.at("chat_template_kwargs") : Json::object();
-  for (const char* name : {"add_generation_prompt", "reasoning_effort"}) {
-    if (fields.has(name)) kwargs[name] = fields.at(name);
-  }
   const bool with_tools = fields.has("tools") && fields.at("tool_choice") != "none";
   if (with_tools) fields.warn("tools", "given to the chat template; calls come as text of the answer");
 
   const ReadMoe moe = read_moe(fields, ready);
   Generation generation = read_generation(fields, moe, ready, service, *exchange);
-  ChatPrompt prompt =
-      read_chat_prompt(fields.at("messages"), with_tools ? fields.at("tools") : Json(), kwargs, ready);
+  ChatPrompt prompt = read_chat_prompt(fields.at("messages"), with_tools ? fields.at("tools") : Json(),
+                                       read_template_variables(fields), ready);
   generation.begins_reasoning = prompt.begins_reasoning;
   generation.prompts = {std::move(prompt.ids)};
   generation.n_predict = fields.integer("max_completion_tokens", fields.integer("max_tokens", -1));
   generation.stops = read_stops(fields, "stop", service.options.limits);
   if (fields.boolean("logprobs")) generation.n_logprob = static_cast<int>(fields.integer("top_logprobs", 0));
   generation.sink = make_chat_answer(setup_of(exchange, fields, ready, generation, moe));
+  ready.loop.submit(std::move(generation));
+}
+
+namespace {
+
+/// An answer to a conversation, in whatever form it came.
+Generation read_conversation(const RequestFields& fields, const Json& messages, const ReadMoe& moe,
+                             const Ready& ready, const Service& service, const http::Exchange& exchange) {
+  if (moe.return_routing)
+    refuse_field("moe.return_routing", "false: answers of this form have no place for it", true);
+  Generation generation = read_generation(fields, moe, ready, service, exchange);
+  Json variables = read_template_variables(fields);
+  const Json& thinking = fields.at("thinking");
+  if (thinking.is_object() && thinking.contains("type") && thinking["type"] == "disabled")
+    variables["enable_thinking"] = false;
+  ChatPrompt prompt = read_chat_prompt(messages, nullptr, variables, ready);
+  generation.begins_reasoning = prompt.begins_reasoning;
+  generation.prompts = {std::move(prompt.ids)};
+  return generation;
+}
+
+}  // namespace
+
+void handle_messages(Service& service, const http::ExchangePtr& exchange) {
+  exchange->add_header({"request-id", exchange->request().id});
+  Ready& ready = service.ready();
+  const RequestFields fields(exchange->request().body, kMessages);
+  const ReadMoe moe = read_moe(fields, ready);
+  Generation generation =
+      read_conversation(fields, messages_of_anthropic(fields), moe, ready, service, *exchange);
+  generation.n_predict = fields.integer("max_tokens", -1);
+  generation.stops = read_stops(fields, "stop_sequences", service.options.limits);
+  generation.sink = make_messages_answer(setup_of(exchange, fields, ready, generation, moe));
+  ready.loop.submit(std::move(generation));
+}
+
+void handle_count_tokens(Service& service, const http::ExchangePtr& exchange) {
+  exchange->add_header({"request-id", exchange->request().id});
+  const Ready& ready = service.ready();
+  const RequestFields fields(exchange->request().body, kCountTokens);
+  read_model(fields, ready);
+  try {
+    const auto prompt = chat_template(ready).prompt(read_messages(messages_of_anthropic(fields)));
+    respond_json(*exchange, {{"input_tokens", prompt.ids.size()}});
+  } catch (const Error& e) {
+    throw ApiError(e, "messages");
+  }
+}
+
+void handle_responses(Service& service, const http::ExchangePtr& exchange) {
+  Ready& ready = service.ready();
+  const RequestFields fields(exchange->request().body, kResponses);
+  if (fields.has("previous_response_id"))
+    refuse_field("previous_response_id", "none: answers are not stored", fields.at("previous_response_id"));
+  const ReadMoe moe = read_moe(fields, ready);
+  Generation generation =
+      read_conversation(fields, messages_of_responses(fields), moe, ready, service, *exchange);
+  generation.n_predict = fields.integer("max_output_tokens", -1);
+  generation.sink = make_responses_answer(setup_of(exchange, fields, ready, generation, moe));
   ready.loop.submit(std::move(generation));
 }
 

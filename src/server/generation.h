@@ -65,6 +65,8 @@ class Sink {
   /// It has a place, to run or to wait. The first call, unless on_error() is.
   virtual void on_accepted() {}
   virtual void on_progress(const PromptProgress& /*progress*/) {}
+  /// As OnHidden of the engine.
+  virtual void on_hidden(size_t /*choice*/, int64_t /*pos*/, std::span<const float> /*hidden*/) {}
   virtual void on_piece(size_t choice, Piece piece) = 0;
   virtual void on_finish(size_t choice, FinishReason reason, const std::string& stop_string) = 0;
   virtual void on_end(const Usage& usage) = 0;
@@ -84,6 +86,7 @@ struct Generation {
   int n_logprob = -1;  ///< -1: none wanted; else so many alternatives
   bool return_routing = false;
   bool return_progress = false;
+  bool wants_hidden = false;  ///< on_hidden() for each prompt's tokens, and no text
   std::optional<Clock::time_point> deadline = {};
   Clock::time_point received = {};
   std::string id = {};

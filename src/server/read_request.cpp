@@ -33,18 +33,6 @@ std::vector<LogitBias> read_logit_bias(const Json& bias, int n_vocab) {
   return out;
 }
 
-/// `texts` as ids; throws where a list holds something else than ids.
-std::vector<int32_t> read_ids(const Json& list, int n_vocab, const char* field) {
-  std::vector<int32_t> ids;
-  ids.reserve(list.size());
-  for (const Json& id : list) {
-    if (!id.is_number_integer() || id < 0 || id >= n_vocab)
-      refuse_field(field, fmt::format("token ids from 0 to {}", n_vocab - 1), id);
-    ids.push_back(id.get<int32_t>());
-  }
-  return ids;
-}
-
 /// The text of a message's content: a string, or parts of type text.
 std::string content_text(const Json& content, const std::string& where) {
   if (content.is_string()) return content.get<std::string>();
@@ -134,6 +122,25 @@ ReadMoe read_moe(const RequestFields& fields, const Ready& ready) {
     throw ApiError(e, e.parts().where.starts_with("moe") ? e.parts().where : "moe");
   }
   return moe;
+}
+
+std::vector<int32_t> read_ids(const Json& list, int n_vocab, const char* field) {
+  std::vector<int32_t> ids;
+  ids.reserve(list.size());
+  for (const Json& id : list) {
+    if (!id.is_number_integer() || id < 0 || id >= n_vocab)
+      refuse_field(field, fmt::format("token ids from 0 to {}", n_vocab - 1), id);
+    ids.push_back(id.get<int32_t>());
+  }
+  return ids;
+}
+
+Json read_template_variables(const RequestFields& fields) {
+  Json variables = fields.has("chat_template_kwargs") ? fields.at("chat_template_kwargs") : Json::object();
+  for (const char* name : {"add_generation_prompt", "reasoning_effort"}) {
+    if (fields.has(name)) variables[name] = fields.at(name);
+  }
+  return variables;
 }
 
 void check_prompt(const std::vector<int32_t>& ids, const Ready& ready, const char* field) {

@@ -29,6 +29,11 @@ void check_prompt(const std::vector<int32_t>& ids, const Ready& ready, const cha
 /// A text, several, ids, or several lists of ids.
 std::vector<std::vector<int32_t>> read_prompts(const Json& value, const Ready& ready, const char* field);
 
+/// Token ids of the vocabulary.
+std::vector<int32_t> read_ids(const Json& list, int n_vocab, const char* field);
+
+/// Variables of the chat template that the request has.
+Json read_template_variables(const RequestFields& fields);
 /// Messages as templates expect them: text parts of one message joined, roles known.
 Json read_messages(const Json& messages);
 /// The prompt that messages make, checked for length. `tools`: null or an array.

@@ -24,6 +24,8 @@ class Server {
   void serve(const ServedModel& model);
   /// Any thread. False, and nothing done, where serve() does not run yet.
   bool stop();
+  /// Whether it does; any thread.
+  bool serves() const { return service_.ready_now != nullptr; }
 
  private:
   void on_request(const http::ExchangePtr& exchange);

@@ -27,6 +27,8 @@ struct ServerOptions {
   ServiceLimits limits = {};
   int n_parallel = 4;
   bool metrics = true, slots = true;
+  bool pool_last = false;  ///< embeddings are of the last token, not the mean of all
+  std::string version = {};
   bool may_be_open = false;                     ///< without a key even where others can call
   std::vector<std::string> api_keys = {};       ///< SHA-256 of each, in hexadecimal; none: nobody is asked
   std::vector<std::string> allowed_hosts = {};  ///< further names of this server in the Host header
