@@ -2,6 +2,7 @@
 #include "server/access.h"
 
 #include <algorithm>
+#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -88,7 +89,12 @@ std::vector<std::string> read_key_file(const std::string& path) {
 }
 
 bool is_loopback(std::string_view host) {
-  return host == "localhost" || host == "::1" || host == "[::1]" || host.starts_with("127.");
+  if (host == "localhost" || host == "::1" || host == "[::1]") return true;
+  // An address, and not a name that begins like one.
+  in_addr address = {};
+  constexpr uint32_t kFirstByte = 0xff000000, kLoopback = 127u << 24;
+  return inet_pton(AF_INET, std::string(host).c_str(), &address) == 1 &&
+         (ntohl(address.s_addr) & kFirstByte) == kLoopback;
 }
 
 void check_binding(const ServerOptions& options, bool may_be_open) {

@@ -104,10 +104,11 @@ bool Choice::take(const StepEvent& event) {
     count_token();
     noted_.id = event.token;
     const Generation& request = running_->request;
-    if (request.n_logprob >= 0 || request.return_routing) waiting_.push_back(std::move(noted_));
+    const bool is_text = event.finish != Finish::Stop;  // the end token is none
+    if (is_text && (request.n_logprob >= 0 || request.return_routing)) waiting_.push_back(std::move(noted_));
     noted_ = {};
     const size_t n_reasoning = piece_.reasoning.size();
-    if (event.finish != Finish::Stop) stream_.push(event.token);
+    if (is_text) stream_.push(event.token);
     if (piece_.reasoning.size() > n_reasoning) ++running_->usage.n_reasoning;
   }
   if (stream_.stopped()) {

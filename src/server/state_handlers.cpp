@@ -135,8 +135,8 @@ void handle_metrics(Service& service, const http::ExchangePtr& exchange) {
   Ready& ready = service.ready();
   ready.loop.between_steps([&service, &ready, exchange] {
     service.metrics.set(ready.loop.now());
-    for (const LayerStats& l : ready.loop.engine().forward().routing_stats().layers())
-      service.metrics.set_imbalance(l.layer, l.imbalance());
+    const RoutingStats stats = ready.loop.engine().forward().routing_stats();
+    for (const LayerStats& l : stats.layers()) service.metrics.set_imbalance(l.layer, l.imbalance());
     exchange->respond(
         {.content_type = "text/plain; version=0.0.4; charset=utf-8", .body = service.metrics.text()});
   });

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include <thread>
+
 #include "server/fields.h"
 #include "unit/server/server_fixture.h"
 
@@ -190,6 +192,7 @@ TEST_F(Refuse, AFullQueueIs429AndADeadlineEndsARequest) {
   EXPECT_EQ(Json::parse(refused.body)["error"]["code"], "queue_full");
   running.reset();
   waiting.reset();
+  while (small.json("/v1/moe")["server"]["n_waiting"] != 0) std::this_thread::yield();
 
   Json late = completion("Once", 1000);
   late["ignore_eos"] = true;
