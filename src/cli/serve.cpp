@@ -202,6 +202,10 @@ void add_serve(CLI::App& program, Action& action) {
           "tokens of context, shared by all texts (default: what the model was trained for, for each)")
       ->transform(range(limits::kContextTokens));
   command
+      ->add_option("-n,--predict,--n-predict", flags->server.limits.n_predict,
+                   "tokens to generate for requests that do not say (default: until the context is full)")
+      ->transform(range(limits::kPredictTokens));
+  command
       ->add_option("--cache-ram", flags->cache_ram_mib, "MiB more in which the beginnings of texts are kept")
       ->option_text("MIB")
       ->transform(whole_number(0, 1 << 24))

@@ -20,7 +20,7 @@ Json bytes_json(std::string_view text) {
 
 Json logprob_json(int32_t id, float logprob, const Tokenizer& tokenizer) {
   const std::string_view piece = tokenizer.piece(id);
-  return {{"token", std::string(piece)}, {"logprob", logprob}, {"bytes", bytes_json(piece)}};
+  return {{"token", std::string(piece)}, {"logprob", in_short(logprob)}, {"bytes", bytes_json(piece)}};
 }
 
 }  // namespace
@@ -42,11 +42,10 @@ void Answer::on_accepted() {
 }
 
 void Answer::on_piece(size_t choice, Piece piece) {
+  if (setup_.stream) return send_piece(choice, piece);
   Collected& c = choices_[choice];
-  if (setup_.stream) send_piece(choice, piece);
   c.text += piece.text;
   c.reasoning += piece.reasoning;
-  if (setup_.stream) return;
   for (TokenChoice& token : piece.tokens) c.tokens.push_back(std::move(token));
 }
 

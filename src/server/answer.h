@@ -23,7 +23,7 @@ struct AnswerSetup {
   std::vector<std::string> echoes = {};  ///< /v1/completions: in front of each choice
 };
 
-/// One choice of an answer that is sent whole.
+/// One choice of an answer; its text only where that is sent whole.
 struct Collected {
   std::string text = {}, reasoning = {};
   std::vector<TokenChoice> tokens = {};

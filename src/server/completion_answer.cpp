@@ -96,11 +96,11 @@ class CompletionAnswer : public Answer {
     for (const TokenChoice& token : tokens) {
       const std::string text(tokenizer().piece(token.id));
       json["tokens"].push_back(text);
-      json["token_logprobs"].push_back(token.logprob);
+      json["token_logprobs"].push_back(in_short(token.logprob));
       json["text_offset"].push_back(offset);
       offset += count_characters(text);
       Json top = Json::object();
-      for (const auto& t : token.top) top[std::string(tokenizer().piece(t.id))] = t.logprob;
+      for (const auto& t : token.top) top[std::string(tokenizer().piece(t.id))] = in_short(t.logprob);
       json["top_logprobs"].push_back(std::move(top));
     }
   }

@@ -65,7 +65,7 @@ class EmbeddingAnswer : public Sink {
     for (size_t i = 0; i < pools_.size(); ++i) {
       const std::vector<float> values = pools_[i].normalised();
       Json one = {{"object", "embedding"}, {"index", i}};
-      one["embedding"] = base64_ ? Json(base64(values)) : Json(values);
+      one["embedding"] = base64_ ? Json(base64(values)) : Json(in_short(values));
       data.push_back(std::move(one));
     }
     Json json = {{"object", "list"},

@@ -167,7 +167,7 @@ bool EngineLoop::is_lost(Running& running) {
   const Clock::time_point now = Clock::now();
   if (running.request.deadline && now > *running.request.deadline) {
     fail(running,
-         ApiError({.status = 503, .message = "the request's time is over", .code = "deadline_exceeded"}));
+         ApiError({.status = 408, .message = "the request's time is over", .code = "deadline_exceeded"}));
   } else if (now > drain_until_) {
     fail(running, ApiError({.status = 503, .message = "the server is stopping", .code = "stopping"}));
   }

@@ -29,6 +29,14 @@ void check_chat_fields(const RequestFields& fields) {
     refuse_field("top_logprobs", "logprobs: true beside it", fields.at("top_logprobs"));
 }
 
+/// The text of prompt `i`, as it was given: without the tokens that the model wants around it.
+std::string echo_of(const Json& prompts, size_t i, const std::vector<int32_t>& ids,
+                    const Tokenizer& tokenizer) {
+  if (prompts.is_string()) return prompts;
+  if (prompts[i].is_string()) return prompts[i];
+  return tokenizer.decode(ids);
+}
+
 AnswerSetup setup_of(const http::ExchangePtr& exchange, const RequestFields& fields, const Ready& ready,
                      const Generation& generation, const ReadMoe& moe) {
   return {.exchange = exchange,
@@ -58,7 +66,8 @@ void handle_chat(Service& service, const http::ExchangePtr& exchange) {
                                        read_template_variables(fields), ready);
   generation.begins_reasoning = prompt.begins_reasoning;
   generation.prompts = {std::move(prompt.ids)};
-  generation.n_predict = fields.integer("max_completion_tokens", fields.integer("max_tokens", -1));
+  generation.n_predict =
+      fields.integer("max_completion_tokens", fields.integer("max_tokens", service.options.limits.n_predict));
   generation.stops = read_stops(fields, "stop", service.options.limits);
   if (fields.boolean("logprobs")) generation.n_logprob = static_cast<int>(fields.integer("top_logprobs", 0));
   generation.sink = make_chat_answer(setup_of(exchange, fields, ready, generation, moe));
@@ -92,7 +101,7 @@ void handle_messages(Service& service, const http::ExchangePtr& exchange) {
   const ReadMoe moe = read_moe(fields, ready);
   Generation generation =
       read_conversation(fields, messages_of_anthropic(fields), moe, ready, service, *exchange);
-  generation.n_predict = fields.integer("max_tokens", -1);
+  generation.n_predict = fields.integer("max_tokens", service.options.limits.n_predict);
   generation.stops = read_stops(fields, "stop_sequences", service.options.limits);
   generation.sink = make_messages_answer(setup_of(exchange, fields, ready, generation, moe));
   ready.loop.submit(std::move(generation));
@@ -119,7 +128,7 @@ void handle_responses(Service& service, const http::ExchangePtr& exchange) {
   const ReadMoe moe = read_moe(fields, ready);
   Generation generation =
       read_conversation(fields, messages_of_responses(fields), moe, ready, service, *exchange);
-  generation.n_predict = fields.integer("max_output_tokens", -1);
+  generation.n_predict = fields.integer("max_output_tokens", service.options.limits.n_predict);
   generation.sink = make_responses_answer(setup_of(exchange, fields, ready, generation, moe));
   ready.loop.submit(std::move(generation));
 }
@@ -140,14 +149,14 @@ void handle_completions(Service& service, const http::ExchangePtr& exchange) {
                     .more = {{"most", service.options.limits.n_choice}}});
   }
   generation.split_reasoning = false;
-  generation.n_predict = fields.integer("max_tokens", -1);
+  generation.n_predict = fields.integer("max_tokens", service.options.limits.n_predict);
   generation.stops = read_stops(fields, "stop", service.options.limits);
   generation.n_logprob = static_cast<int>(fields.integer("logprobs", -1));
   AnswerSetup setup = setup_of(exchange, fields, ready, generation, moe);
   if (fields.boolean("echo")) {
     if (setup.logprobs) refuse_field("echo", "false where logprobs is given", fields.at("echo"));
-    for (const auto& prompt : generation.prompts) {
-      const std::string text = ready.served.tokenizer.decode(prompt);
+    for (size_t i = 0; i < generation.prompts.size(); ++i) {
+      const std::string text = echo_of(fields.at("prompt"), i, generation.prompts[i], ready.served.tokenizer);
       setup.echoes.insert(setup.echoes.end(), static_cast<size_t>(generation.n), text);
     }
   }

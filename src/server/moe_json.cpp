@@ -39,10 +39,8 @@ Json resolved_policy(const RoutingPolicy& policy, const Model& model, int expert
   json["experts_prefill"] = counts_json(prefill, layers);
   json["experts_decode"] = counts_json(decode, layers);
   json["grouped"] = std::ranges::any_of(decode.rows, [](const LayerPolicy& row) { return row.grouped(); });
-  const nlohmann::json given = policy_to_json(policy);
-  for (const char* name : {"threshold", "mask"}) {
-    if (given.contains(name)) json[name] = given[name];
-  }
+  if (policy.threshold) json["threshold"] = {policy.threshold->min_k, in_short(policy.threshold->share)};
+  if (!policy.masks.empty()) json["mask"] = policy_to_json(policy)["mask"];
   return json;
 }
 
@@ -51,7 +49,7 @@ Json routing_json(std::span<const TokenChoice> tokens, const Tokenizer& tokenize
   for (const TokenChoice& token : tokens) {
     Json layers = Json::array();
     for (const TokenRouting& r : token.routing)
-      layers.push_back({{"layer", r.layer}, {"experts", r.experts}, {"weights", r.weights}});
+      layers.push_back({{"layer", r.layer}, {"experts", r.experts}, {"weights", in_short(r.weights)}});
     all.push_back({{"token", token.id},
                    {"text", std::string(tokenizer.piece(token.id))},
                    {"layers", std::move(layers)}});

@@ -20,6 +20,7 @@ struct ServiceLimits {
   size_t n_stop = 16, stop_bytes = 256;
   double request_timeout_s = 0;  ///< 0: none
   double drain_s = 30;
+  int64_t n_predict = -1;  ///< tokens for requests that say nothing; -1: until the context is full
 };
 
 struct ServerOptions {

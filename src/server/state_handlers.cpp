@@ -38,8 +38,14 @@ Json limits_json(const ServerOptions& options) {
 
 Json sampler_json(const SamplerParams& params) {
   Json json = Json::object();
-  for (const SamplerSetting& setting : sampler_settings())
-    std::visit([&](auto field) { json[sampler_field(setting)] = params.*field; }, setting.field);
+  for (const SamplerSetting& setting : sampler_settings()) {
+    const std::string name = sampler_field(setting);
+    if (const auto* as_float = std::get_if<float SamplerParams::*>(&setting.field)) {
+      json[name] = in_short(params.**as_float);
+    } else {
+      json[name] = params.*std::get<int SamplerParams::*>(setting.field);
+    }
+  }
   return json;
 }
 

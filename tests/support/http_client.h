@@ -31,6 +31,8 @@ class HttpClient {
   void send(std::string_view bytes);
   /// The bytes that come within `ms`, at least one unless the connection ended.
   std::string receive(int ms = 10000);
+  /// Waits until something of the next answer is there.
+  bool await_bytes(int ms = 60000) { return !buffer_.empty() || read_more(ms); }
   /// The next answer, whole.
   HttpAnswer answer(int ms = 60000);
   /// Ends the sending side only.

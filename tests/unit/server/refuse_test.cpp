@@ -197,7 +197,7 @@ TEST_F(Refuse, AFullQueueIs429AndADeadlineEndsARequest) {
   Json late = completion("Once", 1000);
   late["ignore_eos"] = true;
   late["timeout_s"] = 0.05;
-  EXPECT_EQ(small.json("/v1/completions", late, 503)["error"]["code"], "deadline_exceeded");
+  EXPECT_EQ(small.json("/v1/completions", late, 408)["error"]["code"], "deadline_exceeded");
   late["stream"] = true;
   const std::vector<ServerEvent> events = sw::testing::read_events(small.ask("/v1/completions", late).body);
   EXPECT_EQ(Json::parse(events.back().data)["error"]["code"], "deadline_exceeded") << "and no [DONE]";
