@@ -32,7 +32,7 @@ bool is_idle(const TestServer& server) {
 
 /// Clients that go at any moment: before, within and after each part of their request and its answer.
 TEST_F(Ends, DisconnectsLeaveNothingBehind) {
-  const int n_round = sw::testing::find_data("models") ? 400 : 100;
+  const int n_round = sw::testing::find_data("models") ? 300 : 60;
   ASSERT_TRUE(eventually([] { return is_idle(server()); }));
   const std::string reference = text_of(server().json("/v1/completions", completion("The fox", 12)));
   const size_t n_fd = count_entries("/proc/self/fd"), n_thread = count_entries("/proc/self/task");
@@ -80,7 +80,7 @@ TEST_F(Ends, AClientThatGoesFreesItsPlaceAtOnce) {
 /// What runs is finished, what comes is told to come again.
 TEST_F(Ends, StoppingDrains) {
   auto stopping = std::make_unique<TestServer>();
-  Json body = completion("Once", 300);
+  Json body = completion("Once", 100);
   body["ignore_eos"] = body["stream"] = true;
   std::vector<std::unique_ptr<HttpClient>> clients;
   for (int i = 0; i < 12; ++i) {

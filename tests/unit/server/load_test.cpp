@@ -15,10 +15,10 @@ using Load = ServerTest;
 /// back is what each prompt gives alone.
 TEST_F(Load, NothingForeignIsInAnyAnswer) {
   const bool all = sw::testing::find_data("models").has_value();
-  const int n_client = all ? 64 : 16, n_prompt = all ? 12 : 3, n_kind = 8;
+  const int n_client = all ? 64 : 16, n_prompt = all ? 5 : 3, n_kind = 8;
   const Json policies[] = {Json::object(), {{"experts", 2}}, {{"grouped", false}}, {{"experts_decode", 1}}};
   const auto body_of = [&](int kind) {
-    Json body = completion("Marked " + std::to_string(kind) + ": the tale of the fox who", 10);
+    Json body = completion("Marked " + std::to_string(kind) + ": the tale of the fox who", 6);
     body["moe"] = policies[kind % 4];
     return body;
   };

@@ -23,10 +23,11 @@ class TestServer {
     ServerOptions options;
     options.http.port = 0;
     options.version = "test";
+    options.limits.drain_s = 600;  // however slow the machine is
     return options;
   }
   explicit TestServer(ServerOptions options = defaults()) : server_(options) {
-    const EngineOptions engine{.forward = {.n_thread = 2, .invariant = true, .count_routing = true},
+    const EngineOptions engine{.forward = {.n_thread = 1, .invariant = true, .count_routing = true},
                                .n_parallel = options.n_parallel,
                                .n_waiting = options.n_parallel,
                                .experts_max = 8};
