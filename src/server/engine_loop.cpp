@@ -115,7 +115,13 @@ bool EngineLoop::take_commands() {
     woken_ = false;
     commands.swap(commands_);
   }
-  for (const auto& command : commands) command();
+  for (const auto& command : commands) {
+    try {
+      command();
+    } catch (const std::exception& e) {
+      log::error("between two steps: {}", e.what());  // the exchange that it held is dropped
+    }
+  }
   return true;
 }
 
@@ -241,7 +247,7 @@ void EngineLoop::step() {
         });
     note_progress();
     for (const StepEvent& event : events) take(event);
-  } catch (const Error& e) {
+  } catch (const std::exception& e) {
     log::error("a step failed: {}", e.what());
     fail_all(ApiError({.status = 500, .message = e.what(), .code = "engine_error"}));
   }

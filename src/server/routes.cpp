@@ -16,11 +16,8 @@ constexpr Route kRoutes[] = {
     {"GET", "/v1/models", Access::Keyed, handle_models, false, 0, "the model that is served"},
     {"POST", "/v1/chat/completions", Access::Keyed, handle_chat, true, kChat,
      "the next message of a conversation"},
-    {"GET", "/props", Access::Keyed, handle_props, false, 0, "settings, limits and the model's routers"},
-    {"GET", "/slots", Access::Keyed, handle_slots, false, 0, "what runs now, without its text"},
-    {"GET", "/metrics", Access::Keyed, handle_metrics, false, 0, "counters and histograms for Prometheus"},
-    {"GET", "/v1/moe", Access::Keyed, handle_moe, false, 0, "which experts were chosen; ?stream=true: live"},
-    {"GET", "/openapi.json", Access::Keyed, handle_openapi, false, 0, "this description"},
+    {"POST", "/v1/completions", Access::Keyed, handle_completions, true, kCompletions,
+     "the continuation of a text"},
     {"POST", "/v1/messages", Access::Keyed, handle_messages, true, kMessages,
      "the same for Anthropic's clients"},
     {"POST", "/v1/messages/count_tokens", Access::Keyed, handle_count_tokens, false, kCountTokens,
@@ -32,8 +29,11 @@ constexpr Route kRoutes[] = {
     {"POST", "/detokenize", Access::Keyed, handle_detokenize, false, kDetokenize, "token ids as a text"},
     {"POST", "/apply-template", Access::Keyed, handle_apply_template, false, kApplyTemplate,
      "messages as the prompt that the model sees"},
-    {"POST", "/v1/completions", Access::Keyed, handle_completions, true, kCompletions,
-     "the continuation of a text"},
+    {"GET", "/props", Access::Keyed, handle_props, false, 0, "settings, limits and the model's routers"},
+    {"GET", "/slots", Access::Keyed, handle_slots, true, 0, "what runs now, without its text"},
+    {"GET", "/metrics", Access::Keyed, handle_metrics, true, 0, "counters and histograms for Prometheus"},
+    {"GET", "/v1/moe", Access::Keyed, handle_moe, true, 0, "which experts were chosen; ?stream=true: live"},
+    {"GET", "/openapi.json", Access::Keyed, handle_openapi, false, 0, "this description"},
 };
 
 }  // namespace

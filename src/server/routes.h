@@ -20,7 +20,7 @@ struct Route {
   const char* path;
   Access access;
   Handler handler;
-  bool answers_later;  ///< a generation: its answer comes from the engine's thread and is logged there
+  bool answers_later;  ///< its answer comes from the engine's thread and is logged there
   unsigned endpoint;   ///< the request's fields in the table; 0: it has no body
   const char* help;
 };

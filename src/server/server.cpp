@@ -67,7 +67,7 @@ Server::Server(ServerOptions options) : service_(std::move(options)) {
                          }});
 }
 
-Server::~Server() { http_.reset(); }
+Server::~Server() = default;
 
 uint16_t Server::port() const { return http_->port(); }
 
@@ -103,6 +103,7 @@ void Server::serve(const ServedModel& model) {
   ready_->loop.run();
   http_->close_idle();
   http_->wait_until_sent(kSendTime);
+  http_.reset();  // waits for handlers, which use the model
 }
 
 bool Server::stop() {

@@ -16,11 +16,12 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
+  /// Until serve() has returned.
   uint16_t port() const;
   /// How much of the model is read; any thread.
   void set_load_progress(uint64_t done_bytes, uint64_t total_bytes);
-  /// Serves until stop() was called and what was under way has ended. The model's engine belongs to this
-  /// call's thread.
+  /// Serves until stop() was called and what was under way has ended; then nobody is answered any more, and
+  /// nothing of the model is used. Its engine belongs to this call's thread.
   void serve(const ServedModel& model);
   /// Any thread. False, and nothing done, where serve() does not run yet.
   bool stop();

@@ -4,6 +4,7 @@
 #include <ctime>
 #include <fmt/format.h>
 
+#include "server/answer.h"
 #include "server/handlers.h"
 #include "server/moe_json.h"
 #include "server/openapi.h"
@@ -82,7 +83,10 @@ Json moe_json(Service& service, Ready& ready) {
 struct MoeStream {
   http::ExchangePtr exchange;
   explicit MoeStream(http::ExchangePtr e) : exchange(std::move(e)) { exchange->begin_events(); }
-  ~MoeStream() { exchange->end(); }
+  ~MoeStream() {
+    exchange->end();
+    log_request(*exchange);
+  }
   MoeStream(const MoeStream&) = delete;
   MoeStream& operator=(const MoeStream&) = delete;
 };
@@ -97,6 +101,15 @@ int read_interval_ms(const http::Request& request) {
     refuse_field("interval_ms", fmt::format("an integer from {} to {}", kLeastInterval_ms, kMostInterval_ms),
                  std::string(text));
   return ms;
+}
+
+/// Answers on the engine's thread.
+void answer_between_steps(Ready& ready, const http::ExchangePtr& exchange,
+                          std::function<http::Response()> make) {
+  ready.loop.between_steps([exchange, m = std::move(make)] {
+    exchange->respond(m());
+    log_request(*exchange);
+  });
 }
 
 void check_on(bool on, const char* flag) {
@@ -128,23 +141,23 @@ void handle_props(Service& service, const http::ExchangePtr& exchange) {
 void handle_slots(Service& service, const http::ExchangePtr& exchange) {
   check_on(service.options.slots, "--no-slots");
   Ready& ready = service.ready();
-  ready.loop.between_steps([&ready, exchange] {
+  answer_between_steps(ready, exchange, [&ready] {
     Json slots = Json::array();
     for (int i = 0; i < ready.loop.n_slot(); ++i)
       slots.push_back(slot_json(ready.loop, i, ready.engine().n_ctx(), ready));
-    respond_json(*exchange, slots);
+    return http::Response{.body = dump(slots)};
   });
 }
 
 void handle_metrics(Service& service, const http::ExchangePtr& exchange) {
   check_on(service.options.metrics, "--no-metrics");
   Ready& ready = service.ready();
-  ready.loop.between_steps([&service, &ready, exchange] {
+  answer_between_steps(ready, exchange, [&service, &ready] {
     service.metrics.set(ready.loop.now());
     const RoutingStats stats = ready.loop.engine().forward().routing_stats();
     for (const LayerStats& l : stats.layers()) service.metrics.set_imbalance(l.layer, l.imbalance());
-    exchange->respond(
-        {.content_type = "text/plain; version=0.0.4; charset=utf-8", .body = service.metrics.text()});
+    return http::Response{.content_type = "text/plain; version=0.0.4; charset=utf-8",
+                          .body = service.metrics.text()};
   });
 }
 
@@ -154,8 +167,9 @@ void handle_moe(Service& service, const http::ExchangePtr& exchange) {
   const bool streams =
       request.query_value("stream") == "true" || request.header("accept").starts_with("text/event-stream");
   if (!streams) {
-    return ready.loop.between_steps(
-        [&service, &ready, exchange] { respond_json(*exchange, moe_json(service, ready)); });
+    return answer_between_steps(ready, exchange, [&service, &ready] {
+      return http::Response{.body = dump(moe_json(service, ready))};
+    });
   }
   const int interval_ms = read_interval_ms(request);
   const auto stream = std::make_shared<MoeStream>(exchange);
