@@ -18,7 +18,12 @@ std::string StopStrings::push(std::string_view text) {
   if (stopped_) return {};
   waiting_ += text;
   size_t first = std::string::npos;
-  for (const std::string& stop : stops_) first = std::min(first, waiting_.find(stop));
+  for (const std::string& stop : stops_) {
+    const size_t at = waiting_.find(stop);
+    if (at >= first) continue;
+    first = at;
+    stopped_by_ = stop;
+  }
   if (first != std::string::npos) {
     stopped_ = true;
     waiting_.resize(first);
@@ -40,6 +45,7 @@ std::string StopStrings::push(std::string_view text) {
 std::string StopStrings::push_special(std::string_view name) {
   if (stopped_ || std::ranges::find(stops_, name) == stops_.end()) return {};
   stopped_ = true;
+  stopped_by_ = name;
   return std::exchange(waiting_, {});
 }
 

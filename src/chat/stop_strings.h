@@ -20,12 +20,14 @@ class StopStrings {
   std::string push_special(std::string_view name);
   /// True once a stop string came. push() gives nothing from then on.
   bool stopped() const { return stopped_; }
+  /// The stop string that came; empty before.
+  const std::string& stopped_by() const { return stopped_by_; }
   /// What still waits, when the text ends otherwise.
   std::string finish();
 
  private:
   std::vector<std::string> stops_;
-  std::string waiting_;
+  std::string waiting_, stopped_by_;
   bool stopped_ = false;
 };
 

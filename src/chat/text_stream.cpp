@@ -8,6 +8,7 @@ namespace sw {
 TextStream::TextStream(const Tokenizer& tokenizer, const TextStreamOptions& options, Sink sink)
     : tokenizer_(tokenizer),
       special_(options.special),
+      split_(options.split_reasoning),
       sink_(std::move(sink)),
       decoder_(tokenizer),
       stops_(options.stops),
@@ -19,16 +20,21 @@ void TextStream::push(int32_t id) {
   // The tags around reasoning are read even where special tokens are left out.
   const bool is_text = special_ || !tokenizer_.is_special(id) || piece == kOpenThink || piece == kCloseThink;
   if (is_text) {
-    splitter_.push(decoder_.push(id));
+    split(decoder_.push(id));
   } else {
     hand_out(stops_.push_special(piece), false);
   }
 }
 
 void TextStream::finish() {
-  splitter_.push(decoder_.finish());
+  split(decoder_.finish());
   splitter_.finish();
   hand_out(stops_.finish(), false);
+}
+
+void TextStream::split(std::string_view text) {
+  if (split_) return splitter_.push(text);
+  take(text, false);
 }
 
 void TextStream::take(std::string_view text, bool reasoning) {

@@ -16,6 +16,7 @@ struct TextStreamOptions {
   std::vector<std::string> stops = {};  ///< strings that end the answer; reasoning is not searched
   bool special = false;                 ///< special tokens are text too
   bool begins_reasoning = false;        ///< the prompt ended with <think>
+  bool split_reasoning = true;          ///< false: all is the answer, <think> too
 };
 
 /// The text of a sequence as its tokens come: decodes, tells reasoning from the answer, looks for stop
@@ -33,15 +34,18 @@ class TextStream {
   void push(int32_t id);
   /// A stop string came: there is no more text, and the sequence should be cancelled.
   bool stopped() const { return stops_.stopped(); }
+  /// Which one; empty before.
+  const std::string& stopped_by() const { return stops_.stopped_by(); }
   /// Hands out what still waits: the beginning of a character, a tag or a stop string that never ended.
   void finish();
 
  private:
+  void split(std::string_view text);
   void take(std::string_view text, bool reasoning);
   void hand_out(std::string_view text, bool reasoning);
 
   const Tokenizer& tokenizer_;
-  bool special_;
+  bool special_, split_;
   Sink sink_;
   StreamDecoder decoder_;
   StopStrings stops_;

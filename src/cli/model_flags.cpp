@@ -212,14 +212,18 @@ Notes log_notes() {
           .on_warning = [](std::string_view line) { log::warn("{}", line); }};
 }
 
-std::unique_ptr<const Model> load_model(const ModelFlags& flags, std::vector<RoutingPolicy> policies) {
+std::unique_ptr<const Model> load_model(const ModelFlags& flags, std::vector<RoutingPolicy> policies,
+                                        const Progress& on_read) {
   ProgressBar bar("loading");
   Notes notes = log_notes();
   notes.on_info = [&bar](std::string_view line) {  // comes when the weights are read
     bar.finish();
     log::info("{}", line);
   };
-  notes.on_read = bar.callback();
+  notes.on_read = [show = bar.callback(), &on_read](uint64_t done, uint64_t total) {
+    show(done, total);
+    if (on_read) on_read(done, total);
+  };
   std::unique_ptr<const Model> model = open_model(
       model_file(flags.model), {.overrides = flags.overrides, .policies = std::move(policies)}, notes);
   warn_of_idle_routing(flags, *model);

@@ -64,8 +64,10 @@ std::vector<RoutingPolicy> policies_of(std::span<const NamedPolicy> named);
 /// Notes as lines on stderr.
 Notes log_notes();
 
-/// Opens the model with a progress bar. Policies that it cannot do are refused before the weights are read.
-std::unique_ptr<const Model> load_model(const ModelFlags& flags, std::vector<RoutingPolicy> policies);
+/// Opens the model with a progress bar; `on_read`, if any, is told the same. Policies that it cannot do are
+/// refused before the weights are read.
+std::unique_ptr<const Model> load_model(const ModelFlags& flags, std::vector<RoutingPolicy> policies,
+                                        const Progress& on_read = {});
 
 /// Tokens of a sequence, and sequences at one time.
 struct MeasuredRoom {

@@ -62,13 +62,6 @@ bool is_usual(std::string_view flag) {
   return std::ranges::find(kUsual, flag) != std::end(kUsual);
 }
 
-DryBreakers read_dry_breakers(const std::vector<std::string>& texts, const Tokenizer& tokenizer) {
-  if (texts.size() == 1 && texts.front() == "none") return {};
-  std::vector<std::string> plain;
-  std::transform(texts.begin(), texts.end(), std::back_inserter(plain), unescape);
-  return find_dry_breakers(tokenizer, plain);
-}
-
 }  // namespace
 
 void add_sampler_flags(CLI::App& command, SamplerFlags& f) {
@@ -106,6 +99,13 @@ void add_sampler_flags(CLI::App& command, SamplerFlags& f) {
       ->group(rare);
 }
 
+DryBreakers SamplerFlags::breakers(const Tokenizer& tokenizer) const {
+  if (dry_breakers.size() == 1 && dry_breakers.front() == "none") return {};
+  std::vector<std::string> plain;
+  std::transform(dry_breakers.begin(), dry_breakers.end(), std::back_inserter(plain), unescape);
+  return find_dry_breakers(tokenizer, plain);
+}
+
 SamplerParams SamplerFlags::params(const GgufFile& file, const Tokenizer& tokenizer) const {
   SamplerParams p = values;
   for (const SamplerSetting& setting : sampler_settings()) {
@@ -119,7 +119,7 @@ SamplerParams SamplerFlags::params(const GgufFile& file, const Tokenizer& tokeni
   for (const std::string& text : logit_bias) p.logit_bias.push_back(parse_logit_bias(text));
   p.seed = seed >= 0 ? static_cast<uint64_t>(seed) : std::random_device{}();
   check_sampler_params(p);
-  if (p.dry_multiplier > 0) p.dry_breakers = read_dry_breakers(dry_breakers, tokenizer);
+  if (p.dry_multiplier > 0) p.dry_breakers = breakers(tokenizer);
   return p;
 }
 

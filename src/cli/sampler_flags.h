@@ -23,6 +23,8 @@ struct SamplerFlags {
   /// Flags win over the file's general.sampling.* keys, which win over the defaults. Throws sw::Error on
   /// nonsense, naming the flag or the key.
   SamplerParams params(const GgufFile& file, const Tokenizer& tokenizer) const;
+  /// Where DRY begins anew. params() has them where DRY is on.
+  DryBreakers breakers(const Tokenizer& tokenizer) const;
 };
 
 void add_sampler_flags(CLI::App& command, SamplerFlags& flags);

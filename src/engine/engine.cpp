@@ -172,6 +172,7 @@ void Engine::sample_all(TensorView<const float> logits, const OnToken& on_token)
   for (size_t begin = 0; begin < batch_.rows.size(); begin += slice) {
     const std::span rows = std::span(batch_.rows).subspan(begin, std::min(slice, batch_.rows.size() - begin));
     if (begin > 0) logits = forward_.logits(rows);
+    show_hidden(begin, rows.size());
     for (size_t i = 0; i < rows.size(); ++i) {
       choose(batch_.sampled[begin + i], batch_.tokens[static_cast<size_t>(rows[i])],
              {logits.row(static_cast<int64_t>(i)), static_cast<size_t>(logits.n_cols())}, on_token);
@@ -179,10 +180,28 @@ void Engine::sample_all(TensorView<const float> logits, const OnToken& on_token)
   }
 }
 
+/// Those of the rows [begin, begin + n) that somebody wants, whose logits were computed last.
+void Engine::show_hidden(size_t begin, size_t n) {
+  const auto wants = [](const StepBatch::Sampled& what) { return bool(what.sequence->request.on_hidden); };
+  const std::span sampled = std::span(batch_.sampled).subspan(begin, n);
+  if (std::ranges::none_of(sampled, wants)) return;
+  const TensorView<const float> hidden = forward_.final_norm();
+  for (size_t i = 0; i < n; ++i) {
+    Sequence& s = *sampled[i].sequence;
+    if (!wants(sampled[i]) || s.finish != Finish::None) continue;
+    const int64_t pos = batch_.tokens[static_cast<size_t>(batch_.rows[begin + i])].pos;
+    s.request.on_hidden(pos, {hidden.row(static_cast<int64_t>(i)), static_cast<size_t>(hidden.n_cols())});
+    if (pos + 1 < s.n_token()) continue;
+    s.finish = Finish::Length;
+    events_.push_back({s.id, -1, s.finish});
+  }
+}
+
 /// What the logits behind a token of the batch are for: a draft, or the text's next token.
 void Engine::choose(const StepBatch::Sampled& what, const BatchToken& after, std::span<const float> logits,
                     const OnToken& on_token) {
   Sequence& s = *what.sequence;
+  if (s.request.on_hidden) return;  // shown already
   // Behind a draft that did not stay, and behind the end, the pass computed what nobody asks for.
   const bool is_last = after.pos + 1 == s.n_token() && after.id == s.tokens.back();
   if (s.finish != Finish::None || (!what.drafts && !is_last)) return;

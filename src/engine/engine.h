@@ -68,6 +68,9 @@ class Engine {
   /// Tokens of all sequences that are still to be computed before each gives its next token.
   int64_t n_to_compute();
   bool idle() const { return scheduler_.idle(); }
+  /// What the step under way computes, or the last one did: then its sequences may be gone, but for their
+  /// ids.
+  const StepBatch& batch() const { return batch_; }
 
   int64_t n_ctx() const { return n_ctx_; }
   const Forward& forward() const { return forward_; }
@@ -85,6 +88,7 @@ class Engine {
   void check_prompt(std::span<const int32_t> prompt) const;
   TensorView<const float> run(ForwardProbe* probe);
   void sample_all(TensorView<const float> logits, const OnToken& on_token);
+  void show_hidden(size_t begin, size_t n);
   void choose(const StepBatch::Sampled& what, const BatchToken& after, std::span<const float> logits,
               const OnToken& on_token);
 

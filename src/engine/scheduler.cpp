@@ -102,7 +102,8 @@ int64_t Scheduler::add(StepBatch& batch, Sequence& s, int64_t room) {
   const int64_t begin = drafts ? s.n_token() + s.n_draft() - 1 : s.n_cached;
   const int64_t n = drafts ? 1 : std::min(room, s.n_token() + s.n_draft() - begin);
   const auto index = static_cast<int32_t>(batch.parts.size());
-  batch.parts.push_back({&s, drafts ? 0 : std::min(n, s.n_token() - begin)});
+  batch.parts.push_back(
+      {.sequence = &s, .id = s.id, .n_token = drafts ? 0 : std::min(n, s.n_token() - begin)});
   batch.caches.push_back(&s.cache);
   s.prepare(begin, begin + n);
   for (int64_t i = begin; i < begin + n; ++i) {
@@ -110,7 +111,7 @@ int64_t Scheduler::add(StepBatch& batch, Sequence& s, int64_t room) {
                             .pos = static_cast<int32_t>(i),
                             .seq = index,
                             .policy = drafts ? s.draft->policy_id() : s.policy_of(i).id()});
-    if (i < s.n_token() - 1) continue;
+    if (i < s.n_token() - 1 && !s.request.on_hidden) continue;
     batch.sampled.push_back({&s, drafts});
     batch.rows.push_back(static_cast<int32_t>(batch.tokens.size()) - 1);
   }

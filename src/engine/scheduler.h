@@ -13,6 +13,7 @@ namespace sw {
 struct StepBatch {
   struct Part {
     Sequence* sequence = nullptr;
+    SequenceId id = 0;    ///< the sequence's, for when it is gone
     int64_t n_token = 0;  ///< of the sequence's text, from n_cached on; 0: a token for its next draft
   };
   /// A token of the batch whose logits are wanted.

@@ -49,6 +49,7 @@ void Sequence::name_pages() {
 
 void Sequence::reuse_prefix() {
   name_pages();
+  if (request.on_hidden) return;
   n_cached =
       cache.reuse_prefix(std::span(page_names_).first(static_cast<size_t>((n_token() - 1) / page_tokens_)));
   n_published_ = static_cast<size_t>(n_cached / page_tokens_);

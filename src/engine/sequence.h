@@ -2,7 +2,9 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -24,6 +26,10 @@ enum class Finish : uint8_t {
   Error  ///< no token could be chosen: a logit that is no number, or every token forbidden
 };
 
+/// Gets the final norm's output [n_embd] of a prompt's token, in rising position; from position 0 again where
+/// the sequence had to give its pages back. Valid during the call.
+using OnHidden = std::function<void(int64_t pos, std::span<const float> hidden)>;
+
 struct SequenceRequest {
   std::vector<int32_t> prompt = {};
   int64_t n_predict = -1;             ///< tokens to generate; -1: until the context is full
@@ -31,6 +37,9 @@ struct SequenceRequest {
   SamplerParams sampler = {};
   std::optional<RoutingPolicy> routing = {};
   std::optional<DraftParams> draft = {};  ///< the same text (the same distribution) in fewer full passes
+  /// The request is for the hidden states of its prompt: it takes none of it from the cache, and ends with
+  /// Finish::Length and no token. Its tokens go through the output matrix too, for nothing.
+  OnHidden on_hidden = {};
 };
 
 /// What is known about a request before it runs.

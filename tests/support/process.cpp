@@ -57,11 +57,7 @@ void redirect(const std::string& path, int flags, int stream) {
   }
   limit(RLIMIT_AS, options.max_memory_bytes);
   limit(RLIMIT_FSIZE, options.max_file_bytes);
-  std::vector<char*> argv{const_cast<char*>(SW_PROGRAM)};
-  for (const std::string& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
-  argv.push_back(nullptr);
-  execv(SW_PROGRAM, argv.data());
-  _exit(127);
+  become_switchyard(arguments);
 }
 
 /// Reads both ends until they close; sends the signal when its time has come.
@@ -94,6 +90,14 @@ void collect(pid_t child, int out, int err, const ProcessOptions& options, Proce
 }
 
 }  // namespace
+
+void become_switchyard(const std::vector<std::string>& arguments) {
+  std::vector<char*> argv{const_cast<char*>(SW_PROGRAM)};
+  for (const std::string& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
+  argv.push_back(nullptr);
+  execv(SW_PROGRAM, argv.data());
+  _exit(127);
+}
 
 ProcessResult run_switchyard(const std::vector<std::string>& arguments, const ProcessOptions& options) {
   const Pipe in, out, err;

@@ -34,6 +34,9 @@ struct ProcessOptions {
   uint64_t max_file_bytes = 0;                 ///< > 0: `ulimit -f`
 };
 
+/// In a child: becomes the built `switchyard`.
+[[noreturn]] void become_switchyard(const std::vector<std::string>& arguments);
+
 /// Runs the built `switchyard` with these arguments and waits for it.
 ProcessResult run_switchyard(const std::vector<std::string>& arguments, const ProcessOptions& options = {});
 

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <string>
+#include <string_view>
+
+#include "http/http.h"
+#include "server/routes.h"
+
+/// Who may call. Each throws ApiError where somebody may not.
+namespace sw::server {
+
+/// SHA-256 of a key, in hexadecimal: all that is kept of it.
+std::string hash_key(std::string_view key);
+/// The hashes in a file of keys: a line is "sha256:" and 64 hexadecimal digits, or a key itself; empty lines
+/// and those that begin with # are left out. Throws sw::Error that names the line.
+std::vector<std::string> read_key_file(const std::string& path);
+
+/// Throws sw::Error where others than this machine could call and nobody would be asked for a key, unless
+/// `may_be_open`.
+void check_binding(const ServerOptions& options, bool may_be_open);
+bool is_loopback(std::string_view host);
+
+/// A page of another site, or a name that leads here without being ours (DNS rebinding): 403.
+void check_host_and_origin(const ServerOptions& options, const http::Request& request);
+/// The headers that let a page of an allowed origin read the answer; none for others.
+std::vector<http::Header> cors_headers(const ServerOptions& options, const http::Request& request);
+/// 401 without a key, where one is needed. Takes as long for a wrong key as for a right one.
+void check_key(const ServerOptions& options, Access access, const http::Request& request);
+/// 415 unless the body is JSON: other types are what a page may send without asking.
+void check_content_type(const http::Request& request);
+
+}  // namespace sw::server

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <exception>
+#include <string>
+
+#include "base/error.h"
+#include "http/http.h"
+#include "server/json.h"
+
+namespace sw::server {
+
+/// What a client is told instead of an answer.
+class ApiError : public std::exception {
+ public:
+  struct Parts {
+    int status = 400;
+    std::string message = {};
+    std::string code = "invalid_value";  ///< for programs
+    std::string param = {};              ///< the request's field; empty: none
+    Json more = Json::object();          ///< further members, such as n_ctx
+    int retry_after_s = 0;               ///< > 0: when it is worth trying again
+  };
+
+  explicit ApiError(Parts parts) : parts_(std::move(parts)) {}
+  /// Of an error in what the request asked for.
+  explicit ApiError(const Error& error, const std::string& param = {});
+
+  const char* what() const noexcept override { return parts_.message.c_str(); }
+  const Parts& parts() const { return parts_; }
+  int status() const { return parts_.status; }
+  /// {"error": {"message", "type", "param", "code"}}; with the outer "type" that Anthropic's clients read.
+  Json body() const;
+  http::Response response() const;
+
+ private:
+  Parts parts_;
+};
+
+}  // namespace sw::server

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+// The program as a service: it starts, says where it listens, and ends as it is told to.
+#include <csignal>
+#include <gtest/gtest.h>
+#include <memory>
+#include <thread>
+
+#include "support/http_client.h"
+#include "support/running_program.h"
+#include "support/test_data.h"
+
+namespace sw {
+namespace {
+
+using testing::ask;
+using testing::http_request;
+using testing::HttpAnswer;
+using testing::HttpClient;
+using testing::RunningProgram;
+
+/// `switchyard serve` on a free port, once it answers.
+class RunningServer : public RunningProgram {
+ public:
+  explicit RunningServer(std::vector<std::string> more = {}) : RunningProgram(arguments(std::move(more))) {
+    const std::string line = wait_for_line("listening on http://");
+    port_ = static_cast<uint16_t>(std::stoi(line.substr(line.rfind(':') + 1)));
+    while (ask(port_, "/ready").status != 200) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  uint16_t port() const { return port_; }
+
+ private:
+  static std::vector<std::string> arguments(std::vector<std::string> more) {
+    more.insert(more.begin(), {"serve", "--port", "0", "-t", "1"});
+    return more;
+  }
+  uint16_t port_ = 0;
+};
+
+constexpr const char* kLong = R"({"prompt":"Once","max_tokens":150,"stream":true,"ignore_eos":true})";
+
+TEST(Serve, SigtermUnderLoadEndsEveryAnswerAndExitsWithZero) {
+  const int n_round = testing::find_data("models") ? 5 : 2;
+  for (int round = 0; round < n_round; ++round) {
+    RunningServer server({"-np", "4"});
+    std::vector<std::unique_ptr<HttpClient>> clients;
+    for (int i = 0; i < 8; ++i) {
+      clients.push_back(std::make_unique<HttpClient>(server.port()));
+      clients.back()->send(http_request("/v1/completions", kLong));
+    }
+    for (const auto& client : clients) client->await_bytes();  // each has a place, to run or to wait
+    server.signal(SIGTERM);
+    for (const auto& client : clients) {
+      const HttpAnswer answer = client->answer();
+      EXPECT_TRUE(answer.complete);
+      EXPECT_TRUE(answer.body.ends_with("data: [DONE]\n\n")) << answer.body;
+    }
+    EXPECT_EQ(server.wait(), 0);
+    EXPECT_NE(server.log().find("stopped"), std::string::npos);
+  }
+}
+
+TEST(Serve, TheSecondSignalEndsAtOnce) {
+  RunningServer server;
+  HttpClient client(server.port());
+  client.send(http_request("/v1/completions",
+                           R"({"prompt":"Once","max_tokens":1000,"stream":true,"ignore_eos":true})"));
+  client.receive();
+  server.signal(SIGINT);
+  server.wait_for_line("stopping");
+  server.signal(SIGTERM);
+  EXPECT_EQ(server.wait(), -SIGTERM);
+}
+
+TEST(Serve, NoTextAndNoKeyIsInTheLog) {
+  RunningServer server({"--api-key", "a-secret-key"});
+  const HttpAnswer answer =
+      ask(server.port(), "/v1/completions", R"({"prompt":"private words","max_tokens":2})",
+          "Authorization: Bearer a-secret-key\r\n");
+  EXPECT_EQ(answer.status, 200);
+  server.signal(SIGTERM);
+  EXPECT_EQ(server.wait(), 0);
+  EXPECT_EQ(server.log().find("private"), std::string::npos);
+  EXPECT_EQ(server.log().find("secret"), std::string::npos);
+  EXPECT_NE(server.log().find("request id=" + answer.header("x-request-id")), std::string::npos);
+  EXPECT_NE(server.log().find("path=/v1/completions status=200"), std::string::npos);
+}
+
+TEST(Serve, WrongFlagsAreOneLine) {
+  const std::pair<std::vector<std::string>, int> cases[] = {
+      {{"serve", "--host", "0.0.0.0"}, 1},
+      {{"serve", "--port", "70000"}, 2},
+      {{"serve", "--host", "no.such.host.invalid", "--api-key", "k"}, 1},
+      {{"serve", "--api-key-file", "/nowhere"}, 1},
+      {{"serve", "--request-timeout", "-1"}, 2},
+      {{"serve", "--port", "0", "-m", "/nowhere"}, 1}};
+  for (const auto& [arguments, code] : cases) {
+    const testing::ProcessResult result = testing::run_switchyard(arguments);
+    EXPECT_EQ(result.exit_code, code) << arguments.back() << result.err;
+    EXPECT_NE(result.err.find("error: "), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace sw
