@@ -7,24 +7,25 @@ function answerFacts(node) {
   if (node.moe) facts.push(el('span', {class: 'echo', title: 'The routing that was really used'}, routingText(node.moe)));
   if (node.nTokens !== undefined) facts.push(plural(node.nTokens, 'token'));
   if (node.perSecond) facts.push(`${formatRate(node.perSecond)} t/s`);
-  if (node.firstTokenMs !== undefined) facts.push(`first token ${formatTime(node.firstTokenMs)}`);
+  if (node.firstTokenMs !== undefined) facts.push(`TTFT ${formatTime(node.firstTokenMs)}`);
   if (node.nPrompt !== undefined)
-    facts.push(`prompt ${formatNumber(node.nPrompt)}${node.nCached ? `, ${formatNumber(node.nCached)} cached` : ''}`);
+    facts.push(`prompt ${formatNumber(node.nPrompt)}${node.nCached ? ` (${formatNumber(node.nCached)} cached)` : ''}`);
   const ends = {length: 'cut at the limit', stopped: 'stopped', content_filter: 'filtered'};
   if (ends[node.finish]) facts.push(ends[node.finish]);
   return facts.map((fact) => el('li', {}, fact));
 }
 
-// The text as the tokens that it came as. Pointer or arrow keys choose one: `onToken` gets its index, or -1.
+// The text as the tokens that it came as. Pointer or arrow keys choose one, which stays chosen: `onToken` gets
+// its index.
 class TokenView {
   constructor(onToken) {
     this.onToken = onToken;
     this.at = -1;
     this.root = el('div', {class: 'tokens', tabindex: 0, role: 'application', 'aria-roledescription': 'tokens',
                            'aria-label': 'Tokens of this answer: arrow keys go through them'});
-    this.root.addEventListener('pointerover', (event) => this.choose(Number(event.target.dataset.token ?? -1)));
-    this.root.addEventListener('pointerleave', () => this.choose(-1));
-    this.root.addEventListener('blur', () => this.choose(-1));
+    this.root.addEventListener('pointerover', (event) => {
+      if (event.target.dataset.token) this.choose(Number(event.target.dataset.token));
+    });
     this.root.addEventListener('keydown', (event) => {
       const step = {ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity}[event.key];
       if (!step) return;
@@ -35,24 +36,23 @@ class TokenView {
   }
 
   // Adds the tokens that have come since.
-  show(routing, pinned) {
-    for (let i = this.root.children.length; i < routing.tokens.length; ++i) {
-      const text = routing.tokens[i].text ?? '';
+  show(tokens, pinned) {
+    for (let i = this.root.children.length; i < tokens.length; ++i) {
+      const {text} = tokens[i];
       const span = el('span', {class: 'token', 'data-token': i}, text === '' ? '\u00b7' : text);
       this.root.append(span);
-      this.shade(span, routing, i, pinned);
+      this.shade(span, tokens[i], pinned);
     }
   }
 
   // Shades the tokens that the pinned expert worked on, by its weight.
-  pin(routing, pinned) {
-    for (const [i, span] of [...this.root.children].entries()) this.shade(span, routing, i, pinned);
+  pin(tokens, pinned) {
+    for (const [i, span] of [...this.root.children].entries()) this.shade(span, tokens[i], pinned);
   }
 
-  shade(span, routing, i, pinned) {
-    const layer = pinned ? routing.layers.indexOf(pinned.layer) : -1;
-    const slot = layer < 0 ? -1 : routing.tokens[i].ids[layer].indexOf(pinned.expert);
-    const weights = slot < 0 ? [] : routing.tokens[i].weights[layer];
+  shade(span, token, pinned) {
+    const {experts, weights} = (pinned && layerOf(token, pinned.layer)) || {experts: [], weights: []};
+    const slot = pinned ? experts.indexOf(pinned.expert) : -1;
     span.classList.toggle('hit', slot >= 0);
     span.style.setProperty('--share', slot < 0 ? 0 : weights[slot] / (Math.max(...weights) || 1));
   }
@@ -103,7 +103,7 @@ class MessageView {
       buttons.unshift(button('Edit', () => this.edit(), {...quiet, 'data-act': 'edit'}));
     } else {
       buttons.unshift(button('Regenerate', () => chat.regenerate(index), {...quiet, 'data-act': 'regenerate'}));
-      if (node.routing?.tokens.length > 0) {
+      if (node.routing?.length > 0) {
         this.toggle = button('Tokens', () => this.toggleTokens(),
                              {...quiet, 'data-act': 'tokens', 'aria-pressed': String(Boolean(this.tokens))});
         buttons.push(this.toggle);
@@ -127,7 +127,7 @@ class MessageView {
     const {node} = this;
     if (node.role === 'user') this.body.textContent = node.text;
     else this.updateAnswer();
-    const warnings = (node.warnings ?? []).map((warning) => warning.message ?? String(warning));
+    const warnings = (node.warnings ?? []).map(({param, message}) => `${param}: ${message}`);
     const lines = [...(node.error ? [node.error] : []), ...warnings, ...(this.running && node.progress ? [node.progress] : [])];
     this.note.hidden = lines.length === 0;
     this.note.classList.toggle('trouble', Boolean(node.error));
@@ -161,7 +161,7 @@ class MessageView {
       this.body.shownBlocks = [];
       chat.onToken(null);
     } else {
-      this.tokens = new TokenView((at) => chat.onToken(at < 0 ? null : node.routing, node.routing.tokens[at]));
+      this.tokens = new TokenView((at) => chat.onToken(node.routing[at]));
       this.body.replaceChildren(this.tokens.root);
       chat.onAnswer(node.routing);
     }

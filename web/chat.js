@@ -2,7 +2,7 @@
 // The conversation that is shown, and the requests that continue it.
 
 class ChatView {
-  // `events`: onToken(routing, token), onAnswer(routing), onFirstToken(ms), onSaved(), onTrouble(text)
+  // `events`: onToken(token), onAnswer(tokens), onFirstToken(ms), onSaved(), onTrouble(text)
   constructor(settings, events) {
     this.settings = settings;
     Object.assign(this, events);
@@ -18,6 +18,7 @@ class ChatView {
     this.chat = chat;
     byId('system').value = chat.system ?? '';
     this.views.clear();
+    this.onToken(null);
     const path = shownPath(chat);
     for (const index of path) this.views.set(index, new MessageView(this, index));
     this.root.replaceChildren(...[...this.views.values()].map((view) => view.root));
@@ -146,8 +147,8 @@ class ChatView {
       if (reasoning) node.reasoning = (node.reasoning ?? '') + reasoning;
     }
     if (choice?.routing) {
-      node.routing ??= {layers: choice.routing.layers, tokens: []};
-      node.routing.tokens.push(...choice.routing.tokens);
+      node.routing ??= [];
+      node.routing.push(...choice.routing);
       this.onAnswer(node.routing);
     }
     if (choice?.finish_reason) node.finish = choice.finish_reason;

@@ -85,7 +85,7 @@ function saveFile(name, text) {
 const formatNumber = (n, digits = 0) =>
   n.toLocaleString('en', {minimumFractionDigits: digits, maximumFractionDigits: digits});
 // Three digits are enough for a speed.
-const formatRate = (n) => formatNumber(n, n < 10 ? 2 : n < 100 ? 1 : 0);
+const formatRate = (n) => formatNumber(n, n === 0 || n >= 100 ? 0 : n < 10 ? 2 : 1);
 const formatTime = (ms) => (ms < 1000 ? `${formatNumber(ms, ms < 10 ? 1 : 0)} ms` : `${formatNumber(ms / 1000, 2)} s`);
 const plural = (n, word) => `${formatNumber(n)} ${word}${n === 1 ? '' : 's'}`;
 

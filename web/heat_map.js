@@ -2,7 +2,7 @@
 // The map of layers x experts. Shade: an expert's load as a multiple of its layer's mean, on a logarithmic scale.
 
 const windowTokens = 512;  // "recent" halves what it knows of the past every so many tokens
-const largestRowPx = 16;
+const largestRowPx = 20;
 const mapHeightPx = 300;
 
 // A color of the theme's ramp; `share` from 0 to 1.
@@ -29,7 +29,7 @@ class HeatMap {
     this.span = 'recent';
     this.layers = [];    // as /v1/moe gives them
     this.recent = [];    // [layer][expert], fading
-    this.answer = null;  // the routing of the last answer: {layers, tokens}
+    this.answer = [];    // the tokens of the last answer: [{text, layers: [{layer, experts, weights}]}]
     this.marked = [];    // cells of the token that the user looks at
     this.cursor = null;  // [row, column] under the pointer or the keyboard
     this.pinned = null;
@@ -64,16 +64,18 @@ class HeatMap {
     if (this.span !== 'answer') this.tell();
   }
 
-  // The routing of an answer's tokens, which grows while it streams in.
-  setAnswer(routing) {
-    this.answer = routing;
+  // The tokens of an answer, to which more are added while it streams in.
+  setAnswer(tokens) {
+    this.answer = tokens ?? [];
     if (this.span === 'answer') this.draw();
   }
 
-  // Marks the experts of one token: {layers, ids, weights}, or null.
-  markToken(layers, token) {
-    this.marked = token ? layers.flatMap((layer, i) =>
-      token.ids[i].flatMap((id) => (id >= 0 ? [[this.layers.findIndex((l) => l.layer === layer), id]] : []))) : [];
+  // Marks the experts of one token, or of none (null).
+  markToken(token) {
+    this.marked = (token?.layers ?? []).flatMap(({layer, experts}) => {
+      const row = this.layers.findIndex((l) => l.layer === layer);
+      return row < 0 ? [] : experts.filter((id) => id >= 0).map((id) => [row, id]);
+    });
     this.draw();
   }
 
@@ -149,7 +151,7 @@ class HeatMap {
       const share = rows[row][column] / (meanOf(rows[row], this.nExpert) || 1);
       const kind = column < this.nExpert ? `expert ${column}` : `identity expert ${column - this.nExpert}`;
       this.readout.textContent = `layer ${this.layers[row].layer}, ${kind}: ${formatNumber(rows[row][column])} tokens, ` +
-        `${formatNumber(share, 2)} x the mean${this.pinned && this.pinned.join() === cell.join() ? ', pinned' : ''}`;
+        `${formatNumber(share, 2)} x the mean${this.pinned && this.pinned.join() === cell.join() ? '; pinned: its tokens are shaded' : ''}`;
     } else {
       const uneven = rows.map((counts) => Math.max(...counts.slice(0, this.nExpert)) / (meanOf(counts, this.nExpert) || 1));
       const worst = uneven.indexOf(Math.max(...uneven));
@@ -175,11 +177,12 @@ class HeatMap {
     this.paintNames(context, layout);
     const outline = (cell, color) => {
       const [x, y, w, h] = this.boxOf(...cell, layout);
+      const room = Math.max(5 - w, 0);  // a cell may be narrower than an outline
       context.strokeStyle = color;
       context.lineWidth = 1.5;
-      context.strokeRect(x - 0.25, y - 0.25, w, h);
+      context.strokeRect(x - 0.25 - room / 2, y - 0.25, w + room, h);
     };
-    for (const cell of this.marked) if (cell[0] >= 0) outline(cell, themeColor('--text'));
+    for (const cell of this.marked) outline(cell, themeColor('--text'));
     if (this.pinned) outline(this.pinned, themeColor('--accent'));
     if (this.cursor) outline(this.cursor, themeColor('--accent'));
     this.paintScale(colors);
@@ -192,7 +195,7 @@ class HeatMap {
     context.textBaseline = 'middle';
     const every = Math.ceil(11 / rowPx);
     this.layers.forEach((layer, row) => {
-      if (row % every === 0) context.fillText(String(layer.layer), 17, row * rowPx + rowPx / 2);
+      if (row % every === 0) context.fillText(String(layer.layer), 17, Math.max(row * rowPx + rowPx / 2, 5));
     });
   }
 
@@ -209,9 +212,11 @@ class HeatMap {
 const meanOf = (counts, nExpert) => counts.slice(0, nExpert).reduce((sum, n) => sum + n, 0) / nExpert;
 
 // How often the tokens of an answer chose each expert of a layer.
-function countTokens(routing, layer) {
+function countTokens(tokens, layer) {
   const counts = new Array(layer.counts.length).fill(0);
-  const at = routing ? routing.layers.indexOf(layer.layer) : -1;
-  if (at >= 0) for (const token of routing.tokens) for (const id of token.ids[at]) if (id >= 0) ++counts[id];
+  for (const token of tokens)
+    for (const id of layerOf(token, layer.layer)?.experts ?? []) if (id >= 0) ++counts[id];
   return counts;
 }
+
+const layerOf = (token, layer) => token.layers.find((l) => l.layer === layer);

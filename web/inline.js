@@ -16,16 +16,23 @@ function inlineInto(element, text, depth = 0) {
   };
   const marks = new RegExp(inlineMark);
   let done = 0;
+  let plain = '';
   for (let match; (match = marks.exec(text));) {
     const span = inlineSpan(text, match, find, depth);
     if (!span) {
       marks.lastIndex = match.index + runLength(text, match.index);
       continue;
     }
-    element.append(text.slice(done, match.index), span.node);
+    plain += text.slice(done, match.index);
+    if (typeof span.node === 'string') {
+      plain += span.node;
+    } else {
+      element.append(plain, span.node);
+      plain = '';
+    }
     done = marks.lastIndex = span.end;
   }
-  element.append(text.slice(done));
+  element.append(plain + text.slice(done));
   return element;
 }
 
@@ -36,7 +43,7 @@ function runLength(text, at) {
   return end - at;
 }
 
-// The span that a mark opens: its node and where it ends. Null where it opens none.
+// The span that a mark opens: its node, or its text, and where it ends. Null where it opens none.
 function inlineSpan(text, match, find, depth) {
   const at = match.index;
   switch (text[at]) {

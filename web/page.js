@@ -6,12 +6,12 @@ const charts = new Charts();
 const map = new HeatMap((cell) => view.pin(cell));
 let counts = null;  // the last state of /v1/moe
 const view = new ChatView(settings, {
-  onToken: (routing, token) => {
-    map.markToken(routing?.layers ?? [], token);
-    showToken(routing?.layers ?? [], token, counts?.model.n_expert ?? Infinity);
-    if (token) byId('announce').textContent = tokenText(routing, token);
+  onToken: (token) => {
+    map.markToken(token);
+    showToken(token, counts?.model.n_expert ?? Infinity);
+    if (token) byId('announce').textContent = tokenText(token);
   },
-  onAnswer: (routing) => map.setAnswer(routing),
+  onAnswer: (tokens) => map.setAnswer(tokens),
   onFirstToken: (ms) => charts.firstToken.push(ms),
   onSaved: (chat) => {
     if (!chats.includes(chat) && chat.nodes.length > 0) chats.push(chat);
@@ -20,8 +20,8 @@ const view = new ChatView(settings, {
   onTrouble: showTrouble,
 });
 
-const tokenText = (routing, token) => `${JSON.stringify(token.text)}: ` +
-  routing.layers.map((layer, i) => `layer ${layer} experts ${token.ids[i].filter((id) => id >= 0).join(' ')}`).join('; ');
+const tokenText = (token) => `${JSON.stringify(token.text)}: ` +
+  token.layers.map(({layer, experts}) => `layer ${layer} experts ${experts.join(' ')}`).join('; ');
 
 function showTrouble(text) {
   byId('trouble').textContent = text;
@@ -109,8 +109,7 @@ let theme = themes.includes(localStorage.getItem(themeName)) ? localStorage.getI
 
 function showTheme() {
   document.documentElement.dataset.theme = theme === 'auto' ? (prefersDark.matches ? 'dark' : 'light') : theme;
-  byId('theme').textContent = theme[0].toUpperCase() + theme.slice(1);
-  byId('theme').setAttribute('aria-label', `Color theme: ${theme}`);
+  byId('theme').textContent = `Theme: ${theme}`;
   map.draw();
   charts.redraw();
 }

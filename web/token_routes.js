@@ -2,16 +2,16 @@
 // Two views beside the map: the experts of one token, and how many experts with weights tokens had, where a
 // model has identity experts.
 
-// Shows a token's row of each layer; null hides the table.
-function showToken(layers, token, nExpert) {
+// Shows a token's experts in each layer; null hides the table.
+function showToken(token, nExpert) {
   byId('token').hidden = !token;
   if (!token) return;
   byId('token-text').textContent = JSON.stringify(token.text ?? '');
-  byId('token-routes').replaceChildren(...layers.map((layer, i) => el('tr', {},
+  byId('token-routes').replaceChildren(...token.layers.map(({layer, experts, weights}) => el('tr', {},
     el('th', {scope: 'row'}, String(layer)),
-    ...token.ids[i].flatMap((id, slot) => (id < 0 ? [] : [el('td', {},
+    el('td', {}, ...experts.flatMap((id, slot) => (id < 0 ? [] : [el('span', {class: 'slot'},
       el('span', {class: 'expert'}, id < nExpert ? String(id) : `i${id - nExpert}`),
-      el('span', {class: 'weight'}, token.weights[i][slot].toFixed(2)))])))));
+      el('span', {class: 'weight'}, weights[slot].toFixed(2)))]))))));
 }
 
 // Draws, per layer, the share of tokens that had 0, 1, 2, ... experts with weights.
@@ -23,7 +23,8 @@ function showRealExperts(layers, nZero) {
   const left = 22;
   const canvas = byId('real-map');
   const {context, width, height} = prepareCanvas(canvas, rowPx * (layers.length + 1));
-  const nColumn = Math.max(...layers.map((layer) => layer.real_per_token.length));
+  // Rows have room for the largest policy; columns that no token has come to are left out.
+  const nColumn = Math.max(...layers.map((layer) => layer.real_per_token.findLastIndex((n) => n > 0))) + 1;
   const columnPx = (width - left) / nColumn;
   const colors = rampColors();
   context.clearRect(0, 0, width, height);
@@ -36,7 +37,7 @@ function showRealExperts(layers, nZero) {
     const y = (row + 1) * rowPx;
     context.fillStyle = themeColor('--dim');
     context.fillText(String(layer.layer), 10, y + rowPx / 2);
-    layer.real_per_token.forEach((n, column) => {
+    layer.real_per_token.slice(0, nColumn).forEach((n, column) => {
       const share = layer.n_tokens > 0 ? n / layer.n_tokens : 0;
       context.fillStyle = share > 0 ? rampColor(colors, share) : themeColor('--cell');
       context.fillRect(left + column * columnPx, y, columnPx - 1, rowPx - 1);
