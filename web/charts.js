@@ -82,7 +82,7 @@ class Charts {
     this.speed = new Chart(parent, 'Tokens per second', [['decode ', '--series-1'], ['prefill ', '--series-2']], formatRate);
     this.firstToken = new Chart(parent, 'Time to first token', [['', '--series-1']], formatTime, true);
     this.queue = new Chart(parent, 'Requests', [['running ', '--series-1'], ['waiting ', '--series-2']], formatNumber);
-    this.cache = new Chart(parent, 'KV cache', [['used ', '--series-1'], ['prefix hits ', '--series-2']], percent);
+    this.cache = new Chart(parent, 'KV cache', [['used ', '--series-1'], ['hits ', '--series-2']], percent);
     this.charts = [this.speed, this.firstToken, this.queue, this.cache];
     this.last = null;
     this.off = false;
