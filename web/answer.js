@@ -133,6 +133,7 @@ class MessageView {
     this.note.classList.toggle('trouble', Boolean(node.error));
     this.note.textContent = lines.join('\n');
     this.facts.replaceChildren(...answerFacts(node));
+    if (node.requestId) this.facts.title = `Request ${node.requestId}`;
     this.root.classList.toggle('running', this.running);
   }
 

@@ -107,6 +107,7 @@ class ChatView {
     const beganMs = performance.now();
     try {
       const response = await ask('v1/chat/completions', {body, signal: controller.signal});
+      node.requestId = response.headers.get('x-request-id') ?? undefined;
       let done = false;
       for await (const event of eventsOf(response)) {
         if (event === null) done = true;

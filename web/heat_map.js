@@ -138,6 +138,7 @@ class HeatMap {
     }
     event.preventDefault();
     event.stopPropagation();
+    byId('announce').textContent = this.readout.textContent;
   }
 
   // Says in words what the cursor is on, or what there is.

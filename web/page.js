@@ -14,7 +14,7 @@ const view = new ChatView(settings, {
   onAnswer: (tokens) => map.setAnswer(tokens),
   onFirstToken: (ms) => charts.firstToken.push(ms),
   onSaved: (chat) => {
-    if (!chats.includes(chat) && chat.nodes.length > 0) chats.push(chat);
+    if (!chats.includes(chat) && chat.nodes.length > 0 && !chat.removed) chats.push(chat);
     listChats();
   },
   onTrouble: showTrouble,
@@ -97,6 +97,7 @@ byId('stop').addEventListener('click', () => {
   view.stop();
   prompt.focus();
 });
+if (!CSS.supports('field-sizing', 'content')) prompt.rows = 3;  // it cannot grow with its text
 // A link may fill in a message. Sending it is the user's to do.
 prompt.value = new URLSearchParams(location.search).get('q') ?? '';
 
@@ -211,7 +212,7 @@ function showState(state, detail) {
     ready: 'ready',
     away: `server away, next try in ${detail} s`,
     loading: detail === undefined ? 'loading' : `loading the model, ${Math.round(detail * 100)} %`,
-    key: 'needs a key',
+    key: apiKey() ? 'the key is not accepted' : 'needs a key',
     trouble: detail,
   };
   if (byId('state').textContent !== texts[state]) byId('state').textContent = texts[state];

@@ -89,6 +89,7 @@ class Settings {
     const slider = el('input', {id: `set-${name}`, type: 'range', min: 0, max: most, step: 1, disabled: most === 0,
                                 oninput: () => { this.set(name, slider.valueAsNumber); show(); }});
     slider.value = this.routing[name];
+    if (most > 0) this.routing[name] = slider.valueAsNumber;  // another model may have room for fewer
     const show = () => {
       const n = slider.valueAsNumber;
       const text = n > 0 ? String(n) : own === undefined ? "model's" : `${own} (model's)`;
@@ -99,12 +100,14 @@ class Settings {
     return el('div', {class: 'field'}, el('label', {for: slider.id}, label), slider, output);
   }
 
+  get hasGroups() { return (this.model?.n_group ?? 0) > 1; }
+
   groupedField() {
     const group = el('div', {class: 'choice', role: 'radiogroup', 'aria-labelledby': 'set-grouped-label'});
     const own = this.model ? ` (${this.model.grouped ? 'on' : 'off'})` : '';
     choice(group, [['default', `Model's${own}`], ['on', 'On'], ['off', 'Off']], this.routing.grouped,
            (value) => this.set('grouped', value));
-    if (!((this.model?.n_group ?? 0) > 1)) for (const radio of group.children) radio.disabled = true;
+    if (!this.hasGroups) for (const radio of group.children) radio.disabled = true;
     return el('div', {class: 'field'}, el('span', {id: 'set-grouped-label'}, 'Groups'), group);
   }
 
@@ -113,7 +116,7 @@ class Settings {
     const slider = el('input', {id: 'set-threshold', type: 'range', min: 0, max: 1, step: 0.05, disabled: !this.model,
                                 oninput: () => { this.set('thresholdShare', slider.valueAsNumber); show(); }});
     slider.value = this.routing.thresholdShare;
-    const least = el('input', {id: 'set-threshold-min', type: 'number', min: 1, max: this.model?.experts_max ?? 1, step: 1,
+    const least = el('input', {id: 'set-threshold-min', type: 'number', min: 1, max: this.model?.experts_max ?? 1, step: 1, required: true,
                                disabled: !this.model, oninput: () => { this.set('thresholdMin', least.valueAsNumber); }});
     least.value = this.routing.thresholdMin;
     const show = () => {
@@ -160,7 +163,7 @@ class Settings {
     }
     const moe = {};
     for (const name of ['experts_prefill', 'experts_decode']) if (this.routing[name] > 0) moe[name] = this.routing[name];
-    if (this.routing.grouped !== 'default') moe.grouped = this.routing.grouped === 'on';
+    if (this.hasGroups && this.routing.grouped !== 'default') moe.grouped = this.routing.grouped === 'on';
     if (this.routing.thresholdShare > 0) moe.threshold = [this.routing.thresholdMin, this.routing.thresholdShare];
     if (this.routing.keepRouting) moe.return_routing = true;
     return {...this.sampling, ...(this.model && {moe})};

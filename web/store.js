@@ -40,12 +40,16 @@ function loadChats() {
 
 // Throws where the browser's storage is full. Routing is too large to keep: it lives as long as the page.
 function saveChat(chat) {
-  if (chat.nodes.length === 0) return;
+  if (chat.nodes.length === 0 || chat.removed) return;
   chat.changed = Date.now();
   localStorage.setItem(chatPrefix + chat.id, JSON.stringify(chat, (key, value) => (key === 'routing' ? undefined : value)));
 }
 
-const removeChat = (chat) => localStorage.removeItem(chatPrefix + chat.id);
+// An answer may still be coming for it: it is not saved again.
+function removeChat(chat) {
+  chat.removed = true;
+  localStorage.removeItem(chatPrefix + chat.id);
+}
 
 const siblingsOf = (chat, index) =>
   chat.nodes.flatMap((node, i) => (node.parent === chat.nodes[index].parent ? [i] : []));

@@ -111,8 +111,8 @@ function followRouting(onCounts, onState) {
   });
 
   async function report(error, waitMs) {
-    if (error.status === 401 || error.status === 403) {
-      onState('key', error.message);
+    if (error.status === 401) {
+      onState('key');
       return Infinity;  // until there is another key
     }
     if (error.status === 503) {
