@@ -39,7 +39,8 @@ class TokenView {
   show(tokens, pinned) {
     for (let i = this.root.children.length; i < tokens.length; ++i) {
       const {text} = tokens[i];
-      const span = el('span', {class: 'token', 'data-token': i}, text === '' ? '\u00b7' : text);
+      const blank = text.includes('\n') && text.trim() === '';  // gets a sign that a pointer can reach
+      const span = el('span', {class: blank ? 'token blank' : 'token', 'data-token': i}, text === '' ? '\u00b7' : text);
       this.root.append(span);
       this.shade(span, tokens[i], pinned);
     }
