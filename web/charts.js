@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Small charts of measurements, and where the measurements come from.
+// Small charts of measurements.
 
 const nSample = 120;  // two minutes, at one a second
 const chartHeightPx = 56;
@@ -84,39 +84,23 @@ class Charts {
     this.queue = new Chart(parent, 'Requests', [['running ', '--series-1'], ['waiting ', '--series-2']], formatNumber);
     this.cache = new Chart(parent, 'KV cache', [['used ', '--series-1'], ['hits ', '--series-2']], percent);
     this.charts = [this.speed, this.firstToken, this.queue, this.cache];
-    this.last = null;
-    this.off = false;
+    this.last = null;  // {now, atMs}
   }
 
   redraw() { for (const chart of this.charts) chart.draw(); }
 
-  // Asks for /metrics once a second while `wanted()`; a server that has none is not asked again.
-  follow(wanted) {
-    setInterval(async () => {
-      if (this.off || this.asking || !wanted()) return;
-      this.asking = true;
-      try {
-        this.take(parseMetrics(await (await ask('metrics')).text()), performance.now());
-      } catch (error) {
-        this.off = error.status === 404 || error.status === 501;
-        this.last = null;
-      } finally {
-        this.asking = false;
-      }
-      byId('charts-note').hidden = !this.off;
-      byId('charts-note').textContent = 'This server keeps no metrics: only answers of this page are measured.';
-    }, 1000);
-  }
-
-  take(now, atMs) {
-    const seconds = (atMs - (this.last?.atMs ?? NaN)) / 1000;
+  // `now`: the object "server" of /v1/moe, which may come more often than a chart has room for.
+  take(now) {
+    const atMs = performance.now();
+    const seconds = (atMs - (this.last?.atMs ?? -Infinity)) / 1000;
+    if (seconds < 0.9) return;
     const rise = (name) => {
-      const difference = now[name] - this.last?.now[name];
+      const difference = now[name] - this.last.now[name];
       return difference >= 0 ? difference : NaN;  // the server may have started anew
     };
     if (this.last) this.speed.push(rise('generation_tokens_total') / seconds, rise('prompt_tokens_total') / seconds);
-    this.queue.push(now.num_requests_running, now.num_requests_waiting);
-    this.cache.push(now.kv_cache_usage_perc, now.prefix_cache_queries > 0 ? now.prefix_cache_hits / now.prefix_cache_queries : NaN);
+    this.queue.push(now.n_running, now.n_waiting);
+    this.cache.push(now.kv_cache_usage, now.prefix_cache_queries > 0 ? now.prefix_cache_hits / now.prefix_cache_queries : NaN);
     this.last = {now, atMs};
   }
 }

@@ -49,11 +49,12 @@ class HeatMap {
   }
 
   // A new state of the server's counts, which only grow until the server starts anew.
-  setCounts(layers, nExpert) {
+  setCounts(layers) {
     const old = this.layers;
-    this.nExpert = nExpert;
+    this.dense = layers.length === 0;
     const same = old.length === layers.length && layers.every((layer, i) =>
       layer.layer === old[i].layer && layer.counts.length === old[i].counts.length && layer.n_tokens >= old[i].n_tokens);
+    if (same && !this.dense && layers.every((layer, i) => layer.n_tokens === old[i].n_tokens)) return;
     this.recent = layers.map((layer, i) => {
       if (!same) return layer.counts.slice();
       const keep = 2 ** (-(layer.n_tokens - old[i].n_tokens) / windowTokens);
@@ -88,20 +89,21 @@ class HeatMap {
   layout() {
     const nColumn = Math.max(...this.layers.map((layer) => layer.counts.length), 1);
     const left = 22;
-    const gap = nColumn > this.nExpert ? 5 : 0;  // before the identity experts
+    // Before the identity experts.
+    const gap = this.layers.some((layer) => layer.counts.length > layer.n_expert) ? 5 : 0;
     const rowPx = Math.max(Math.min(largestRowPx, mapHeightPx / Math.max(this.layers.length, 1)), 2);
     return {left, gap, rowPx, nColumn, columnPx: (this.canvas.clientWidth - left - gap) / nColumn};
   }
 
   boxOf(row, column, {left, gap, rowPx, columnPx}) {
-    return [left + column * columnPx + (column >= this.nExpert ? gap : 0), row * rowPx, columnPx, rowPx];
+    return [left + column * columnPx + (column >= this.layers[row].n_expert ? gap : 0), row * rowPx, columnPx, rowPx];
   }
 
   cellAt(event) {
     const layout = this.layout();
     const row = Math.floor(event.offsetY / layout.rowPx);
     let x = event.offsetX - layout.left;
-    if (x >= this.nExpert * layout.columnPx) x -= layout.gap;
+    if (x >= this.layers[row]?.n_expert * layout.columnPx) x -= layout.gap;
     const column = Math.floor(x / layout.columnPx);
     const inside = row >= 0 && column >= 0 && row < this.layers.length && column < this.layers[row].counts.length;
     return inside ? [row, column] : null;
@@ -149,12 +151,16 @@ class HeatMap {
       this.readout.textContent = this.dense ? 'This model has no experts.' : 'Nothing has been counted yet.';
     } else if (cell && rows[cell[0]]) {
       const [row, column] = cell;
-      const share = rows[row][column] / (meanOf(rows[row], this.nExpert) || 1);
-      const kind = column < this.nExpert ? `expert ${column}` : `identity expert ${column - this.nExpert}`;
-      this.readout.textContent = `layer ${this.layers[row].layer}, ${kind}: ${formatNumber(rows[row][column])} tokens, ` +
+      const {layer, n_expert: nExpert} = this.layers[row];
+      const share = rows[row][column] / (meanOf(rows[row], nExpert) || 1);
+      const kind = column < nExpert ? `expert ${column}` : `identity expert ${column - nExpert}`;
+      this.readout.textContent = `layer ${layer}, ${kind}: ${formatNumber(rows[row][column])} tokens, ` +
         `${formatNumber(share, 2)} x the mean${this.pinned && this.pinned.join() === cell.join() ? '; pinned: its tokens are shaded' : ''}`;
     } else {
-      const uneven = rows.map((counts) => Math.max(...counts.slice(0, this.nExpert)) / (meanOf(counts, this.nExpert) || 1));
+      const uneven = rows.map((counts, row) => {
+        const nExpert = this.layers[row].n_expert;
+        return Math.max(...counts.slice(0, nExpert)) / (meanOf(counts, nExpert) || 1);
+      });
       const worst = uneven.indexOf(Math.max(...uneven));
       this.readout.textContent = `${plural(this.layers[0].n_tokens, 'token')} since start; ` +
         `busiest expert: ${formatNumber(uneven[worst], 2)} x the mean of layer ${this.layers[worst].layer}`;
@@ -168,7 +174,7 @@ class HeatMap {
     const colors = rampColors();
     const seam = layout.rowPx >= 6 && layout.columnPx >= 4 ? 1 : 0;
     this.rows().forEach((counts, row) => {
-      const mean = meanOf(counts, this.nExpert);
+      const mean = meanOf(counts, this.layers[row].n_expert);
       counts.forEach((n, column) => {
         const [x, y, w, h] = this.boxOf(row, column, layout);
         context.fillStyle = n > 0 && mean > 0 ? rampColor(colors, shadeOf(n / mean)) : themeColor('--cell');

@@ -4,11 +4,10 @@
 const settings = new Settings();
 const charts = new Charts();
 const map = new HeatMap((cell) => view.pin(cell));
-let counts = null;  // the last state of /v1/moe
 const view = new ChatView(settings, {
   onToken: (token) => {
     map.markToken(token);
-    showToken(token, counts?.model.n_expert ?? Infinity);
+    showToken(token, map.layers);
     if (token) byId('announce').textContent = tokenText(token);
   },
   onAnswer: (tokens) => map.setAnswer(tokens),
@@ -186,12 +185,10 @@ document.addEventListener('keydown', (event) => {
 
 // The server.
 
-function takeCounts(state) {
-  counts = state;
-  map.dense = state.layers.length === 0;
-  map.setCounts(state.layers, state.model.n_expert);
-  settings.setModel(state.layers.length > 0 ? state.model : null);
-  showRealExperts(state.layers, state.model.n_zero);
+function takeCounts({layers, server}) {
+  map.setCounts(layers);
+  showRealExperts(layers);
+  charts.take(server);
 }
 
 async function meetServer() {
@@ -200,7 +197,9 @@ async function meetServer() {
     view.model = models.data?.[0]?.id ?? '';
     byId('model').textContent = view.model;
     byId('model').title = view.model;
-    settings.setDefaults((await askJson('props')).default_generation_settings?.params);
+    const props = await askJson('props');
+    settings.setModel(props.moe.layers.length > 0 ? props.moe : null);
+    settings.setDefaults(props.default_generation_settings);
   } catch (error) {
     if (!(error instanceof ServerError)) throw error;
     if (!error.away) showTrouble(error.message);
@@ -222,7 +221,6 @@ function showState(state, detail) {
 }
 
 const following = followRouting(takeCounts, showState);
-charts.follow(() => !document.hidden && byId('state').dataset.state === 'ready');
 byId('key-form').addEventListener('submit', (event) => {
   event.preventDefault();
   sessionStorage.setItem(keyName, byId('key').value);

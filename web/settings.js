@@ -37,7 +37,7 @@ function loadSettings() {
 class Settings {
   constructor() {
     Object.assign(this, loadSettings());
-    this.model = null;  // what the server says of the model's routing
+    this.model = null;  // the object "moe" of /props: {layers, experts_max, default}
     this.makeRouting();
     this.makeSampling();
     byId('reset-routing').addEventListener('click', () => {
@@ -60,7 +60,7 @@ class Settings {
     }
   }
 
-  // `model`: the object "model" of /v1/moe; null for a model without experts.
+  // `model` is null for one without experts.
   setModel(model) {
     if (JSON.stringify(model) === JSON.stringify(this.model)) return;
     this.model = model;
@@ -81,10 +81,9 @@ class Settings {
     this.save();
   }
 
-  // A slider of numbers of experts, at whose left end the model's own number holds.
+  // A slider of numbers of experts, at whose left end the server's own number holds.
   expertsField(name, label) {
     const most = this.model?.experts_max ?? 0;
-    const own = this.model?.experts;
     const output = el('output', {for: `set-${name}`, class: 'mono'});
     const slider = el('input', {id: `set-${name}`, type: 'range', min: 0, max: most, step: 1, disabled: most === 0,
                                 oninput: () => { this.set(name, slider.valueAsNumber); show(); }});
@@ -92,7 +91,7 @@ class Settings {
     if (most > 0) this.routing[name] = slider.valueAsNumber;  // another model may have room for fewer
     const show = () => {
       const n = slider.valueAsNumber;
-      const text = n > 0 ? String(n) : own === undefined ? "model's" : `${own} (model's)`;
+      const text = n > 0 ? String(n) : this.model ? `${expertsText(this.model.default[name])} (default)` : '';
       output.textContent = text;
       slider.setAttribute('aria-valuetext', text);
     };
@@ -100,12 +99,12 @@ class Settings {
     return el('div', {class: 'field'}, el('label', {for: slider.id}, label), slider, output);
   }
 
-  get hasGroups() { return (this.model?.n_group ?? 0) > 1; }
+  get hasGroups() { return Boolean(this.model?.layers.some((layer) => layer.n_group > 1)); }
 
   groupedField() {
     const group = el('div', {class: 'choice', role: 'radiogroup', 'aria-labelledby': 'set-grouped-label'});
-    const own = this.model ? ` (${this.model.grouped ? 'on' : 'off'})` : '';
-    choice(group, [['default', `Model's${own}`], ['on', 'On'], ['off', 'Off']], this.routing.grouped,
+    const own = this.model ? ` (${this.model.default.grouped ? 'on' : 'off'})` : '';
+    choice(group, [['default', `Default${own}`], ['on', 'On'], ['off', 'Off']], this.routing.grouped,
            (value) => this.set('grouped', value));
     if (!this.hasGroups) for (const radio of group.children) radio.disabled = true;
     return el('div', {class: 'field'}, el('span', {id: 'set-grouped-label'}, 'Groups'), group);

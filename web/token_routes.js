@@ -2,22 +2,25 @@
 // Two views beside the map: the experts of one token, and how many experts with weights tokens had, where a
 // model has identity experts.
 
-// Shows a token's experts in each layer; null hides the table.
-function showToken(token, nExpert) {
+// Shows a token's experts in each layer; null hides the table. `layers` as in /v1/moe.
+function showToken(token, layers) {
   byId('token').hidden = !token;
   if (!token) return;
   byId('token-text').textContent = JSON.stringify(token.text ?? '');
-  byId('token-routes').replaceChildren(...token.layers.map(({layer, experts, weights}) => el('tr', {},
+  byId('token-routes').replaceChildren(...token.layers.map(({layer, experts, weights}) => {
+    const nExpert = layers.find((l) => l.layer === layer)?.n_expert ?? Infinity;
+    return el('tr', {},
     el('th', {scope: 'row'}, String(layer)),
     el('td', {}, ...experts.flatMap((id, slot) => (id < 0 ? [] : [el('span', {class: 'slot'},
       el('span', {class: 'expert'}, id < nExpert ? String(id) : `i${id - nExpert}`),
-      el('span', {class: 'weight'}, weights[slot].toFixed(2)))]))))));
+      el('span', {class: 'weight'}, weights[slot].toFixed(2)))]))));
+  }));
 }
 
 // Draws, per layer, the share of tokens that had 0, 1, 2, ... experts with weights.
-function showRealExperts(layers, nZero) {
+function showRealExperts(layers) {
   const section = byId('real');
-  section.hidden = !(nZero > 0) || layers.length === 0;
+  section.hidden = !layers.some((layer) => layer.counts.length > layer.n_expert && layer.n_tokens > 0);
   if (section.hidden) return;
   const rowPx = 16;
   const left = 22;

@@ -82,7 +82,7 @@ async function* eventsOf(response, onBytes = () => {}) {
 const silenceMs = 30000;  // the server sends comments while it has nothing to say
 const longestWaitMs = 10000;
 
-// Follows /v1/moe while the page is visible: `onCounts` gets each state of the counts, `onState` gets
+// Follows /v1/moe while the page is visible: `onCounts` gets each of its states, `onState` gets
 // 'ready', 'away' (with the seconds to the next try), 'loading' (with a share) or 'key'.
 function followRouting(onCounts, onState) {
   let stopping = new AbortController();
@@ -150,14 +150,4 @@ function followRouting(onCounts, onState) {
   });
   run();
   return {retry: () => wake()};
-}
-
-// The numbers of a text of Prometheus' format, summed over labels: {name: value}.
-function parseMetrics(text) {
-  const sums = {};
-  for (const line of text.split('\n')) {
-    const match = /^(?:switchyard:)?([A-Za-z_:][A-Za-z0-9_:]*)(?:\{.*\})? ([-+0-9.eE]+)/.exec(line);
-    if (match) sums[match[1]] = (sums[match[1]] ?? 0) + Number(match[2]);
-  }
-  return sums;
 }
