@@ -94,8 +94,10 @@ function readBlock(lines, at) {
   const line = lines[at];
   const heading = isHeading(line);
   if (isFence(line)) return readFence(lines, at);
-  if (heading)
-    return {kind: 'heading', level: heading[1].length, text: line.trim().slice(heading[1].length).trim(), end: at + 1};
+  if (heading) {
+    const text = line.trim().slice(heading[1].length).replace(/\s#+$/, '').trim();
+    return {kind: 'heading', level: heading[1].length, text, end: at + 1};
+  }
   if (isRule(line)) return {kind: 'rule', end: at + 1};
   if (isQuote(line)) return readQuote(lines, at);
   if (isItem(line)) return readList(lines, at);
