@@ -157,6 +157,7 @@ class MessageView {
 
   toggleTokens() {
     const {node, chat} = this;
+    const follow = chat.atEnd();
     if (this.tokens) {
       this.tokens = null;
       this.body.replaceChildren();
@@ -169,6 +170,7 @@ class MessageView {
     }
     this.toggle.setAttribute('aria-pressed', Boolean(this.tokens));
     this.update();
+    if (follow) chat.toEnd();
   }
 
   pin(pinned) { this.tokens?.pin(this.node.routing, pinned); }

@@ -78,7 +78,7 @@ class Chart {
 class Charts {
   constructor() {
     const parent = byId('charts');
-    const percent = (share) => `${formatNumber(share * 100, share < 0.1 ? 1 : 0)} %`;
+    const percent = (share) => `${formatNumber(share * 100, share > 0 && share < 0.1 ? 1 : 0)} %`;
     this.speed = new Chart(parent, 'Tokens per second', [['decode ', '--series-1'], ['prefill ', '--series-2']], formatRate);
     this.firstToken = new Chart(parent, 'Time to first token', [['', '--series-1']], formatTime, true);
     this.queue = new Chart(parent, 'Requests', [['running ', '--series-1'], ['waiting ', '--series-2']], formatNumber);

@@ -23,7 +23,7 @@ class ChatView {
     for (const index of path) this.views.set(index, new MessageView(this, index));
     this.root.replaceChildren(...[...this.views.values()].map((view) => view.root));
     if (path.length === 0) this.root.append(el('p', {class: 'empty'}, 'Ask something. The panel shows where each token goes.'));
-    this.root.scrollTop = this.root.scrollHeight;
+    this.toEnd();
     this.onAnswer(path.map((i) => chat.nodes[i].routing).filter(Boolean).at(-1) ?? null);
     this.showButtons();
   }
@@ -126,7 +126,7 @@ class ChatView {
       if (this.chat === chat) {
         const follow = this.atEnd();
         this.views.get(index)?.finish();
-        if (follow) this.root.scrollTop = this.root.scrollHeight;
+        if (follow) this.toEnd();
         byId('announce').textContent = node.error ?? `The answer has ${plural(node.nTokens ?? 0, 'token')}.`;
       }
       this.showButtons();
@@ -165,10 +165,12 @@ class ChatView {
 
   atEnd() { return this.root.scrollHeight - this.root.scrollTop - this.root.clientHeight < 40; }
 
+  toEnd() { this.root.scrollTop = this.root.scrollHeight; }
+
   redraw({chat, index}) {
     if (this.chat !== chat) return;
     const follow = this.atEnd();
     this.views.get(index)?.update();
-    if (follow) this.root.scrollTop = this.root.scrollHeight;
+    if (follow) this.toEnd();
   }
 }
