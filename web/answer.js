@@ -4,7 +4,8 @@
 // What a request came to, as a line of facts.
 function answerFacts(node) {
   const facts = [];
-  if (node.moe) facts.push(el('span', {class: 'echo', title: 'The routing that was really used'}, routingText(node.moe)));
+  if (node.moe)
+    facts.push(el('span', {class: 'echo', title: 'The routing that was really used'}, routingText(node.moe)));
   if (node.nTokens !== undefined) facts.push(plural(node.nTokens, 'token'));
   if (node.perSecond) facts.push(`${formatRate(node.perSecond)} t/s`);
   if (node.firstTokenMs !== undefined) facts.push(`TTFT ${formatTime(node.firstTokenMs)}`);
@@ -129,7 +130,7 @@ class MessageView {
     if (node.role === 'user') this.body.textContent = node.text;
     else this.updateAnswer();
     const warnings = (node.warnings ?? []).map(({param, message}) => `${param}: ${message}`);
-    const lines = [...(node.error ? [node.error] : []), ...warnings, ...(this.running && node.progress ? [node.progress] : [])];
+    const lines = [node.error, ...warnings, this.running && node.progress].filter(Boolean);
     this.note.hidden = lines.length === 0;
     this.note.classList.toggle('trouble', Boolean(node.error));
     this.note.textContent = lines.join('\n');
@@ -176,14 +177,15 @@ class MessageView {
   pin(pinned) { this.tokens?.pin(this.node.routing, pinned); }
 
   edit() {
-    const text = el('textarea', {'aria-label': 'Edited message', rows: Math.min(this.node.text.split('\n').length + 1, 12)});
+    const rows = Math.min(this.node.text.split('\n').length + 1, 12);
+    const text = el('textarea', {'aria-label': 'Edited message', rows});
     text.value = this.node.text;
     const close = () => {
       this.body.replaceChildren();
       this.update();
       this.actions.querySelector('[data-act=edit]').focus();
     };
-    const send = () => { if (this.chat.edit(this.index, text.value)) return; };
+    const send = () => this.chat.edit(this.index, text.value);
     text.addEventListener('keydown', (event) => {
       if (event.key === 'Escape') close();
       else if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) send();

@@ -7,6 +7,7 @@ const chartHeightPx = 56;
 class Chart {
   // `series`: [name, name of its color]; `format` writes a value; `bars`: one per value instead of a line over time.
   constructor(parent, title, series, format, bars = false) {
+    this.title = title;
     this.series = series;
     this.format = format;
     this.bars = bars;
@@ -53,8 +54,9 @@ class Chart {
       let drawing = false;
       shown.forEach((values, i) => {
         const known = Number.isFinite(values[s]);
-        if (this.bars && known) context.fillRect(x(i), y(values[s]), Math.max(width / this.capacity - 1, 1), height - y(values[s]));
-        else if (known) context[drawing ? 'lineTo' : 'moveTo'](x(i + 0.5), y(values[s]));
+        const top = y(values[s]);
+        if (this.bars && known) context.fillRect(x(i), top, Math.max(width / this.capacity - 1, 1), height - top);
+        else if (known) context[drawing ? 'lineTo' : 'moveTo'](x(i + 0.5), top);
         drawing = known;
       });
       if (!this.bars) context.stroke();
@@ -71,7 +73,7 @@ class Chart {
     const texts = (values ?? []).map((value, s) => (Number.isFinite(value)
       ? el('span', {class: this.series[s][1].slice(2)}, `${this.series[s][0]}${this.format(value)}`) : null));
     this.value.replaceChildren(...texts.filter(Boolean));
-    this.canvas.setAttribute('aria-label', `${this.canvas.parentNode.firstChild.firstChild.textContent}: ${this.value.textContent}`);
+    this.canvas.setAttribute('aria-label', `${this.title}: ${this.value.textContent}`);
   }
 }
 
@@ -79,10 +81,11 @@ class Charts {
   constructor() {
     const parent = byId('charts');
     const percent = (share) => `${formatNumber(share * 100, share > 0 && share < 0.1 ? 1 : 0)} %`;
-    this.speed = new Chart(parent, 'Tokens per second', [['decode ', '--series-1'], ['prefill ', '--series-2']], formatRate);
+    const two = (first, second) => [[`${first} `, '--series-1'], [`${second} `, '--series-2']];
+    this.speed = new Chart(parent, 'Tokens per second', two('decode', 'prefill'), formatRate);
     this.firstToken = new Chart(parent, 'Time to first token', [['', '--series-1']], formatTime, true);
-    this.queue = new Chart(parent, 'Requests', [['running ', '--series-1'], ['waiting ', '--series-2']], formatNumber);
-    this.cache = new Chart(parent, 'KV cache', [['used ', '--series-1'], ['hits ', '--series-2']], percent);
+    this.queue = new Chart(parent, 'Requests', two('running', 'waiting'), (n) => formatNumber(n));
+    this.cache = new Chart(parent, 'KV cache', two('used', 'hits'), percent);
     this.charts = [this.speed, this.firstToken, this.queue, this.cache];
     this.last = null;  // {now, atMs}
   }
@@ -100,7 +103,7 @@ class Charts {
     };
     if (this.last) this.speed.push(rise('generation_tokens_total') / seconds, rise('prompt_tokens_total') / seconds);
     this.queue.push(now.n_running, now.n_waiting);
-    this.cache.push(now.kv_cache_usage, now.prefix_cache_queries > 0 ? now.prefix_cache_hits / now.prefix_cache_queries : NaN);
+    this.cache.push(now.kv_cache_usage, now.prefix_cache_hits / now.prefix_cache_queries);  // 0 / 0 is not drawn
     this.last = {now, atMs};
   }
 }

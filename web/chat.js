@@ -22,7 +22,8 @@ class ChatView {
     const path = shownPath(chat);
     for (const index of path) this.views.set(index, new MessageView(this, index));
     this.root.replaceChildren(...[...this.views.values()].map((view) => view.root));
-    if (path.length === 0) this.root.append(el('p', {class: 'empty'}, 'Ask something. The panel shows where each token goes.'));
+    if (path.length === 0)
+      this.root.append(el('p', {class: 'empty'}, 'Ask something. The panel shows where each token goes.'));
     this.toEnd();
     this.onAnswer(path.map((i) => chat.nodes[i].routing).filter(Boolean).at(-1) ?? null);
     this.showButtons();
@@ -37,7 +38,7 @@ class ChatView {
     try {
       saveChat(chat);
     } catch {
-      this.onTrouble("This conversation could not be kept: the browser's storage is full. Export it, or delete others.");
+      this.onTrouble("The browser's storage is full: this conversation is not kept. Export it, or delete others.");
     }
     this.onSaved(chat);
   }
@@ -69,8 +70,8 @@ class ChatView {
     pickNode(this.chat, index);
     this.save();
     this.show(this.chat);
-    const buttons = this.views.get(index).root.querySelectorAll('.versions button');
-    ([...buttons].find((b) => b.dataset.step === String(step) && !b.disabled) ?? [...buttons].find((b) => !b.disabled))?.focus();
+    const buttons = [...this.views.get(index).root.querySelectorAll('.versions button:enabled')];
+    (buttons.find((b) => b.dataset.step === String(step)) ?? buttons[0])?.focus();
   }
 
   stop() { this.running?.controller.abort(); }

@@ -34,7 +34,8 @@ class HeatMap {
     this.cursor = null;  // [row, column] under the pointer or the keyboard
     this.pinned = null;
     this.draw = onNextFrame(() => this.paint());
-    choice(byId('map-span'), [['recent', 'Recent'], ['all', 'Since start'], ['answer', 'Answer']], this.span, (span) => {
+    const spans = [['recent', 'Recent'], ['all', 'Since start'], ['answer', 'Answer']];
+    choice(byId('map-span'), spans, this.span, (span) => {
       this.span = span;
       this.draw();
       this.tell();
@@ -52,8 +53,8 @@ class HeatMap {
   setCounts(layers) {
     const old = this.layers;
     this.dense = layers.length === 0;
-    const same = old.length === layers.length && layers.every((layer, i) =>
-      layer.layer === old[i].layer && layer.counts.length === old[i].counts.length && layer.n_tokens >= old[i].n_tokens);
+    const same = old.length === layers.length && layers.every((layer, i) => layer.layer === old[i].layer &&
+      layer.counts.length === old[i].counts.length && layer.n_tokens >= old[i].n_tokens);
     if (same && !this.dense && layers.every((layer, i) => layer.n_tokens === old[i].n_tokens)) return;
     this.recent = layers.map((layer, i) => {
       if (!same) return layer.counts.slice();
@@ -68,7 +69,9 @@ class HeatMap {
   // The tokens of an answer, to which more are added while it streams in.
   setAnswer(tokens) {
     this.answer = tokens ?? [];
-    if (this.span === 'answer') this.draw();
+    if (this.span !== 'answer') return;
+    this.draw();
+    this.tell();
   }
 
   // Marks the experts of one token, or of none (null).
@@ -155,15 +158,19 @@ class HeatMap {
       const share = rows[row][column] / (meanOf(rows[row], nExpert) || 1);
       const kind = column < nExpert ? `expert ${column}` : `identity expert ${column - nExpert}`;
       this.readout.textContent = `layer ${layer}, ${kind}: ${formatNumber(rows[row][column])} tokens, ` +
-        `${formatNumber(share, 2)} x the mean${this.pinned && this.pinned.join() === cell.join() ? '; pinned: its tokens are shaded' : ''}`;
+        `${formatNumber(share, 2)} x the mean` +
+        (this.pinned?.join() === cell.join() ? '; pinned: its tokens are shaded' : '');
     } else {
-      const uneven = rows.map((counts, row) => {
-        const nExpert = this.layers[row].n_expert;
-        return Math.max(...counts.slice(0, nExpert)) / (meanOf(counts, nExpert) || 1);
-      });
-      const worst = uneven.indexOf(Math.max(...uneven));
-      this.readout.textContent = `${plural(this.layers[0].n_tokens, 'token')} since start; ` +
-        `busiest expert: ${formatNumber(uneven[worst], 2)} x the mean of layer ${this.layers[worst].layer}`;
+      const busiest = rows.map((counts, row) => {
+        const real = counts.slice(0, this.layers[row].n_expert);
+        const most = Math.max(...real);
+        const ratio = most / (meanOf(real, real.length) || 1);
+        return {layer: this.layers[row].layer, expert: real.indexOf(most), ratio};
+      }).reduce((a, b) => (b.ratio > a.ratio ? b : a));
+      const of = this.span === 'answer' ? `${plural(this.answer.length, 'token')} of the answer`
+        : `${plural(this.layers[0].n_tokens, 'token')} since start`;
+      this.readout.textContent = `${of}; busiest: layer ${busiest.layer}, expert ${busiest.expert}, ` +
+        `${formatNumber(busiest.ratio, 2)} x the mean`;
     }
   }
 

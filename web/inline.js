@@ -62,7 +62,10 @@ function codeSpan(text, at, find) {
   const mark = '`'.repeat(n);
   for (let end = find(mark, at + n); end >= 0;) {
     const nEnd = runLength(text, end);
-    if (nEnd === n) return {node: el('code', {}, text.slice(at + n, end).replace(/^ (.*[^ ].*) $/, '$1')), end: end + n};
+    if (nEnd === n) {
+      const code = text.slice(at + n, end).replace(/^ (.*[^ ].*) $/, '$1');
+      return {node: el('code', {}, code), end: end + n};
+    }
     end = find(mark, end + nEnd);
   }
   return null;

@@ -45,7 +45,8 @@ function readFence(lines, at) {
 function readQuote(lines, at) {
   let end = at;
   const inner = [];
-  for (let mark; end < lines.length && (mark = isQuote(lines[end])); ++end) inner.push(lines[end].slice(mark[0].length));
+  for (let mark; end < lines.length && (mark = isQuote(lines[end])); ++end)
+    inner.push(lines[end].slice(mark[0].length));
   return {kind: 'quote', text: inner.join('\n'), end};
 }
 
@@ -128,15 +129,20 @@ function codeNode(block) {
             el('pre', {tabindex: 0}, el('code', {}, block.text)));
 }
 
-function tableNode(block, depth) {
+function tableNode(block) {
   const row = (cells, tag) => el('tr', {}, ...block.align.map((align, i) =>
-    inlineInto(el(tag, {class: `align-${align}`}), cells[i] ?? '', depth)));
-  return el('div', {class: 'scroll-x', tabindex: 0},
-            el('table', {}, el('thead', {}, row(block.head, 'th')), el('tbody', {}, ...block.rows.map((r) => row(r, 'td')))));
+    inlineInto(el(tag, {class: `align-${align}`}), cells[i] ?? '')));
+  const head = el('thead', {}, row(block.head, 'th'));
+  const body = el('tbody', {}, ...block.rows.map((cells) => row(cells, 'td')));
+  return el('div', {class: 'scroll-x', tabindex: 0}, el('table', {}, head, body));
 }
 
 function blockNode(block, depth = 0) {
-  const nested = (element, text) => (depth < maxDepth ? blocksInto(element, text, depth + 1) : (element.append(text), element));
+  const nested = (element, text) => {
+    if (depth < maxDepth) return blocksInto(element, text, depth + 1);
+    element.append(text);
+    return element;
+  };
   switch (block.kind) {
     case 'code': return codeNode(block);
     case 'heading': return inlineInto(el(`h${Math.min(block.level + 2, 6)}`), block.text);
@@ -144,7 +150,7 @@ function blockNode(block, depth = 0) {
     case 'quote': return nested(el('blockquote'), block.text);
     case 'list': return el(block.ordered ? 'ol' : 'ul', {start: block.start !== 1 && block.start},
                            ...block.items.map((item) => nested(el('li'), item)));
-    case 'table': return tableNode(block, 0);
+    case 'table': return tableNode(block);
     default: return inlineInto(el('p'), block.text);
   }
 }

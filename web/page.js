@@ -30,7 +30,7 @@ function showTrouble(text) {
 // Conversations.
 
 let {chats, unreadable} = loadChats();
-if (unreadable > 0) showTrouble(`${plural(unreadable, 'conversation')} in this browser cannot be read and stay as they are.`);
+if (unreadable > 0) showTrouble(`${plural(unreadable, 'conversation')} cannot be read and will be left as found.`);
 
 function listChats() {
   chats.sort((a, b) => b.changed - a.changed);
@@ -166,8 +166,9 @@ singleKeys.addEventListener('change', () => localStorage.setItem(singleKeysName,
 
 function showKeys() { byId('keys').showModal(); }
 byId('help').addEventListener('click', showKeys);
-byId('keys-list').replaceChildren(...[['Enter', 'Send'], ['Shift+Enter', 'New line'], ['Esc', 'Stop the answer; close a drawer'],
-  ...keys].flatMap(([key, text]) => [el('dt', {}, key), el('dd', {}, text)]));
+const fixedKeys = [['Enter', 'Send'], ['Shift+Enter', 'New line'], ['Esc', 'Stop the answer; close a drawer']];
+byId('keys-list').replaceChildren(
+  ...[...fixedKeys, ...keys].flatMap(([key, text]) => [el('dt', {}, key), el('dd', {}, text)]));
 
 document.addEventListener('keydown', (event) => {
   if (byId('keys').open || event.ctrlKey || event.metaKey || event.altKey) return;

@@ -16,7 +16,8 @@ const samplingFields = [
   ['seed', 'Seed', 0, 4294967295, 1],
 ];
 
-const noRouting = {experts_prefill: 0, experts_decode: 0, grouped: 'default', thresholdShare: 0, thresholdMin: 1, keepRouting: true};
+const noRouting = {experts_prefill: 0, experts_decode: 0, grouped: 'default', thresholdShare: 0, thresholdMin: 1,
+                   keepRouting: true};
 
 function loadSettings() {
   let stored = {};
@@ -71,8 +72,7 @@ class Settings {
   setDefaults(params) {
     for (const [name] of samplingFields) {
       const value = params?.[name];
-      if (typeof value === 'number' && !(name === 'seed' && value < 0) && !(name === 'max_tokens' && value < 1))
-        byId(`set-${name}`).placeholder = String(Number(value.toPrecision(6)));
+      if (typeof value === 'number') byId(`set-${name}`).placeholder = String(Number(value.toPrecision(6)));
     }
   }
 
@@ -115,8 +115,9 @@ class Settings {
     const slider = el('input', {id: 'set-threshold', type: 'range', min: 0, max: 1, step: 0.05, disabled: !this.model,
                                 oninput: () => { this.set('thresholdShare', slider.valueAsNumber); show(); }});
     slider.value = this.routing.thresholdShare;
-    const least = el('input', {id: 'set-threshold-min', type: 'number', min: 1, max: this.model?.experts_max ?? 1, step: 1, required: true,
-                               disabled: !this.model, oninput: () => { this.set('thresholdMin', least.valueAsNumber); }});
+    const most = this.model?.experts_max ?? 1;
+    const least = el('input', {id: 'set-threshold-min', type: 'number', min: 1, max: most, step: 1, required: true,
+                               oninput: () => this.set('thresholdMin', least.valueAsNumber)});
     least.value = this.routing.thresholdMin;
     const show = () => {
       output.textContent = slider.valueAsNumber > 0 ? `${slider.value} of the best` : 'off';
@@ -124,8 +125,8 @@ class Settings {
       least.disabled = !this.model || slider.valueAsNumber === 0;
     };
     show();
-    return [el('div', {class: 'field'}, el('label', {for: slider.id}, 'Threshold'), slider, output),
-            el('div', {class: 'field'}, el('label', {for: least.id}, 'At least'), least, el('span', {}, 'experts stay'))];
+    const field = (label, input, more) => el('div', {class: 'field'}, el('label', {for: input.id}, label), input, more);
+    return [field('Threshold', slider, output), field('At least', least, el('span', {}, 'experts stay'))];
   }
 
   makeRouting() {
@@ -161,7 +162,8 @@ class Settings {
       throw new ServerError(`${label}: ${input.validationMessage}`);
     }
     const moe = {};
-    for (const name of ['experts_prefill', 'experts_decode']) if (this.routing[name] > 0) moe[name] = this.routing[name];
+    for (const name of ['experts_prefill', 'experts_decode'])
+      if (this.routing[name] > 0) moe[name] = this.routing[name];
     if (this.hasGroups && this.routing.grouped !== 'default') moe.grouped = this.routing.grouped === 'on';
     if (this.routing.thresholdShare > 0) moe.threshold = [this.routing.thresholdMin, this.routing.thresholdShare];
     if (this.routing.keepRouting) moe.return_routing = true;

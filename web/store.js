@@ -8,15 +8,15 @@
 
 const chatPrefix = 'switchyard.chat.';
 
-const newChat = () => ({id: crypto.getRandomValues(new Uint32Array(2)).join('-'), title: '', system: '', changed: Date.now(),
-                        nodes: [], picked: -1});
+const newChat = () => ({id: crypto.getRandomValues(new Uint32Array(2)).join('-'), title: '', system: '',
+                        changed: Date.now(), nodes: [], picked: -1});
 
 function isChat(chat) {
   const isIndex = (i, least, end) => Number.isInteger(i) && i >= least && i < end;
+  const isNode = (node, i) => node && typeof node.text === 'string' && ['user', 'assistant'].includes(node.role) &&
+    isIndex(node.parent, -1, i) && (node.picked === -1 || isIndex(node.picked, i + 1, chat.nodes.length));
   return chat && typeof chat.id === 'string' && typeof chat.title === 'string' && Array.isArray(chat.nodes) &&
-    isIndex(chat.picked, -1, chat.nodes.length) &&
-    chat.nodes.every((node, i) => node && typeof node.text === 'string' && (node.role === 'user' || node.role === 'assistant') &&
-      isIndex(node.parent, -1, i) && (node.picked === -1 || isIndex(node.picked, i + 1, chat.nodes.length)));
+    isIndex(chat.picked, -1, chat.nodes.length) && chat.nodes.every(isNode);
 }
 
 // The stored conversations, the newest first. What cannot be read stays where it is and is counted.
@@ -42,7 +42,8 @@ function loadChats() {
 function saveChat(chat) {
   if (chat.nodes.length === 0 || chat.removed) return;
   chat.changed = Date.now();
-  localStorage.setItem(chatPrefix + chat.id, JSON.stringify(chat, (key, value) => (key === 'routing' ? undefined : value)));
+  const text = JSON.stringify(chat, (key, value) => (key === 'routing' ? undefined : value));
+  localStorage.setItem(chatPrefix + chat.id, text);
 }
 
 // An answer may still be coming for it: it is not saved again.

@@ -5,7 +5,7 @@
 class ServerError extends Error {
   constructor(message, details = {}) {
     super(message);
-    Object.assign(this, details);  // status, code, param, retryAfter; away: there was no answer at all
+    Object.assign(this, details);  // status; away: there was no answer, or no whole one
   }
 }
 
@@ -23,7 +23,7 @@ async function errorOf(response) {
   if (error.param) parts.push(`(${error.param})`);
   const retryAfter = response.headers.get('Retry-After');
   if (retryAfter) parts.push(`- try again in ${retryAfter} s`);
-  return new ServerError(parts.join(' '), {status: response.status, code: error.code, param: error.param});
+  return new ServerError(parts.join(' '), {status: response.status});
 }
 
 // The server's answer to GET, or to POST where there is a body. Throws ServerError.
@@ -59,14 +59,15 @@ async function* eventsOf(response, onBytes = () => {}) {
       const frames = (rest + value).split(/\r?\n\r?\n/);
       rest = frames.pop();
       for (const frame of frames) {
-        const data = frame.split(/\r?\n/).filter((line) => line.startsWith('data:')).map((line) => line.slice(5).trimStart());
+        const data = frame.split(/\r?\n/).filter((line) => line.startsWith('data:'))
+          .map((line) => line.slice(5).trimStart());
         if (data.length === 0) continue;
         if (data[0] === '[DONE]') {
           yield null;
           return;
         }
         const event = JSON.parse(data.join('\n'));
-        if (event.error) throw new ServerError(event.error.message ?? 'the server ended the answer', {code: event.error.code});
+        if (event.error) throw new ServerError(event.error.message ?? 'the server ended the answer');
         yield event;
       }
     }

@@ -108,6 +108,7 @@ class HostileText(PageCase):
         """Were there a way in after all, the browser would run nothing and fetch nothing."""
         with self.page.expect_response(self.server.url + "/") as response:
             self.open()
+        self.assertLess(len(response.value.body()), 100000, "bytes: a page, not an application")
         policy = response.value.headers["content-security-policy"]
         self.assertIn("default-src 'none'", policy)
         for loose in ("unsafe-inline", "unsafe-eval", "*", "http:", "https:"):
