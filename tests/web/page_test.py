@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The page as a user meets it, with a model that answers."""
 import json
-import unittest
 
 import harness
 from page_case import SENT, PageCase, chunk
@@ -301,22 +300,27 @@ class Trouble(PageCase):
         self.chat()
         self.assertEqual(self.last(".note").text_content(), "moe: this model has no experts")
 
-    def test_key_is_asked_for_and_kept_for_the_session(self):
-        self.allowed = ["401"]
+    def own_server(self, *flags):
+        """A server for this test alone."""
+        if not hasattr(self.server, "program"):
+            self.skipTest("only with a server that the test starts")
+        self.server = harness.Server(self.server.program, *flags)
+        self.addCleanup(self.server.stop)
 
-        def guard(route):
-            if route.request.headers.get("authorization") == "Bearer sesame":
-                route.continue_()
-            else:
-                route.fulfill(status=401, content_type="application/json",
-                              body=json.dumps({"error": {"message": "no valid API key", "type": "authentication_error",
-                                                         "param": None, "code": "invalid_api_key"}}))
-        self.page.route("**/v1/**", guard)
+    def test_key_is_asked_for_and_kept_for_the_session(self):
+        self.own_server("--api-key", "sesame")
+        self.allowed = ["401"]
         self.page.goto(self.server.url)
+        self.page.locator("#key").fill("simsim")
+        self.page.keyboard.press("Enter")
+        self.until("document.getElementById('state').textContent === 'the key is not accepted'")
         self.page.locator("#key").fill("sesame")
         self.page.keyboard.press("Enter")
         self.until("document.getElementById('state').dataset.state === 'ready'")
         self.assertFalse(self.page.locator("#key-form").is_visible())
+        self.limit(5)
+        self.chat()
+        self.assertGreater(len(self.last(".body").text_content()), 0)
         self.assertNotIn("sesame", self.page.evaluate("JSON.stringify(localStorage)"))
 
     def test_full_storage_is_told(self):
@@ -340,26 +344,19 @@ class Trouble(PageCase):
         self.assertIn("parent", self.page.evaluate("localStorage.getItem('switchyard.chat.1')"))
 
     def test_server_that_goes_away_is_found_again(self):
-        if not hasattr(self.server, "program"):
-            self.skipTest("only with a server that the test starts")
-        self.allowed = ["ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE"]
-        server = harness.Server(self.server.program)
-        self.addCleanup(lambda: server.stop())
-        self.server = server
+        self.own_server()
+        self.allowed = ["ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_CONNECTION_RESET",
+                        "ERR_EMPTY_RESPONSE"]
         self.open()
-        port = server.port
-        server.process.kill()
+        program, port = self.server.program, self.server.port
+        self.server.process.kill()
         self.until("document.getElementById('state').textContent.startsWith('server away')")
         self.limit(5)
         self.chat()
         self.assertEqual(self.last(".note").text_content(), "the server does not answer")
-        server.stop()
-        server = self.server = harness.Server(self.server.program, port=port)
+        self.server = harness.Server(program, port=port)
+        self.addCleanup(self.server.stop)
         self.until("document.getElementById('state').dataset.state === 'ready'", timeout_s=20)
         self.page.locator("[data-act=regenerate]").click()
         self.wait_answer()
         self.assertGreater(len(self.last(".body").text_content()), 0)
-
-
-if __name__ == "__main__":
-    unittest.main()
