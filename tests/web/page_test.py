@@ -188,6 +188,24 @@ class Routing(PageCase):
         self.assertIn(f"layer 1, expert {expert}:", self.page.locator("#map-readout").text_content())
         self.assertIn("hit", self.page.locator(".token").nth(3).get_attribute("class"))
 
+    def test_identity_experts_are_told_apart(self):
+        """Four tokens in a layer of four experts and two identity experts, two slots each."""
+        layer = {"layer": 3, "n_expert": 4, "n_tokens": 4, "counts": [2, 1, 1, 1, 0, 3], "real_per_token": [0, 3, 1]}
+        server = dict.fromkeys(["n_running", "n_waiting", "generation_tokens_total", "prompt_tokens_total",
+                                "kv_cache_usage", "prefix_cache_hits", "prefix_cache_queries"], 0)
+        self.page.route("**/v1/moe", lambda route: route.fulfill(
+            body=f"data: {json.dumps({'layers': [layer], 'server': server})}\n\n", content_type="text/event-stream"))
+        self.open()
+        # (3 x 1 + 1 x 2) / 4; the busiest has 2 of 5 uses of experts with weights, whose mean is 5 / 4.
+        self.until("document.getElementById('real-readout').textContent.startsWith('1.25 on average')")
+        self.assertEqual(self.page.locator("#map-readout").text_content(),
+                         "4 tokens since start; busiest: layer 3, expert 0, 1.60 x the mean")
+        self.page.locator("#map").focus()
+        for _ in range(6):
+            self.page.keyboard.press("ArrowRight")
+        self.assertEqual(self.page.locator("#map-readout").text_content(),
+                         "layer 3, identity expert 1: 3 tokens, 2.40 x the mean")
+
     def test_setting_out_of_range_is_refused_in_words(self):
         self.open()
         self.limit(0)
