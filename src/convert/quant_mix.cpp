@@ -96,12 +96,33 @@ const QuantMix& quant_mix(std::string_view name) {
   throw Error({.what = "unknown quantization mix", .expected = "one of " + names, .got = std::string(name)});
 }
 
+namespace {
+
+/// What mainline gives rows that a block of 256 does not divide.
+Type of_narrow_rows(Type wanted) {
+  switch (wanted) {
+    case Type::Q6_K:
+      return Type::Q8_0;
+    case Type::Q5_K:
+      return Type::Q5_1;
+    case Type::Q4_K:
+      return Type::Q5_0;
+    case Type::TQ1_0:
+    case Type::TQ2_0:
+      return Type::Q4_0;
+    default:  // all others are of four bits or fewer
+      return traits(wanted).block_elems == 256 ? Type::IQ4_NL : Type::Q8_0;
+  }
+}
+
+}  // namespace
+
 MixChoice choose_type(const QuantMix& mix, const MixTensor& tensor) {
   const QuantClass quant_class = class_of(tensor);
   if (quant_class == QuantClass::Kept) return {Type::F32};
   const Type wanted = wanted_type(mix, tensor, quant_class);
   const int64_t n = tensor.shape.n_cols();
-  for (const Type type : {wanted, Type::Q8_0, Type::F16}) {
+  for (const Type type : {wanted, of_narrow_rows(wanted), Type::F16}) {
     if (n % traits(type).block_elems != 0) continue;
     if (type == wanted) return {type};
     return {type, fmt::format("{}: {} instead of {}, rows of {} are not a multiple of {}",

@@ -74,7 +74,7 @@ struct MixChoice {
 };
 
 /// The tensor's format. Vectors, norms, biases and the router stay F32. Where the wanted format's block
-/// does not divide the rows: Q8_0, or F16 where that does not fit either.
+/// does not divide the rows: what mainline then takes (Q5_0 for Q4_K), or F16 where that does not fit either.
 MixChoice choose_type(const QuantMix& mix, const MixTensor& tensor);
 
 }  // namespace sw

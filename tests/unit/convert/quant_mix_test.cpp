@@ -174,9 +174,14 @@ TEST(QuantMix, FallsBackWhereBlocksDoNotFit) {
   const auto choice = [](const char* mix, int64_t n) {
     return choose_type(quant_mix(mix), {"blk.0.ffn_up.weight", {8, n}, {4}});
   };
-  EXPECT_EQ(choice("Q4_K_M", 96).type, Type::Q8_0);
+  EXPECT_EQ(choice("Q4_K_M", 96).type, Type::Q5_0);
   EXPECT_EQ(choice("Q4_K_M", 96).note,
-            "blk.0.ffn_up.weight: Q8_0 instead of Q4_K, rows of 96 are not a multiple of 256");
+            "blk.0.ffn_up.weight: Q5_0 instead of Q4_K, rows of 96 are not a multiple of 256");
+  EXPECT_EQ(choice("Q5_K_M", 96).type, Type::Q5_1);
+  EXPECT_EQ(choice("Q6_K", 96).type, Type::Q8_0);
+  EXPECT_EQ(choice("Q2_K_S", 96).type, Type::IQ4_NL);
+  EXPECT_EQ(choice("IQ2_XXS", 96).type, Type::IQ4_NL);
+  EXPECT_EQ(choice("TQ2_0", 96).type, Type::Q4_0);
   EXPECT_EQ(choice("Q4_K_M", 48).type, Type::F16);
   EXPECT_EQ(choice("Q8_0", 48).type, Type::F16);
   EXPECT_EQ(choice("Q4_0", 96).type, Type::Q4_0);
