@@ -8,6 +8,7 @@
 
 #include "base/half.h"
 #include "base/rng.h"
+#include "quant/rows.h"
 #include "quant/type.h"
 #include "quant/with_type.h"
 
