@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <cmath>
 #include <fmt/core.h>
 #include <limits>
 #include <optional>
@@ -192,7 +193,8 @@ CLI::Validator number() {
             const char* begin = text.data() + (text.starts_with('+') ? 1 : 0);
             const char* end = text.data() + text.size();
             const auto [rest, error] = std::from_chars(begin, end, value);
-            return error == std::errc() && rest == end ? "" : "expected a number, got " + printable(text, 40);
+            const bool reads = error == std::errc() && rest == end && std::isfinite(value);
+            return reads ? "" : "expected a number, got " + printable(text, 40);
           },
           ""};
 }

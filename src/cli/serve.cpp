@@ -88,20 +88,28 @@ server::ServerOptions server_options(const ServeFlags& flags) {
   return options;
 }
 
+/// A prompt's first token and the one that is generated.
+void check_context(const ServeFlags& flags) {
+  if (flags.n_ctx != 1) return;
+  throw UsageError("--ctx-size: expected 0, or 2 or more, got 1: no prompt would have room");
+}
+
 int serve(const ServeFlags& flags) {
   raise_file_limit();
   block_stop_signals();
+  check_context(flags);
   const RoutingPolicy policy = flags.model.policy();
   const std::filesystem::path path = model_file(flags.model.model);
   server::Server server(server_options(flags));
   const StopSignals signals([&] { return server.stop(); });
-  log::info("listening on http://{}:{}", flags.server.http.host, server.port());
   const std::unique_ptr<const Model> model = load_model(
       flags.model, {policy}, [&](uint64_t done, uint64_t total) { server.set_load_progress(done, total); });
   const Tokenizer tokenizer = Tokenizer::from_gguf(model->file());
   SamplerParams sampler = flags.sampler.params(model->file(), tokenizer);
   sampler.dry_breakers = flags.sampler.breakers(tokenizer);  // a request may ask for DRY
   Runtime runtime(*model, runtime_options(flags, *model, tokenizer), log_notes());
+  // What could fail has not: a start that fails says one line.
+  log::info("listening on http://{}:{}", flags.server.http.host, server.port());
   log::info("{}", describe_name(*model));
   log::info("{}", describe_routing(*model, policy));
   log::info("ready: {} texts at a time, context {} tokens", flags.server.n_parallel,

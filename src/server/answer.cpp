@@ -12,12 +12,6 @@ namespace {
 
 double per_second(int64_t n, double ms) { return ms > 0 ? 1000.0 * static_cast<double>(n) / ms : 0.0; }
 
-Json bytes_json(std::string_view text) {
-  Json bytes = Json::array();
-  for (const char c : text) bytes.push_back(static_cast<unsigned char>(c));
-  return bytes;
-}
-
 Json logprob_json(int32_t id, float logprob, const Tokenizer& tokenizer) {
   const std::string_view piece = tokenizer.piece(id);
   return {{"token", std::string(piece)}, {"logprob", in_short(logprob)}, {"bytes", bytes_json(piece)}};

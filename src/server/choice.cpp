@@ -145,6 +145,7 @@ void Choice::progress(int64_t first, int64_t end) {
     n_cached_ = first;
     // Of several answers to a prompt the first pays for it.
     if (index_ % static_cast<size_t>(request.n) == 0) running_->usage.n_cached += first;
+    if (!running_->over) request.sink->on_prompt(index_, n_prompt, n_cached_);
   }
   if (!request.return_progress || index_ != 0 || running_->over) return;
   request.sink->on_progress({.n_prompt = n_prompt,

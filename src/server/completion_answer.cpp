@@ -1,15 +1,25 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
+#include <fmt/format.h>
 #include <utility>
 
 #include "server/answer.h"
 #include "server/moe_json.h"
+#include "text/utf8.h"
 
 namespace sw::server {
 namespace {
 
 int64_t count_characters(std::string_view text) {
   return std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; });
+}
+
+/// A piece as a member's name: one that is no UTF-8 as bytes:\xe2\x80, as OpenAI writes it.
+std::string key_of(std::string_view piece) {
+  if (valid_utf8_prefix(piece) == piece.size()) return std::string(piece);
+  std::string key = "bytes:";
+  for (const char c : piece) key += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+  return key;
 }
 
 /// As /v1/completions of OpenAI.
@@ -94,15 +104,25 @@ class CompletionAnswer : public Answer {
             {"top_logprobs", Json::array()},
             {"text_offset", Json::array()}};
     for (const TokenChoice& token : tokens) {
-      const std::string text(tokenizer().piece(token.id));
-      json["tokens"].push_back(text);
+      const std::string_view piece = tokenizer().piece(token.id);
+      json["tokens"].push_back(key_of(piece));
       json["token_logprobs"].push_back(in_short(token.logprob));
       json["text_offset"].push_back(offset);
-      offset += count_characters(text);
-      Json top = Json::object();
-      for (const auto& t : token.top) top[std::string(tokenizer().piece(t.id))] = in_short(t.logprob);
-      json["top_logprobs"].push_back(std::move(top));
+      offset += count_characters(piece);
+      json["top_logprobs"].push_back(top_json(token));
     }
+  }
+  /// The most probable tokens, and the chosen one if it is not among them. Of tokens with the same text the
+  /// most probable counts.
+  Json top_json(const TokenChoice& token) const {
+    Json top = Json::object();
+    const auto add = [&](int32_t id, float logprob) {
+      const std::string key = key_of(tokenizer().piece(id));
+      if (!top.contains(key)) top[key] = in_short(logprob);
+    };
+    for (const auto& t : token.top) add(t.id, t.logprob);
+    add(token.id, token.logprob);
+    return top;
   }
 
   std::vector<int64_t> offsets_;

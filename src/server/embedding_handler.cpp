@@ -98,8 +98,7 @@ void handle_embeddings(Service& service, const http::ExchangePtr& exchange) {
   if (moe.return_routing) refuse_field("moe.return_routing", "false: no token is generated", true);
   Generation generation = read_generation(fields, moe, ready, service, *exchange);
   generation.prompts = read_prompts(fields.at("input"), ready, "input");
-  if (std::cmp_greater(generation.prompts.size(), service.options.limits.n_queue))
-    throw ApiError({.message = "input: more texts than may wait at one time", .param = "input"});
+  check_n_choice(generation, generation.n_choice(), service, "input");
   generation.wants_hidden = true;
   generation.sink = std::make_shared<EmbeddingAnswer>(AnswerSetup{.exchange = exchange,
                                                                   .model = read_model(fields, ready),

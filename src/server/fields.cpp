@@ -55,11 +55,29 @@ const Field kFields[] = {
      "by token id: what is added to its logit, -100 to 100; -100 forbids it"},
     {"echo", FieldType::Boolean, kCompletions, 0, 0, "false", "give the prompt back in front of the text"},
     {"suffix", FieldType::String, kCompletions, 0, 0, "none", "not supported: refused unless empty"},
-    {"response_format", FieldType::Object, kChat, 0, 0, "text",
+    {"response_format", FieldType::Object, kOpenAi, 0, 0, "text",
      "{\"type\": \"text\"}; no other is supported yet"},
-    {"tools", FieldType::Array, kChat | kApplyTemplate, 0, 0, "none",
+    {"text", FieldType::Object, kResponses, 0, 0, "text",
+     "{\"format\": {\"type\": \"text\"}}; no other format is supported yet"},
+    {"output_config", FieldType::Object, kMessages, 0, 0, "{}", "no format within: none is supported yet"},
+    {"output_format", FieldType::Unsupported, kMessages, 0, 0, "none", "no form can be promised yet"},
+    {"grammar", FieldType::Unsupported, kText, 0, 0, "none", "no form can be promised yet"},
+    {"json_schema", FieldType::Unsupported, kText, 0, 0, "none", "no form can be promised yet"},
+    {"structured_outputs", FieldType::Unsupported, kText, 0, 0, "none", "no form can be promised yet"},
+    {"guided_json", FieldType::Unsupported, kText, 0, 0, "none", "no form can be promised yet"},
+    {"guided_regex", FieldType::Unsupported, kText, 0, 0, "none", "no form can be promised yet"},
+    {"guided_choice", FieldType::Unsupported, kText, 0, 0, "none", "no form can be promised yet"},
+    {"guided_grammar", FieldType::Unsupported, kText, 0, 0, "none", "no form can be promised yet"},
+    {"tools", FieldType::Array, kChat | kApplyTemplate | kMessages | kResponses | kCountTokens, 0, 0, "none",
      "given to the chat template; calls come as text"},
-    {"tool_choice", FieldType::Any, kChat, 0, 0, "auto", "auto or none"},
+    {"tool_choice", FieldType::Any, kChat | kMessages | kResponses | kCountTokens, 0, 0, "auto",
+     "auto or none; an object with such a type for Anthropic's clients"},
+    {"functions", FieldType::Unsupported, kChat, 0, 0, "none", "tools took its place"},
+    {"function_call", FieldType::Unsupported, kChat, 0, 0, "none", "tool_choice took its place"},
+    {"background", FieldType::Boolean, kResponses, 0, 0, "false", "must be false: answers are not stored"},
+    {"store", FieldType::Boolean, kChat | kResponses, 0, 0, "false", "true has no effect but a warning"},
+    {"conversation", FieldType::Unsupported, kResponses, 0, 0, "none", "conversations are not stored"},
+    {"prompt", FieldType::Unsupported, kResponses, 0, 0, "none", "prompts are not stored"},
     {"ignore_eos", FieldType::Boolean, kText, 0, 0, "false", "never choose an end token"},
     {"reasoning_effort", FieldType::String, kChat, 0, 0, "none", "given to the chat template"},
     {"chat_template_kwargs", FieldType::Object, kChat | kApplyTemplate | kMessages | kResponses, 0, 0, "{}",
@@ -126,6 +144,8 @@ bool fits(const Field& f, const Json& value) {
       return value.is_object();
     case FieldType::Any:
       return true;
+    case FieldType::Unsupported:
+      return value == "";  // as some clients send what they leave out
   }
   return false;
 }
@@ -170,6 +190,8 @@ std::string describe_type(const Field& f) {
       return "an array";
     case FieldType::Object:
       return "an object";
+    case FieldType::Unsupported:
+      return "nothing: " + f.help;
     case FieldType::Any:
       break;
   }

@@ -32,7 +32,8 @@ enum class FieldType : uint8_t {
   String,
   Array,
   Object,
-  Any,  ///< several types; what reads it says which
+  Any,          ///< several types; what reads it says which
+  Unsupported,  ///< no value is taken: to ignore it would answer something else than was asked for
 };
 
 /// One member of a request. The table of them is the one place that knows types and ranges: requests are

@@ -5,6 +5,7 @@
 #include "server/foreign_messages.h"
 #include "server/handlers.h"
 #include "server/read_request.h"
+#include "server/read_tools.h"
 
 namespace sw::server {
 namespace {
@@ -18,15 +19,25 @@ bool wants_usage(const RequestFields& fields) {
 }
 
 /// What cannot be promised is refused: an answer in another form than asked for would be no answer.
+void check_form(const RequestFields& fields) {
+  const auto check = [](const char* name, const Json& format) {
+    if (format.contains("type") && format["type"] == "text") return;
+    refuse_field(name, "{\"type\": \"text\"}; no other is supported yet", format);
+  };
+  if (fields.has("response_format")) check("response_format", fields.at("response_format"));
+  if (const Json& text = fields.at("text"); text.contains("format") && !text["format"].is_null())
+    check("text.format", text["format"]);
+  if (const Json& config = fields.at("output_config"); config.contains("format"))
+    check("output_config.format", config["format"]);
+}
+
 void check_chat_fields(const RequestFields& fields) {
-  const Json& format = fields.at("response_format");
-  if (!format.is_null() && (!format.contains("type") || format["type"] != "text"))
-    refuse_field("response_format", "{\"type\": \"text\"}; no other is supported yet", format);
-  const Json& choice = fields.at("tool_choice");
-  if (!choice.is_null() && choice != "auto" && choice != "none")
-    refuse_field("tool_choice", "auto or none; calls cannot be forced yet", choice);
   if (fields.has("top_logprobs") && !fields.boolean("logprobs"))
     refuse_field("top_logprobs", "logprobs: true beside it", fields.at("top_logprobs"));
+}
+
+void warn_of_store(RequestFields& fields) {
+  if (fields.boolean("store")) fields.warn("store", "answers are not stored");
 }
 
 /// The text of prompt `i`, as it was given: without the tokens that the model wants around it.
@@ -36,6 +47,8 @@ std::string echo_of(const Json& prompts, size_t i, const std::vector<int32_t>& i
   if (prompts[i].is_string()) return prompts[i];
   return tokenizer.decode(ids);
 }
+
+size_t n_choice_max(const Service& service) { return static_cast<size_t>(service.options.limits.n_choice); }
 
 AnswerSetup setup_of(const http::ExchangePtr& exchange, const RequestFields& fields, const Ready& ready,
                      const Generation& generation, const ReadMoe& moe) {
@@ -56,16 +69,17 @@ AnswerSetup setup_of(const http::ExchangePtr& exchange, const RequestFields& fie
 void handle_chat(Service& service, const http::ExchangePtr& exchange) {
   Ready& ready = service.ready();
   RequestFields fields(exchange->request().body, kChat);
+  check_form(fields);
   check_chat_fields(fields);
-  const bool with_tools = fields.has("tools") && fields.at("tool_choice") != "none";
-  if (with_tools) fields.warn("tools", "given to the chat template; calls come as text of the answer");
-
+  warn_of_store(fields);
+  const Json tools = read_tools(fields, ToolForm::Chat);
   const ReadMoe moe = read_moe(fields, ready);
   Generation generation = read_generation(fields, moe, ready, service, *exchange);
-  ChatPrompt prompt = read_chat_prompt(fields.at("messages"), with_tools ? fields.at("tools") : Json(),
-                                       read_template_variables(fields), ready);
+  ChatPrompt prompt =
+      read_chat_prompt(fields.at("messages"), tools, read_template_variables(fields), ready);
   generation.begins_reasoning = prompt.begins_reasoning;
   generation.prompts = {std::move(prompt.ids)};
+  check_n_choice(generation, n_choice_max(service), service, "messages");
   generation.n_predict =
       fields.integer("max_completion_tokens", fields.integer("max_tokens", service.options.limits.n_predict));
   generation.stops = read_stops(fields, "stop", service.options.limits);
@@ -77,8 +91,8 @@ void handle_chat(Service& service, const http::ExchangePtr& exchange) {
 namespace {
 
 /// An answer to a conversation, in whatever form it came.
-Generation read_conversation(const RequestFields& fields, const Json& messages, const ReadMoe& moe,
-                             const Ready& ready, const Service& service, const http::Exchange& exchange) {
+Generation read_conversation(const RequestFields& fields, const Json& messages, const Json& tools,
+                             const ReadMoe& moe, const Ready& ready, const Service& service, const http::Exchange& exchange) {
   if (moe.return_routing)
     refuse_field("moe.return_routing", "false: answers of this form have no place for it", true);
   Generation generation = read_generation(fields, moe, ready, service, exchange);
@@ -86,7 +100,7 @@ Generation read_conversation(const RequestFields& fields, const Json& messages, 
   const Json& thinking = fields.at("thinking");
   if (thinking.is_object() && thinking.contains("type") && thinking["type"] == "disabled")
     variables["enable_thinking"] = false;
-  ChatPrompt prompt = read_chat_prompt(messages, nullptr, variables, ready);
+  ChatPrompt prompt = read_chat_prompt(messages, tools, variables, ready);
   generation.begins_reasoning = prompt.begins_reasoning;
   generation.prompts = {std::move(prompt.ids)};
   return generation;
@@ -97,10 +111,12 @@ Generation read_conversation(const RequestFields& fields, const Json& messages, 
 void handle_messages(Service& service, const http::ExchangePtr& exchange) {
   exchange->add_header({"request-id", exchange->request().id});
   Ready& ready = service.ready();
-  const RequestFields fields(exchange->request().body, kMessages);
+  RequestFields fields(exchange->request().body, kMessages);
+  check_form(fields);
+  const Json tools = read_tools(fields, ToolForm::Messages);
   const ReadMoe moe = read_moe(fields, ready);
   Generation generation =
-      read_conversation(fields, messages_of_anthropic(fields), moe, ready, service, *exchange);
+      read_conversation(fields, messages_of_anthropic(fields), tools, moe, ready, service, *exchange);
   generation.n_predict = fields.integer("max_tokens", service.options.limits.n_predict);
   generation.stops = read_stops(fields, "stop_sequences", service.options.limits);
   generation.sink = make_messages_answer(setup_of(exchange, fields, ready, generation, moe));
@@ -110,10 +126,11 @@ void handle_messages(Service& service, const http::ExchangePtr& exchange) {
 void handle_count_tokens(Service& service, const http::ExchangePtr& exchange) {
   exchange->add_header({"request-id", exchange->request().id});
   const Ready& ready = service.ready();
-  const RequestFields fields(exchange->request().body, kCountTokens);
+  RequestFields fields(exchange->request().body, kCountTokens);
   read_model(fields, ready);
+  const Json tools = read_tools(fields, ToolForm::Messages);
   try {
-    const auto prompt = chat_template(ready).prompt(read_messages(messages_of_anthropic(fields)));
+    const auto prompt = chat_template(ready).prompt(read_messages(messages_of_anthropic(fields)), tools);
     respond_json(*exchange, {{"input_tokens", prompt.ids.size()}});
   } catch (const Error& e) {
     throw ApiError(e, "messages");
@@ -122,12 +139,17 @@ void handle_count_tokens(Service& service, const http::ExchangePtr& exchange) {
 
 void handle_responses(Service& service, const http::ExchangePtr& exchange) {
   Ready& ready = service.ready();
-  const RequestFields fields(exchange->request().body, kResponses);
+  RequestFields fields(exchange->request().body, kResponses);
+  check_form(fields);
+  if (fields.boolean("background"))
+    refuse_field("background", "false: answers are not stored", fields.at("background"));
+  warn_of_store(fields);
+  const Json tools = read_tools(fields, ToolForm::Responses);
   if (fields.has("previous_response_id"))
     refuse_field("previous_response_id", "none: answers are not stored", fields.at("previous_response_id"));
   const ReadMoe moe = read_moe(fields, ready);
   Generation generation =
-      read_conversation(fields, messages_of_responses(fields), moe, ready, service, *exchange);
+      read_conversation(fields, messages_of_responses(fields), tools, moe, ready, service, *exchange);
   generation.n_predict = fields.integer("max_output_tokens", service.options.limits.n_predict);
   generation.sink = make_responses_answer(setup_of(exchange, fields, ready, generation, moe));
   ready.loop.submit(std::move(generation));
@@ -136,6 +158,7 @@ void handle_responses(Service& service, const http::ExchangePtr& exchange) {
 void handle_completions(Service& service, const http::ExchangePtr& exchange) {
   Ready& ready = service.ready();
   const RequestFields fields(exchange->request().body, kCompletions);
+  check_form(fields);
   if (!fields.string("suffix").empty())
     refuse_field("suffix", "none: it is not supported", fields.at("suffix"));
   if (fields.integer("best_of", fields.integer("n", 1)) != fields.integer("n", 1))
@@ -143,11 +166,7 @@ void handle_completions(Service& service, const http::ExchangePtr& exchange) {
   const ReadMoe moe = read_moe(fields, ready);
   Generation generation = read_generation(fields, moe, ready, service, *exchange);
   generation.prompts = read_prompts(fields.at("prompt"), ready, "prompt");
-  if (std::cmp_greater(generation.n_choice(), service.options.limits.n_choice)) {
-    throw ApiError({.message = "prompt: too many texts in one request",
-                    .param = "prompt",
-                    .more = {{"most", service.options.limits.n_choice}}});
-  }
+  check_n_choice(generation, n_choice_max(service), service, "prompt");
   generation.split_reasoning = false;
   generation.n_predict = fields.integer("max_tokens", service.options.limits.n_predict);
   generation.stops = read_stops(fields, "stop", service.options.limits);

@@ -64,6 +64,8 @@ class Sink {
   virtual bool gone() const = 0;
   /// It has a place, to run or to wait. The first call, unless on_error() is.
   virtual void on_accepted() {}
+  /// Once for each choice, before its first piece: how much of its prompt was in the cache.
+  virtual void on_prompt(size_t /*choice*/, int64_t /*n_prompt*/, int64_t /*n_cached*/) {}
   virtual void on_progress(const PromptProgress& /*progress*/) {}
   /// As OnHidden of the engine.
   virtual void on_hidden(size_t /*choice*/, int64_t /*pos*/, std::span<const float> /*hidden*/) {}

@@ -12,6 +12,7 @@ void handle_page(Service& service, const http::ExchangePtr& exchange);
 void handle_health(Service& service, const http::ExchangePtr& exchange);
 void handle_ready(Service& service, const http::ExchangePtr& exchange);
 void handle_models(Service& service, const http::ExchangePtr& exchange);
+void handle_model(Service& service, const http::ExchangePtr& exchange);
 void handle_chat(Service& service, const http::ExchangePtr& exchange);
 void handle_completions(Service& service, const http::ExchangePtr& exchange);
 void handle_messages(Service& service, const http::ExchangePtr& exchange);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-#include <ctime>
+#include <charconv>
 
 #include "server/handlers.h"
 #include "server/page.inc"
+#include "server/read_request.h"
 
 namespace sw::server {
 
@@ -30,23 +31,51 @@ void handle_ready(Service& service, const http::ExchangePtr& exchange) {
   exchange->respond({.status = 503, .body = dump(state), .headers = {{"Retry-After", "1"}}});
 }
 
+namespace {
+
+Json model_json(const std::string& name, const Ready& ready) {
+  const Model& model = ready.model();
+  return {{"id", name},
+          {"object", "model"},
+          {"created", 0},
+          {"owned_by", "switchyard"},
+          {"meta",
+           {{"n_ctx", ready.engine().n_ctx()},
+            {"n_ctx_train", model.hparams().n_ctx_train},
+            {"n_vocab", model.hparams().n_vocab},
+            {"n_params", model.n_parameters()},
+            {"size", model.weight_bytes()}}}};
+}
+
+/// Text of a path, its %41 as A.
+std::string decode_path(std::string_view path) {
+  std::string out;
+  for (size_t i = 0; i < path.size(); ++i) {
+    unsigned char byte = 0;
+    const char* digits = path.data() + i + 1;
+    const bool escaped = path[i] == '%' && i + 2 < path.size() &&
+                         std::from_chars(digits, digits + 2, byte, 16).ptr == digits + 2;
+    out += escaped ? static_cast<char>(byte) : path[i];
+    if (escaped) i += 2;
+  }
+  return out;
+}
+
+}  // namespace
+
 void handle_models(Service& service, const http::ExchangePtr& exchange) {
   const Ready& ready = service.ready();
-  const Model& model = ready.model();
   Json list = Json::array();
-  for (const std::string& name : ready.served.names) {
-    list.push_back(Json{{"id", name},
-                        {"object", "model"},
-                        {"created", 0},
-                        {"owned_by", "switchyard"},
-                        {"meta",
-                         {{"n_ctx", ready.engine().n_ctx()},
-                          {"n_ctx_train", model.hparams().n_ctx_train},
-                          {"n_vocab", model.hparams().n_vocab},
-                          {"n_params", model.n_parameters()},
-                          {"size", model.weight_bytes()}}}});
-  }
+  for (const std::string& name : ready.served.names) list.push_back(model_json(name, ready));
   respond_json(*exchange, {{"object", "list"}, {"data", std::move(list)}});
+}
+
+void handle_model(Service& service, const http::ExchangePtr& exchange) {
+  const Ready& ready = service.ready();
+  constexpr std::string_view kFront = "/v1/models/";
+  const std::string name = decode_path(std::string_view(exchange->request().path).substr(kFront.size()));
+  check_model_name(name, ready);
+  respond_json(*exchange, model_json(name, ready));
 }
 
 }  // namespace sw::server

@@ -4,6 +4,7 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace sw::server {
@@ -13,6 +14,13 @@ using Json = nlohmann::ordered_json;
 /// JSON on one line; bytes that are no UTF-8 become U+FFFD.
 inline std::string dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+/// Bytes as an array of numbers.
+inline Json bytes_json(std::string_view bytes) {
+  Json json = Json::array();
+  for (const char c : bytes) json.push_back(static_cast<unsigned char>(c));
+  return json;
 }
 
 /// The number that prints with the digits of the float: 0.2 for 0.2f, which is 0.20000000298.

@@ -12,11 +12,13 @@ class MessagesAnswer : public Answer {
   using Answer::Answer;
 
  protected:
-  void open() override {
+  void open() override {}  // message_start has the usage, which is known when the prompt is computed
+  void on_prompt(size_t, int64_t n_prompt, int64_t n_cached) override {
+    if (!setup().stream) return;
     Json message = head();
     message["content"] = Json::array();
     message["stop_reason"] = message["stop_sequence"] = nullptr;
-    message["usage"] = {{"input_tokens", 0}, {"output_tokens", 0}};
+    message["usage"] = usage_of({.n_prompt = n_prompt, .n_cached = n_cached});
     add_extras(message);
     send_event("message_start", {{"type", "message_start"}, {"message", std::move(message)}});
   }

@@ -39,6 +39,9 @@ Json field_schema(const Field& f) {
     case FieldType::Object:
       schema["type"] = "object";
       break;
+    case FieldType::Unsupported:
+      schema["not"] = Json::object();
+      break;
     case FieldType::Any:
       break;
   }
@@ -80,6 +83,9 @@ Json operation(const Route& route) {
     json["requestBody"] = {{"required", true},
                            {"content", {{"application/json", {{"schema", body_schema(route.endpoint)}}}}}};
   }
+  if (std::string_view(route.path).ends_with("{model}"))
+    json["parameters"] = {
+        {{"name", "model"}, {"in", "path"}, {"required", true}, {"schema", {{"type", "string"}}}}};
   if (route.access == Access::Open) json["security"] = Json::array();
   return json;
 }

@@ -15,6 +15,8 @@ namespace sw::server {
 namespace {
 
 constexpr double kMostBias = 100;
+// Templates leave out messages of roles that they do not know.
+constexpr const char* kRoles[] = {"system", "developer", "user", "assistant", "tool", "function"};
 
 std::vector<LogitBias> read_logit_bias(const Json& bias, int n_vocab) {
   std::vector<LogitBias> out;
@@ -53,12 +55,17 @@ std::string content_text(const Json& content, const std::string& where) {
 
 std::string read_model(const RequestFields& fields, const Ready& ready) {
   const auto& names = ready.served.names;
-  const std::string name = fields.string("model", names.front());
-  if (name.empty() || std::ranges::find(names, name) != names.end())
-    return name.empty() ? names.front() : name;
+  std::string name = fields.string("model", names.front());
+  check_model_name(name, ready);
+  return name;
+}
+
+void check_model_name(const std::string& name, const Ready& ready) {
+  const auto& names = ready.served.names;
+  if (std::ranges::find(names, name) != names.end()) return;
   throw ApiError(
       {.status = 404,
-       .message = fmt::format("the model {} is not served here; {} is", printable(name, 80), names.front()),
+       .message = fmt::format("the model '{}' is not served here; {} is", printable(name, 80), names.front()),
        .code = "model_not_found",
        .param = "model"});
 }
@@ -185,8 +192,9 @@ Json read_messages(const Json& messages) {
     const std::string where = fmt::format("messages[{}]", i);
     const Json& message = messages[i];
     if (!message.is_object()) refuse_field(where, "an object with role and content", message);
-    if (!message.contains("role") || !message["role"].is_string())
-      refuse_field(where + ".role", "a string", message.contains("role") ? message["role"] : Json());
+    const Json role = message.contains("role") ? message["role"] : Json();
+    if (std::ranges::find(kRoles, role) == std::end(kRoles))
+      refuse_field(where + ".role", "system, developer, user, assistant, tool or function", role);
     Json made = message;
     if (made["role"] == "developer") made["role"] = "system";
     if (made.contains("content") && !made["content"].is_null())
@@ -209,6 +217,17 @@ ChatPrompt read_chat_prompt(const Json& messages, const Json& tools, const Json&
   } catch (const Error& e) {
     throw ApiError(e, "messages");
   }
+}
+
+void check_n_choice(const Generation& generation, size_t most, const Service& service, const char* field) {
+  const ServerOptions& options = service.options;
+  most = std::min(most, static_cast<size_t>(options.n_parallel) + static_cast<size_t>(options.limits.n_queue));
+  const size_t n = generation.n_choice();
+  if (n <= most) return;
+  const std::string param = generation.prompts.size() > most ? field : "n";
+  throw ApiError({.message = fmt::format("{}: {} texts in one request; the most here are {}", param, n, most),
+                  .param = param,
+                  .more = {{"most", most}}});
 }
 
 Generation read_generation(const RequestFields& fields, const ReadMoe& moe, const Ready& ready,

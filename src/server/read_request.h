@@ -11,6 +11,8 @@ namespace sw::server {
 
 /// The name that the answer shows. 404 for a model that is not served.
 std::string read_model(const RequestFields& fields, const Ready& ready);
+/// 404 where the model has no such name.
+void check_model_name(const std::string& name, const Ready& ready);
 /// The server's settings, with those that the request has.
 SamplerParams read_sampler(const RequestFields& fields, const Ready& ready);
 /// `field`: stop or stop_sequences.
@@ -39,6 +41,10 @@ Json read_messages(const Json& messages);
 /// The prompt that messages make, checked for length. `tools`: null or an array.
 ChatPrompt read_chat_prompt(const Json& messages, const Json& tools, const Json& kwargs, const Ready& ready);
 const ChatTemplate& chat_template(const Ready& ready);
+
+/// 400 where a request has more texts than a request may have, or than can run and wait at one time: it would
+/// be put off for ever. `field`: that of the prompts.
+void check_n_choice(const Generation& generation, size_t most, const Service& service, const char* field);
 
 /// What is alike for all that generates: sampler, routing, deadline, end tokens. Prompts, stops and sink are
 /// the endpoint's.

@@ -14,6 +14,7 @@ constexpr Route kRoutes[] = {
     {"GET", "/health", Access::Open, handle_health, false, 0, "whether the process lives"},
     {"GET", "/ready", Access::Open, handle_ready, false, 0, "whether the model is loaded, or how far"},
     {"GET", "/v1/models", Access::Keyed, handle_models, false, 0, "the model that is served"},
+    {"GET", "/v1/models/{model}", Access::Keyed, handle_model, false, 0, "the same, by one of its names"},
     {"POST", "/v1/chat/completions", Access::Keyed, handle_chat, true, kChat,
      "the next message of a conversation"},
     {"POST", "/v1/completions", Access::Keyed, handle_completions, true, kCompletions,
@@ -36,6 +37,13 @@ constexpr Route kRoutes[] = {
     {"GET", "/openapi.json", Access::Keyed, handle_openapi, false, 0, "this description"},
 };
 
+/// Whether a path is the route's, or begins like one that ends with a variable.
+bool matches(std::string_view route, std::string_view path) {
+  if (!route.ends_with('}')) return path == route;
+  const std::string_view front = route.substr(0, route.find('{'));
+  return path.size() > front.size() && path.starts_with(front);
+}
+
 }  // namespace
 
 std::span<const Route> routes() { return kRoutes; }
@@ -43,7 +51,7 @@ std::span<const Route> routes() { return kRoutes; }
 const Route& find_route(std::string_view method, std::string_view path) {
   std::string methods;
   for (const Route& route : kRoutes) {
-    if (path != route.path) continue;
+    if (!matches(route.path, path)) continue;
     if (method == route.method || (method == "HEAD" && route.method == std::string_view("GET"))) return route;
     methods += (methods.empty() ? "" : ", ") + std::string(route.method);
   }

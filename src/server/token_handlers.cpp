@@ -3,8 +3,19 @@
 
 #include "server/handlers.h"
 #include "server/read_request.h"
+#include "server/read_tools.h"
+#include "text/utf8.h"
 
 namespace sw::server {
+namespace {
+
+/// A text, or bytes where a piece is part of a character: replaced by U+FFFD, different pieces would be alike.
+Json piece_json(std::string_view piece) {
+  if (valid_utf8_prefix(piece) == piece.size()) return std::string(piece);
+  return bytes_json(piece);
+}
+
+}  // namespace
 
 void handle_tokenize(Service& service, const http::ExchangePtr& exchange) {
   const Ready& ready = service.ready();
@@ -15,7 +26,7 @@ void handle_tokenize(Service& service, const http::ExchangePtr& exchange) {
       {.parse_special = fields.boolean("parse_special", true), .add_special = fields.boolean("add_special")});
   if (!fields.boolean("with_pieces")) return respond_json(*exchange, {{"tokens", ids}});
   Json tokens = Json::array();
-  for (const int32_t id : ids) tokens.push_back({{"id", id}, {"piece", std::string(tokenizer.piece(id))}});
+  for (const int32_t id : ids) tokens.push_back({{"id", id}, {"piece", piece_json(tokenizer.piece(id))}});
   respond_json(*exchange, {{"tokens", std::move(tokens)}});
 }
 
@@ -28,11 +39,12 @@ void handle_detokenize(Service& service, const http::ExchangePtr& exchange) {
 
 void handle_apply_template(Service& service, const http::ExchangePtr& exchange) {
   const Ready& ready = service.ready();
-  const RequestFields fields(exchange->request().body, kApplyTemplate);
+  RequestFields fields(exchange->request().body, kApplyTemplate);
+  const Json tools = read_tools(fields, ToolForm::Chat);
   const Json kwargs = read_template_variables(fields);
   try {
     const std::string prompt =
-        chat_template(ready).render(read_messages(fields.at("messages")), fields.at("tools"), kwargs);
+        chat_template(ready).render(read_messages(fields.at("messages")), tools, kwargs);
     respond_json(*exchange, {{"prompt", prompt}});
   } catch (const Error& e) {
     throw ApiError(e, "messages");
