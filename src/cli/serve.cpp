@@ -159,6 +159,13 @@ void add_access_flags(CLI::App& command, ServeFlags& f) {
                   "another site whose pages may call, as https://example.org; repeatable")
       ->allow_extra_args(false)
       ->option_text("ORIGIN")
+      ->check(CLI::Validator(
+          [](const std::string& text) {
+            return server::is_origin(text)
+                       ? std::string()
+                       : "expected an origin as https://example.org, got " + printable(text, 40);
+          },
+          ""))
       ->group(group);
 }
 

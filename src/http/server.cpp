@@ -56,6 +56,17 @@ std::string lower(std::string_view text) {
   return out;
 }
 
+/// Of "http://name:80/path" leaves the path; the name then counts, and not the Host header's.
+template <class Message>
+void take_authority(std::string& target, Message& message) {
+  constexpr std::string_view kScheme = "http://";
+  if (!lower(target.substr(0, kScheme.size())).starts_with(kScheme)) return;
+  const size_t end = std::min(target.find_first_of("/?", kScheme.size()), target.size());
+  message.set(bhttp::field::host, target.substr(kScheme.size(), end - kScheme.size()));
+  target.erase(0, end);
+  if (!target.starts_with('/')) target.insert(0, 1, '/');
+}
+
 std::string head_of(int status, std::string_view version, const std::vector<Header>& headers, bool keep) {
   const auto reason = bhttp::obsolete_reason(static_cast<bhttp::status>(status));
   std::string head =
@@ -293,6 +304,9 @@ void Connection::on_header(const error_code& error) {
   http10_ = message.version() < 11;
   if (std::distance(message.begin(), message.end()) > static_cast<std::ptrdiff_t>(limits().n_header))
     return refuse(431, fmt::format("more than {} headers", limits().n_header));
+  const size_t n_host = message.count(bhttp::field::host);
+  if (n_host > 1 || (n_host == 0 && !http10_))
+    return refuse(400, n_host == 0 ? "the Host header is missing" : "two Host headers");
   if (parser_->is_done()) return dispatch();
   body_charge_ = parser_->content_length() ? *parser_->content_length() : limits().body_bytes;
   core_->bodies_bytes += body_charge_;
@@ -340,7 +354,8 @@ Request Connection::take_request() {
   head_only_ = message.method() == bhttp::verb::head;
   Request request;
   request.method = std::string(message.method_string());
-  const std::string target(message.target());
+  std::string target(message.target());
+  take_authority(target, message);
   const size_t question = target.find('?');
   request.path = target.substr(0, question);
   if (question != target.npos) request.query = target.substr(question + 1);
@@ -374,8 +389,10 @@ void Connection::set_deadline(Seconds s, void (Connection::*late)()) {
 
 void Connection::respond(Response response) {
   if (state_ != State::Handling || streaming_) return;
-  response.headers.push_back({"Content-Type", response.content_type});
-  response.headers.push_back({"Content-Length", std::to_string(response.body.size())});
+  if (response.status != 204) {  // which has no body
+    response.headers.push_back({"Content-Type", response.content_type});
+    response.headers.push_back({"Content-Length", std::to_string(response.body.size())});
+  }
   keep_ = keep_ && !core_->closing;
   fate_->status = response.status;
   std::string bytes = head_of(response.status, "1.1", response.headers, keep_);

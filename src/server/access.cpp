@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <arpa/inet.h>
+#include <charconv>
 #include <fmt/format.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -30,6 +31,15 @@ std::string_view without_port(std::string_view host) {
   const bool has_port = colon != host.npos && host.find(']', colon) == host.npos &&
                         (host.starts_with('[') || host.find(':') == colon);
   return has_port ? host.substr(0, colon) : host;
+}
+
+bool has_good_port(std::string_view host) {
+  const std::string_view name = without_port(host);
+  if (name.size() == host.size()) return true;
+  uint16_t port = 0;
+  const char* end = host.data() + host.size();
+  const auto [rest, error] = std::from_chars(host.data() + name.size() + 1, end, port);
+  return error == std::errc() && rest == end;
 }
 
 /// "http://name:8080" without the scheme.
@@ -107,6 +117,8 @@ void check_binding(const ServerOptions& options, bool may_be_open) {
 
 void check_host_and_origin(const ServerOptions& options, const http::Request& request) {
   const std::string host = lower(request.header("host"));
+  if (!has_good_port(host))
+    throw ApiError({.message = "the Host header has a port that is none", .code = "bad_request"});
   const std::string name(without_port(host));
   // Keys protect a server that has names nobody listed here.
   const bool any_name = !is_loopback(options.http.host) && options.allowed_hosts.empty();
@@ -122,7 +134,19 @@ void check_host_and_origin(const ServerOptions& options, const http::Request& re
 std::vector<http::Header> cors_headers(const ServerOptions& options, const http::Request& request) {
   const std::string origin = lower(request.header("origin"));
   if (!has(options.cors_origins, origin)) return {};
-  return {{"Access-Control-Allow-Origin", origin}, {"Vary", "Origin"}};
+  return {{"Access-Control-Allow-Origin", origin},
+          {"Access-Control-Expose-Headers", "x-request-id, request-id, retry-after"},
+          {"Vary", "Origin"}};
+}
+
+bool is_origin(std::string_view text) {
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (!text.starts_with(scheme)) continue;
+    const std::string_view host = text.substr(scheme.size());
+    return !host.empty() && has_good_port(host) && host.find_first_of("/*?#@, \t") == host.npos &&
+           lower(host) == host;
+  }
+  return false;
 }
 
 void check_key(const ServerOptions& options, Access access, const http::Request& request) {
@@ -142,8 +166,10 @@ void check_key(const ServerOptions& options, Access access, const http::Request&
 }
 
 void check_content_type(const http::Request& request) {
-  const std::string type = lower(request.header("content-type"));
-  if (type == "application/json" || type.starts_with("application/json;")) return;
+  const std::string header = lower(request.header("content-type"));
+  std::string_view type = std::string_view(header).substr(0, header.find(';'));
+  while (type.ends_with(' ') || type.ends_with('\t')) type.remove_suffix(1);
+  if (type == "application/json") return;
   throw ApiError({.status = 415,
                   .message = "the request must say Content-Type: application/json",
                   .code = "unsupported_media_type"});

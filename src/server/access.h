@@ -24,6 +24,8 @@ bool is_loopback(std::string_view host);
 void check_host_and_origin(const ServerOptions& options, const http::Request& request);
 /// The headers that let a page of an allowed origin read the answer; none for others.
 std::vector<http::Header> cors_headers(const ServerOptions& options, const http::Request& request);
+/// Whether a text is an origin as browsers send it: "https://name" or "http://name:8080".
+bool is_origin(std::string_view text);
 /// 401 without a key, where one is needed. Takes as long for a wrong key as for a right one.
 void check_key(const ServerOptions& options, Access access, const http::Request& request);
 /// 415 unless the body is JSON: other types are what a page may send without asking.

@@ -78,6 +78,7 @@ class ChatAnswer : public Answer {
   Json chunk(Json one) const {
     Json json = head("chat.completion.chunk");
     json["choices"] = Json::array({std::move(one)});
+    if (setup().include_usage) json["usage"] = nullptr;  // but in the last
     return json;
   }
   static Json choice(size_t index, Json delta) {

@@ -85,11 +85,13 @@ class CompletionAnswer : public Answer {
  private:
   std::string echo(size_t index) const { return setup().echoes.empty() ? "" : setup().echoes[index]; }
   Json chunk(Json one) const {
-    return {{"id", "cmpl-" + setup().exchange->request().id.substr(4)},
-            {"object", "text_completion"},
-            {"created", created()},
-            {"model", setup().model},
-            {"choices", Json::array({std::move(one)})}};
+    Json json = {{"id", "cmpl-" + setup().exchange->request().id.substr(4)},
+                 {"object", "text_completion"},
+                 {"created", created()},
+                 {"model", setup().model},
+                 {"choices", Json::array({std::move(one)})}};
+    if (setup().stream && setup().include_usage) json["usage"] = nullptr;  // but in the last
+    return json;
   }
   static Json choice(size_t index, const std::string& text) {
     return {{"index", index}, {"text", text}, {"logprobs", nullptr}, {"finish_reason", nullptr}};

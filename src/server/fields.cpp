@@ -173,10 +173,9 @@ std::string sampler_field(const SamplerSetting& setting) {
 }
 
 std::string describe_type(const Field& f) {
-  const bool open_high = f.high >= std::numeric_limits<int>::max(), open_low = f.low < -1e30;
-  std::string range;
-  if (!open_low) range += fmt::format(" from {}", f.low);
-  if (!open_high) range += fmt::format(" to {}", f.high);
+  std::string range = fmt::format(" from {:g} to {:g}", f.low, f.high);
+  if (f.type == FieldType::Integer)
+    range = fmt::format(" from {} to {}", static_cast<int64_t>(f.low), static_cast<int64_t>(f.high));
   switch (f.type) {
     case FieldType::Integer:
       return "an integer" + range;

@@ -75,8 +75,7 @@ void handle_chat(Service& service, const http::ExchangePtr& exchange) {
   const Json tools = read_tools(fields, ToolForm::Chat);
   const ReadMoe moe = read_moe(fields, ready);
   Generation generation = read_generation(fields, moe, ready, service, *exchange);
-  ChatPrompt prompt =
-      read_chat_prompt(fields.at("messages"), tools, read_template_variables(fields), ready);
+  ChatPrompt prompt = read_chat_prompt(fields.at("messages"), tools, read_template_variables(fields), ready);
   generation.begins_reasoning = prompt.begins_reasoning;
   generation.prompts = {std::move(prompt.ids)};
   check_n_choice(generation, n_choice_max(service), service, "messages");
@@ -92,7 +91,8 @@ namespace {
 
 /// An answer to a conversation, in whatever form it came.
 Generation read_conversation(const RequestFields& fields, const Json& messages, const Json& tools,
-                             const ReadMoe& moe, const Ready& ready, const Service& service, const http::Exchange& exchange) {
+                             const ReadMoe& moe, const Ready& ready, const Service& service,
+                             const http::Exchange& exchange) {
   if (moe.return_routing)
     refuse_field("moe.return_routing", "false: answers of this form have no place for it", true);
   Generation generation = read_generation(fields, moe, ready, service, exchange);

@@ -84,8 +84,8 @@ Json operation(const Route& route) {
                            {"content", {{"application/json", {{"schema", body_schema(route.endpoint)}}}}}};
   }
   if (std::string_view(route.path).ends_with("{model}"))
-    json["parameters"] = {
-        {{"name", "model"}, {"in", "path"}, {"required", true}, {"schema", {{"type", "string"}}}}};
+    json["parameters"] = Json::array(
+        {{{"name", "model"}, {"in", "path"}, {"required", true}, {"schema", {{"type", "string"}}}}});
   if (route.access == Access::Open) json["security"] = Json::array();
   return json;
 }

@@ -110,6 +110,23 @@ std::vector<std::string> read_stops(const RequestFields& fields, const char* fie
   return stops;
 }
 
+namespace {
+
+/// The member of `moe` that the model cannot do, for itself; "moe" where only several together are too much.
+std::string guilty_member(const Json& given, const Ready& ready) {
+  for (const auto& [name, value] : given.items()) {
+    try {
+      const nlohmann::json alone = {{name, nlohmann::json(value)}};
+      resolved_policy(policy_from_json(alone, ready.served.policy), ready.model(), ready.experts_max);
+    } catch (const Error&) {
+      return "moe." + name;
+    }
+  }
+  return "moe";
+}
+
+}  // namespace
+
 ReadMoe read_moe(const RequestFields& fields, const Ready& ready) {
   ReadMoe moe{.policy = ready.served.policy};
   Json given = fields.at("moe");
@@ -126,7 +143,7 @@ ReadMoe read_moe(const RequestFields& fields, const Ready& ready) {
     }
     moe.resolved = resolved_policy(moe.policy, ready.model(), ready.experts_max);
   } catch (const Error& e) {
-    throw ApiError(e, e.parts().where.starts_with("moe") ? e.parts().where : "moe");
+    throw ApiError(e, e.parts().where.starts_with("moe") ? e.parts().where : guilty_member(given, ready));
   }
   return moe;
 }
@@ -221,7 +238,8 @@ ChatPrompt read_chat_prompt(const Json& messages, const Json& tools, const Json&
 
 void check_n_choice(const Generation& generation, size_t most, const Service& service, const char* field) {
   const ServerOptions& options = service.options;
-  most = std::min(most, static_cast<size_t>(options.n_parallel) + static_cast<size_t>(options.limits.n_queue));
+  most =
+      std::min(most, static_cast<size_t>(options.n_parallel) + static_cast<size_t>(options.limits.n_queue));
   const size_t n = generation.n_choice();
   if (n <= most) return;
   const std::string param = generation.prompts.size() > most ? field : "n";

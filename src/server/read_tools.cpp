@@ -15,10 +15,10 @@ bool may_call(const RequestFields& fields, ToolForm form) {
   const bool known = (form != ToolForm::Messages || has_type) && (choice == "auto" || choice == "none");
   if (!known) {
     const bool in_object = form == ToolForm::Messages;
-    refuse_field("tool_choice",
-                 std::string(in_object ? "type auto or none" : "auto or none") +
-                     "; calls cannot be forced yet",
-                 given);
+    refuse_field(
+        "tool_choice",
+        std::string(in_object ? "type auto or none" : "auto or none") + "; calls cannot be forced yet",
+        given);
   }
   return choice == "auto";
 }
@@ -26,8 +26,7 @@ bool may_call(const RequestFields& fields, ToolForm form) {
 /// A function as chats have it.
 Json chat_tool(const Json& tool, ToolForm form, const std::string& where) {
   const char* type = form == ToolForm::Messages ? "custom" : "function";
-  const bool is_function =
-      tool.is_object() && (!tool.contains("type") || tool["type"] == type);
+  const bool is_function = tool.is_object() && (!tool.contains("type") || tool["type"] == type);
   if (!is_function)
     refuse_field(where, fmt::format("a tool of type {}; none runs on the server", type), tool);
   if (form == ToolForm::Chat) return tool;

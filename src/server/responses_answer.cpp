@@ -22,9 +22,9 @@ class ResponsesAnswer : public Answer {
     if (!piece.reasoning.empty()) send_delta(kReasoning, piece.reasoning);
     if (!piece.text.empty()) send_delta(kMessage, piece.text);
   }
-  void send_finish(size_t, const Collected&, const Usage*) override {
+  void send_finish(size_t, const Collected& collected, const Usage*) override {
     if (open_ == nullptr || open_ == &kReasoning) begin_item(kMessage);
-    end_item();
+    end_item(status_of(collected));
   }
   void close(const Usage& usage) override {
     const Json response = finished(usage, Json(items_));
@@ -35,7 +35,7 @@ class ResponsesAnswer : public Answer {
     const Collected& c = choices().front();
     Json output = Json::array();
     if (!c.reasoning.empty()) output.push_back(item_json(kReasoning, c.reasoning, "completed"));
-    output.push_back(item_json(kMessage, c.text, "completed"));
+    output.push_back(item_json(kMessage, c.text, status_of(c)));
     Json response = finished(usage, std::move(output));
     add_extras(response);
     return response;
@@ -69,10 +69,13 @@ class ResponsesAnswer : public Answer {
             {"tools", Json::array()},
             {"truncation", "disabled"}};
   }
+  static const char* status_of(const Collected& c) {
+    return c.reason == FinishReason::Length ? "incomplete" : "completed";
+  }
   Json finished(const Usage& u, Json output) const {
-    const bool full = choices().front().reason == FinishReason::Length;
-    Json response = response_json(full ? "incomplete" : "completed", std::move(output));
-    if (full) response["incomplete_details"] = {{"reason", "max_output_tokens"}};
+    const Collected& c = choices().front();
+    Json response = response_json(status_of(c), std::move(output));
+    if (c.reason == FinishReason::Length) response["incomplete_details"] = {{"reason", "max_output_tokens"}};
     response["usage"] = {{"input_tokens", u.n_prompt},
                          {"input_tokens_details", {{"cached_tokens", u.n_cached}}},
                          {"output_tokens", u.n_generated},
@@ -90,7 +93,7 @@ class ResponsesAnswer : public Answer {
     Json item = {{"id", kind.id + id()}, {"type", kind.type}, {"status", status}};
     if (&kind == &kMessage) item["role"] = "assistant";
     if (&kind == &kReasoning) item["summary"] = Json::array();
-    item["content"] = text.empty() && status != std::string_view("completed")
+    item["content"] = text.empty() && status == std::string_view("in_progress")
                           ? Json::array()
                           : Json::array({part_json(kind, text)});
     return item;
@@ -104,7 +107,7 @@ class ResponsesAnswer : public Answer {
     return {{"item_id", open_->id + id()}, {"output_index", items_.size()}, {"content_index", 0}};
   }
   void begin_item(const Kind& kind) {
-    end_item();
+    end_item("completed");
     open_ = &kind;
     emit("response.output_item.added",
          {{"output_index", items_.size()}, {"item", item_json(kind, "", "in_progress")}});
@@ -119,7 +122,7 @@ class ResponsesAnswer : public Answer {
     delta["delta"] = text;
     emit((std::string(kind.event) + ".delta").c_str(), std::move(delta));
   }
-  void end_item() {
+  void end_item(const char* status) {
     if (!open_) return;
     Json done = place();
     done["text"] = text_;
@@ -127,7 +130,7 @@ class ResponsesAnswer : public Answer {
     Json part = place();
     part["part"] = part_json(*open_, text_);
     emit("response.content_part.done", std::move(part));
-    Json item = item_json(*open_, text_, "completed");
+    Json item = item_json(*open_, text_, status);
     emit("response.output_item.done", {{"output_index", items_.size()}, {"item", item}});
     items_.push_back(std::move(item));
     text_.clear();

@@ -48,14 +48,20 @@ bool matches(std::string_view route, std::string_view path) {
 
 std::span<const Route> routes() { return kRoutes; }
 
-const Route& find_route(std::string_view method, std::string_view path) {
+std::string methods_of(std::string_view path) {
   std::string methods;
+  for (const Route& route : kRoutes) {
+    if (matches(route.path, path)) methods += (methods.empty() ? "" : ", ") + std::string(route.method);
+  }
+  return methods;
+}
+
+const Route& find_route(std::string_view method, std::string_view path) {
   for (const Route& route : kRoutes) {
     if (!matches(route.path, path)) continue;
     if (method == route.method || (method == "HEAD" && route.method == std::string_view("GET"))) return route;
-    methods += (methods.empty() ? "" : ", ") + std::string(route.method);
   }
-  const std::string shown = printable(std::string(path), 80);
+  const std::string methods = methods_of(path), shown = printable(std::string(path), 80);
   if (methods.empty())
     throw ApiError(
         {.status = 404, .message = fmt::format("there is no {} here", shown), .code = "not_found"});

@@ -27,6 +27,9 @@ struct Route {
 
 std::span<const Route> routes();
 
+/// "GET" or "POST", or both: those of a path's routes.
+std::string methods_of(std::string_view path);
+
 /// The route of a request. Throws ApiError: 404, or 405 for another method of a path that there is.
 const Route& find_route(std::string_view method, std::string_view path);
 

@@ -27,10 +27,21 @@ http::Response refused(int status, std::string_view why) {
       .response();
 }
 
+/// What the page wants to send, as far as it is names of headers: clients have many of their own, and keys
+/// and types of bodies are checked whoever sends them.
+std::string allowed_headers(const http::Request& request) {
+  std::string names;
+  for (const char c : request.header("access-control-request-headers")) {
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    if (letter || std::string_view("!#$%&'*+-.^_`|~, ").find(c) != std::string_view::npos) names += c;
+  }
+  return names.empty() ? "authorization, content-type, x-api-key" : names;
+}
+
 /// A browser asks before it lets a page of another site call.
 void answer_preflight(http::Exchange& exchange) {
   exchange.add_header({"Access-Control-Allow-Methods", "GET, POST"});
-  exchange.add_header({"Access-Control-Allow-Headers", "authorization, content-type, x-api-key"});
+  exchange.add_header({"Access-Control-Allow-Headers", allowed_headers(exchange.request())});
   exchange.add_header({"Access-Control-Max-Age", "600"});
   exchange.respond({.status = 204});
 }
@@ -92,7 +103,10 @@ void Server::on_request(const http::ExchangePtr& exchange) {
       logs_itself = route.answers_later;
     }
   } catch (...) {
-    exchange->respond(current_error(request));
+    http::Response error = current_error(request);
+    if (error.status == 401) error.headers.push_back({"WWW-Authenticate", "Bearer"});
+    if (error.status == 405) error.headers.push_back({"Allow", methods_of(request.path)});
+    exchange->respond(std::move(error));
   }
   if (!logs_itself) log_request(*exchange);
 }

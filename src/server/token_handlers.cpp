@@ -9,7 +9,8 @@
 namespace sw::server {
 namespace {
 
-/// A text, or bytes where a piece is part of a character: replaced by U+FFFD, different pieces would be alike.
+/// A text, or bytes where a piece is part of a character: replaced by U+FFFD, different pieces would be
+/// alike.
 Json piece_json(std::string_view piece) {
   if (valid_utf8_prefix(piece) == piece.size()) return std::string(piece);
   return bytes_json(piece);

@@ -101,7 +101,7 @@ HttpAnswer HttpClient::answer(int ms) {
     answer.body = take_chunks(ms, answer.complete);
     return answer;
   }
-  const std::string length = answer.header("content-length");
+  const std::string length = answer.status == 204 ? "0" : answer.header("content-length");
   const size_t n = length.empty() ? buffer_.npos : std::stoul(length);
   while (buffer_.size() < n && read_more(ms)) continue;
   answer.complete = length.empty() ? ended_ : buffer_.size() >= n;

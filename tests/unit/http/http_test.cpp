@@ -126,8 +126,8 @@ TEST_F(HttpTest, RefusesWhatIsTooLarge) {
   for (int i = 0; i < 11; ++i) many += "a: b\r\n";
   EXPECT_EQ(status(many + "\r\n"), 431);
   EXPECT_EQ(status(http_request("/", std::string(101, 'x'))), 413);
-  EXPECT_EQ(status("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n80\r\n" + std::string(128, 'x') +
-                   "\r\n0\r\n\r\n"),
+  EXPECT_EQ(status("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n80\r\n" +
+                   std::string(128, 'x') + "\r\n0\r\n\r\n"),
             413);
   EXPECT_EQ(status("nonsense\r\n\r\n"), 400);
   EXPECT_EQ(status("POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n"), 400);
@@ -147,7 +147,7 @@ TEST_F(HttpTest, ASlowRequestIs408AndASilentConnectionCloses) {
   start_echo({.header_time = Seconds(0.1), .body_time = Seconds(0.1), .idle_time = Seconds(0.1)});
   HttpClient header(port()), body(port()), silent(port());
   header.send("GET / HT");
-  body.send("POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nab");
+  body.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab");
   EXPECT_EQ(header.answer().status, 408);
   EXPECT_EQ(body.answer().status, 408);
   EXPECT_EQ(silent.receive(), "");
