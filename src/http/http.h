@@ -106,7 +106,7 @@ class Server {
   /// Throws sw::Error where the address cannot be used.
   Server(const ServerOptions& options, Handlers handlers);
   /// Ends at once. Exchanges that others still hold become gone.
-  ~Server();
+  ~Server();  // NOLINT(bugprone-exception-escape): see server.cpp
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 

@@ -30,7 +30,7 @@ namespace {
 
 namespace asio = boost::asio;
 namespace bhttp = boost::beast::http;
-using tcp = asio::ip::tcp;
+using Tcp = asio::ip::tcp;
 using boost::system::error_code;
 using Clock = std::chrono::steady_clock;
 
@@ -104,7 +104,7 @@ struct ServerCore : std::enable_shared_from_this<ServerCore> {
   const ServerOptions options;
   const Handlers handlers;
   asio::io_context io;
-  tcp::acceptor acceptor;
+  Tcp::acceptor acceptor;
   asio::steady_timer retry;
   asio::thread_pool workers;
   std::set<Connection*> connections = {};  // of the network's thread, as the next two
@@ -127,7 +127,7 @@ struct Fate {
 /// A client's connection. All but the constructor runs on the network's thread.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(std::shared_ptr<ServerCore> core, tcp::socket socket)
+  Connection(std::shared_ptr<ServerCore> core, Tcp::socket socket)
       : core_(std::move(core)),
         socket_(std::move(socket)),
         deadline_(core_->io),
@@ -143,7 +143,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   void begin() {
     error_code ignored;
-    socket_.set_option(tcp::no_delay(true), ignored);
+    socket_.set_option(Tcp::no_delay(true), ignored);
     if (core_->connections.size() > core_->options.limits.n_connection)
       return refuse(503, "too many connections");
     next_request();
@@ -177,7 +177,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Request take_request();
   void set_deadline(Seconds s, void (Connection::*late)());
   void late_head();
-  void queue(std::string bytes);
+  void queue(std::string_view bytes);
   void write_more();
   void on_written(const error_code& error, size_t n);
   void complete();
@@ -189,7 +189,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void detach();
 
   std::shared_ptr<ServerCore> core_;
-  tcp::socket socket_;
+  Tcp::socket socket_;
   asio::steady_timer deadline_, stall_, ping_;
   boost::beast::flat_buffer buffer_;
   std::optional<bhttp::request_parser<bhttp::string_body>> parser_;
@@ -216,7 +216,7 @@ class ConnectedExchange : public Exchange {
     extra_headers_.push_back({"x-request-id", request_.id});
     received_ = Clock::now();
   }
-  ~ConnectedExchange() override {
+  ~ConnectedExchange() override {  // NOLINT(bugprone-exception-escape): as ~Server
     if (!ended_) on_network([](Connection& c) { c.abandon(); });
   }
   ConnectedExchange(const ConnectedExchange&) = delete;
@@ -398,7 +398,7 @@ void Connection::respond(Response response) {
   std::string bytes = head_of(response.status, "1.1", response.headers, keep_);
   if (!head_only_) bytes += response.body;
   ended_ = true;
-  queue(std::move(bytes));
+  queue(bytes);
 }
 
 void Connection::begin_events(std::vector<Header> headers) {
@@ -430,7 +430,7 @@ void Connection::abandon() {
   if (state_ == State::Handling && !ended_) lose();
 }
 
-void Connection::queue(std::string bytes) {
+void Connection::queue(std::string_view bytes) {
   out_ += bytes;
   last_sent_ = Clock::now();
   if (sending_.empty()) write_more();
@@ -513,7 +513,7 @@ void Connection::close() {
 void Connection::linger() {
   state_ = State::Lingering;
   error_code error;
-  socket_.shutdown(tcp::socket::shutdown_send, error);
+  socket_.shutdown(Tcp::socket::shutdown_send, error);
   if (error) return close();
   set_deadline(kLinger, &Connection::close);
   if (reading_) {
@@ -537,15 +537,15 @@ void Connection::discard(size_t n_done) {
 
 void ServerCore::listen() {
   error_code error;
-  tcp::resolver resolver(io);
+  Tcp::resolver resolver(io);
   const auto found =
-      resolver.resolve(options.host, std::to_string(options.port), tcp::resolver::passive, error);
+      resolver.resolve(options.host, std::to_string(options.port), Tcp::resolver::passive, error);
   const std::string where = fmt::format("{}:{}", options.host, options.port);
   if (error)
     throw Error({.what = "cannot find the address to listen on", .where = where, .got = error.message()});
-  const tcp::endpoint endpoint = found.begin()->endpoint();
+  const Tcp::endpoint endpoint = found.begin()->endpoint();
   acceptor.open(endpoint.protocol(), error);
-  if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+  if (!error) acceptor.set_option(Tcp::acceptor::reuse_address(true), error);
   if (!error) acceptor.bind(endpoint, error);
   if (!error) acceptor.listen(4096, error);
   if (!error) port = acceptor.local_endpoint(error).port();
@@ -556,7 +556,7 @@ void ServerCore::listen() {
 }
 
 void ServerCore::accept() {
-  acceptor.async_accept([self = shared_from_this()](const error_code& error, tcp::socket socket) {
+  acceptor.async_accept([self = shared_from_this()](const error_code& error, Tcp::socket socket) {
     if (self->closing && !self->acceptor.is_open()) return;
     if (!error) {
       std::make_shared<Connection>(self, std::move(socket))->begin();
@@ -595,7 +595,7 @@ Server::Server(const ServerOptions& options, Handlers handlers)
   });
 }
 
-Server::~Server() {
+Server::~Server() {  // NOLINT(bugprone-exception-escape): nothing can go on without memory for a handler
   asio::post(core_->io, [core = core_] { core->close_all(); });
   core_->workers.join();
   core_->thread.join();

@@ -145,7 +145,8 @@ bool fits(const Field& f, const Json& value) {
     case FieldType::Any:
       return true;
     case FieldType::Unsupported:
-      return value == "";  // as some clients send what they leave out
+      return value.is_string() &&
+             value.get_ref<const std::string&>().empty();  // as some clients send what they leave out
   }
   return false;
 }

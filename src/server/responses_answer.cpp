@@ -16,7 +16,7 @@ class ResponsesAnswer : public Answer {
     Json response = response_json("in_progress", Json::array());
     add_extras(response);
     emit("response.created", {{"response", response}});
-    emit("response.in_progress", {{"response", std::move(response)}});
+    emit("response.in_progress", {{"response", response}});
   }
   void send_piece(size_t, const Piece& piece) override {
     if (!piece.reasoning.empty()) send_delta(kReasoning, piece.reasoning);
@@ -98,7 +98,7 @@ class ResponsesAnswer : public Answer {
                           : Json::array({part_json(kind, text)});
     return item;
   }
-  void emit(const char* name, Json event) {
+  void emit(const char* name, const Json& event) {
     Json json = {{"type", name}, {"sequence_number", n_event_++}};
     json.update(event);
     send_event(name, json);
@@ -113,23 +113,23 @@ class ResponsesAnswer : public Answer {
          {{"output_index", items_.size()}, {"item", item_json(kind, "", "in_progress")}});
     Json part = place();
     part["part"] = part_json(kind, "");
-    emit("response.content_part.added", std::move(part));
+    emit("response.content_part.added", part);
   }
   void send_delta(const Kind& kind, const std::string& text) {
     if (open_ != &kind) begin_item(kind);
     text_ += text;
     Json delta = place();
     delta["delta"] = text;
-    emit((std::string(kind.event) + ".delta").c_str(), std::move(delta));
+    emit((std::string(kind.event) + ".delta").c_str(), delta);
   }
   void end_item(const char* status) {
     if (!open_) return;
     Json done = place();
     done["text"] = text_;
-    emit((std::string(open_->event) + ".done").c_str(), std::move(done));
+    emit((std::string(open_->event) + ".done").c_str(), done);
     Json part = place();
     part["part"] = part_json(*open_, text_);
-    emit("response.content_part.done", std::move(part));
+    emit("response.content_part.done", part);
     Json item = item_json(*open_, text_, status);
     emit("response.output_item.done", {{"output_index", items_.size()}, {"item", item}});
     items_.push_back(std::move(item));
