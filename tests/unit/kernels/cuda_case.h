@@ -55,11 +55,7 @@ struct OpCase {
 /// another way where rows are no multiples of four.
 inline std::vector<OpCase> cases() {
   std::vector<OpCase> all;
-  for (const Type type : {
-#define SW_TYPE(name, id) Type::name,
-#include "quant/types.inc"
-#undef SW_TYPE
-       }) {
+  for (const Type type : kGpuTypes) {
     const int block = traits(type).block_elems;
     if (block == 1) {
       all.push_back({type, 77, 50});

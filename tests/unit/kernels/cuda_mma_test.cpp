@@ -46,11 +46,7 @@ struct Case {
 /// Widths that no tile divides and, where blocks allow it, rows that begin at odd addresses.
 std::vector<Case> cases() {
   std::vector<Case> all;
-  for (const Type type : {
-#define SW_TYPE(name, id) Type::name,
-#include "quant/types.inc"
-#undef SW_TYPE
-       }) {
+  for (const Type type : kGpuTypes) {
     const int block = traits(type).block_elems;
     if (block == 1) all.push_back({type, 203, 141});
     all.push_back(block == 256 ? Case{type, 768, 256} : Case{type, 288, 160});

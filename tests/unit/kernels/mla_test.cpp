@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "random_data.h"
 #include "rig.h"
 #include "support/closeness.h"
 
@@ -145,10 +146,9 @@ TEST_P(MlaTest, BothFormsAndEveryVariantEqualTheReference) {
 
 std::vector<Type> types() {
   std::vector<Type> all;
-#define SW_TYPE(name, id) \
-  if (kEmbd % traits(Type::name).block_elems == 0) all.push_back(Type::name);
-#include "quant/types.inc"
-#undef SW_TYPE
+  for (const Type type : kOpTypes) {
+    if (kEmbd % traits(type).block_elems == 0) all.push_back(type);
+  }
   return all;
 }
 INSTANTIATE_TEST_SUITE_P(Types, MlaTest, ::testing::ValuesIn(types()),

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "random_data.h"
 #include "rig.h"
 #include "support/closeness.h"
 #include "unit/kernels/route_cases.h"
@@ -24,11 +25,7 @@ struct Case {
 
 std::vector<Case> cases() {
   std::vector<Case> all;
-  for (const Type type : {
-#define SW_TYPE(name, id) Type::name,
-#include "quant/types.inc"
-#undef SW_TYPE
-       }) {
+  for (const Type type : kOpTypes) {
     const int64_t block = traits(type).block_elems;
     const double bound = traits(type).quantized ? 0.02 : 2e-5;
     if (block == 1) {

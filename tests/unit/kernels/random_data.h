@@ -14,6 +14,22 @@
 
 namespace sw::testing {
 
+/// Formats that GPUs read.
+inline constexpr Type kGpuTypes[] = {
+#define SW_GPU_TYPE(name) Type::name,
+#include "kernels/gpu_types.inc"
+#undef SW_GPU_TYPE
+};
+/// Formats that operations are tested with: these, one of a codebook and one with a header per row. Products
+/// alone are tested with all.
+inline constexpr Type kOpTypes[] = {
+#define SW_GPU_TYPE(name) Type::name,
+#include "kernels/gpu_types.inc"
+#undef SW_GPU_TYPE
+    Type::IQ4_XS,
+    Type::IQ4_KS,
+};
+
 /// About normal, mean 0, deviation 1 (a sum of 12 uniforms: never beyond 6).
 inline float random_normal(Rng& rng) {
   double sum = -6.0;
