@@ -94,7 +94,6 @@ TEST(SamplerFlags, EveryStepHasItsFlags) {
 TEST(SamplerFlags, NonsenseIsRefusedByName) {
   const std::pair<Arguments, const char*> bad[] = {
       {{"--top-p", "1.5"}, "--top-p"},
-      {{"--min-p", "nan"}, "--min-p"},
       {{"--mirostat", "3"}, "--mirostat"},
       {{"--samplers", "top_k;nothing"}, "--samplers"},
       {{"--logit-bias", "5"}, "--logit-bias"},
@@ -110,6 +109,9 @@ TEST(SamplerFlags, NonsenseIsRefusedByName) {
     EXPECT_NE(r.err.find(name), std::string::npos) << r.err;
     EXPECT_EQ(r.out, "") << arguments.back();
   }
+  const ProcessResult no_number = run({"--min-p", "nan"});  // as any word: the use of the flag is wrong
+  EXPECT_EQ(no_number.exit_code, 2);
+  EXPECT_NE(no_number.err.find("--min-p"), std::string::npos) << no_number.err;
   EXPECT_EQ(run({"--override-kv", "general.sampling.temp=float:-1", "--temp", "1"}).exit_code, 0)
       << "a flag mends the file";
 }
