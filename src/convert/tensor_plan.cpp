@@ -7,6 +7,7 @@
 #include <set>
 
 #include "arch/fused.h"
+#include "arch/optional_tensors.h"
 #include "arch/rope.h"
 #include "arch/tensors.h"
 #include "base/error.h"
@@ -48,9 +49,15 @@ class Planner {
       : arch_(arch), h_(h), checkpoint_(checkpoint), options_(options) {}
 
   TensorPlan plan() {
+    OptionalTensors optional;
     for (int block = kOfModel; block < h_.n_block; ++block) {
-      for (const TensorItem& item : tensors_of(arch_, h_, block)) add(item);
+      for (const TensorItem& item : tensors_of(arch_, h_, block)) {
+        const bool is_there = add(item);
+        if (block < h_.n_run_block()) optional.add(item, is_there);
+      }
     }
+    if (const auto gap = optional.gap())
+      refuse_missing(gap->missing.hf, gap->missing.stored, "as there is " + gap->there.hf);
     drop();
     refuse_unused();
     if (n_fallback_ > 0) {
@@ -61,7 +68,7 @@ class Planner {
   }
 
  private:
-  void add(const TensorItem& item);
+  bool add(const TensorItem& item);
   std::vector<float> rope_factors(Transform which) const;
   bool add_tied(const TensorItem& item);
   std::vector<const StTensor*> find_parts(const TensorItem& item);
@@ -70,6 +77,8 @@ class Planner {
   std::vector<const StTensor*> find_fused(const TensorItem& item);
   const StTensor* find_part(const std::string& name, const Shape& shape);
   bool may_lack(const TensorItem& item) const;
+  [[noreturn]] void refuse_missing(const std::string& name, const Shape& shape,
+                                   const std::string& hint) const;
   Type choose_type(const TensorItem& item, const PlannedTensor& tensor);
   void drop();
   void refuse_unused() const;
@@ -84,24 +93,27 @@ class Planner {
   TensorPlan plan_ = {};
 };
 
-void Planner::add(const TensorItem& item) {
-  if (item.role == Role::Output && options_.tied.value_or(false) && add_tied(item)) return;
+/// Whether the file gets the tensor.
+bool Planner::add(const TensorItem& item) {
+  if (item.role == Role::Output && options_.tied.value_or(false) && add_tied(item)) return false;
   PlannedTensor tensor;
   tensor.name = item.gguf;
   tensor.shape = item.shape;
   if (operation_of(item.role) == Operation::Rope) {
     tensor.computed = rope_factors(item.transform);
-    if (!tensor.computed.empty()) plan_.tensors.push_back(std::move(tensor));
-    return;
+    const bool any = !tensor.computed.empty();
+    if (any) plan_.tensors.push_back(std::move(tensor));
+    return any;
   }
   if (item.transform == Transform::PairsToNeighbours) tensor.head_rows = h_.attention.head_dim;
   const bool fused = is_fused(item);
   if (!fused) tensor.from = item.from;
   tensor.parts = fused ? find_fused(item) : find_parts(item);
-  if (tensor.parts.empty()) return;
+  if (tensor.parts.empty()) return false;
   if (item.role == Role::TokenEmbd) embedding_ = tensor.parts.front();
   tensor.type = choose_type(item, tensor);
   plan_.tensors.push_back(std::move(tensor));
+  return true;
 }
 
 /// What divides the frequencies; nothing where llama3's scaling is not the model's.
@@ -177,11 +189,8 @@ std::vector<const StTensor*> Planner::find_parts(const TensorItem& item) {
     const std::string name = expert_name(item.hf, static_cast<int>(e));
     const StTensor* part = find_part(name, part_shape);
     if (!part && e == 0 && may_lack(item)) return {};
-    if (!part) {
-      throw Error({.what = "the checkpoint lacks a tensor",
-                   .expected = name + " " + part_shape.to_string(),
-                   .hint = "is the download complete, and does config.json belong to it?"});
-    }
+    if (!part)
+      refuse_missing(name, part_shape, "is the download complete, and does config.json belong to it?");
     parts.push_back(part);
   }
   return parts;
@@ -205,6 +214,11 @@ const StTensor* Planner::find_part(const std::string& name, const Shape& shape) 
   }
   used_.insert(part);
   return part;
+}
+
+void Planner::refuse_missing(const std::string& name, const Shape& shape, const std::string& hint) const {
+  throw Error(
+      {.what = "the checkpoint lacks a tensor", .expected = name + " " + shape.to_string(), .hint = hint});
 }
 
 bool Planner::may_lack(const TensorItem& item) const {

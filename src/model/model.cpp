@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "arch/fused.h"
+#include "arch/optional_tensors.h"
 #include "base/error.h"
 
 namespace sw {
@@ -156,14 +157,18 @@ Model::Model(const std::filesystem::path& path, const LoadOptions& options)
   refuse_idle(options.overrides, file_, *arch_, read_keys_);
 
   // Blocks are bounded by what the file holds: a missing tensor of the first absent block ends the loop.
+  OptionalTensors optional;
   for (int block = kOfModel; block < hparams_.n_run_block(); ++block) {
     items_.push_back(tensors_of(*arch_, hparams_, block));
-    for (const TensorItem& item : items_.back()) add_tensor(item, block);
+    for (const TensorItem& item : items_.back()) {
+      add_tensor(item, block);
+      optional.add(item, !weight(item.role, block).empty());
+    }
     if (block == kOfModel || !block_operations(*arch_, hparams_, block).has(Operation::Experts)) continue;
-    refuse_partial_shared(block);
     moe_layers_.push_back({block / hparams_.blocks_per_layer,
                            naming_file(file_.name(), [&] { return make_router_spec(*arch_, hparams_); })});
   }
+  if (const auto gap = optional.gap()) refuse_missing(gap->missing.gguf, "as there is " + gap->there.gguf);
   if (!moe_layers_.empty()) validate(moe_layers_.front().router, file_.name());
   if (!made_.empty()) {
     notes_.push_back("an older file: " + std::to_string(made_.size()) +
@@ -266,19 +271,6 @@ WeightView Model::remake(const TensorItem& item, const WeightView& stored) {
   return {Type::F32, item.shape, reinterpret_cast<const std::byte*>(made_.back().data()), {}};
 }
 
-/// Each matrix of the shared experts is optional, but not by itself.
-void Model::refuse_partial_shared(int block) const {
-  const TensorItem* missing = nullptr;
-  bool any = false;
-  for (const TensorItem& item : tensors(block)) {
-    if (operation_of(item.role) != Operation::Shared) continue;
-    const bool there = !weight(item.role, block).empty();
-    any = any || there;
-    if (!there && !missing) missing = &item;
-  }
-  if (any && missing) refuse_missing(missing->gguf);
-}
-
 /// A tensor that is passed over in silence is a model that computes something else.
 void Model::refuse_unread() {
   std::map<std::string_view, size_t> n_left_out;
@@ -307,8 +299,8 @@ void Model::refuse_unread() {
                .got = fmt::format("{} more", unread.size())});
 }
 
-void Model::refuse_missing(const std::string& tensor) const {
-  throw Error({.what = "a tensor is missing", .where = file_.name(), .expected = tensor});
+void Model::refuse_missing(const std::string& tensor, const std::string& hint) const {
+  throw Error({.what = "a tensor is missing", .where = file_.name(), .expected = tensor, .hint = hint});
 }
 
 WeightView Model::weight(Role role, int block) const {

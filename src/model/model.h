@@ -90,9 +90,8 @@ class Model {
   WeightView remake(const TensorItem& item, const WeightView& stored);
   std::vector<WeightView> find_experts(const TensorItem& item);
   void check_shape(const GgufTensor& tensor, const Shape& expected) const;
-  void refuse_partial_shared(int block) const;
   void refuse_unread();
-  [[noreturn]] void refuse_missing(const std::string& tensor) const;
+  [[noreturn]] void refuse_missing(const std::string& tensor, const std::string& hint = {}) const;
   void read_in(const Progress& progress) const;
 
   std::vector<std::string> overridden_;  // filled while file_ is made

@@ -66,6 +66,19 @@ void write_with(const GgufFile& file, const std::string& name, const Shape& shap
   writer.finish();
 }
 
+void write_without(const GgufFile& file, const std::string& name, const std::filesystem::path& out) {
+  GgufWriter writer(out);
+  for (const auto& [key, value] : file.metadata().entries()) writer.set(key, value);
+  const auto each = [&](auto&& f) {
+    for (const GgufTensor& t : file.tensors()) {
+      if (t.name != name) f(t);
+    }
+  };
+  each([&](const GgufTensor& t) { writer.add_tensor(t.name, *type_from_id(t.type_id), t.shape); });
+  each([&](const GgufTensor& t) { writer.write_tensor({t.data, t.size_bytes}); });
+  writer.finish();
+}
+
 class UnreadTensors : public ::testing::TestWithParam<const char*> {
  protected:
   /// Logits of the file with one tensor more; empty where it is refused, which has to name the tensor.
@@ -104,6 +117,29 @@ TEST_P(UnreadTensors, AreReadOrKnownOrRefused) {
     }
   }
   EXPECT_GE(n_refused, 10);
+}
+
+/// A file that lacks an optional tensor in one block, or one of those that come together.
+TEST_P(UnreadTensors, OptionalOnesAreInAllBlocksOrInNone) {
+  SW_GOLDEN_OR_SKIP(folder, GetParam());
+  Golden golden(folder);
+  const Model original(golden.file.path());
+  const std::filesystem::path fewer = golden.file.folder() / "fewer.gguf";
+  int n_alone = 0;  // that no other tensor comes with: a model may do without
+  for (int block = 0; block < original.hparams().n_run_block(); ++block) {
+    for (const TensorItem& item : original.tensors(block)) {
+      if (!item.optional || !original.file().find_tensor(item.gguf)) continue;
+      write_without(original.file(), item.gguf, fewer);
+      try {
+        const Model model(fewer);
+        ++n_alone;
+      } catch (const Error& e) {
+        EXPECT_NE(std::string(e.what()).find("a tensor is missing"), std::string::npos) << e.what();
+        EXPECT_NE(std::string(e.what()).find(item.gguf), std::string::npos) << e.what();
+      }
+    }
+  }
+  EXPECT_LE(n_alone, 1);
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, UnreadTensors, ::testing::ValuesIn(kGoldenModels),

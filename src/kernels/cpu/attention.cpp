@@ -51,7 +51,7 @@ struct Buffers {
 /// QK-norm, limits and rotation of queries or keys that have their biases, in place.
 void finish_heads(const AttentionDesc& d, const TokenBatch& batch, int64_t t, int64_t n_head,
                   const Values& norm, float* heads, const VectorKernel& vector) {
-  for (int64_t at = 0; d.qk_norm.any() && at < n_head * d.head_dim; at += norm.n)
+  for (int64_t at = 0; norm.n > 0 && at < n_head * d.head_dim; at += norm.n)
     vector.rms_norm(heads + at, norm, d.rms_eps, norm.n, heads + at);
   clip(d, heads, n_head * d.head_dim);
   for (int64_t h = 0; h < n_head; ++h) rotate(d.rope, batch, t, heads + h * d.head_dim);

@@ -67,7 +67,7 @@ ref::Vector multiply_qkv(const AttentionDesc& d, const float* x) {
 /// QK-norm, limits and rotation of queries or keys, in place.
 void finish_heads(const AttentionDesc& d, const TokenBatch& batch, int64_t t, int64_t n_head,
                   const Values& norm, float* heads) {
-  for (int64_t at = 0; d.qk_norm.any() && at < n_head * d.head_dim; at += norm.n) {
+  for (int64_t at = 0; norm.n > 0 && at < n_head * d.head_dim; at += norm.n) {
     const ref::Vector normed = ref::rms_norm(heads + at, norm, d.rms_eps, norm.n);
     std::copy(normed.begin(), normed.end(), heads + at);
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Checkpoints as people have them: fused experts, tensors too many or too few.
 #include <cstring>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <regex>
 
@@ -299,8 +300,13 @@ TEST(AttentionBias, OfLlamaFollowsItsRows) {
   folder.edit_tensors([](Tensors& t) {
     std::vector<float> bias(64);
     for (size_t i = 0; i < bias.size(); ++i) bias[i] = static_cast<float>(i);
-    t["model.layers.0.self_attn.q_proj.bias"] = {{64}, bias};
-    t["model.layers.0.self_attn.o_proj.bias"] = {{64}, bias};
+    for (int l = 0; t.contains(fmt::format("model.layers.{}.self_attn.q_proj.weight", l)); ++l) {
+      const auto name = [&](char what) {
+        return fmt::format("model.layers.{}.self_attn.{}_proj.bias", l, what);
+      };
+      for (const char what : {'q', 'o'}) t[name(what)] = {{64}, bias};
+      for (const char what : {'k', 'v'}) t[name(what)] = {{32}, {bias.begin(), bias.begin() + 32}};
+    }
   });
   convert_hf(folder.path(), folder.out(), {});
   const GgufFile file(folder.out());
@@ -311,6 +317,11 @@ TEST(AttentionBias, OfLlamaFollowsItsRows) {
     EXPECT_EQ(q[i], static_cast<float>(i - in_head + in_head / 2 + (in_head % 2) * 8));
     EXPECT_EQ(out[i], static_cast<float>(i));
   }
+
+  // One of them alone is what a broken download looks like.
+  folder.edit_tensors([](Tensors& t) { t.erase("model.layers.1.self_attn.k_proj.bias"); });
+  testing::expect_refused([&] { convert_hf(folder.path(), folder.out(), {}); },
+                          "model.layers.1.self_attn.k_proj.bias [32]");
 }
 
 }  // namespace
