@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/half.h"
+#include "router/stats_json.h"
 
 namespace sw {
 namespace {
@@ -50,16 +51,7 @@ void write_stats(const RoutingStats& stats, const StatsOrigin& origin, const std
                        {"model", origin.model},
                        {"policy", origin.policy},
                        {"layers", ordered_json::array()}};
-  for (const LayerStats& l : stats.layers()) {
-    file["layers"].push_back({{"layer", l.layer},
-                              {"n_expert", l.n_expert},
-                              {"group_size", l.group_size},
-                              {"n_tokens", l.n_tokens},
-                              {"counts", l.counts},
-                              {"groups_per_token", l.groups_per_token},
-                              {"real_per_token", l.real_per_token},
-                              {"entropy_bits", l.entropy_bits}});
-  }
+  for (const LayerStats& l : stats.layers()) file["layers"].push_back(stats_to_json(l));
   AtomicFile out(path);
   out.write(file.dump() + "\n");
   out.commit();

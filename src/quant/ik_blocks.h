@@ -19,6 +19,21 @@
 ///   shifted(block, j)     whether sub-block j uses the shifted values
 namespace sw {
 
+/// 16 scales of 6 bits (IQ4_K, IQ5_K).
+struct SixBitScales {
+  uint8_t high[4];  ///< bits 4 and 5 of each
+  uint8_t low[8];   ///< bits 0 to 3
+
+  constexpr int get(int j) const {
+    return (low[j / 2] >> j % 2 * 4 & 15) | (high[j / 4] >> j % 4 * 2 & 3) << 4;
+  }
+  /// Of one that is 0.
+  void set(int j, int scale) {
+    low[j / 2] = static_cast<uint8_t>(low[j / 2] | (scale & 15) << j % 2 * 4);
+    high[j / 4] = static_cast<uint8_t>(high[j / 4] | scale >> 4 << j % 4 * 2);
+  }
+};
+
 /// The factor of a row, in front of it.
 struct RowF16 {
   uint16_t d;  ///< f16

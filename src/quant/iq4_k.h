@@ -16,17 +16,14 @@ struct IQ4_K {
   using Codes = Codebook4;
   using Scales = LinearScales<-32, 1, 64>;
   struct Block {
-    uint16_t d;              ///< f16
-    uint16_t shifted;        ///< bit j: the values of sub-block j
-    uint8_t scales_high[4];  ///< bits 4 and 5 of the scales
-    uint8_t scales_low[8];   ///< bits 0 to 3
+    uint16_t d;        ///< f16
+    uint16_t shifted;  ///< bit j: the values of sub-block j
+    SixBitScales scales;
     CodeBits<4, 16> q;
   };
   static_assert(sizeof(Block) == 144);
 
-  static constexpr int scale(const Block& block, int j) {
-    return (block.scales_low[j / 2] >> j % 2 * 4 & 15) | (block.scales_high[j / 4] >> j % 4 * 2 & 3) << 4;
-  }
+  static constexpr int scale(const Block& block, int j) { return block.scales.get(j); }
   static constexpr bool shifted(const Block& block, int j) { return block.shifted >> j & 1; }
   static constexpr float value(const Block& block, int j, int i) {
     return Codes::value(block.q.get(i), shifted(block, j));
@@ -42,11 +39,7 @@ struct IQ4_K {
     block = {};
     block.d = fit.d;
     block.shifted = fit.shifted_bits();
-    for (int j = 0; j < 16; ++j) {
-      uint8_t &low = block.scales_low[j / 2], &high = block.scales_high[j / 4];
-      low = static_cast<uint8_t>(low | (fit.scale[j] & 15) << j % 2 * 4);
-      high = static_cast<uint8_t>(high | fit.scale[j] >> 4 << j % 4 * 2);
-    }
+    for (int j = 0; j < 16; ++j) block.scales.set(j, fit.scale[j]);
     block.q.set(fit.code, 0);
   }
 };

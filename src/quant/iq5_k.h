@@ -16,18 +16,15 @@ struct IQ5_K {
   using Codes = Codebook5;
   using Scales = LinearScales<-32, 1, 64>;
   struct Block {
-    uint16_t d;              ///< f16
-    uint16_t shifted;        ///< bit j: the values of sub-block j
-    uint8_t scales_high[4];  ///< bits 4 and 5 of the scales
-    uint8_t scales_low[8];   ///< bits 0 to 3
-    CodeBits<4> q_low;       ///< bits 0 to 3 of the codes
-    CodeBits<1> q_high;      ///< bit 4
+    uint16_t d;        ///< f16
+    uint16_t shifted;  ///< bit j: the values of sub-block j
+    SixBitScales scales;
+    CodeBits<4> q_low;   ///< bits 0 to 3 of the codes
+    CodeBits<1> q_high;  ///< bit 4
   };
   static_assert(sizeof(Block) == 176);
 
-  static constexpr int scale(const Block& block, int j) {
-    return (block.scales_low[j / 2] >> j % 2 * 4 & 15) | (block.scales_high[j / 4] >> j % 4 * 2 & 3) << 4;
-  }
+  static constexpr int scale(const Block& block, int j) { return block.scales.get(j); }
   static constexpr bool shifted(const Block& block, int j) { return block.shifted >> j & 1; }
   static constexpr float value(const Block& block, int j, int i) {
     return Codes::value(block.q_low.get(i) | block.q_high.get(i) << 4, shifted(block, j));
@@ -46,11 +43,7 @@ struct IQ5_K {
     block = {};
     block.d = fit.d;
     block.shifted = fit.shifted_bits();
-    for (int j = 0; j < 16; ++j) {
-      uint8_t &low = block.scales_low[j / 2], &high = block.scales_high[j / 4];
-      low = static_cast<uint8_t>(low | (fit.scale[j] & 15) << j % 2 * 4);
-      high = static_cast<uint8_t>(high | fit.scale[j] >> 4 << j % 4 * 2);
-    }
+    for (int j = 0; j < 16; ++j) block.scales.set(j, fit.scale[j]);
     block.q_low.set(fit.code, 0);
     block.q_high.set(fit.code, 4);
   }

@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 #include <utility>
 
-#include "server/answer.h"
 #include "server/moe_json.h"
+#include "server/openai_answer.h"
 #include "text/utf8.h"
 
 namespace sw::server {
@@ -23,76 +23,37 @@ std::string key_of(std::string_view piece) {
 }
 
 /// As /v1/completions of OpenAI.
-class CompletionAnswer : public Answer {
+class CompletionAnswer : public OpenAiAnswer {
  public:
   explicit CompletionAnswer(AnswerSetup made_with)
-      : Answer(std::move(made_with)), offsets_(setup().n_choice) {
+      : OpenAiAnswer(std::move(made_with)), offsets_(setup().n_choice) {
     for (size_t i = 0; i < setup().echoes.size(); ++i) offsets_[i] = count_characters(setup().echoes[i]);
   }
 
  protected:
-  void open() override {
-    for (size_t i = 0; i < setup().n_choice; ++i) {
-      Json json = chunk(choice(i, echo(i)));
-      if (i == 0) add_extras(json);
-      send_data(json);
-    }
+  Json head(bool /*is_chunk*/) const override {
+    return {{"id", "cmpl-" + setup().exchange->request().id.substr(4)},
+            {"object", "text_completion"},
+            {"created", created()},
+            {"model", setup().model}};
   }
-  void on_progress(const PromptProgress& p) override {
-    Json json = chunk(choice(0, ""));
-    json["prompt_progress"] = {
-        {"total", p.n_prompt}, {"cache", p.n_cached}, {"processed", p.n_processed}, {"time_ms", p.ms}};
-    send_data(json);
+  Json first_choice(size_t index) const override { return choice(index, echo(index)); }
+  Json empty_choice(size_t index) const override { return choice(index, ""); }
+  Json whole_choice(size_t index) const override {
+    const Collected& c = choices()[index];
+    Json one = choice(index, echo(index) + c.text);
+    int64_t offset = offsets_[index];
+    add_tokens(one, c.tokens, offset);
+    return one;
   }
   void send_piece(size_t index, const Piece& piece) override {
     Json one = choice(index, piece.text);
     add_tokens(one, piece.tokens, offsets_[index]);
     send_data(chunk(std::move(one)));
   }
-  void send_finish(size_t index, const Collected& collected, const Usage* usage) override {
-    Json one = choice(index, "");
-    one["finish_reason"] = openai_reason(collected.reason);
-    Json json = chunk(std::move(one));
-    if (usage) add_timings(json, *usage);
-    send_data(json);
-  }
-  void close(const Usage& usage) override {
-    if (setup().include_usage) {
-      Json json = chunk(Json::object());
-      json["choices"] = Json::array();
-      json["usage"] = usage_json(usage);
-      send_data(json);
-    }
-    send_raw("data: [DONE]\n\n");
-  }
-  Json whole(const Usage& usage) const override {
-    Json json = chunk(Json::object());
-    json["choices"] = Json::array();
-    for (size_t i = 0; i < choices().size(); ++i) {
-      const Collected& c = choices()[i];
-      Json one = choice(i, echo(i) + c.text);
-      int64_t offset = offsets_[i];
-      add_tokens(one, c.tokens, offset);
-      one["finish_reason"] = openai_reason(c.reason);
-      json["choices"].push_back(std::move(one));
-    }
-    json["usage"] = usage_json(usage);
-    add_timings(json, usage);
-    add_extras(json);
-    return json;
-  }
 
  private:
   std::string echo(size_t index) const { return setup().echoes.empty() ? "" : setup().echoes[index]; }
-  Json chunk(Json one) const {
-    Json json = {{"id", "cmpl-" + setup().exchange->request().id.substr(4)},
-                 {"object", "text_completion"},
-                 {"created", created()},
-                 {"model", setup().model},
-                 {"choices", Json::array({std::move(one)})}};
-    if (setup().stream && setup().include_usage) json["usage"] = nullptr;  // but in the last
-    return json;
-  }
   static Json choice(size_t index, const std::string& text) {
     return {{"index", index}, {"text", text}, {"logprobs", nullptr}, {"finish_reason", nullptr}};
   }

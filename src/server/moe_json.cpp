@@ -5,6 +5,7 @@
 
 #include "router/policy_json.h"
 #include "router/resolve.h"
+#include "router/stats_json.h"
 
 namespace sw::server {
 namespace {
@@ -60,15 +61,9 @@ Json routing_json(std::span<const TokenChoice> tokens, const Tokenizer& tokenize
 Json layers_json(const RoutingStats& stats) {
   Json all = Json::array();
   for (const LayerStats& l : stats.layers()) {
-    all.push_back({{"layer", l.layer},
-                   {"n_expert", l.n_expert},
-                   {"group_size", l.group_size},
-                   {"n_tokens", l.n_tokens},
-                   {"counts", l.counts},
-                   {"groups_per_token", l.groups_per_token},
-                   {"real_per_token", l.real_per_token},
-                   {"entropy_bits", l.entropy_bits},
-                   {"imbalance", l.imbalance()}});
+    Json layer = stats_to_json(l);
+    layer["imbalance"] = l.imbalance();
+    all.push_back(std::move(layer));
   }
   return all;
 }
