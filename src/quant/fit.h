@@ -83,6 +83,17 @@ struct FactorSums {
   float gain() const { return ax * factor(); }
 };
 
+/// The weighted squared error of N weights that become step * q(0) and so on.
+template <int N, class Q>
+float squared_error(const float* x, const float* w, float step, const Q& q) {
+  float sum = 0.0f;
+  for (int i = 0; i < N; ++i) {
+    const float diff = step * q(i) - x[i];
+    sum += w[i] * diff * diff;
+  }
+  return sum;
+}
+
 /// Of n steps, step_of(0) and so on, the one with which sub-block j of a codec (below) comes closest, refined
 /// by least squares; 0 where none is better than zeros.
 template <class Codec, class StepOf>
@@ -99,6 +110,16 @@ float best_step(const Codec& codec, int j, int n, const StepOf& step_of) {
 /// The value of largest magnitude, the first of equals.
 inline float extreme_of(const float* x, int n) {
   return *std::max_element(x, x + n, [](float a, float b) { return std::abs(a) < std::abs(b); });
+}
+
+/// The best of steps at which the value of largest magnitude of sub-block j is near either end of what q may
+/// be: at first, first + by, ... n times, of that end.
+template <class Codec>
+float best_step_at_ends(const Codec& codec, int j, float extreme, int low, int high, int n, float first,
+                        float by) {
+  return best_step(codec, j, 2 * n, [&](int k) {
+    return extreme / (static_cast<float>(k < n ? low : high) * (first + by * static_cast<float>(k % n)));
+  });
 }
 
 /// Finds the f16 factor d and the scales of a block, x ~ d factor(scale[j]) q, q being integers that are

@@ -37,27 +37,18 @@ class Iq4Codec {
 
   /// Steps at which the largest magnitude is near either end of the values.
   float guess(int j) const {
-    const float extreme = extreme_of(target_.x + kSub * j, kSub);
-    return best_step(*this, j, 2 * kGuesses, [&](int k) {
-      const int8_t end = k < kGuesses ? kValues.front() : kValues.back();
-      return extreme /
-             (static_cast<float>(end) * (kFirstGuess + kGuessStep * static_cast<float>(k % kGuesses)));
-    });
+    return best_step_at_ends(*this, j, extreme_of(target_.x + kSub * j, kSub), kValues.front(),
+                             kValues.back(), kGuesses, kFirstGuess, kGuessStep);
   }
   float error(int j, float step, float /*limit*/) const {
     const float inv_step = inverse_scale(step);
-    float sum = 0.0f;
-    for (int i = kSub * j; i < kSub * (j + 1); ++i) {
-      const float diff = step * value(inv_step, i) - target_.x[i];
-      sum += target_.w[i] * diff * diff;
-    }
-    return sum;
+    return squared_error<kSub>(target_.x + kSub * j, target_.w + kSub * j, step,
+                               [&](int i) { return value(inv_step, kSub * j + i); });
   }
   void add_products(int j, float step, float factor, FactorSums& sums) const {
     const float inv_step = inverse_scale(step);
-    for (int i = kSub * j; i < kSub * (j + 1); ++i) {
+    for (int i = kSub * j; i < kSub * (j + 1); ++i)
       sums.add(target_.w[i], factor * value(inv_step, i), target_.x[i]);
-    }
   }
   void store(int j, float step, uint8_t* q) const {
     const float inv_step = inverse_scale(step);

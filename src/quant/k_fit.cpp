@@ -169,20 +169,12 @@ class SymmetricCodec {
   float guess(int j) const {
     const float extreme = extreme_of(target_.x + kSub * j, kSub);
     if (kHalf > 4) return extreme / (-kHalf * 15 / 16.0f);
-    return best_step(*this, j, 2 * kGuesses, [&](int k) {
-      const int end = k < kGuesses ? -kHalf : kHalf - 1;
-      return extreme /
-             (static_cast<float>(end) * (kFirstGuess + kGuessStep * static_cast<float>(k % kGuesses)));
-    });
+    return best_step_at_ends(*this, j, extreme, -kHalf, kHalf - 1, kGuesses, kFirstGuess, kGuessStep);
   }
   float error(int j, float step, float /*limit*/) const {
     const float inv_step = inverse_scale(step);
-    float sum = 0.0f;
-    for (int i = kSub * j; i < kSub * (j + 1); ++i) {
-      const float diff = step * quantize(inv_step, i) - target_.x[i];
-      sum += target_.w[i] * diff * diff;
-    }
-    return sum;
+    return squared_error<kSub>(target_.x + kSub * j, target_.w + kSub * j, step,
+                               [&](int i) { return quantize(inv_step, kSub * j + i); });
   }
   void add_products(int j, float step, float factor, FactorSums& sums) const {
     const float inv_step = inverse_scale(step);

@@ -22,12 +22,8 @@ int nearest_float(float v) {
 
 float error_of(uint8_t code, const float* x, const float* w) {
   const float step = NVFP4::half_scale(code), inv_step = inverse_scale(step);
-  float error = 0.0f;
-  for (int i = 0; i < kSub; ++i) {
-    const float diff = step * MXFP4::kDoubled[nearest_float(x[i] * inv_step)] - x[i];
-    error += w[i] * diff * diff;
-  }
-  return error;
+  return squared_error<kSub>(x, w, step,
+                             [&](int i) { return MXFP4::kDoubled[nearest_float(x[i] * inv_step)]; });
 }
 
 uint8_t best_scale(const float* x, const float* w) {
