@@ -27,13 +27,13 @@ void append(Tensor& all, const Tensor& more) {
 
 /// Experts as transformers 5 keeps them: [E, 2 ff, in], the gate's rows first, and [E, in, ff].
 void fuse(Tensors& tensors) {
-  static const std::regex kExpert(R"((.*\.experts)\.(\d+)\.(\w+)\.weight)");
+  static const std::regex one_expert(R"((.*\.experts)\.(\d+)\.(\w+)\.weight)");
   std::map<std::string, std::map<int, std::map<std::string, Tensor>>> experts;
   Tensors rest;
   for (const auto& [name, tensor] : tensors) {
     std::smatch m;
     const std::string plain = std::regex_replace(name, std::regex("block_sparse_moe"), "mlp");
-    if (std::regex_match(plain, m, kExpert)) {
+    if (std::regex_match(plain, m, one_expert)) {
       experts[m[1]][std::stoi(m[2])][m[3]] = tensor;
     } else {
       rest[plain] = tensor;
