@@ -182,7 +182,7 @@ std::filesystem::path model_path(const std::string& flag) {
 }
 
 std::filesystem::path model_file(const std::string& flag) {
-  const std::filesystem::path path = model_path(flag);
+  std::filesystem::path path = model_path(flag);
   const bool is_folder = std::filesystem::is_directory(path);
   if (!is_folder && path.extension() != ".safetensors") return path;
   const std::filesystem::path folder = is_folder                    ? path

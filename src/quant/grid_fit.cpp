@@ -161,7 +161,8 @@ class GridCodec {
     const Solution solution = solve(j, step, kNoLimit);
     for (int i = 0; i < kSub; ++i) {
       const int p = i / Grid::kWidth;
-      const int value = GridPoints<Grid>::kTable.values[solution.points[p]][i % Grid::kWidth];
+      const int8_t* values = GridPoints<Grid>::kTable.values[solution.points[p]];
+      const auto value = int{values[i % Grid::kWidth]};
       const int q = kSigned ? value : Grid::flagged(value, solution.flags[p]);
       sums.add(target_.w[kSub * j + i], factor * static_cast<float>(q), target_.x[kSub * j + i]);
     }

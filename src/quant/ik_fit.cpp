@@ -100,7 +100,7 @@ class IkSearch {
   using Scales = typename F::Scales;
   static constexpr int kSub = F::kSubElems;
   static constexpr int kWindow = Coder::kWindow;
-  static constexpr bool kF16 = !HasRowHeader<F> || std::is_same_v<typename RowHeaderOf<F>::type, RowF16>;
+  static constexpr bool kF16 = !HasRowHeader<F> || std::is_same_v<typename RowHeaderOf<F>::Type, RowF16>;
 
   struct Sub {
     float ideal = 0.0f;      // step, if it were alone

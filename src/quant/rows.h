@@ -32,13 +32,13 @@ concept HasRowHeader = requires {
 struct NoRowHeader {};
 template <class T>
 struct RowHeaderOf {
-  using type = NoRowHeader;
+  using Type = NoRowHeader;
   static constexpr size_t kBytes = 0;
 };
 template <HasRowHeader T>
 struct RowHeaderOf<T> {
-  using type = typename T::RowHeader;
-  static constexpr size_t kBytes = sizeof(type);
+  using Type = typename T::RowHeader;
+  static constexpr size_t kBytes = sizeof(Type);
   static_assert(kBytes % alignof(typename T::Block) == 0, "blocks are aligned where rows are");
 };
 template <class T>
@@ -52,7 +52,7 @@ constexpr size_t row_bytes(int64_t n_elems) {
 
 /// Weight i of a block of a row that begins with `header`.
 template <class T>
-constexpr float weight_at(const typename RowHeaderOf<T>::type& header, const typename T::Block& block,
+constexpr float weight_at(const typename RowHeaderOf<T>::Type& header, const typename T::Block& block,
                           int i) {
   if constexpr (HasRowHeader<T>) {
     return T::at(header, block, i);
@@ -65,7 +65,7 @@ constexpr float weight_at(const typename RowHeaderOf<T>::type& header, const typ
 /// code for. `row` is aligned as T's header and blocks are.
 template <class T>
 constexpr void decode_quad(const std::byte* row, int k, int n, float (&quad)[4]) {
-  const auto& header = *reinterpret_cast<const typename RowHeaderOf<T>::type*>(row);
+  const auto& header = *reinterpret_cast<const typename RowHeaderOf<T>::Type*>(row);
   const auto* blocks = reinterpret_cast<const typename T::Block*>(row + kRowHeaderBytes<T>);
   for (int i = k; i < k + 4; ++i) {
     quad[i - k] = i < n ? weight_at<T>(header, blocks[i / T::kBlockElems], i % T::kBlockElems) : 0.0f;
@@ -74,7 +74,7 @@ constexpr void decode_quad(const std::byte* row, int k, int n, float (&quad)[4])
 
 /// All weights of a block, by parts of so many that the places of most formats' bits are constants.
 template <class T, int... kPart>
-void decode_block(const typename RowHeaderOf<T>::type& header, const typename T::Block& block, float* out,
+void decode_block(const typename RowHeaderOf<T>::Type& header, const typename T::Block& block, float* out,
                   std::integer_sequence<int, kPart...>) {
   for (int i = 0; i < T::kBlockElems; i += sizeof...(kPart)) {
     ((out[i + kPart] = weight_at<T>(header, block, i + kPart)), ...);
@@ -85,7 +85,7 @@ void decode_block(const typename RowHeaderOf<T>::type& header, const typename T:
 /// T::kBlockElems.
 template <class T>
 void decode_range(const std::byte* row, int64_t begin, int64_t n_elems, float* dst) {
-  typename RowHeaderOf<T>::type header = {};
+  typename RowHeaderOf<T>::Type header = {};
   std::memcpy(&header, row, kRowHeaderBytes<T>);
   const std::byte* src = row + row_bytes<T>(begin);
   for (int64_t i = 0; i < n_elems; i += T::kBlockElems, src += sizeof(typename T::Block)) {
@@ -111,7 +111,7 @@ void decode_row(const std::byte* row, float* dst, int64_t n_elems) {
 /// n_elems weights or is null.
 template <class T>
 void encode_row(const float* x, std::byte* row, int64_t n_elems, const float* importance) {
-  typename RowHeaderOf<T>::type header = {};
+  typename RowHeaderOf<T>::Type header = {};
   if constexpr (HasRowHeader<T>) header = T::header_of(x, n_elems, importance);
   std::memcpy(row, &header, kRowHeaderBytes<T>);
   std::byte* dst = row + kRowHeaderBytes<T>;

@@ -29,7 +29,7 @@ expect() {
 }
 
 mkdir "$copy"
-cp -r "$root"/{CMakeLists.txt,cmake,include,src,tests} "$copy"
+cp -r "$root"/{CMakeLists.txt,cmake,include,src,tests,web} "$copy"
 
 # The three additions: a file each, and these lines. A kernel stands before those it should be chosen over.
 cp -r "$root"/tests/extend/src "$copy"
