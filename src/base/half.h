@@ -40,6 +40,25 @@ inline uint16_t f32_to_f16(float f) {
 /// bfloat16 bits -> f32, exact.
 constexpr float bf16_to_f32(uint16_t h) { return std::bit_cast<float>(static_cast<uint32_t>(h) << 16); }
 
+/// OCP's 8-bit float with four bits of exponent and three of mantissa -> f32, exact: no infinities, NaN with
+/// all seven bits set.
+constexpr float f8_e4m3_to_f32(uint8_t h) {
+  const uint32_t sign = static_cast<uint32_t>(h & 0x80u) << 24;
+  const uint32_t exponent = (h >> 3) & 15u, mantissa = h & 7u;
+  if ((h & 0x7fu) == 0x7f) return std::bit_cast<float>(sign | 0x7fc00000u);
+  if (exponent == 0) {
+    const float magnitude = static_cast<float>(mantissa) * 0x1p-9f;
+    return std::bit_cast<float>(std::bit_cast<uint32_t>(magnitude) | sign);
+  }
+  return std::bit_cast<float>(sign | ((exponent + 120) << 23) | (mantissa << 20));
+}
+
+/// OCP's power of two, 2^(h - 127) -> f32, exact; 255 is NaN.
+constexpr float f8_e8m0_to_f32(uint8_t h) {
+  if (h == 255) return std::bit_cast<float>(0x7fc00000u);
+  return std::bit_cast<float>(h > 0 ? static_cast<uint32_t>(h) << 23 : 0x00400000u);
+}
+
 /// f32 -> bfloat16 bits, round to nearest even; NaN stays a quiet NaN.
 inline uint16_t f32_to_bf16(float f) {
   const uint32_t bits = std::bit_cast<uint32_t>(f);

@@ -149,17 +149,20 @@ Buffer encode_tensor(const PlannedTensor& tensor, ThreadPool& pool) {
   const size_t part_bytes = bytes.size_bytes() / tensor.parts.size();
   const int64_t part_rows = tensor.shape.n_rows() / static_cast<int64_t>(tensor.parts.size());
   std::byte* dst = bytes.data();
-  for (const StTensor* part : tensor.parts) {
-    EncodedRows rows{*weight_type(part->dtype), part->data.data(), part_rows, tensor.shape.n_cols()};
+  for (const CheckpointRows& part : tensor.parts) {
+    RowBytes stored;
     std::vector<float> as_f32;
-    if (part->dtype == StDtype::F64 || tensor.from.any()) {
-      as_f32 = Safetensors::to_f32(*part);
-      if (tensor.from.any()) as_f32 = rearrange(as_f32, tensor.from);
+    EncodedRows rows{part.tensor->rows_as, nullptr, part_rows, tensor.shape.n_cols()};
+    if (tensor.from.any()) {
+      as_f32 = rearrange(rows_to_f32(part, pool), tensor.from);
       rows.type = Type::F32;
       rows.data = reinterpret_cast<const std::byte*>(as_f32.data());
+    } else {
+      stored = read_rows(part, pool);
+      rows.data = stored.data;
     }
     if (const auto bad = reencode(rows, tensor.type, dst, pool))
-      refuse_bad_weight(*bad, tensor.type, part->name);
+      refuse_bad_weight(*bad, tensor.type, part.tensor->name);
     dst += part_bytes;
   }
   if (tensor.head_rows == 0) return bytes;
@@ -203,8 +206,10 @@ ConvertReport convert_hf(const fs::path& hf_dir, const fs::path& out, const Conv
   std::vector<ReadKey> read;
   HParams h = config.hparams(arch, &read);
   config.check(arch, h);
+  const HfQuantization quantization = read_quantization(config);
   const Recommended recommended = read_recommended(hf_dir / "generation_config.json");
-  const Safetensors checkpoint(hf_dir);
+  const Safetensors file(hf_dir);
+  const Checkpoint checkpoint = naming_file(hf_dir.string(), [&] { return Checkpoint(file, quantization); });
   const bool lacks_nextn = forget_absent_nextn(arch, h, checkpoint);
   const std::optional<double> tied = config.number("tie_word_embeddings");
   const PlanOptions plan_options{.out_type = options.out_type,
@@ -219,8 +224,7 @@ ConvertReport convert_hf(const fs::path& hf_dir, const fs::path& out, const Conv
   set_general(writer, arch, options.name.empty() ? name_of_folder(hf_dir) : options.name, recommended);
   set_figures(writer, arch, h, read);
   set_lists(writer, arch, h);
-  const QuantMix& kind = quant_mix(type_name(options.out_type.value_or(main_type(plan))));
-  writer.set("general.file_type", GgufValue::u32(kind.file_type));
+  writer.set("general.file_type", GgufValue::u32(file_type_of(options.out_type.value_or(main_type(plan)))));
   writer.set("general.quantization_version", GgufValue::u32(kQuantizationVersion));
   for (auto& [key, value] : gguf_keys(tokenizer, static_cast<size_t>(h.n_vocab)))
     writer.set(key, std::move(value));
@@ -228,6 +232,11 @@ ConvertReport convert_hf(const fs::path& hf_dir, const fs::path& out, const Conv
   report.notes = plan.notes;
   report.notes.insert(report.notes.end(), recommended.left_out.begin(), recommended.left_out.end());
   report.notes.insert(report.notes.end(), tokenizer.notes.begin(), tokenizer.notes.end());
+  if (checkpoint.n_activation_scale() > 0) {
+    report.notes.push_back(
+        fmt::format("{} scales of activations are left out: activations are not quantised here",
+                    checkpoint.n_activation_scale()));
+  }
   if (lacks_nextn)
     report.notes.emplace_back("the checkpoint lacks the next-token layers that its configuration counts");
   if (h.rope.kind() == RopeScaling::Dynamic) {
@@ -237,7 +246,7 @@ ConvertReport convert_hf(const fs::path& hf_dir, const fs::path& out, const Conv
         h.n_ctx_train));
   }
   naming_file(hf_dir.string(), [&] { write_tensors(writer, plan, options, report); });
-  checkpoint.check_unchanged();  // or what was read may be wrong
+  file.check_unchanged();  // or what was read may be wrong
   writer.finish();
   return report;
 }

@@ -33,13 +33,15 @@ class HfConfig {
 
   /// Where a key stands, for messages: "FILE, key K".
   std::string where(std::string_view key) const;
+  /// "a.b|c": member b of the object a or, where that is absent, c. Null where absent or null.
+  const nlohmann::json* value(std::string_view key) const;
+  /// A value as a message shows it: short, and never a whole array.
+  static std::string shown(const nlohmann::json& value);
 
  private:
   static constexpr const char* kRopeType = "rope_scaling.rope_type|rope_scaling.type";
   /// The names of "a|b.c|d".
   static std::vector<std::string_view> alternatives(std::string_view names);
-  /// A value as a message shows it: short, and never a whole array.
-  static std::string shown(const nlohmann::json& value);
   static bool reads(const ArchSpec& arch, std::string_view key);
   void spell_rope_as_before();
   void add_class_defaults();
@@ -54,8 +56,6 @@ class HfConfig {
   void check_windows(const ArchSpec& arch, const HParams& h) const;
   void settle_windows(HParams& h) const;
   void check_granted(std::span<const Granted> all) const;
-  /// "a.b|c": member b of the object a or, where that is absent, c. Null where absent or null.
-  const nlohmann::json* value(std::string_view key) const;
   std::optional<double> lookup(const Key& key) const;
   /// The values that an array's texts stand for.
   std::optional<std::vector<int64_t>> named(const ListKey& key) const;

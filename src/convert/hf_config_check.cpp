@@ -137,13 +137,6 @@ void HfConfig::check_granted(std::span<const Granted> all) const {
 
 void HfConfig::check(const ArchSpec& arch, const HParams& h) const {
   check_windows(arch, h);
-  if (has("quantization_config")) {
-    throw Error({.what = "the checkpoint is quantised, and convert does not read that",
-                 .where = where("quantization_config"),
-                 .expected = "weights as F32, F16 or BF16",
-                 .got = string("quantization_config.quant_method").value_or("a method without a name"),
-                 .hint = "convert the model's unquantised weights"});
-  }
   check_granted(arch.granted);
   const json* classes = value("architectures");
   for (const HfClass& c : arch.hf_classes) {

@@ -96,6 +96,17 @@ const QuantMix& quant_mix(std::string_view name) {
   throw Error({.what = "unknown quantization mix", .expected = "one of " + names, .got = std::string(name)});
 }
 
+uint32_t file_type_of(Type type) {
+  const auto of_experts = [&](const QuantMix& mix) {
+    return std::ranges::any_of(
+        mix.rules, [&](const MixRule& rule) { return rule.type == type && rule.only == Only::Stacked; });
+  };
+  auto mix = std::ranges::find(kMixes, type, &QuantMix::base);
+  if (mix == std::end(kMixes)) mix = std::ranges::find_if(kMixes, of_experts);
+  SW_ASSERT(mix != std::end(kMixes));
+  return mix->file_type;
+}
+
 namespace {
 
 /// What mainline gives rows that a block of 256 does not divide.

@@ -53,6 +53,10 @@ std::span<const QuantMix> quant_mixes();
 /// Throws sw::Error that lists all names.
 const QuantMix& quant_mix(std::string_view name);
 
+/// general.file_type of a file most of whose bytes are in this format: that of the mix that has it for plain
+/// matrices, or for experts.
+uint32_t file_type_of(Type type);
+
 /// What rules ask of a model.
 struct MixModel {
   int64_t n_layer = 0;     ///< block_count of the file

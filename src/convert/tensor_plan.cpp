@@ -39,13 +39,25 @@ bool begins_with(std::string_view name, std::string_view pattern, const HParams&
   }
 }
 
-bool same_bytes(const StTensor& a, const StTensor& b) {
-  return a.dtype == b.dtype && a.shape == b.shape && std::ranges::equal(a.data, b.data);
+bool same_bytes(const StTensor* a, const StTensor* b) {
+  return (!a && !b) || (a && b && a->dtype == b->dtype && std::ranges::equal(a->data, b->data));
 }
+bool same_bytes(const CheckpointTensor& a, const CheckpointTensor& b) {
+  return a.shape == b.shape && a.packing == b.packing && a.scale_of_all == b.scale_of_all &&
+         same_bytes(a.stored, b.stored) && same_bytes(a.scales, b.scales);
+}
+
+CheckpointRows all_rows(const CheckpointTensor& tensor) {
+  return {.tensor = &tensor, .n_row = tensor.shape.n_rows()};
+}
+
+/// The rows of an expert's matrix that a checkpoint with blocks and scales stores: as they are used, though
+/// the plain checkpoint has them transposed.
+bool is_in_rows(const CheckpointTensor& tensor) { return tensor.packing == Packing::Mxfp4; }
 
 class Planner {
  public:
-  Planner(const ArchSpec& arch, const HParams& h, const Safetensors& checkpoint, const PlanOptions& options)
+  Planner(const ArchSpec& arch, const HParams& h, const Checkpoint& checkpoint, const PlanOptions& options)
       : arch_(arch), h_(h), checkpoint_(checkpoint), options_(options) {}
 
   TensorPlan plan() {
@@ -71,11 +83,13 @@ class Planner {
   bool add(const TensorItem& item);
   std::vector<float> rope_factors(Transform which) const;
   bool add_tied(const TensorItem& item);
-  std::vector<const StTensor*> find_parts(const TensorItem& item);
-  const StTensor* find(const std::string& name) const;
+  std::vector<CheckpointRows> find_parts(const TensorItem& item);
+  const CheckpointTensor* find(const std::string& name) const;
   bool is_fused(const TensorItem& item) const;
-  std::vector<const StTensor*> find_fused(const TensorItem& item);
-  const StTensor* find_part(const std::string& name, const Shape& shape);
+  std::vector<CheckpointRows> find_fused(const TensorItem& item);
+  bool is_stored_in_rows(const TensorItem& item) const;
+  std::vector<CheckpointRows> find_in_rows(const TensorItem& item);
+  const CheckpointTensor* find_part(const std::string& name, const Shape& shape);
   bool may_lack(const TensorItem& item) const;
   [[noreturn]] void refuse_missing(const std::string& name, const Shape& shape,
                                    const std::string& hint) const;
@@ -85,10 +99,10 @@ class Planner {
 
   const ArchSpec& arch_;
   const HParams& h_;
-  const Safetensors& checkpoint_;
+  const Checkpoint& checkpoint_;
   const PlanOptions& options_;
-  std::set<const StTensor*> used_ = {};
-  const StTensor* embedding_ = nullptr;
+  std::set<const CheckpointTensor*> used_ = {};
+  const CheckpointTensor* embedding_ = nullptr;
   int n_fallback_ = 0;
   TensorPlan plan_ = {};
 };
@@ -106,11 +120,11 @@ bool Planner::add(const TensorItem& item) {
     return any;
   }
   if (item.transform == Transform::PairsToNeighbours) tensor.head_rows = h_.attention.head_dim;
-  const bool fused = is_fused(item);
-  if (!fused) tensor.from = item.from;
-  tensor.parts = fused ? find_fused(item) : find_parts(item);
+  const bool fused = is_fused(item), in_rows = !fused && is_stored_in_rows(item);
+  if (!fused && !in_rows) tensor.from = item.from;
+  tensor.parts = fused ? find_fused(item) : in_rows ? find_in_rows(item) : find_parts(item);
   if (tensor.parts.empty()) return false;
-  if (item.role == Role::TokenEmbd) embedding_ = tensor.parts.front();
+  if (item.role == Role::TokenEmbd) embedding_ = tensor.parts.front().tensor;
   tensor.type = choose_type(item, tensor);
   plan_.tensors.push_back(std::move(tensor));
   return true;
@@ -126,7 +140,7 @@ std::vector<float> Planner::rope_factors(Transform which) const {
 /// Whether a tied output matrix is done with. One that differs is a matrix of its own, whatever the
 /// configuration says.
 bool Planner::add_tied(const TensorItem& item) {
-  const StTensor* copy = checkpoint_.find(item.hf);
+  const CheckpointTensor* copy = checkpoint_.find(item.hf);
   if (!copy) return true;
   if (embedding_ && !same_bytes(*copy, *embedding_)) {
     plan_.notes.push_back(
@@ -139,9 +153,9 @@ bool Planner::add_tied(const TensorItem& item) {
 }
 
 /// transformers 5 calls the block with experts alike in all families.
-const StTensor* Planner::find(const std::string& name) const {
+const CheckpointTensor* Planner::find(const std::string& name) const {
   constexpr std::string_view kMixtrals = ".block_sparse_moe.";
-  const StTensor* t = checkpoint_.find(name);
+  const CheckpointTensor* t = checkpoint_.find(name);
   const size_t at = name.find(kMixtrals);
   if (t || at == std::string::npos) return t;
   return checkpoint_.find(std::string(name).replace(at, kMixtrals.size(), ".mlp."));
@@ -150,7 +164,7 @@ const StTensor* Planner::find(const std::string& name) const {
 /// Whether the checkpoint has the experts' matrices as transformers 5 keeps them: see fused.h.
 bool Planner::is_fused(const TensorItem& item) const {
   if (!is_expert(item.role) || item.shape.n_dims() != 3) return false;
-  const StTensor* whole = find(fused_hf_name(item.role, item.hf));
+  const CheckpointTensor* whole = find(fused_hf_name(item.role, item.hf));
   if (!whole || whole->shape.n_dims() != 3) return false;
   if (item.transform == Transform::Stack) return !find(expert_name(item.hf, 0));
   const int n_matrix = item.role == Role::ExpertDown ? 1 : 2;
@@ -159,45 +173,53 @@ bool Planner::is_fused(const TensorItem& item) const {
          whole->shape == Shape{item.shape[0], n_matrix * item.shape[1], item.shape[2]};
 }
 
-std::vector<const StTensor*> Planner::find_fused(const TensorItem& item) {
+std::vector<CheckpointRows> Planner::find_fused(const TensorItem& item) {
   const int64_t n_matrix = item.role == Role::ExpertDown ? 1 : 2;
   const std::string name = find(fused_hf_name(item.role, item.hf))->name;
   // Rows of identity experts may stand behind those of the others.
   const int64_t n_all = item.shape[0] + h_.moe.n_expert_zero;
   const bool padded = checkpoint_.find(name)->shape[0] == n_all;
   const int64_t n_stored = padded ? n_all : item.shape[0];
-  const StTensor* whole = find_part(name, {n_stored, n_matrix * item.shape[1], item.shape[2]});
-  const size_t n_bytes = whole->data.size() / static_cast<size_t>(n_stored * n_matrix);
-  std::vector<const StTensor*> parts;
+  const CheckpointTensor* whole = find_part(name, {n_stored, n_matrix * item.shape[1], item.shape[2]});
+  std::vector<CheckpointRows> parts;
   for (int64_t e = 0; e < item.shape[0]; ++e) {
-    const auto matrix = static_cast<size_t>(e * n_matrix + (item.role == Role::ExpertUp ? 1 : 0));
-    plan_.slices.push_back({.name = name,
-                            .dtype = whole->dtype,
-                            .shape = {item.shape[1], item.shape[2]},
-                            .data = whole->data.subspan(matrix * n_bytes, n_bytes)});
-    parts.push_back(&plan_.slices.back());
+    const int64_t matrix = e * n_matrix + (item.role == Role::ExpertUp ? 1 : 0);
+    parts.push_back({.tensor = whole, .first = matrix * item.shape[1], .n_row = item.shape[1]});
   }
   return parts;
 }
 
-std::vector<const StTensor*> Planner::find_parts(const TensorItem& item) {
+bool Planner::is_stored_in_rows(const TensorItem& item) const {
+  const CheckpointTensor* whole = item.from.transposed ? find(item.hf) : nullptr;
+  return whole && is_in_rows(*whole);
+}
+
+/// Of gate and up in one tensor, every other row.
+std::vector<CheckpointRows> Planner::find_in_rows(const TensorItem& item) {
+  const int64_t step = item.from.col_step;
+  const CheckpointTensor* whole = find_part(item.hf, {item.shape[0], step * item.shape[1], item.shape[2]});
+  return {
+      {.tensor = whole, .first = item.from.first_col, .step = step, .n_row = item.shape[0] * item.shape[1]}};
+}
+
+std::vector<CheckpointRows> Planner::find_parts(const TensorItem& item) {
   const bool stack = item.transform == Transform::Stack;
   const Shape part_shape = stack ? inner_shape(item.stored) : item.stored;
   const int64_t n_part = stack ? item.stored[0] : 1;
-  std::vector<const StTensor*> parts;  // grows with what is found: n_part is only a claim
+  std::vector<CheckpointRows> parts;  // grows with what is found: n_part is only a claim
   for (int64_t e = 0; e < n_part; ++e) {
     const std::string name = expert_name(item.hf, static_cast<int>(e));
-    const StTensor* part = find_part(name, part_shape);
+    const CheckpointTensor* part = find_part(name, part_shape);
     if (!part && e == 0 && may_lack(item)) return {};
     if (!part)
       refuse_missing(name, part_shape, "is the download complete, and does config.json belong to it?");
-    parts.push_back(part);
+    parts.push_back(all_rows(*part));
   }
   return parts;
 }
 
-const StTensor* Planner::find_part(const std::string& name, const Shape& shape) {
-  const StTensor* part = find(name);
+const CheckpointTensor* Planner::find_part(const std::string& name, const Shape& shape) {
+  const CheckpointTensor* part = find(name);
   if (!part) return nullptr;
   if (part->shape != shape || shape.n_elements() == 0) {
     throw Error({.what = "a tensor of the checkpoint has a wrong shape",
@@ -205,12 +227,12 @@ const StTensor* Planner::find_part(const std::string& name, const Shape& shape) 
                  .expected = shape.to_string() + " by config.json",
                  .got = part->shape.to_string()});
   }
-  if (!weight_type(part->dtype)) {
+  if (!part->type) {
     throw Error({.what = "a tensor of the checkpoint cannot be read as weights",
                  .where = name,
                  .expected = "F64, F32, F16 or BF16",
-                 .got = st_dtype_name(part->dtype),
-                 .hint = "convert the checkpoint before it was quantised"});
+                 .got = st_dtype_name(part->stored->dtype),
+                 .hint = "codes need quantization_config in config.json, and their scales beside them"});
   }
   used_.insert(part);
   return part;
@@ -234,10 +256,14 @@ Type Planner::choose_type(const TensorItem& item, const PlannedTensor& tensor) {
     ++n_fallback_;
     return Type::F16;
   }
-  const Type own = *weight_type(tensor.parts.front()->dtype);
-  const bool uniform = std::ranges::all_of(
-      tensor.parts, [&](const StTensor* part) { return *weight_type(part->dtype) == own; });
-  return uniform ? own : Type::F32;
+  const auto type_of = [](const CheckpointRows& part) { return *part.tensor->type; };
+  const Type own = type_of(tensor.parts.front());
+  const auto all = [&](auto&& is) { return std::ranges::all_of(tensor.parts, is, type_of); };
+  const bool reordered = tensor.from.any() || tensor.shape.n_cols() % traits(own).block_elems != 0;
+  if (all([&](Type type) { return type == own; }) && !(traits(own).quantized && reordered)) return own;
+  // Four bits beside BF16 are BF16's scales and integers: F32 would be no nearer to what the model was
+  // trained as.
+  return all([](Type type) { return type == Type::BF16 || traits(type).quantized; }) ? Type::BF16 : Type::F32;
 }
 
 /// Sets aside what the architecture leaves out.
@@ -271,21 +297,7 @@ void Planner::refuse_unused() const {
 
 }  // namespace
 
-std::optional<Type> weight_type(StDtype dtype) {
-  switch (dtype) {
-    case StDtype::F64:
-    case StDtype::F32:
-      return Type::F32;
-    case StDtype::F16:
-      return Type::F16;
-    case StDtype::BF16:
-      return Type::BF16;
-    default:
-      return std::nullopt;
-  }
-}
-
-bool forget_absent_nextn(const ArchSpec& arch, HParams& h, const Safetensors& checkpoint) {
+bool forget_absent_nextn(const ArchSpec& arch, HParams& h, const Checkpoint& checkpoint) {
   if (h.n_layer_nextn == 0) return false;
   for (int block = h.n_run_block(); block < h.n_block; ++block) {
     for (const TensorItem& item : tensors_of(arch, h, block)) {
@@ -297,7 +309,7 @@ bool forget_absent_nextn(const ArchSpec& arch, HParams& h, const Safetensors& ch
   return true;
 }
 
-TensorPlan plan_tensors(const ArchSpec& arch, const HParams& h, const Safetensors& checkpoint,
+TensorPlan plan_tensors(const ArchSpec& arch, const HParams& h, const Checkpoint& checkpoint,
                         const PlanOptions& options) {
   return Planner(arch, h, checkpoint, options).plan();
 }

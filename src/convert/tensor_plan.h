@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
-#include <deque>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "arch/rearrange.h"
-#include "formats/safetensors.h"
+#include "convert/checkpoint.h"
 #include "quant/type.h"
 
 namespace sw {
@@ -16,9 +15,9 @@ struct PlannedTensor {
   std::string name = {};
   Type type = Type::F32;
   Shape shape = {};
-  std::vector<const StTensor*> parts = {};  ///< one, or one per expert, to be stacked
-  std::vector<float> computed = {};         ///< the values, where there are no parts
-  Rearranged from = {};                     ///< how a lone part is stored
+  std::vector<CheckpointRows> parts = {};  ///< one, or one per expert, to be stacked
+  std::vector<float> computed = {};        ///< the values, where there are no parts
+  Rearranged from = {};                    ///< how a lone part is stored
   int64_t head_rows = 0;  ///< not 0: each head's so many rows go from rotary halves to neighbours
 
   uint64_t size_bytes() const {
@@ -29,7 +28,6 @@ struct PlannedTensor {
 struct TensorPlan {
   std::vector<PlannedTensor> tensors = {};  ///< the model's, then layer by layer, as declared
   std::vector<std::string> notes = {};
-  std::deque<StTensor> slices = {};  ///< experts' matrices inside fused tensors, which `parts` point to
 };
 
 struct PlanOptions {
@@ -37,17 +35,14 @@ struct PlanOptions {
   std::optional<bool> tied = {};      ///< the output matrix is the token embedding; nothing: as found
 };
 
-/// The format in which a checkpoint's tensor is read; F64 is read as F32. Nothing for integers.
-std::optional<Type> weight_type(StDtype dtype);
-
 /// transformers does not save next-token layers and leaves their number in the config. True where the
 /// checkpoint has nothing of them; then `h` counts none.
-bool forget_absent_nextn(const ArchSpec& arch, HParams& h, const Safetensors& checkpoint);
+bool forget_absent_nextn(const ArchSpec& arch, HParams& h, const Checkpoint& checkpoint);
 
 /// Matches a checkpoint with an architecture's declaration. Throws sw::Error where a needed tensor is
 /// missing, a shape or element type is wrong, or a tensor of the checkpoint has no place. Work and memory
 /// are bounded by the tensors that are there, whatever the hyperparameters say.
-TensorPlan plan_tensors(const ArchSpec& arch, const HParams& h, const Safetensors& checkpoint,
+TensorPlan plan_tensors(const ArchSpec& arch, const HParams& h, const Checkpoint& checkpoint,
                         const PlanOptions& options);
 
 }  // namespace sw

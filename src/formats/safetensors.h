@@ -13,8 +13,8 @@
 namespace sw {
 
 /// Element types of safetensors that are read.
-enum class StDtype { F64, F32, F16, BF16, I64, I32, I16, I8, U8, Bool };
-constexpr int kStDtypeCount = 10;
+enum class StDtype { F64, F32, F16, BF16, F8_E4M3, F8_E8M0, I64, I32, I16, I8, U8, Bool };
+constexpr int kStDtypeCount = 12;
 size_t st_dtype_bytes(StDtype dtype);
 const char* st_dtype_name(StDtype dtype);
 

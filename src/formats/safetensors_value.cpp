@@ -14,8 +14,9 @@ struct DtypeFacts {
   const char* name;
   size_t n_bytes;
 };
-constexpr DtypeFacts kDtypes[kStDtypeCount] = {{"F64", 8}, {"F32", 4}, {"F16", 2}, {"BF16", 2}, {"I64", 8},
-                                               {"I32", 4}, {"I16", 2}, {"I8", 1},  {"U8", 1},   {"BOOL", 1}};
+constexpr DtypeFacts kDtypes[kStDtypeCount] = {{"F64", 8},     {"F32", 4},     {"F16", 2}, {"BF16", 2},
+                                               {"F8_E4M3", 1}, {"F8_E8M0", 1}, {"I64", 8}, {"I32", 4},
+                                               {"I16", 2},     {"I8", 1},      {"U8", 1},  {"BOOL", 1}};
 
 const DtypeFacts& facts(StDtype dtype) {
   const auto i = static_cast<int>(dtype);
@@ -69,6 +70,10 @@ std::vector<float> Safetensors::to_f32(const StTensor& tensor) {
       return convert_all<uint16_t, float>(tensor.data, f16_to_f32);
     case StDtype::BF16:
       return convert_all<uint16_t, float>(tensor.data, bf16_to_f32);
+    case StDtype::F8_E4M3:
+      return convert_all<uint8_t, float>(tensor.data, f8_e4m3_to_f32);
+    case StDtype::F8_E8M0:
+      return convert_all<uint8_t, float>(tensor.data, f8_e8m0_to_f32);
     case StDtype::I64:
       return numbers_to_f32<int64_t>(tensor.data);
     case StDtype::I32:
@@ -101,6 +106,8 @@ std::vector<int32_t> Safetensors::to_i32(const StTensor& tensor) {
     case StDtype::F32:
     case StDtype::F16:
     case StDtype::BF16:
+    case StDtype::F8_E4M3:
+    case StDtype::F8_E8M0:
       break;
   }
   throw Error({.what = "a tensor has the wrong element type",

@@ -324,7 +324,7 @@ TEST_F(ConvertHf, RefusesFiguresThatTheCheckpointDoesNotBearOut) {
       {"score_function", 2, "key score_function: expected a text"},
       {"hidden_size", nullptr, "hidden_size"},
       {"rope_scaling", {{"type", "yarn"}, {"mscale", 4}}, "key rope_scaling.factor"},
-      {"quantization_config", {{"quant_method", "mxfp4"}}, "F32, F16 or BF16, got mxfp4"},  // gpt-oss's own
+      {"quantization_config", {{"quant_method", "gptq"}}, "fp8, mxfp4, modelopt, compressed-tensors, got"},
       {"architectures", {"GPT2LMHeadModel"}, "one of BailingMoeV2ForCausalLM"},
       {"architectures", nullptr, "key architectures"},
       {"architectures", nlohmann::json::array(), "key architectures"},
