@@ -56,11 +56,19 @@ std::string lower(std::string_view text) {
   return out;
 }
 
+constexpr std::string_view kScheme = "http://";
+
+bool has_scheme(std::string_view target) { return lower(target.substr(0, kScheme.size())) == kScheme; }
+
+/// A path, the asterisk of OPTIONS, or a whole address: what is asked of a server and not of a proxy.
+bool is_target(std::string_view target) {
+  return target.starts_with('/') || target == "*" || has_scheme(target);
+}
+
 /// Of "http://name:80/path" leaves the path; the name then counts, and not the Host header's.
 template <class Message>
 void take_authority(std::string& target, Message& message) {
-  constexpr std::string_view kScheme = "http://";
-  if (!lower(target.substr(0, kScheme.size())).starts_with(kScheme)) return;
+  if (!has_scheme(target)) return;
   const size_t end = std::min(target.find_first_of("/?", kScheme.size()), target.size());
   message.set(bhttp::field::host, target.substr(kScheme.size(), end - kScheme.size()));
   target.erase(0, end);
@@ -307,6 +315,8 @@ void Connection::on_header(const error_code& error) {
   const size_t n_host = message.count(bhttp::field::host);
   if (n_host > 1 || (n_host == 0 && !http10_))
     return refuse(400, n_host == 0 ? "the Host header is missing" : "two Host headers");
+  if (!is_target({message.target().data(), message.target().size()}))
+    return refuse(400, "the request's target is neither a path nor an address");
   if (parser_->is_done()) return dispatch();
   body_charge_ = parser_->content_length() ? *parser_->content_length() : limits().body_bytes;
   core_->bodies_bytes += body_charge_;
@@ -339,6 +349,7 @@ void Connection::refuse_unread(const error_code& error) {
 void Connection::refuse(int status, std::string_view why) {
   state_ = State::Handling;
   keep_ = false;
+  head_only_ = parser_ && parser_->is_header_done() && parser_->get().method() == bhttp::verb::head;
   core_->began();
   fate_ = std::make_shared<Fate>();
   Response response = core_->handlers.on_refused(status, why);
@@ -516,10 +527,8 @@ void Connection::linger() {
   socket_.shutdown(Tcp::socket::shutdown_send, error);
   if (error) return close();
   set_deadline(kLinger, &Connection::close);
-  if (reading_) {
-    socket_.cancel(error);
-    reading_ = false;
-  }
+  socket_.cancel(error);  // a read that came too late would take the client's end from the one below
+  reading_ = false;
   discard(0);
 }
 
