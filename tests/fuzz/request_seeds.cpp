@@ -77,7 +77,7 @@ void make_request_seeds(const SeedSink& sink) {
     sink("most" + name, fmt::format("{}\n{}", route.path, server::dump(most)));
   }
   const std::pair<const char*, const char*> more[] = {{"ids", R"(/v1/completions
-{"prompt": [[1, 2], [3]], "max_tokens": 4, "echo": true, "logprobs": 0, "moe": {"experts": 3}})"},
+{"prompt": [[1, 2], [3]], "max_tokens": 4, "echo": true, "moe": {"experts": 3}})"},
                                                       {"text", R"(/v1/responses
 {"input": "Hi", "stream": true, "max_output_tokens": 4})"},
                                                       {"thinking", R"(/v1/messages
