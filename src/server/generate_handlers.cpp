@@ -14,6 +14,7 @@ bool wants_usage(const RequestFields& fields) {
   const Json& options = fields.at("stream_options");
   if (options.is_null() || !options.contains("include_usage")) return false;
   const Json& wanted = options["include_usage"];
+  if (wanted.is_null()) return false;
   if (!wanted.is_boolean()) refuse_field("stream_options.include_usage", "true or false", wanted);
   return wanted.get<bool>();
 }

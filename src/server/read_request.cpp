@@ -166,6 +166,11 @@ std::vector<int32_t> read_ids(const Json& list, int n_vocab, const char* field) 
 
 Json read_template_variables(const RequestFields& fields) {
   Json variables = fields.has("chat_template_kwargs") ? fields.at("chat_template_kwargs") : Json::object();
+  for (const char* name : {"messages", "tools"}) {
+    if (variables.contains(name))
+      refuse_field(fmt::format("chat_template_kwargs.{}", name),
+                   "no such variable: it is a field of the request", variables[name]);
+  }
   for (const char* name : {"add_generation_prompt", "reasoning_effort"}) {
     if (fields.has(name)) variables[name] = fields.at(name);
   }
@@ -225,9 +230,12 @@ Json read_messages(const Messages& messages) {
     const Json role = message.contains("role") ? message["role"] : Json();
     if (std::ranges::find(kRoles, role) == std::end(kRoles))
       refuse_field(where + ".role", "system, developer, user, assistant, tool or function", role);
+    const bool has_content = message.contains("content") && !message["content"].is_null();
+    if (!has_content && role != "assistant")  // which may have calls or reasoning alone
+      refuse_field(where + ".content", "a string or an array of parts", nullptr);
     Json made = message;
     if (made["role"] == "developer") made["role"] = "system";
-    if (made.contains("content") && !made["content"].is_null())
+    if (has_content)
       made["content"] = content_text(made["content"], where.ends_with(']') ? where + ".content" : where);
     out.push_back(std::move(made));
   }

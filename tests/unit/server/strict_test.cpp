@@ -77,6 +77,29 @@ TEST_F(Strict, AMessageIsCalledAsTheClientCallsIt) {
   }
 }
 
+TEST_F(Strict, WhatWouldOnlyTroubleTheTemplateIsNamed) {
+  const auto with_message = [](const Json& message) {
+    return Json{{"messages", {message}}, {"max_tokens", 1}};
+  };
+  const auto with = [](const char* name, const Json& value) {
+    Json body = chat("Hi", 1);
+    body[name] = value;
+    return body;
+  };
+  const std::pair<Json, const char*> cases[] = {
+      {with_message({{"role", "user"}}), "messages[0].content"},
+      {with_message({{"role", "tool"}, {"content", nullptr}}), "messages[0].content"},
+      {with("tools", Json::array({Json::object()})), "tools[0].function"},
+      {with("tools", Json::array({{{"type", "function"}, {"function", {{"name", 1}}}}})),
+       "tools[0].function"},
+      {with("chat_template_kwargs", {{"messages", Json::array()}}), "chat_template_kwargs.messages"},
+      {with("chat_template_kwargs", {{"tools", 5}}), "chat_template_kwargs.tools"}};
+  for (const auto& [body, param] : cases)
+    EXPECT_EQ(server().json("/v1/chat/completions", body, 400)["error"]["param"], param) << body;
+  server().json("/v1/chat/completions", with("stream_options", {{"include_usage", nullptr}}));
+  EXPECT_EQ(server().json("/v1/moe?stream=yes", nullptr, 400)["error"]["param"], "stream");
+}
+
 TEST_F(Strict, AnUnknownMemberOfMoeNamesThoseThatThereAre) {
   Json body = chat("Hi", 1);
   body["moe"] = {{"experts", 2}, {"foo", 1}};
