@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "cli/arguments.h"
 #include "cli/command.h"
 
 namespace sw::cli {
@@ -27,7 +28,7 @@ void add_completion(CLI::App& program, Action& action) {
   for (const auto& [name, make] : kShells) names.emplace_back(name);
   command->add_option("SHELL", *shell, "eval \"$(switchyard completion bash)\" uses it at once")
       ->required()
-      ->check(CLI::IsMember(names));
+      ->check(one_of(names));
   const CLI::App* whole = &program;
   on_run(command, action, [whole, shell] {
     for (const auto& [name, make] : kShells) {

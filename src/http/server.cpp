@@ -559,8 +559,11 @@ void ServerCore::listen() {
   if (!error) acceptor.listen(4096, error);
   if (!error) port = acceptor.local_endpoint(error).port();
   if (error) {
-    throw SystemError(
-        {.what = "cannot listen", .where = where, .got = error.message(), .hint = "another port: --port"});
+    const bool of_port = error == asio::error::address_in_use || error == asio::error::access_denied;
+    throw SystemError({.what = "cannot listen",
+                       .where = where,
+                       .got = error.message(),
+                       .hint = of_port ? "another port: --port" : "an address of this machine: --host"});
   }
 }
 
