@@ -182,7 +182,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void refuse_unread(const error_code& error);
   void refuse(int status, std::string_view why);
   void dispatch();
-  Request take_request();
+  void take_head();
   void set_deadline(Seconds s, void (Connection::*late)());
   void late_head();
   void queue(std::string_view bytes);
@@ -206,6 +206,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool keep_ = true;      // the connection goes on after the present answer
   bool http10_ = false, head_only_ = false;
   uint64_t body_charge_ = 0;
+  Request request_;             // the one that is being read, without its body
   std::shared_ptr<Fate> fate_;  // of the present exchange
   bool streaming_ = false, ended_ = false;
   std::string out_, sending_;
@@ -317,6 +318,7 @@ void Connection::on_header(const error_code& error) {
     return refuse(400, n_host == 0 ? "the Host header is missing" : "two Host headers");
   if (!is_target({message.target().data(), message.target().size()}))
     return refuse(400, "the request's target is neither a path nor an address");
+  take_head();
   if (parser_->is_done()) return dispatch();
   body_charge_ = parser_->content_length() ? *parser_->content_length() : limits().body_bytes;
   core_->bodies_bytes += body_charge_;
@@ -359,23 +361,22 @@ void Connection::refuse(int status, std::string_view why) {
 
 void Connection::late_head() { refuse(408, "the request took too long to come"); }
 
-Request Connection::take_request() {
-  auto message = parser_->release();
+/// Before the body: fields that come behind one in chunks would go past the checks of headers.
+void Connection::take_head() {
+  auto& message = parser_->get();
   keep_ = message.keep_alive();
   head_only_ = message.method() == bhttp::verb::head;
-  Request request;
-  request.method = std::string(message.method_string());
+  request_ = {};
+  request_.method = std::string(message.method_string());
   std::string target(message.target());
   take_authority(target, message);
   const size_t question = target.find('?');
-  request.path = target.substr(0, question);
-  if (question != target.npos) request.query = target.substr(question + 1);
+  request_.path = target.substr(0, question);
+  if (question != target.npos) request_.query = target.substr(question + 1);
   for (const auto& field : message)
-    request.headers.push_back(
+    request_.headers.push_back(
         {lower({field.name_string().data(), field.name_string().size()}), std::string(field.value())});
-  request.body = std::move(message.body());
-  request.id = make_id();
-  return request;
+  request_.id = make_id();
 }
 
 void Connection::dispatch() {
@@ -383,7 +384,8 @@ void Connection::dispatch() {
   deadline_.cancel();
   fate_ = std::make_shared<Fate>();
   core_->began();
-  auto exchange = std::make_shared<ConnectedExchange>(shared_from_this(), fate_, take_request());
+  request_.body = std::move(parser_->get().body());
+  auto exchange = std::make_shared<ConnectedExchange>(shared_from_this(), fate_, std::exchange(request_, {}));
   if (buffer_.size() == 0) await_bytes();
   asio::post(core_->workers, [core = core_, e = std::move(exchange)] { core->handlers.on_request(e); });
 }

@@ -230,6 +230,8 @@ async def openai_async(url):
     check((await claude.messages.count_tokens(model="story", messages=MESSAGES)).input_tokens > 4, "async count_tokens")
     answer = await claude.messages.create(model="story", messages=MESSAGES, max_tokens=4)
     check(answer.content[0].text and answer.usage.output_tokens == 4, "async messages")
+    await client.close()
+    await claude.close()
 
 
 async def many_at_once(url):
@@ -257,6 +259,8 @@ async def many_at_once(url):
     claude = anthropic.AsyncAnthropic(base_url=url, api_key=KEY)
     async with claude.messages.stream(model="story", messages=MESSAGES, max_tokens=8) as stream:
         check([t async for t in stream.text_stream], "async messages stream")
+    await client.close()
+    await claude.close()
 
 
 def busy(url):

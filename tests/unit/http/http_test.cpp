@@ -88,6 +88,21 @@ TEST_F(HttpTest, ABodyInChunksAndOneByteAtATime) {
   EXPECT_EQ(client.answer().body, "POST /  abcde");
 }
 
+TEST_F(HttpTest, FieldsBehindABodyAreNoHeaders) {
+  start([](const ExchangePtr& e) {
+    std::string names;
+    for (const Header& h : e->request().headers) names += h.name + " ";
+    e->respond({.content_type = "text/plain", .body = names + e->request().body});
+  });
+  HttpClient client(port());
+  client.send(
+      "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n"
+      "Host: y\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n");
+  const HttpAnswer answer = client.answer();
+  EXPECT_EQ(answer.body, "host transfer-encoding abc");
+  EXPECT_EQ(answer.header("connection"), "keep-alive");
+}
+
 TEST_F(HttpTest, SaysContinueBeforeALargeBody) {
   start_echo();
   HttpClient client(port());

@@ -105,6 +105,8 @@ TEST_F(Strict, AnUnknownMemberOfMoeNamesThoseThatThereAre) {
   body["moe"] = {{"experts", 2}, {"foo", 1}};
   const Json error = server().json("/v1/chat/completions", body, 400)["error"];
   EXPECT_EQ(error["param"], "moe.foo");
+  body["moe"] = {{std::string(70000, 'x') + "\n", 1}};
+  EXPECT_LT(server().ask("/v1/chat/completions", body).body.size(), 1000u);
   for (const char* member : {"experts_decode", "mask", "return_routing"})
     EXPECT_NE(error["message"].get<std::string>().find(member), std::string::npos) << error;
 }
