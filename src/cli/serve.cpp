@@ -97,6 +97,18 @@ void check_context(const ServeFlags& flags) {
   throw UsageError("--ctx-size: expected 0, or 2 or more, got 1: no prompt would have room");
 }
 
+/// Buffers for more than a layer has would be memory that no request can use.
+void check_experts_max(int experts_max, const Model& model) {
+  int most = 0;
+  for (const MoeLayer& l : model.moe_layers())
+    most = std::max(most, l.router.n_expert + l.router.n_expert_zero);
+  if (experts_max <= most) return;
+  throw Error({.what = "no layer has so many experts",
+               .where = "--experts-max",
+               .expected = fmt::format("at most {}", most),
+               .got = std::to_string(experts_max)});
+}
+
 int serve(const ServeFlags& flags) {
   raise_file_limit();
   block_stop_signals();
@@ -107,6 +119,7 @@ int serve(const ServeFlags& flags) {
   const StopSignals signals([&] { return server.stop(); });
   const std::unique_ptr<const Model> model = load_model(
       flags.model, {policy}, [&](uint64_t done, uint64_t total) { server.set_load_progress(done, total); });
+  check_experts_max(flags.model.experts_max, *model);
   const Tokenizer tokenizer = Tokenizer::from_gguf(model->file());
   SamplerParams sampler = flags.sampler.params(model->file(), tokenizer);
   sampler.dry_breakers = flags.sampler.breakers(tokenizer);  // a request may ask for DRY

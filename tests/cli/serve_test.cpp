@@ -63,6 +63,14 @@ TEST(Serve, AFlagThatCouldNotHoldIsOneLine) {
   EXPECT_NE(far.err.find("an address of this machine: --host"), std::string::npos) << far.err;
 }
 
+TEST(Serve, RoomForMoreExpertsThanThereAreIsRefused) {
+  const testing::ProcessResult r = testing::run_switchyard({"serve", "--port", "0", "--experts-max", "33"});
+  EXPECT_EQ(r.exit_code, 1);
+  EXPECT_NE(r.err.find("error: no layer has so many experts: --experts-max: expected at most 32, got 33"),
+            std::string::npos)
+      << r.err;
+}
+
 TEST(Serve, ANameOfTheServerMayBeWrittenLarge) {
   RunningServer server({"--allow-host", "Example.ORG"});
   HttpClient client(server.port());
