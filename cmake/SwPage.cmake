@@ -6,8 +6,8 @@
 
 set(sw_web ${CMAKE_CURRENT_LIST_DIR}/../web)
 # Joined in this order into one module: a later file uses what earlier ones declare.
-set(sw_web_scripts dom.js inline.js markdown.js wire.js store.js settings.js heat_map.js token_routes.js charts.js answer.js chat.js
-    page.js)
+set(sw_web_scripts dom.js inline.js markdown.js wire.js store.js layers.js settings.js heat_map.js token_routes.js charts.js answer.js
+    chat.js page.js)
 
 # sw_base64(HEX VARIABLE): the bytes that HEX writes in hexadecimal, in base64.
 function(sw_base64 hex variable)

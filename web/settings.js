@@ -17,7 +17,14 @@ const samplingFields = [
 ];
 
 const noRouting = {experts_prefill: 0, experts_decode: 0, grouped: 'default', thresholdShare: 0, thresholdMin: 1,
-                   keepRouting: true};
+                   keepRouting: true, layers_prefill: '', layers_decode: '', mask: ''};
+
+const layerFields = [
+  // name, label, example, reader
+  ['layers_prefill', 'Prefill', '1-3=2, 4=1', readLayerCounts],
+  ['layers_decode', 'Decode', '1-3=2, 4=1', readLayerCounts],
+  ['mask', 'Never these', '5: 0-7, 12; 6: 3', readMask],
+];
 
 function loadSettings() {
   let stored = {};
@@ -129,12 +136,41 @@ class Settings {
     return [field('Threshold', slider, output), field('At least', least, el('span', {}, 'experts stay'))];
   }
 
+  // A text that says something of single layers, checked while it is written.
+  layerField(name, label, example, read) {
+    const problem = el('p', {id: `set-${name}-problem`, class: 'problem', role: 'status'});
+    const input = el('input', {id: `set-${name}`, type: 'text', placeholder: example, class: 'mono', autocomplete: 'off',
+                               spellcheck: 'false', disabled: !this.model, 'aria-describedby': problem.id,
+                               oninput: () => { this.set(name, input.value); check(); }});
+    input.value = this.routing[name];
+    const check = () => {
+      let message = '';
+      try {
+        if (this.model) read(input.value, this.model);
+      } catch (error) {
+        message = error.message;
+      }
+      input.setCustomValidity(message);
+      input.setAttribute('aria-invalid', message !== '');
+      problem.textContent = message;
+    };
+    check();
+    return [el('div', {class: 'field wide'}, el('label', {for: input.id}, label), input), problem];
+  }
+
+  layersSection() {
+    const used = layerFields.some(([name]) => this.routing[name] !== '');
+    const open = byId('by-layer')?.open || used;
+    return el('details', {id: 'by-layer', open}, el('summary', {}, 'By layer'),
+              ...layerFields.flatMap((field) => this.layerField(...field)));
+  }
+
   makeRouting() {
     const keep = el('input', {type: 'checkbox', id: 'set-keep', checked: this.routing.keepRouting,
                               onchange: () => this.set('keepRouting', keep.checked)});
     byId('routing-fields').replaceChildren(
       this.expertsField('experts_prefill', 'Experts, prefill'), this.expertsField('experts_decode', 'Experts, decode'),
-      this.groupedField(), ...this.thresholdField(),
+      this.groupedField(), ...this.thresholdField(), this.layersSection(),
       el('label', {class: 'check'}, keep, " Return each token's routing"));
   }
 
@@ -162,8 +198,15 @@ class Settings {
       throw new ServerError(`${label}: ${input.validationMessage}`);
     }
     const moe = {};
-    for (const name of ['experts_prefill', 'experts_decode'])
-      if (this.routing[name] > 0) moe[name] = this.routing[name];
+    for (const phase of ['prefill', 'decode']) {
+      const name = `experts_${phase}`;
+      const counts = this.model ? readLayerCounts(this.routing[`layers_${phase}`], this.model) : [];
+      const others = this.routing[name];  // of the layers that are not named
+      if (counts.length > 0) moe[name] = others > 0 ? [...counts, [...firstAndLast(this.model), others]] : counts;
+      else if (others > 0) moe[name] = others;
+    }
+    const mask = this.model ? readMask(this.routing.mask, this.model) : {};
+    if (Object.keys(mask).length > 0) moe.mask = mask;
     if (this.hasGroups && this.routing.grouped !== 'default') moe.grouped = this.routing.grouped === 'on';
     if (this.routing.thresholdShare > 0) moe.threshold = [this.routing.thresholdMin, this.routing.thresholdShare];
     if (this.routing.keepRouting) moe.return_routing = true;

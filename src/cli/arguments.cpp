@@ -5,7 +5,7 @@
 #include <cctype>
 #include <charconv>
 #include <cmath>
-#include <fmt/core.h>
+#include <fmt/format.h>
 #include <limits>
 #include <optional>
 #include <string_view>
@@ -188,15 +188,30 @@ CLI::Validator whole_number(int64_t least, int64_t most) {
 CLI::Validator range(const limits::Limit& limit) { return whole_number(limit.least, limit.most); }
 
 CLI::Validator number() {
-  return {[](std::string& text) -> std::string {
+  constexpr double kAny = std::numeric_limits<double>::max();
+  return number(-kAny, kAny);
+}
+
+CLI::Validator number(double least, double most) {
+  const std::string limits =
+      most == std::numeric_limits<double>::max() ? "" : fmt::format(", {} to {}", least, most);
+  return {[=](std::string& text) -> std::string {
             double value = 0;
             const char* begin = text.data() + (text.starts_with('+') ? 1 : 0);
             const char* end = text.data() + text.size();
             const auto [rest, error] = std::from_chars(begin, end, value);
-            const bool reads = error == std::errc() && rest == end && std::isfinite(value);
-            return reads ? "" : "expected a number, got " + printable(text, 40);
+            const bool reads = error == std::errc() && rest == end && value >= least && value <= most;
+            return reads ? "" : fmt::format("expected a number{}, got {}", limits, printable(text, 40));
           },
           ""};
+}
+
+CLI::Validator one_of(const std::vector<std::string>& words) {
+  return {[words](const std::string& text) -> std::string {
+            if (std::ranges::find(words, text) != words.end()) return {};
+            return fmt::format("expected {}, got {}", fmt::join(words, " or "), printable(text, 40));
+          },
+          fmt::format("{{{}}}", fmt::join(words, ","))};
 }
 
 void refuse_empty_values(CLI::App& command) {

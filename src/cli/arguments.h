@@ -41,6 +41,11 @@ CLI::Validator range(const limits::Limit& limit);
 
 /// The check of an option that takes a number; its limits are checked elsewhere.
 CLI::Validator number();
+/// Or here, each bound included.
+CLI::Validator number(double least, double most);
+
+/// The check of an option that takes one of these words; the help and the completion name them.
+CLI::Validator one_of(const std::vector<std::string>& words);
 
 /// The check of an option that names something: an unset shell variable gives an empty name.
 /// Every value but a prompt, a system message or a text to turn into ids must say something: an empty one is

@@ -168,7 +168,7 @@ void add_bench(CLI::App& program, Action& action) {
       ->transform(whole_number(1, 1000))
       ->capture_default_str();
   command->add_option("--format", flags->format, "how rows are printed: a table, or a JSON object each")
-      ->check(CLI::IsMember({"md", "jsonl"}))
+      ->check(one_of({"md", "jsonl"}))
       ->capture_default_str();
   add_profile_flag(*command, flags->profile);
   command->add_option("--plot", flags->plot, "draw the speeds to an SVG file")

@@ -70,6 +70,15 @@ std::string OptionText::head(bool all) const {
   return out + (needs_value ? " " + value : " [" + value + "]");
 }
 
+std::vector<std::string> OptionText::names() const {
+  std::vector<std::string> all;
+  for (const Spelling& s : spellings) {
+    if (!s.short_name.empty()) all.push_back(s.short_name);
+    all.insert(all.end(), s.long_names.begin(), s.long_names.end());
+  }
+  return all;
+}
+
 OptionText describe(const CLI::Option& option) {
   OptionText text{.needs_value = option.get_items_expected_min() > 0,
                   .choices = choices_of(option.get_type_name()),

@@ -27,6 +27,8 @@ struct OptionText {
 
   /// "-ub, --ubatch-size N", or "IN".
   std::string head(bool all) const;
+  /// All of them, with their dashes.
+  std::vector<std::string> names() const;
 };
 
 OptionText describe(const CLI::Option& option);

@@ -153,7 +153,7 @@ void add_perplexity(CLI::App& program, Action& action) {
       ->add_option("--bos", flags->bos,
                    "BOS before the text and as each chunk's first token: auto (as the file says), on, off; "
                    "replace: in chunks alone")
-      ->check(CLI::IsMember({"auto", "on", "off", "replace"}))
+      ->check(one_of({"auto", "on", "off", "replace"}))
       ->capture_default_str();
   command
       ->add_option("--stride", flags->stride,

@@ -101,7 +101,7 @@ void add_placement_flags(CLI::App& command, PlacementFlags& f) {
       ->transform(range(limits::kLayers))
       ->group(group);
   command.add_option("--split-mode", f.split_mode, "spread layers over all GPUs, or put all on the main GPU")
-      ->check(CLI::IsMember({"layer", "none"}))
+      ->check(one_of({"layer", "none"}))
       ->capture_default_str()
       ->group(rare);
   command

@@ -19,6 +19,9 @@
 namespace sw::cli {
 namespace {
 
+// A limit of nothing would refuse every client, and pings without a pause never end.
+constexpr double kLeastSeconds = 0.01, kMostSeconds = 86400;
+
 struct ServeFlags {
   ModelFlags model = {};
   SamplerFlags sampler = {};
@@ -94,6 +97,18 @@ void check_context(const ServeFlags& flags) {
   throw UsageError("--ctx-size: expected 0, or 2 or more, got 1: no prompt would have room");
 }
 
+/// Buffers for more than a layer has would be memory that no request can use.
+void check_experts_max(int experts_max, const Model& model) {
+  int most = 0;
+  for (const MoeLayer& l : model.moe_layers())
+    most = std::max(most, l.router.n_expert + l.router.n_expert_zero);
+  if (experts_max <= most) return;
+  throw Error({.what = "no layer has so many experts",
+               .where = "--experts-max",
+               .expected = fmt::format("at most {}", most),
+               .got = std::to_string(experts_max)});
+}
+
 int serve(const ServeFlags& flags) {
   raise_file_limit();
   block_stop_signals();
@@ -104,6 +119,7 @@ int serve(const ServeFlags& flags) {
   const StopSignals signals([&] { return server.stop(); });
   const std::unique_ptr<const Model> model = load_model(
       flags.model, {policy}, [&](uint64_t done, uint64_t total) { server.set_load_progress(done, total); });
+  check_experts_max(flags.model.experts_max, *model);
   const Tokenizer tokenizer = Tokenizer::from_gguf(model->file());
   SamplerParams sampler = flags.sampler.params(model->file(), tokenizer);
   sampler.dry_breakers = flags.sampler.breakers(tokenizer);  // a request may ask for DRY
@@ -153,6 +169,15 @@ void add_access_flags(CLI::App& command, ServeFlags& f) {
                   "a further name that this server is called by; repeatable")
       ->allow_extra_args(false)
       ->option_text("NAME")
+      ->transform(CLI::Validator(
+          [](std::string& text) {
+            const std::string given = text;
+            text = server::host_name(given);
+            return text.empty()
+                       ? "expected a name as example.org, without a port, got " + printable(given, 40)
+                       : std::string();
+          },
+          ""))
       ->group(group);
   command
       .add_option("--cors-origin", f.server.cors_origins,
@@ -178,11 +203,10 @@ void add_limit_flags(CLI::App& command, ServeFlags& f) {
         ->capture_default_str()
         ->group(rare);
   };
-  const auto seconds = [&](const char* name, double& value, const char* help) {
+  const auto seconds = [&](const char* name, double& value, const char* help, double least = kLeastSeconds) {
     command.add_option(name, value, help)
         ->option_text("SECONDS")
-        ->transform(number())
-        ->check(CLI::Range(0.0, 86400.0).description(""))
+        ->transform(number(least, kMostSeconds))
         ->capture_default_str()
         ->group(rare);
   };
@@ -197,9 +221,9 @@ void add_limit_flags(CLI::App& command, ServeFlags& f) {
   seconds("--write-timeout", f.stall_s, "a client that takes nothing for so long is gone");
   seconds("--ping-interval", f.ping_s, "a stream that is silent for so long gets a comment");
   seconds("--request-timeout", f.server.limits.request_timeout_s,
-          "a request ends with an error after so long; 0: never");
+          "a request ends with an error after so long; 0: never", 0);
   seconds("--shutdown-timeout", f.server.limits.drain_s,
-          "what is under way may go on for so long after SIGTERM");
+          "what is under way may go on for so long after SIGTERM", 0);
 }
 
 }  // namespace
@@ -237,7 +261,7 @@ void add_serve(CLI::App& program, Action& action) {
   command
       ->add_option("--pooling", flags->pooling,
                    "embeddings: the mean of all tokens' hidden states, or the last token's")
-      ->check(CLI::IsMember({"mean", "last"}))
+      ->check(one_of({"mean", "last"}))
       ->capture_default_str();
   add_access_flags(*command, *flags);
   add_limit_flags(*command, *flags);

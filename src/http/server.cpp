@@ -56,11 +56,19 @@ std::string lower(std::string_view text) {
   return out;
 }
 
+constexpr std::string_view kScheme = "http://";
+
+bool has_scheme(std::string_view target) { return lower(target.substr(0, kScheme.size())) == kScheme; }
+
+/// A path, the asterisk of OPTIONS, or a whole address: what is asked of a server and not of a proxy.
+bool is_target(std::string_view target) {
+  return target.starts_with('/') || target == "*" || has_scheme(target);
+}
+
 /// Of "http://name:80/path" leaves the path; the name then counts, and not the Host header's.
 template <class Message>
 void take_authority(std::string& target, Message& message) {
-  constexpr std::string_view kScheme = "http://";
-  if (!lower(target.substr(0, kScheme.size())).starts_with(kScheme)) return;
+  if (!has_scheme(target)) return;
   const size_t end = std::min(target.find_first_of("/?", kScheme.size()), target.size());
   message.set(bhttp::field::host, target.substr(kScheme.size(), end - kScheme.size()));
   target.erase(0, end);
@@ -174,7 +182,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void refuse_unread(const error_code& error);
   void refuse(int status, std::string_view why);
   void dispatch();
-  Request take_request();
+  void take_head();
   void set_deadline(Seconds s, void (Connection::*late)());
   void late_head();
   void queue(std::string_view bytes);
@@ -198,6 +206,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool keep_ = true;      // the connection goes on after the present answer
   bool http10_ = false, head_only_ = false;
   uint64_t body_charge_ = 0;
+  Request request_;             // the one that is being read, without its body
   std::shared_ptr<Fate> fate_;  // of the present exchange
   bool streaming_ = false, ended_ = false;
   std::string out_, sending_;
@@ -307,6 +316,9 @@ void Connection::on_header(const error_code& error) {
   const size_t n_host = message.count(bhttp::field::host);
   if (n_host > 1 || (n_host == 0 && !http10_))
     return refuse(400, n_host == 0 ? "the Host header is missing" : "two Host headers");
+  if (!is_target({message.target().data(), message.target().size()}))
+    return refuse(400, "the request's target is neither a path nor an address");
+  take_head();
   if (parser_->is_done()) return dispatch();
   body_charge_ = parser_->content_length() ? *parser_->content_length() : limits().body_bytes;
   core_->bodies_bytes += body_charge_;
@@ -339,6 +351,7 @@ void Connection::refuse_unread(const error_code& error) {
 void Connection::refuse(int status, std::string_view why) {
   state_ = State::Handling;
   keep_ = false;
+  head_only_ = parser_ && parser_->is_header_done() && parser_->get().method() == bhttp::verb::head;
   core_->began();
   fate_ = std::make_shared<Fate>();
   Response response = core_->handlers.on_refused(status, why);
@@ -348,23 +361,22 @@ void Connection::refuse(int status, std::string_view why) {
 
 void Connection::late_head() { refuse(408, "the request took too long to come"); }
 
-Request Connection::take_request() {
-  auto message = parser_->release();
+/// Before the body: fields that come behind one in chunks would go past the checks of headers.
+void Connection::take_head() {
+  auto& message = parser_->get();
   keep_ = message.keep_alive();
   head_only_ = message.method() == bhttp::verb::head;
-  Request request;
-  request.method = std::string(message.method_string());
+  request_ = {};
+  request_.method = std::string(message.method_string());
   std::string target(message.target());
   take_authority(target, message);
   const size_t question = target.find('?');
-  request.path = target.substr(0, question);
-  if (question != target.npos) request.query = target.substr(question + 1);
+  request_.path = target.substr(0, question);
+  if (question != target.npos) request_.query = target.substr(question + 1);
   for (const auto& field : message)
-    request.headers.push_back(
+    request_.headers.push_back(
         {lower({field.name_string().data(), field.name_string().size()}), std::string(field.value())});
-  request.body = std::move(message.body());
-  request.id = make_id();
-  return request;
+  request_.id = make_id();
 }
 
 void Connection::dispatch() {
@@ -372,7 +384,8 @@ void Connection::dispatch() {
   deadline_.cancel();
   fate_ = std::make_shared<Fate>();
   core_->began();
-  auto exchange = std::make_shared<ConnectedExchange>(shared_from_this(), fate_, take_request());
+  request_.body = std::move(parser_->get().body());
+  auto exchange = std::make_shared<ConnectedExchange>(shared_from_this(), fate_, std::exchange(request_, {}));
   if (buffer_.size() == 0) await_bytes();
   asio::post(core_->workers, [core = core_, e = std::move(exchange)] { core->handlers.on_request(e); });
 }
@@ -516,10 +529,8 @@ void Connection::linger() {
   socket_.shutdown(Tcp::socket::shutdown_send, error);
   if (error) return close();
   set_deadline(kLinger, &Connection::close);
-  if (reading_) {
-    socket_.cancel(error);
-    reading_ = false;
-  }
+  socket_.cancel(error);  // a read that came too late would take the client's end from the one below
+  reading_ = false;
   discard(0);
 }
 
@@ -550,8 +561,11 @@ void ServerCore::listen() {
   if (!error) acceptor.listen(4096, error);
   if (!error) port = acceptor.local_endpoint(error).port();
   if (error) {
-    throw SystemError(
-        {.what = "cannot listen", .where = where, .got = error.message(), .hint = "another port: --port"});
+    const bool of_port = error == asio::error::address_in_use || error == asio::error::access_denied;
+    throw SystemError({.what = "cannot listen",
+                       .where = where,
+                       .got = error.message(),
+                       .hint = of_port ? "another port: --port" : "an address of this machine: --host"});
   }
 }
 

@@ -2,6 +2,7 @@
 #include "router/policy_json.h"
 
 #include <charconv>
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -13,7 +14,7 @@ using nlohmann::json;
 
 constexpr size_t kMaxGot = 60;  // characters of a value in a message
 
-[[noreturn]] void refuse(const std::string& member, const char* expected, const json& got) {
+[[noreturn]] void refuse(const std::string& member, const std::string& expected, const json& got) {
   const std::string text = got.dump(-1, ' ', true, json::error_handler_t::replace);
   throw Error({.what = "a routing policy cannot be read",
                .where = "moe." + member,
@@ -92,7 +93,7 @@ RoutingPolicy policy_from_json(const json& j, const RoutingPolicy& base) {
     } else if (member == "mask") {
       policy.masks = read_masks(value);
     } else {
-      refuse(member, "experts, experts_prefill, experts_decode, grouped, threshold or mask", value);
+      refuse(member, fmt::format("one of {}", fmt::join(kPolicyMembers, ", ")), value);
     }
   }
   return policy;

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <nlohmann/json_fwd.hpp>
+#include <string_view>
 
 #include "router/policy.h"
 
 namespace sw {
+
+/// The members that such an object may have.
+inline constexpr std::string_view kPolicyMembers[] = {"experts", "experts_prefill", "experts_decode",
+                                                      "grouped", "threshold",       "mask"};
 
 /// A routing policy as a request's JSON object "moe" says it:
 ///   {"experts": 4 | [[first, last, k], ...], "experts_prefill": .., "experts_decode": .., "grouped": true,

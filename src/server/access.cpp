@@ -122,7 +122,8 @@ void check_host_and_origin(const ServerOptions& options, const http::Request& re
   const std::string name(without_port(host));
   // Keys protect a server that has names nobody listed here.
   const bool any_name = !is_loopback(options.http.host) && options.allowed_hosts.empty();
-  if (!any_name && !is_loopback(name) && name != options.http.host && !has(options.allowed_hosts, name))
+  if (!any_name && !is_loopback(name) && name != lower(options.http.host) &&
+      !has(options.allowed_hosts, name))
     forbid(fmt::format("this server is not called {} (--allow-host)", printable(name, 80)),
            "host_not_allowed");
   const std::string origin = lower(request.header("origin"));
@@ -137,6 +138,12 @@ std::vector<http::Header> cors_headers(const ServerOptions& options, const http:
   return {{"Access-Control-Allow-Origin", origin},
           {"Access-Control-Expose-Headers", "x-request-id, request-id, retry-after"},
           {"Vary", "Origin"}};
+}
+
+std::string host_name(std::string_view text) {
+  const bool is_name = !text.empty() && without_port(text).size() == text.size() &&
+                       text.find_first_of("/*?#@, \t") == text.npos;
+  return is_name ? lower(text) : std::string();
 }
 
 bool is_origin(std::string_view text) {

@@ -24,6 +24,8 @@ bool is_loopback(std::string_view host);
 void check_host_and_origin(const ServerOptions& options, const http::Request& request);
 /// The headers that let a page of an allowed origin read the answer; none for others.
 std::vector<http::Header> cors_headers(const ServerOptions& options, const http::Request& request);
+/// A name or address as the Host header has it without its port, in lower case; empty where it is none.
+std::string host_name(std::string_view text);
 /// Whether a text is an origin as browsers send it: "https://name" or "http://name:8080".
 bool is_origin(std::string_view text);
 /// 401 without a key, where one is needed. Takes as long for a wrong key as for a right one.

@@ -15,7 +15,8 @@ namespace {
 constexpr unsigned kText = kChat | kCompletions | kMessages | kResponses;  // those that generate
 constexpr unsigned kOpenAi = kChat | kCompletions;
 constexpr double kMaxTokens = 1 << 30, kMaxSeed = 9223372036854774784.0, kMaxTimeout = 86400;
-constexpr size_t kMaxGot = 60;  // characters of a value in a message
+constexpr size_t kMaxGot = 60;    // characters of a value in a message
+constexpr size_t kMaxName = 100;  // of a name
 
 const Field kFields[] = {
     {"messages", FieldType::Array, kChat | kMessages | kApplyTemplate | kCountTokens, 0, 0, "",
@@ -201,8 +202,9 @@ std::string describe_type(const Field& f) {
 void refuse_field(const std::string& name, const std::string& expected, const Json& got) {
   std::string text = got.is_binary() ? "a number that no field can have" : dump(got);
   if (text.size() > kMaxGot) text = text.substr(0, kMaxGot) + "...";
+  const std::string shown = printable(name, kMaxName);  // it may be the client's own
   throw ApiError(
-      {.message = fmt::format("{}: expected {}, got {}", name, expected, printable(text)), .param = name});
+      {.message = fmt::format("{}: expected {}, got {}", shown, expected, printable(text)), .param = shown});
 }
 
 RequestFields::RequestFields(std::string_view body, Endpoint endpoint) {

@@ -2,6 +2,7 @@
 #include "server/foreign_messages.h"
 
 #include <fmt/format.h>
+#include <utility>
 
 namespace sw::server {
 namespace {
@@ -27,37 +28,48 @@ Json read_blocks(const Json& message, const std::string& where) {
   return out;
 }
 
+void add(Messages& messages, const std::string& name, Json message) {
+  messages.list.push_back(std::move(message));
+  messages.names.push_back(name);
+}
+
 }  // namespace
 
-Json messages_of_anthropic(const RequestFields& fields) {
-  Json out = Json::array();
-  if (fields.has("system")) out.push_back({{"role", "system"}, {"content", fields.at("system")}});
+Messages messages_of_anthropic(const RequestFields& fields) {
+  Messages out;
   const Json& messages = fields.at("messages");
-  for (size_t i = 0; i < messages.size(); ++i)
-    out.push_back(read_blocks(messages[i], fmt::format("messages[{}]", i)));
+  if (messages.empty()) return out;
+  if (fields.has("system")) add(out, "system", {{"role", "system"}, {"content", fields.at("system")}});
+  for (size_t i = 0; i < messages.size(); ++i) {
+    const std::string name = fmt::format("messages[{}]", i);
+    add(out, name, read_blocks(messages[i], name));
+  }
   return out;
 }
 
-Json messages_of_responses(const RequestFields& fields) {
-  Json out = Json::array();
-  if (fields.has("instructions")) out.push_back({{"role", "system"}, {"content", fields.at("instructions")}});
+Messages messages_of_responses(const RequestFields& fields) {
+  Messages out{.field = "input"};
   const Json& input = fields.at("input");
+  if (!input.is_string() && !input.is_array()) refuse_field("input", "a text or a list of messages", input);
+  if (input.empty()) return out;
+  if (fields.has("instructions"))
+    add(out, "instructions", {{"role", "system"}, {"content", fields.at("instructions")}});
   if (input.is_string()) {
-    out.push_back({{"role", "user"}, {"content", input}});
+    add(out, "input", {{"role", "user"}, {"content", input}});
     return out;
   }
-  if (!input.is_array()) refuse_field("input", "a text or a list of messages", input);
   for (size_t i = 0; i < input.size(); ++i) {
     const Json& item = input[i];
+    const std::string name = fmt::format("input[{}]", i);
     const bool is_reasoning = item.is_object() && item.contains("type") && item["type"] == "reasoning";
     if (is_reasoning) continue;  // of an earlier answer; templates leave it out too
     const bool is_message = item.is_object() && (!item.contains("type") || item["type"] == "message");
-    if (!is_message) refuse_field(fmt::format("input[{}]", i), "a message", item);
+    if (!is_message) refuse_field(name, "a message", item);
     Json message = Json::object();
-    for (const char* name : {"role", "content"}) {
-      if (item.contains(name)) message[name] = item[name];
+    for (const char* member : {"role", "content"}) {
+      if (item.contains(member)) message[member] = item[member];
     }
-    out.push_back(std::move(message));
+    add(out, name, std::move(message));
   }
   return out;
 }

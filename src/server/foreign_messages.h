@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
-#include "server/fields.h"
+#include "server/read_request.h"
 
 /// Conversations in other forms than /v1/chat/completions, brought to its form. Throw ApiError.
 namespace sw::server {
 
 /// Of /v1/messages: `system` and blocks of text and thinking.
-Json messages_of_anthropic(const RequestFields& fields);
+Messages messages_of_anthropic(const RequestFields& fields);
 /// Of /v1/responses: `instructions`, and `input` as a text or items.
-Json messages_of_responses(const RequestFields& fields);
+Messages messages_of_responses(const RequestFields& fields);
 
 }  // namespace sw::server

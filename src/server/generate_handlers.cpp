@@ -14,6 +14,7 @@ bool wants_usage(const RequestFields& fields) {
   const Json& options = fields.at("stream_options");
   if (options.is_null() || !options.contains("include_usage")) return false;
   const Json& wanted = options["include_usage"];
+  if (wanted.is_null()) return false;
   if (!wanted.is_boolean()) refuse_field("stream_options.include_usage", "true or false", wanted);
   return wanted.get<bool>();
 }
@@ -75,7 +76,8 @@ void handle_chat(Service& service, const http::ExchangePtr& exchange) {
   const Json tools = read_tools(fields, ToolForm::Chat);
   const ReadMoe moe = read_moe(fields, ready);
   Generation generation = read_generation(fields, moe, ready, service, *exchange);
-  ChatPrompt prompt = read_chat_prompt(fields.at("messages"), tools, read_template_variables(fields), ready);
+  ChatPrompt prompt =
+      read_chat_prompt(messages_of_chat(fields), tools, read_template_variables(fields), ready);
   generation.begins_reasoning = prompt.begins_reasoning;
   generation.prompts = {std::move(prompt.ids)};
   check_n_choice(generation, n_choice_max(service), service, "messages");
@@ -90,7 +92,7 @@ void handle_chat(Service& service, const http::ExchangePtr& exchange) {
 namespace {
 
 /// An answer to a conversation, in whatever form it came.
-Generation read_conversation(const RequestFields& fields, const Json& messages, const Json& tools,
+Generation read_conversation(const RequestFields& fields, const Messages& messages, const Json& tools,
                              const ReadMoe& moe, const Ready& ready, const Service& service,
                              const http::Exchange& exchange) {
   if (moe.return_routing)
@@ -173,7 +175,9 @@ void handle_completions(Service& service, const http::ExchangePtr& exchange) {
   generation.n_logprob = static_cast<int>(fields.integer("logprobs", -1));
   AnswerSetup setup = setup_of(exchange, fields, ready, generation, moe);
   if (fields.boolean("echo")) {
-    if (setup.logprobs) refuse_field("echo", "false where logprobs is given", fields.at("echo"));
+    if (setup.logprobs)
+      refuse_field("echo", "false where logprobs is given: a prompt's own are not computed",
+                   fields.at("echo"));
     for (size_t i = 0; i < generation.prompts.size(); ++i) {
       const std::string text = echo_of(fields.at("prompt"), i, generation.prompts[i], ready.served.tokenizer);
       setup.echoes.insert(setup.echoes.end(), static_cast<size_t>(generation.n), text);

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "server/fields.h"
+#include "server/read_request.h"
 #include "server/routes.h"
 
 namespace sw::server {
@@ -11,10 +12,12 @@ namespace {
 
 /// A message's schema, as far as it does not depend on the chat template.
 Json message_schema() {
-  return {
-      {"type", "object"},
-      {"required", {"role"}},
-      {"properties", {{"role", {{"type", "string"}}}, {"content", {{"type", {"string", "array", "null"}}}}}}};
+  const Json roles = std::vector<std::string>(message_roles().begin(), message_roles().end());
+  return {{"type", "object"},
+          {"required", {"role"}},
+          {"properties",
+           {{"role", {{"type", "string"}, {"enum", roles}}},
+            {"content", {{"type", {"string", "array", "null"}}}}}}};
 }
 
 Json field_schema(const Field& f) {
@@ -35,16 +38,23 @@ Json field_schema(const Field& f) {
     case FieldType::Array:
       schema["type"] = "array";
       schema["items"] = f.name == "messages" ? message_schema() : Json::object();
+      if (f.name == "messages") schema["minItems"] = 1;
+      if (f.name == "tokens") schema["items"] = {{"type", "integer"}, {"minimum", 0}};
       break;
     case FieldType::Object:
       schema["type"] = "object";
       break;
     case FieldType::Unsupported:
-      schema["not"] = Json::object();
+      schema["enum"] = {"", nullptr};
       break;
     case FieldType::Any:
+      schema["type"] = {"string", f.name == "tool_choice" ? "object" : "array"};
       break;
   }
+  if (f.fallback.empty() || !schema.contains("type")) return schema;
+  // Null is the same as absent.
+  if (!schema["type"].is_array()) schema["type"] = Json::array({schema["type"]});
+  schema["type"].push_back("null");
   return schema;
 }
 
@@ -87,6 +97,7 @@ Json operation(const Route& route) {
     json["parameters"] = Json::array(
         {{{"name", "model"}, {"in", "path"}, {"required", true}, {"schema", {{"type", "string"}}}}});
   if (route.access == Access::Open) json["security"] = Json::array();
+  if (route.access == Access::Local) json["security"] = {Json::object(), {{"key", Json::array()}}};
   return json;
 }
 

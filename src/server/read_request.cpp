@@ -139,6 +139,11 @@ ReadMoe read_moe(const RequestFields& fields, const Ready& ready) {
         moe.return_routing = wanted->get<bool>();
         given.erase(wanted);
       }
+      for (const auto& [name, value] : given.items()) {
+        if (std::ranges::find(kPolicyMembers, name) == std::end(kPolicyMembers))
+          refuse_field("moe." + name,
+                       fmt::format("one of {}, return_routing", fmt::join(kPolicyMembers, ", ")), value);
+      }
       moe.policy = policy_from_json(nlohmann::json(given), moe.policy);
     }
     moe.resolved = resolved_policy(moe.policy, ready.model(), ready.experts_max);
@@ -161,6 +166,11 @@ std::vector<int32_t> read_ids(const Json& list, int n_vocab, const char* field) 
 
 Json read_template_variables(const RequestFields& fields) {
   Json variables = fields.has("chat_template_kwargs") ? fields.at("chat_template_kwargs") : Json::object();
+  for (const char* name : {"messages", "tools"}) {
+    if (variables.contains(name))
+      refuse_field(fmt::format("chat_template_kwargs.{}", name),
+                   "no such variable: it is a field of the request", variables[name]);
+  }
   for (const char* name : {"add_generation_prompt", "reasoning_effort"}) {
     if (fields.has(name)) variables[name] = fields.at(name);
   }
@@ -202,20 +212,31 @@ std::vector<std::vector<int32_t>> read_prompts(const Json& value, const Ready& r
   return prompts;
 }
 
-Json read_messages(const Json& messages) {
-  if (messages.empty()) refuse_field("messages", "at least one message", messages);
+Messages messages_of_chat(const RequestFields& fields) {
+  Messages messages{.field = "messages", .list = fields.at("messages")};
+  for (size_t i = 0; i < messages.list.size(); ++i) messages.names.push_back(fmt::format("messages[{}]", i));
+  return messages;
+}
+
+std::span<const char* const> message_roles() { return kRoles; }
+
+Json read_messages(const Messages& messages) {
+  if (messages.list.empty()) refuse_field(messages.field, "at least one message", messages.list);
   Json out = Json::array();
-  for (size_t i = 0; i < messages.size(); ++i) {
-    const std::string where = fmt::format("messages[{}]", i);
-    const Json& message = messages[i];
+  for (size_t i = 0; i < messages.list.size(); ++i) {
+    const std::string& where = messages.names[i];
+    const Json& message = messages.list[i];
     if (!message.is_object()) refuse_field(where, "an object with role and content", message);
     const Json role = message.contains("role") ? message["role"] : Json();
     if (std::ranges::find(kRoles, role) == std::end(kRoles))
       refuse_field(where + ".role", "system, developer, user, assistant, tool or function", role);
+    const bool has_content = message.contains("content") && !message["content"].is_null();
+    if (!has_content && role != "assistant")  // which may have calls or reasoning alone
+      refuse_field(where + ".content", "a string or an array of parts", nullptr);
     Json made = message;
     if (made["role"] == "developer") made["role"] = "system";
-    if (made.contains("content") && !made["content"].is_null())
-      made["content"] = content_text(made["content"], where + ".content");
+    if (has_content)
+      made["content"] = content_text(made["content"], where.ends_with(']') ? where + ".content" : where);
     out.push_back(std::move(made));
   }
   return out;
@@ -226,13 +247,14 @@ const ChatTemplate& chat_template(const Ready& ready) {
   throw ApiError({.message = ready.no_chat, .code = "no_chat_template"});
 }
 
-ChatPrompt read_chat_prompt(const Json& messages, const Json& tools, const Json& kwargs, const Ready& ready) {
+ChatPrompt read_chat_prompt(const Messages& messages, const Json& tools, const Json& kwargs,
+                            const Ready& ready) {
   try {
     ChatPrompt prompt = chat_template(ready).prompt(read_messages(messages), tools, kwargs);
-    check_prompt(prompt.ids, ready, "messages");
+    check_prompt(prompt.ids, ready, messages.field);
     return prompt;
   } catch (const Error& e) {
-    throw ApiError(e, "messages");
+    throw ApiError(e, messages.field);
   }
 }
 

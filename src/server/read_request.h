@@ -36,10 +36,20 @@ std::vector<int32_t> read_ids(const Json& list, int n_vocab, const char* field);
 
 /// Variables of the chat template that the request has.
 Json read_template_variables(const RequestFields& fields);
+/// A conversation in the form of /v1/chat/completions, and what the client calls its parts.
+struct Messages {
+  const char* field = "messages";  ///< the request's member that has them
+  Json list = Json::array();
+  std::vector<std::string> names = {};  ///< of each: "messages[1]", "system"
+};
+Messages messages_of_chat(const RequestFields& fields);
+/// The roles that a message may have.
+std::span<const char* const> message_roles();
 /// Messages as templates expect them: text parts of one message joined, roles known.
-Json read_messages(const Json& messages);
+Json read_messages(const Messages& messages);
 /// The prompt that messages make, checked for length. `tools`: null or an array.
-ChatPrompt read_chat_prompt(const Json& messages, const Json& tools, const Json& kwargs, const Ready& ready);
+ChatPrompt read_chat_prompt(const Messages& messages, const Json& tools, const Json& kwargs,
+                            const Ready& ready);
 const ChatTemplate& chat_template(const Ready& ready);
 
 /// 400 where a request has more texts than a request may have, or than can run and wait at one time: it would

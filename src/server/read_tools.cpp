@@ -29,7 +29,12 @@ Json chat_tool(const Json& tool, ToolForm form, const std::string& where) {
   const bool is_function = tool.is_object() && (!tool.contains("type") || tool["type"] == type);
   if (!is_function)
     refuse_field(where, fmt::format("a tool of type {}; none runs on the server", type), tool);
-  if (form == ToolForm::Chat) return tool;
+  if (form == ToolForm::Chat) {
+    const bool has_name = tool.contains("function") && tool["function"].is_object() &&
+                          tool["function"].contains("name") && tool["function"]["name"].is_string();
+    if (!has_name) refuse_field(where + ".function", "an object with a name", tool);
+    return tool;
+  }
   if (!tool.contains("name") || !tool["name"].is_string()) refuse_field(where, "a name", tool);
   const char* schema = form == ToolForm::Messages ? "input_schema" : "parameters";
   Json function = {{"name", tool["name"]}};

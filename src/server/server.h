@@ -29,8 +29,6 @@ class Server {
   bool serves() const { return service_.ready_now != nullptr; }
 
  private:
-  void on_request(const http::ExchangePtr& exchange);
-
   Service service_;
   std::unique_ptr<Ready> ready_;
   std::unique_ptr<http::Server> http_;  // goes first: its threads use the others

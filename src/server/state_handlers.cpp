@@ -164,8 +164,10 @@ void handle_metrics(Service& service, const http::ExchangePtr& exchange) {
 void handle_moe(Service& service, const http::ExchangePtr& exchange) {
   Ready& ready = service.ready();
   const http::Request& request = exchange->request();
-  const bool streams =
-      request.query_value("stream") == "true" || request.header("accept").starts_with("text/event-stream");
+  const std::string_view wanted = request.query_value("stream");
+  if (!wanted.empty() && wanted != "true" && wanted != "false")
+    refuse_field("stream", "true or false", std::string(wanted));
+  const bool streams = wanted == "true" || request.header("accept").starts_with("text/event-stream");
   if (!streams) {
     return answer_between_steps(ready, exchange, [&service, &ready] {
       return http::Response{.body = dump(moe_json(service, ready))};

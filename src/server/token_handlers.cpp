@@ -45,7 +45,7 @@ void handle_apply_template(Service& service, const http::ExchangePtr& exchange) 
   const Json kwargs = read_template_variables(fields);
   try {
     const std::string prompt =
-        chat_template(ready).render(read_messages(fields.at("messages")), tools, kwargs);
+        chat_template(ready).render(read_messages(messages_of_chat(fields)), tools, kwargs);
     respond_json(*exchange, {{"prompt", prompt}});
   } catch (const Error& e) {
     throw ApiError(e, "messages");

@@ -190,7 +190,61 @@ TEST(Completion, CompletesWhatStandsBeforeTheCursor) {
   EXPECT_EQ(complete("convert \"\""), "[dirnames]\n\n");
   EXPECT_EQ(complete("quantize a b Q4_K_"), "[default]\nQ4_K_M Q4_K_S\n");
   EXPECT_EQ(complete("help tok"), "tokenize\n");
-  EXPECT_EQ(complete("completion \"\""), "bash\n");
+  EXPECT_EQ(complete("completion \"\""), "bash fish zsh\n");
+}
+
+/// The words that end the lines of a script which give names: `-l name` in fish, `*--name[` in zsh.
+Names names_in(const std::string& script, const std::string& command, const std::string& shell_name) {
+  const bool fish = shell_name == "fish";
+  const std::string from = fish ? "'__switchyard_has " + command + "'" : "\n    " + command + ")\n";
+  size_t at = script.find(from);
+  const size_t end =
+      fish ? script.rfind(from) + script.substr(script.rfind(from)).find('\n') : script.find(" ;;\n", at);
+  EXPECT_NE(at, std::string::npos) << shell_name << " " << command;
+  Names names;
+  const std::regex name(fish ? " -([slo]) ([a-z][a-z0-9-]*)" : "'\\*(--?[a-z][a-z0-9-]*)");
+  const std::string part = script.substr(at, end - at);
+  for (std::sregex_iterator i(part.begin(), part.end(), name), last; i != last; ++i)
+    names.insert(!fish ? i->str(1) : (i->str(1) == "l" ? "--" : "-") + i->str(2));
+  return names;
+}
+
+TEST(Completion, OfFishAndZshHasEverySubcommandAndFlag) {
+  for (const char* shell_name : {"fish", "zsh"}) {
+    const std::string script = run_switchyard({"completion", shell_name}).out;
+    for (const std::string& command : commands()) {
+      const Names names = names_in(script, command, shell_name);
+      for (const std::string& flag : flags_of(command))
+        EXPECT_TRUE(names.contains(flag)) << shell_name << " " << command << " " << flag;
+    }
+  }
+}
+
+TEST(Completion, OfFishCompletesWhatStandsBeforeTheCursor) {
+  if (std::system("command -v fish >/dev/null 2>&1") != 0) GTEST_SKIP() << "no fish here";
+  const testing::TempDir temp;
+  const std::string file = write(temp, "completion", run_switchyard({"completion", "fish"}).out);
+  const auto complete = [&](const std::string& line) {
+    return shell("HOME=" + temp.path().string() + " fish --no-config -c 'source " + file +
+                 "; complete -C \"switchyard " + line + "\"' | cut -f1 | tr '\\n' ' '");
+  };
+  EXPECT_EQ(complete("ver"), "version ");
+  EXPECT_EQ(complete("run --expert-"), "--expert-mask --expert-threshold ");
+  EXPECT_EQ(complete("run --split-mode "), "layer none ");
+  EXPECT_EQ(complete("run -ctk f3"), "f32 ");
+  EXPECT_EQ(complete("run -p "), "") << "a text is not a file";
+  EXPECT_EQ(complete("quantize a b Q4_K_"), "Q4_K_M Q4_K_S ");
+  EXPECT_EQ(complete("completion "), "bash fish zsh ");
+}
+
+TEST(Completion, OfZshIsReadWithoutAWord) {
+  if (std::system("command -v zsh >/dev/null 2>&1") != 0) GTEST_SKIP() << "no zsh here";
+  const testing::TempDir temp;
+  const std::string file = write(temp, "_switchyard", run_switchyard({"completion", "zsh"}).out);
+  EXPECT_EQ(shell("zsh -n " + file), "");
+  EXPECT_EQ(shell("zsh -f -c 'autoload -Uz compinit && compinit -u -D && source " + file +
+                  " && echo $_comps[switchyard]'"),
+            "_switchyard\n");
 }
 
 TEST(ManPage, HasEverySubcommandAndFlag) {

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 // The program as a service: it starts, says where it listens, and ends as it is told to.
+#include <algorithm>
 #include <csignal>
 #include <gtest/gtest.h>
 #include <memory>
 #include <thread>
 
 #include "support/http_client.h"
+#include "support/process.h"
 #include "support/running_program.h"
 #include "support/test_data.h"
 
@@ -37,6 +39,44 @@ class RunningServer : public RunningProgram {
 };
 
 constexpr const char* kLong = R"({"prompt":"Once","max_tokens":150,"stream":true,"ignore_eos":true})";
+
+TEST(Serve, AFlagThatCouldNotHoldIsOneLine) {
+  const struct {
+    const char *flag, *value, *expected;
+  } cases[] = {{"--allow-host", "http://a", "expected a name as example.org, without a port"},
+               {"--allow-host", "a:80", "expected a name as example.org, without a port"},
+               {"--ping-interval", "0", "expected a number, 0.01 to 86400, got 0"},
+               {"--header-timeout", "0", "expected a number, 0.01 to 86400, got 0"},
+               {"--write-timeout", "1e9", "expected a number, 0.01 to 86400, got 1e9"},
+               {"--shutdown-timeout", "-1", "expected a number, 0 to 86400, got -1"},
+               {"--request-timeout", "nan", "expected a number, 0 to 86400, got nan"},
+               {"--pooling", "max", "expected mean or last, got max"}};
+  for (const auto& c : cases) {
+    const testing::ProcessResult r = testing::run_switchyard({"serve", "--port", "0", c.flag, c.value});
+    EXPECT_EQ(r.exit_code, 2) << c.flag;
+    EXPECT_NE(r.err.find(std::string("error: ") + c.flag + ": " + c.expected), std::string::npos) << r.err;
+    EXPECT_EQ(std::ranges::count(r.err, '\n'), 1) << r.err;
+  }
+  const testing::ProcessResult far =
+      testing::run_switchyard({"serve", "--port", "0", "--host", "192.0.2.1", "--api-key", "k"});
+  EXPECT_EQ(far.exit_code, 3);
+  EXPECT_NE(far.err.find("an address of this machine: --host"), std::string::npos) << far.err;
+}
+
+TEST(Serve, RoomForMoreExpertsThanThereAreIsRefused) {
+  const testing::ProcessResult r = testing::run_switchyard({"serve", "--port", "0", "--experts-max", "33"});
+  EXPECT_EQ(r.exit_code, 1);
+  EXPECT_NE(r.err.find("error: no layer has so many experts: --experts-max: expected at most 32, got 33"),
+            std::string::npos)
+      << r.err;
+}
+
+TEST(Serve, ANameOfTheServerMayBeWrittenLarge) {
+  RunningServer server({"--allow-host", "Example.ORG"});
+  HttpClient client(server.port());
+  client.send("GET /v1/models HTTP/1.1\r\nHost: EXAMPLE.org:80\r\n\r\n");
+  EXPECT_EQ(client.answer().status, 200);
+}
 
 TEST(Serve, SigtermUnderLoadEndsEveryAnswerAndExitsWithZero) {
   const int n_round = testing::find_data("models") ? 5 : 2;

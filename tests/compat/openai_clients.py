@@ -8,45 +8,16 @@ Needs the packages below; without them it makes an environment in a temporary fo
 and a line that says why, where that cannot be reached.
 """
 import asyncio
-import os
-import pathlib
-import re
-import subprocess
 import sys
-import tempfile
-import threading
 import time
-import urllib.request
 
-PACKAGES = ["openai==3.57.0", "anthropic==2.14.0"]
+from serving import Server, need
+
+need("openai==3.57.0", "anthropic==2.14.0")
+import anthropic  # noqa: E402
+import openai  # noqa: E402
+
 KEY = "a key of the test"
-
-
-def skip(why):
-    print(f"skipped: {why}")
-    sys.exit(77)
-
-
-def run_in_environment():
-    """Runs this file again where the packages are."""
-    if os.environ.get("CLIENTS_INSTALLED"):
-        skip("the clients cannot be imported")
-    with tempfile.TemporaryDirectory() as folder:
-        python = pathlib.Path(folder, "bin/python")
-        for command in ([sys.executable, "-m", "venv", folder], [python, "-m", "pip", "-q", "install", *PACKAGES]):
-            done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
-            if done.returncode != 0:
-                skip("cannot install " + ", ".join(PACKAGES))
-        environment = dict(os.environ, CLIENTS_INSTALLED="1")
-        sys.exit(subprocess.run([str(python), *sys.argv], env=environment).returncode)
-
-
-try:
-    import anthropic
-    import openai
-except ImportError:
-    run_in_environment()
-
 PASSED = 0
 
 
@@ -73,6 +44,9 @@ GREEDY = {"temperature": 0, "max_tokens": 16}
 def openai_models(client):
     models = client.models.list().data
     check(models[0].id == "story", "models.list")
+    one = client.models.retrieve("story")
+    check(one.id == "story" and one.object == "model" and isinstance(one.created, int), "models.retrieve")
+    raises(openai.NotFoundError, lambda: client.models.retrieve("a/b c"), "models.retrieve: unknown")
 
 
 def openai_chat(client):
@@ -146,6 +120,23 @@ def openai_responses(client):
         check(stream.get_final_response().output_text.startswith(whole.output_text), "responses stream helper")
 
 
+def openai_raw(client):
+    """What the parsed answers hide: headers, and request ids also where an answer is streamed or an error."""
+    raw = client.chat.completions.with_raw_response.create(model="story", messages=MESSAGES, **GREEDY)
+    check(raw.headers["x-request-id"] == raw.parse()._request_id, "raw: request id")
+    check(raw.headers["content-type"] == "application/json", "raw: content type")
+    with client.completions.with_streaming_response.create(model="story", prompt="Once", stream=True, **GREEDY) as raw:
+        check(raw.headers["x-request-id"].startswith("req_"), "raw stream: request id")
+        check(raw.headers["content-type"] == "text/event-stream", "raw stream: content type")
+        check(list(raw.iter_lines())[-2:] == ["data: [DONE]", ""], "raw stream: the end")
+    error = raises(openai.BadRequestError, lambda: client.chat.completions.create(model="story", messages=[]), "no message")
+    check(error.request_id.startswith("req_") and error.param == "messages", "error: request id, param")
+    raw = client.embeddings.with_raw_response.create(model="story", input="a fox")
+    check(raw.headers["x-request-id"].startswith("req_") and len(raw.parse().data) == 1, "raw embeddings")
+    raw = client.responses.with_raw_response.create(model="story", input="Hi", max_output_tokens=4)
+    check(raw.headers["x-request-id"].startswith("req_") and raw.parse().output_text, "raw responses")
+
+
 def openai_errors(client, url):
     error = raises(openai.BadRequestError, lambda: client.chat.completions.create(
         model="story", messages=MESSAGES, temperature=-1), "bad field")
@@ -183,6 +174,66 @@ def anthropic_messages(client):
     raises(anthropic.NotFoundError, lambda: client.messages.create(**dict(arguments, model="other")), "unknown model")
 
 
+def anthropic_streams(client):
+    """Every event that the client knows of a stream of text, in its order, and the ids of requests."""
+    arguments = {"model": "story", "messages": MESSAGES, "max_tokens": 8, "extra_body": {"temperature": 0}}
+    raw = client.messages.with_raw_response.create(**arguments)
+    check(raw.headers["request-id"] == raw.parse()._request_id, "messages raw: request id")
+    raw = client.messages.with_raw_response.count_tokens(model="story", messages=MESSAGES, system="Be kind.")
+    check(raw.headers["request-id"].startswith("req_") and raw.parse().input_tokens > 8, "count_tokens raw")
+    kinds = []
+    for event in client.messages.create(stream=True, **arguments):
+        if not kinds or kinds[-1] != event.type:
+            kinds.append(event.type)
+    check(kinds == ["message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta",
+                    "message_stop"], f"messages: events {kinds}")
+    with client.messages.stream(system=[{"type": "text", "text": "Be kind."}], **arguments) as stream:
+        check(stream.request_id.startswith("req_"), "messages stream: request id")
+        final = stream.get_final_message()
+        check(final.stop_reason == "max_tokens" and final.content[0].text, "messages stream: final")
+    check(client.models.list().data[0].id == "story", "anthropic models.list")
+    check(client.models.retrieve("story").id == "story", "anthropic models.retrieve")
+
+
+def anthropic_errors(client, url):
+    arguments = {"model": "story", "messages": MESSAGES, "max_tokens": 8}
+    error = raises(anthropic.BadRequestError, lambda: client.messages.create(**dict(arguments, messages=[
+        MESSAGES[0], {"role": "sistem", "content": "x"}], system="Be kind.")), "unknown role")
+    check(error.body["error"]["param"] == "messages[1].role" and error.request_id.startswith("req_"), "unknown role: param")
+    check(error.body["type"] == "error" and error.body["error"]["type"] == "invalid_request_error", "error: form")
+    raises(anthropic.AuthenticationError, lambda: anthropic.Anthropic(base_url=url, api_key="wrong").messages.create(
+        **arguments), "wrong key")
+    raises(anthropic.BadRequestError, lambda: client.messages.count_tokens(model="story", messages=[]), "count_tokens: none")
+
+
+async def openai_async(url):
+    """The endpoints of the async clients."""
+    client = openai.AsyncOpenAI(base_url=url + "/v1", api_key=KEY, max_retries=0)
+    check([m.id async for m in client.models.list()] == ["story"], "async models")
+    check((await client.models.retrieve("story")).id == "story", "async models.retrieve")
+    check(len((await client.embeddings.create(model="story", input="a fox")).data[0].embedding) == 256, "async embeddings")
+    text = (await client.completions.create(model="story", prompt="Once", **GREEDY)).choices[0].text
+    chunks = await client.completions.create(model="story", prompt="Once", stream=True, logprobs=0, **GREEDY)
+    check("".join([c.choices[0].text async for c in chunks]) == text, "async completions stream")
+    arguments = {"model": "story", "input": "Tell me a story.", "temperature": 0, "max_output_tokens": 8}
+    whole = (await client.responses.create(**arguments)).output_text
+    events = [e async for e in await client.responses.create(stream=True, **arguments)]
+    check("".join(e.delta for e in events if e.type == "response.output_text.delta") == whole, "async responses stream")
+    check([e.sequence_number for e in events] == list(range(len(events))), "responses: numbers of events")
+    check(events[0].type == "response.created" and events[-1].type == "response.incomplete", "responses: first and last")
+    try:
+        await client.chat.completions.create(model="story", messages=MESSAGES, top_p=2)
+        check(False, "async error")
+    except openai.BadRequestError as error:
+        check(error.param == "top_p", "async error: param")
+    claude = anthropic.AsyncAnthropic(base_url=url, api_key=KEY)
+    check((await claude.messages.count_tokens(model="story", messages=MESSAGES)).input_tokens > 4, "async count_tokens")
+    answer = await claude.messages.create(model="story", messages=MESSAGES, max_tokens=4)
+    check(answer.content[0].text and answer.usage.output_tokens == 4, "async messages")
+    await client.close()
+    await claude.close()
+
+
 async def many_at_once(url):
     """32 clients at one time, half of them with two experts: each gets its own answer, and some go early."""
     client = openai.AsyncOpenAI(base_url=url + "/v1", api_key=KEY, max_retries=0)
@@ -208,43 +259,68 @@ async def many_at_once(url):
     claude = anthropic.AsyncAnthropic(base_url=url, api_key=KEY)
     async with claude.messages.stream(model="story", messages=MESSAGES, max_tokens=8) as stream:
         check([t async for t in stream.text_stream], "async messages stream")
+    await client.close()
+    await claude.close()
 
 
-def wait_until_ready(url, process):
-    for _ in range(600):
-        if process.poll() is not None:
-            raise AssertionError("the server ended early")
-        try:
-            urllib.request.urlopen(url + "/ready", timeout=1)
-            return
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError("the server does not get ready")
+def busy(url):
+    """A server with one place and room for one more to wait: what both clients do with 429, and with silence."""
+    client = openai.OpenAI(base_url=url + "/v1", api_key="none", max_retries=0)
+    claude = anthropic.Anthropic(base_url=url, api_key="none", max_retries=0)
+    long = {"model": "story", "max_tokens": 900, "extra_body": {"ignore_eos": True}}
+    running = client.completions.create(prompt="Once", stream=True, **long)
+    next(iter(running))
+    waiting = client.completions.create(prompt="Twice", stream=True, **long)
+    error = raises(openai.RateLimitError, lambda: client.chat.completions.create(model="story", messages=MESSAGES), "429")
+    check(error.code == "queue_full" and int(error.response.headers["retry-after"]) >= 1, "429: code, Retry-After")
+    raises(anthropic.RateLimitError, lambda: claude.messages.create(model="story", messages=MESSAGES, max_tokens=4),
+           "messages: 429")
+    raises(openai.APITimeoutError, lambda: client.with_options(timeout=0.3).completions.create(
+        model="story", prompt="Once", stream=False, max_tokens=900) if leave(waiting) else None, "timeout")
+    # The client waits as long as Retry-After says and tries again; meanwhile the places get free.
+    patient = openai.OpenAI(base_url=url + "/v1", api_key="none", max_retries=5)
+    waiting = client.completions.create(prompt="Twice", stream=True, **long)
+    began = time.monotonic()
+    answer = asyncio.run(free_later(running, waiting, lambda: patient.completions.with_raw_response.create(
+        model="story", prompt="Once", max_tokens=2)))
+    check(answer.status_code == 200 and answer.retries_taken >= 1, f"retries on 429: {answer.retries_taken}")
+    check(time.monotonic() - began > 0.9, "retries: as late as Retry-After says")
+
+
+def leave(stream):
+    stream.close()
+    time.sleep(0.5)  # a step sees it
+    return True
+
+
+async def free_later(running, waiting, call):
+    task = asyncio.create_task(asyncio.to_thread(call))
+    await asyncio.sleep(0.6)
+    running.close()
+    waiting.close()
+    return await task
 
 
 def main():
-    process = subprocess.Popen(
-        [sys.argv[1], "serve", "--port", "0", "--api-key", KEY, "--alias", "story", "--invariant", "--parallel", "4"],
-        stderr=subprocess.PIPE, text=True)
-    try:
-        url = re.search(r"http://[0-9.:]+", process.stderr.readline()).group()
-        log = tempfile.TemporaryFile("w")
-        threading.Thread(target=lambda: [log.write(line) for line in process.stderr], daemon=True).start()
-        wait_until_ready(url, process)
-        client = openai.OpenAI(base_url=url + "/v1", api_key=KEY, max_retries=0)
-        for test in (openai_models, openai_chat, openai_logprobs, openai_completions, openai_embeddings, openai_responses):
+    flags = ["--alias", "story", "--invariant"]
+    with Server(sys.argv[1], *flags, "--api-key", KEY, "--parallel", "4") as server:
+        client = openai.OpenAI(base_url=server.url + "/v1", api_key=KEY, max_retries=0)
+        for test in (openai_models, openai_chat, openai_logprobs, openai_completions, openai_embeddings, openai_responses,
+                     openai_raw):
             test(client)
             print(f"{test.__name__}: passed")
-        openai_errors(client, url)
-        print("openai_errors: passed")
-        anthropic_messages(anthropic.Anthropic(base_url=url, api_key=KEY, max_retries=0))
-        print("anthropic_messages: passed")
-        asyncio.run(many_at_once(url))
-        print("many_at_once: passed")
-    finally:
-        process.terminate()
-        code = process.wait(timeout=60)
-    check(code == 0, f"the server ended with {code}")
+        claude = anthropic.Anthropic(base_url=server.url, api_key=KEY, max_retries=0)
+        openai_errors(client, server.url)
+        anthropic_messages(claude)
+        anthropic_streams(claude)
+        anthropic_errors(claude, server.url)
+        print("errors, anthropic: passed")
+        asyncio.run(openai_async(server.url))
+        asyncio.run(many_at_once(server.url))
+        print("async, many_at_once: passed")
+    with Server(sys.argv[1], *flags, "--parallel", "1", "--queue", "1") as server:
+        busy(server.url)
+        print("busy: passed")
     print(f"{PASSED} checks passed: openai {openai.__version__}, anthropic {anthropic.__version__}")
 
 

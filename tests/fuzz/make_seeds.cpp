@@ -18,6 +18,7 @@
 #include "convert/quantize.h"
 #include "formats/gguf.h"
 #include "formats/safetensors.h"
+#include "fuzz/request_seeds.h"
 #include "fuzz/tiny_model.h"
 #include "support/broken_files.h"
 #include "support/test_data.h"
@@ -231,6 +232,11 @@ void make_seeds(const fs::path& folder) {
   write_texts(folder / "text");
   write_checkpoint_files(folder / "convert", narrow);
   write_templates(folder / "template");
+  const auto into = [&](const char* target) {
+    return [=](const std::string& name, const std::string& bytes) { write(folder / target / name, bytes); };
+  };
+  make_request_seeds(into("request"));
+  make_http_seeds(into("http"));
 }
 
 }  // namespace

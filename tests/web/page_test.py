@@ -156,6 +156,65 @@ class Routing(PageCase):
         self.page.locator("#reset-routing").click()
         self.assertEqual(self.sent()["moe"], {"return_routing": True})
 
+    def test_settings_by_layer_and_masks(self):
+        self.open()
+        self.limit(8)
+        self.page.locator("#by-layer summary").click()
+        self.page.locator("#set-layers_prefill").fill("1-2=3")
+        self.page.locator("#set-layers_decode").fill("1=2, 3-4 = 1")
+        self.page.locator("#set-experts_decode").focus()
+        for _ in range(3):
+            self.page.keyboard.press("ArrowRight")
+        self.page.locator("#set-mask").fill("5: 0-2, 2, 12; 1:3")
+        moe = self.sent()["moe"]
+        self.assertEqual(moe["experts_prefill"], [[1, 2, 3]])
+        self.assertEqual(moe["experts_decode"], [[1, 1, 2], [3, 4, 1], [1, 5, 3]])
+        self.assertEqual(moe["mask"], {"1": [3], "5": [0, 1, 2, 12]})
+        echo = self.last(".echo").text_content()
+        for part in ("3 in layers 1-2, 4 in layers 3-5 prefill", "1 in layers 3-4", "masks in layers 1, 5"):
+            self.assertIn(part, echo)
+        self.page.reload()
+        self.until("document.getElementById('set-mask')?.disabled === false")
+        self.assertEqual(self.page.locator("#set-mask").input_value(), "5: 0-2, 2, 12; 1:3", "kept")
+        self.assertTrue(self.page.locator("#set-mask").is_visible(), "open where something is set")
+        self.page.locator("#reset-routing").click()
+        self.assertEqual(self.sent()["moe"], {"return_routing": True})
+
+    def test_wrong_settings_by_layer_say_what_is_wrong(self):
+        self.open()
+        self.page.locator("#by-layer summary").click()
+        for name, text, words in [
+                ("layers_decode", "1-3", "as 1-3=2, not “1-3”"),
+                ("layers_decode", "1-3=0", "Experts: a whole number from 1 to"),
+                ("layers_decode", "0-3=1", "Layers: a whole number from 1 to 5, not “0”"),
+                ("layers_decode", "3-1=1", "from the smaller to the larger"),
+                ("layers_prefill", "1=1=1", "as 1-3=2"),
+                ("layers_prefill", "x=1", "not “x”"),
+                ("mask", "5", "as 5: 0-7, 12"),
+                ("mask", "5:", "no experts are named"),
+                ("mask", "6: 1", "Layer: a whole number from 1 to 5"),
+                ("mask", "5: 1, 99999", "Experts of layer 5: a whole number from 0 to")]:
+            field, problem = self.page.locator(f"#set-{name}"), self.page.locator(f"#set-{name}-problem")
+            field.fill(text)
+            self.assertIn(words, problem.text_content(), text)
+            self.page.locator("#prompt").fill(SENT)
+            self.page.locator("#prompt").press("Enter")
+            self.assertIn(words, self.page.locator("#trouble").text_content(), text)
+            self.assertEqual(self.page.locator("#messages article").count(), 0)
+            self.assertEqual(self.page.evaluate("document.activeElement.id"), f"set-{name}")
+            field.fill("")
+            self.assertEqual(problem.text_content(), "")
+
+    def test_a_mask_that_leaves_too_few_is_the_servers_to_refuse(self):
+        self.open()
+        self.page.locator("#by-layer summary").click()
+        self.page.locator("#set-mask").fill("5: 0-30")
+        self.allowed.append("400")
+        self.page.locator("#prompt").fill(SENT)
+        self.page.locator("#prompt").press("Enter")
+        self.until("document.getElementById('trouble').textContent.includes('mask') || "
+                   "document.querySelector('#messages .assistant')?.textContent.includes('mask')")
+
     def test_map_moves(self):
         self.open()
         self.page.wait_for_timeout(1000)

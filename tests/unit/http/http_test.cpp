@@ -88,6 +88,21 @@ TEST_F(HttpTest, ABodyInChunksAndOneByteAtATime) {
   EXPECT_EQ(client.answer().body, "POST /  abcde");
 }
 
+TEST_F(HttpTest, FieldsBehindABodyAreNoHeaders) {
+  start([](const ExchangePtr& e) {
+    std::string names;
+    for (const Header& h : e->request().headers) names += h.name + " ";
+    e->respond({.content_type = "text/plain", .body = names + e->request().body});
+  });
+  HttpClient client(port());
+  client.send(
+      "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n"
+      "Host: y\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n");
+  const HttpAnswer answer = client.answer();
+  EXPECT_EQ(answer.body, "host transfer-encoding abc");
+  EXPECT_EQ(answer.header("connection"), "keep-alive");
+}
+
 TEST_F(HttpTest, SaysContinueBeforeALargeBody) {
   start_echo();
   HttpClient client(port());
@@ -135,6 +150,36 @@ TEST_F(HttpTest, RefusesWhatIsTooLarge) {
   EXPECT_EQ(ask(port(), "/", "fits").status, 200);
 }
 
+TEST_F(HttpTest, ARefusalHasItsBodyWhateverCameBefore) {
+  start_echo({.n_header = 1});
+  HttpClient client(port());
+  client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+  while (client.receive().find("\r\n\r\n") == std::string::npos) continue;
+  client.send("nonsense\r\n\r\n");
+  const HttpAnswer answer = client.answer();
+  EXPECT_EQ(answer.status, 400);
+  EXPECT_FALSE(answer.body.empty());
+  EXPECT_TRUE(answer.complete);
+  // A refused HEAD has none.
+  HttpClient head(port());
+  head.send("HEAD / HTTP/1.1\r\nHost: a\r\nA: b\r\n\r\n");
+  std::string got;
+  while (!head.ended()) got += head.receive();
+  EXPECT_TRUE(got.starts_with("HTTP/1.1 431 ")) << got;
+  EXPECT_TRUE(got.ends_with("\r\n\r\n")) << got;
+}
+
+TEST_F(HttpTest, ATargetIsAPathOrAnAddress) {
+  start_echo();
+  const auto answer = [&](const std::string& target) { return ask(port(), target, "x"); };
+  EXPECT_EQ(answer("/a?b").body, "POST /a b x");
+  EXPECT_EQ(answer("*").body, "POST *  x");
+  EXPECT_EQ(answer("HTTP://a:1/b?c").body, "POST /b c x");
+  EXPECT_EQ(answer("http://a?c").body, "POST / c x");
+  for (const char* target : {"?a", "a/b", "localhost:80", "https://a/", "*/"})
+    EXPECT_EQ(answer(target).status, 400) << target;
+}
+
 TEST_F(HttpTest, AnEndlessHeaderIsCutEarly) {
   start_echo({.header_bytes = 4096});
   HttpClient client(port());
@@ -152,6 +197,19 @@ TEST_F(HttpTest, ASlowRequestIs408AndASilentConnectionCloses) {
   EXPECT_EQ(body.answer().status, 408);
   EXPECT_EQ(silent.receive(), "");
   EXPECT_TRUE(silent.ended());
+}
+
+TEST_F(HttpTest, AfterALateRequestTheClientsEndIsSeen) {
+  start_echo({.header_time = Seconds(0.02), .body_time = Seconds(0.02)});
+  for (const char* bytes : {"GET / HT", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab"}) {
+    HttpClient client(port());
+    client.send(bytes);
+    EXPECT_EQ(client.answer().status, 408);
+    const auto began = std::chrono::steady_clock::now();
+    client.reset();
+    EXPECT_TRUE(eventually([&] { return server_->n_connection() == 0; }));
+    EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::milliseconds(500)) << bytes;
+  }
 }
 
 TEST_F(HttpTest, TooManyConnectionsAreTold) {

@@ -52,6 +52,65 @@ TEST_F(Strict, AnUnknownRoleIsRefused) {
     EXPECT_EQ(server().json(path, body, 400)["error"]["param"], "messages[0].role");
 }
 
+TEST_F(Strict, AMessageIsCalledAsTheClientCallsIt) {
+  const Json good = {{"role", "user"}, {"content", "x"}}, bad = {{"role", "sistem"}, {"content", "x"}};
+  const Json image = {{"role", "user"}, {"content", {{{"type", "image"}}}}};
+  const Json reasoning = {{"type", "reasoning"}, {"summary", Json::array()}};
+  const struct {
+    const char* path;
+    Json body;
+    const char* param;
+  } cases[] = {
+      {"/v1/messages", {{"system", "s"}, {"messages", {good, bad}}}, "messages[1].role"},
+      {"/v1/messages/count_tokens", {{"system", "s"}, {"messages", {good, image}}}, "messages[1].content"},
+      {"/v1/messages", {{"system", {{{"type", "image"}}}}, {"messages", {good}}}, "system"},
+      {"/v1/messages", {{"system", "s"}, {"messages", Json::array()}}, "messages"},
+      {"/v1/responses", {{"instructions", "i"}, {"input", {reasoning, good, bad}}}, "input[2].role"},
+      {"/v1/responses", {{"instructions", "i"}, {"input", {image}}}, "input[0].content"},
+      {"/v1/responses", {{"instructions", "i"}, {"input", {reasoning, 1}}}, "input[1]"},
+      {"/v1/responses", {{"instructions", "i"}, {"input", Json::array()}}, "input"},
+      {"/v1/chat/completions", {{"messages", {good, bad}}}, "messages[1].role"},
+      {"/apply-template", {{"messages", {good, image}}}, "messages[1].content"}};
+  for (auto [path, body, param] : cases) {
+    if (path == std::string("/v1/messages")) body["max_tokens"] = 1;
+    EXPECT_EQ(server().json(path, body, 400)["error"]["param"], param) << body;
+  }
+}
+
+TEST_F(Strict, WhatWouldOnlyTroubleTheTemplateIsNamed) {
+  const auto with_message = [](const Json& message) {
+    return Json{{"messages", {message}}, {"max_tokens", 1}};
+  };
+  const auto with = [](const char* name, const Json& value) {
+    Json body = chat("Hi", 1);
+    body[name] = value;
+    return body;
+  };
+  const std::pair<Json, const char*> cases[] = {
+      {with_message({{"role", "user"}}), "messages[0].content"},
+      {with_message({{"role", "tool"}, {"content", nullptr}}), "messages[0].content"},
+      {with("tools", Json::array({Json::object()})), "tools[0].function"},
+      {with("tools", Json::array({{{"type", "function"}, {"function", {{"name", 1}}}}})),
+       "tools[0].function"},
+      {with("chat_template_kwargs", {{"messages", Json::array()}}), "chat_template_kwargs.messages"},
+      {with("chat_template_kwargs", {{"tools", 5}}), "chat_template_kwargs.tools"}};
+  for (const auto& [body, param] : cases)
+    EXPECT_EQ(server().json("/v1/chat/completions", body, 400)["error"]["param"], param) << body;
+  server().json("/v1/chat/completions", with("stream_options", {{"include_usage", nullptr}}));
+  EXPECT_EQ(server().json("/v1/moe?stream=yes", nullptr, 400)["error"]["param"], "stream");
+}
+
+TEST_F(Strict, AnUnknownMemberOfMoeNamesThoseThatThereAre) {
+  Json body = chat("Hi", 1);
+  body["moe"] = {{"experts", 2}, {"foo", 1}};
+  const Json error = server().json("/v1/chat/completions", body, 400)["error"];
+  EXPECT_EQ(error["param"], "moe.foo");
+  body["moe"] = {{std::string(70000, 'x') + "\n", 1}};
+  EXPECT_LT(server().ask("/v1/chat/completions", body).body.size(), 1000u);
+  for (const char* member : {"experts_decode", "mask", "return_routing"})
+    EXPECT_NE(error["message"].get<std::string>().find(member), std::string::npos) << error;
+}
+
 TEST_F(Strict, EveryTokenOfTheLogprobsHasItsName) {
   const Json body = {{"prompt", {140}},
                      {"max_tokens", 2},
