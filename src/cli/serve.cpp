@@ -51,6 +51,7 @@ RuntimeOptions runtime_options(const ServeFlags& flags, const Model& model, cons
                  .n_waiting = flags.server.n_parallel,  // beside those that were cancelled and still leave
                  .n_cache_token = may_shrink ? 0 : cache_tokens(flags, model),
                  .cache_type = flags.model.kv_type(),
+                 .prefill_slowdown = flags.server.limits.prefill_slowdown,
                  .experts_max = flags.model.experts_max,
                  .default_policy = flags.model.policy(),
                  .pieces = [&](int32_t id) { return tokenizer.piece(id); }}};
@@ -92,6 +93,12 @@ server::ServerOptions server_options(const ServeFlags& flags) {
 void check_context(const ServeFlags& flags) {
   if (flags.n_ctx != 1) return;
   throw UsageError("--ctx-size: expected 0, or 2 or more, got 1: no prompt would have room");
+}
+
+std::string check_slowdown(const std::string& text) {
+  const double value = std::stod(text);
+  if (value == 0 || (value >= 1.05 && value <= 1000)) return {};
+  return "expected 0, or 1.05 to 1000, got " + printable(text, 40);
 }
 
 int serve(const ServeFlags& flags) {
@@ -224,6 +231,14 @@ void add_serve(CLI::App& program, Action& action) {
       ->add_option("--cache-ram", flags->cache_ram_mib, "MiB more in which the beginnings of texts are kept")
       ->option_text("MIB")
       ->transform(whole_number(0, 1 << 24))
+      ->capture_default_str();
+  command
+      ->add_option(
+          "--prefill-slowdown", flags->server.limits.prefill_slowdown,
+          "how many times as long other texts may wait for a token while a prompt is computed; 0: any")
+      ->option_text("X")
+      ->transform(number())
+      ->check(CLI::Validator(check_slowdown, ""))
       ->capture_default_str();
   command->add_option("--alias", flags->aliases, "a name that requests call the model by; repeatable")
       ->allow_extra_args(false)

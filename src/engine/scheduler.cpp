@@ -21,10 +21,16 @@ void StepBatch::clear() {
   caches.clear();
   sampled.clear();
   rows.clear();
+  n_decode_token = 0;
 }
 
-Scheduler::Scheduler(const Cache& cache, int64_t n_ubatch, int n_parallel, int n_waiting)
-    : cache_(cache), n_ubatch_(n_ubatch), n_parallel_(n_parallel), n_waiting_(n_waiting) {
+Scheduler::Scheduler(const Cache& cache, int64_t n_ubatch, int n_parallel, int n_waiting,
+                     double prefill_slowdown)
+    : cache_(cache),
+      n_ubatch_(n_ubatch),
+      n_parallel_(n_parallel),
+      n_waiting_(n_waiting),
+      budget_(prefill_slowdown, n_ubatch) {
   SW_ASSERT(n_parallel <= cache.plan().n_seq);
 }
 
@@ -83,16 +89,27 @@ void Scheduler::preempt(std::list<Sequence>::iterator sequence) {
 
 void Scheduler::fill(StepBatch& batch) {
   batch.clear();
-  int64_t room = n_ubatch_;
-  for (const bool decoding : {true, false}) {
-    for (Sequence& s : running_) {
-      if (s.is_decoding() == decoding && room > 0) room -= add(batch, s, room);
-    }
-  }
+  const int64_t n_decoding = add_all(batch, true, n_ubatch_);
+  batch.n_decode_token = std::ssize(batch.tokens);
+  const int64_t budget = budget_.prompt_tokens({.n_decode_token = batch.n_decode_token,
+                                                .n_decoding = n_decoding,
+                                                .n_prefilling = n_running() - n_decoding});
+  add_all(batch, false, std::min(budget, n_ubatch_ - batch.n_decode_token));
   for (const StepBatch::Part& part : batch.parts) {
     Sequence& s = *part.sequence;
     if (part.n_token > 0) s.keep_snapshots(s.n_cached + part.n_token + s.n_draft());
   }
+}
+
+/// The next tokens of all sequences that decode, or of all others. Returns how many found room.
+int64_t Scheduler::add_all(StepBatch& batch, bool decoding, int64_t room) {
+  int64_t n = 0;
+  for (Sequence& s : running_) {
+    if (s.is_decoding() != decoding || room == 0) continue;
+    room -= add(batch, s, room);
+    ++n;
+  }
+  return n;
 }
 
 /// The sequence's next tokens: of its text, with the drafts behind it where those are to be checked, or the
@@ -127,6 +144,10 @@ void Scheduler::publish(const StepBatch& batch) {
   for (const StepBatch::Part& part : batch.parts) {
     if (part.n_token > 0 && part.sequence->finish != Finish::Error) part.sequence->publish();
   }
+}
+
+void Scheduler::took(const StepBatch& batch, double seconds) {
+  budget_.note(batch.n_decode_token, std::ssize(batch.tokens) - batch.n_decode_token, seconds);
 }
 
 void Scheduler::abandon() {

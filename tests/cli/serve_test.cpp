@@ -92,6 +92,7 @@ TEST(Serve, WrongFlagsAreOneLine) {
       {{"serve", "--host", "no.such.host.invalid", "--api-key", "k"}, 1},
       {{"serve", "--api-key-file", "/nowhere"}, 1},
       {{"serve", "--request-timeout", "-1"}, 2},
+      {{"serve", "--prefill-slowdown", "1"}, 2},
       {{"serve", "--port", "0", "-m", "/nowhere"}, 1}};
   for (const auto& [arguments, code] : cases) {
     const testing::ProcessResult result = testing::run_switchyard(arguments);
