@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
+#include <chrono>
 #include <fmt/core.h>
 #include <sys/resource.h>
+#include <utility>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -95,6 +97,28 @@ void check_context(const ServeFlags& flags) {
   throw UsageError("--ctx-size: expected 0, or 2 or more, got 1: no prompt would have room");
 }
 
+/// The line that says where the server listens, once. A start that fails says one line, its error: so what
+/// can fail comes first, but for what takes long. Then the file is checked already, and people want to see
+/// /ready.
+class Announcement {
+ public:
+  Announcement(std::string host, uint16_t port) : host_(std::move(host)), port_(port) {}
+  void make() {
+    if (!std::exchange(made_, true)) log::info("listening on http://{}:{}", host_, port_);
+  }
+  /// As the progress bar shows nothing of what is quickly done.
+  void make_where_slow() {
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin_;
+    if (elapsed.count() >= ProgressBar::kQuietSeconds) make();
+  }
+
+ private:
+  std::string host_;
+  uint16_t port_;
+  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+  bool made_ = false;
+};
+
 std::string check_slowdown(const std::string& text) {
   const double value = std::stod(text);
   if (value == 0 || (value >= 1.05 && value <= 1000)) return {};
@@ -102,21 +126,24 @@ std::string check_slowdown(const std::string& text) {
 }
 
 int serve(const ServeFlags& flags) {
-  raise_file_limit();
   block_stop_signals();
+  raise_file_limit();
   check_context(flags);
   const RoutingPolicy policy = flags.model.policy();
   const std::filesystem::path path = model_file(flags.model.model);
   server::Server server(server_options(flags));
   const StopSignals signals([&] { return server.stop(); });
-  const std::unique_ptr<const Model> model = load_model(
-      flags.model, {policy}, [&](uint64_t done, uint64_t total) { server.set_load_progress(done, total); });
+  Announcement announcement(flags.server.http.host, server.port());
+  const std::unique_ptr<const Model> model =
+      load_model(flags.model, {policy}, [&](uint64_t done, uint64_t total) {
+        server.set_load_progress(done, total);
+        announcement.make_where_slow();
+      });
   const Tokenizer tokenizer = Tokenizer::from_gguf(model->file());
   SamplerParams sampler = flags.sampler.params(model->file(), tokenizer);
   sampler.dry_breakers = flags.sampler.breakers(tokenizer);  // a request may ask for DRY
   Runtime runtime(*model, runtime_options(flags, *model, tokenizer), log_notes());
-  // What could fail has not: a start that fails says one line.
-  log::info("listening on http://{}:{}", flags.server.http.host, server.port());
+  announcement.make();
   log::info("{}", describe_name(*model));
   log::info("{}", describe_routing(*model, policy));
   log::info("ready: {} texts at a time, context {} tokens", flags.server.n_parallel,

@@ -59,6 +59,18 @@ TEST(Serve, SigtermUnderLoadEndsEveryAnswerAndExitsWithZero) {
   }
 }
 
+/// Also where the model is not there yet.
+TEST(Serve, SigtermAtAnyMomentOfTheStartExitsWithZero) {
+  for (int ms = 0; ms < 60; ms += 6) {
+    RunningProgram program({"serve", "--port", "0", "-t", "1"});
+    while (!program.blocks(SIGTERM)) std::this_thread::yield();
+    std::this_thread::sleep_for(std::chrono::milliseconds(ms));
+    program.signal(SIGTERM);
+    EXPECT_EQ(program.wait(), 0) << program.log();
+    EXPECT_NE(program.log().find("stopped"), std::string::npos) << ms;
+  }
+}
+
 TEST(Serve, TheSecondSignalEndsAtOnce) {
   RunningServer server;
   HttpClient client(server.port());
