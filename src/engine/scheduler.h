@@ -53,8 +53,8 @@ class Scheduler {
   int64_t n_preempted() const { return n_preempted_; }
 
   /// Lets sequences begin, makes room for the next tokens of those that run, and fills the batch: first the
-  /// sequences that decode, then others in order of arrival, as far as the budget goes: a long prompt never
-  /// holds up those that decode. All that the pass needs of the cache is taken now.
+  /// sequences that decode, then prompts as far as the budget goes: a long one holds up neither those that
+  /// decode nor a short one that came later. All that the pass needs of the cache is taken now.
   void schedule(StepBatch& batch);
   /// The batch is in the cache.
   void computed(const StepBatch& batch);
@@ -89,7 +89,7 @@ class Scheduler {
   void make_room();
   void preempt(std::list<Sequence>::iterator sequence);
   void fill(StepBatch& batch);
-  int64_t add_all(StepBatch& batch, bool decoding, int64_t room);
+  void add_prompts(StepBatch& batch, int64_t room);
   int64_t add(StepBatch& batch, Sequence& sequence, int64_t room);
 
   const Cache& cache_;
@@ -97,6 +97,7 @@ class Scheduler {
   int n_parallel_, n_waiting_;
   StepBudget budget_;
   std::list<Sequence> running_, waiting_;  // both by age, all that run older than all that wait
+  std::vector<Sequence*> prompts_;         // of the step under way
   int64_t n_preempted_ = 0;
 };
 

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 """How long users who are being answered wait for their next token while a long prompt comes in.
 
-    stall.py PROGRAM [ROUNDS [PROMPT_TOKENS [FLAGS OF SERVE...]]]
+    stall.py PROGRAM [ROUNDS [PROMPT_TOKENS [USERS [FLAGS OF SERVE...]]]]
 
-Four users read streams. In each round a prompt that no cache knows comes in beside them. Prints the gaps between tokens
+Users read streams, four of them. In each round a prompt that no cache knows comes in beside them. Prints the gaps between tokens
 with the prompt and without, and the prompt's time to its first token. It fails where the 99th percentile of the gaps is
 above 1.5 times their median.
 """
@@ -16,7 +16,6 @@ import time
 
 from support import Server, Tally, ask, quantile, stream
 
-N_USER = 4
 PROMISED = 1.5
 
 
@@ -61,15 +60,15 @@ def describe(what, gaps):
     return p99 / median
 
 
-async def main(program, n_round=5, n_prompt=1000, *flags):
-    tally = Tally("stall")
-    server = await Server(program, "-np", N_USER + 1, *flags).ready()
+async def main(program, n_round=5, n_prompt=1000, n_user=4, *flags):
+    tally, n_user = Tally("stall"), int(n_user)
+    server = await Server(program, "-np", n_user + 1, *flags).ready()
     alone = []
     for seed in range(3):
-        begin, end = await time_to_first_token(server.port, long_prompt(-1 - seed, int(n_prompt)))
+        begin, end = await time_to_first_token(server.port, long_prompt(1000 + seed, int(n_prompt)))
         alone.append(end - begin)
     gaps, over, beside = [], asyncio.Event(), []
-    users = [asyncio.create_task(user(server.port, i, gaps, over)) for i in range(N_USER)]
+    users = [asyncio.create_task(user(server.port, i, gaps, over)) for i in range(n_user)]
     await asyncio.sleep(1)
     for seed in range(int(n_round)):
         beside.append(await time_to_first_token(server.port, long_prompt(seed, int(n_prompt))))
@@ -83,7 +82,7 @@ async def main(program, n_round=5, n_prompt=1000, *flags):
     ratio = describe("while it comes in", [g for b, g in gaps if with_prompt(b, g)])
     waits = [b[1] - b[0] for b in beside]
     print(f"first token of {n_prompt} tokens of prompt: alone {1000 * quantile(alone, 0.5):.0f} ms, "
-          f"beside {N_USER} users {1000 * quantile(waits, 0.5):.0f} ms", flush=True)
+          f"beside {n_user} users {1000 * quantile(waits, 0.5):.0f} ms", flush=True)
     tally.check(ratio <= PROMISED, f"p99 is {ratio:.2f} times the median while a prompt comes in")
     tally.check(await server.stop() == 0, "the server ended with another code than 0")
     return tally.close()
