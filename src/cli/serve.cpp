@@ -75,10 +75,10 @@ std::vector<std::string> names_of(const ServeFlags& flags, const std::filesystem
 
 server::ServerOptions server_options(const ServeFlags& flags) {
   server::ServerOptions options = flags.server;
-  for (const std::string& key : flags.keys) options.api_keys.push_back(server::hash_key(key));
+  for (const std::string& key : flags.keys) options.api_keys.push_back({.hash = server::hash_key(key)});
   if (!flags.key_file.empty()) {
-    for (std::string& hash : server::read_key_file(flags.key_file))
-      options.api_keys.push_back(std::move(hash));
+    for (server::ApiKey& key : server::read_key_file(flags.key_file))
+      options.api_keys.push_back(std::move(key));
   }
   http::Limits& limits = options.http.limits;
   limits.header_time = http::Seconds(flags.header_s);

@@ -97,8 +97,9 @@ void Server::on_request(const http::ExchangePtr& exchange) {
       answer_preflight(*exchange);
     } else {
       const Route& route = find_route(request.method, request.path);
-      check_key(service_.options, route.access, request);
+      const std::optional<size_t> key = find_key(service_.options, route.access, request);
       if (route.endpoint != 0) check_content_type(request);
+      if (route.answers_later && route.endpoint != 0 && key) exchange->hold(service_.key_limits.take(*key));
       route.handler(service_, exchange);
       logs_itself = route.answers_later;
     }
