@@ -12,10 +12,9 @@ namespace {
 constexpr int64_t kMostDecodeTokens = 512;
 /// Then a step without prompts is made again: texts grow, other programs come and go.
 constexpr int kMixedSteps = 32;
-/// Each prompt under way has this part of the speed of prompts while nobody decodes, if it costs no more than
-/// so many times what the slowdown grants: small pieces of a prompt are slow, and where many prompts wait,
-/// few that decode would keep them from beginning.
-constexpr double kSpeedOfEach = 1.0 / 8, kMostCost = 4;
+/// Prompts keep this part of their speed while nobody decodes, if it costs no more than so many times what
+/// the slowdown grants: small pieces of a prompt are slow.
+constexpr double kLeastSpeed = 1.0 / 8, kMostCost = 4;
 /// How much the newest step counts, and how far off an average one may count at most.
 constexpr double kNewest = 0.25, kMostChange = 2;
 constexpr double kFading = 0.9;
@@ -45,11 +44,13 @@ int64_t StepBudget::prompt_tokens(const Load& load) const {
   if (decode.seconds == 0 || decode.n_mixed >= kMixedSteps) return 0;
   const double token_s =
       prompt_token_s_ > 0 ? prompt_token_s_ : decode.seconds / static_cast<double>(load.n_decode_token);
-  const auto n_prompt = static_cast<double>(load.n_prefilling);
+  // Few that decode shall not keep many from beginning.
+  const double crowd =
+      std::max(1.0, static_cast<double>(load.n_prefilling) / static_cast<double>(load.n_decoding));
   double n = (slowdown_ - 1) * decode.seconds / token_s;
   if (alone_seconds_ > 0) {
-    const double speed = std::min(1.0, kSpeedOfEach * n_prompt) * alone_tokens_ / alone_seconds_;
-    n = std::clamp(speed * mixed_s_, n, kMostCost * n_prompt * n + 1);
+    const double speed = std::min(1.0, kLeastSpeed * crowd) * alone_tokens_ / alone_seconds_;
+    n = std::clamp(speed * mixed_s_, n, kMostCost * crowd * n + 1);
   }
   return static_cast<int64_t>(std::clamp(n, 1.0, static_cast<double>(n_ubatch_)));
 }

@@ -102,12 +102,15 @@ TEST(StepBudget, APromptIsNotStarved) {
   EXPECT_NEAR(beside / full, 1.0 / 8, 0.02);
 }
 
-/// Two that decode do not keep many from beginning.
+/// Few that decode do not keep many from beginning.
 TEST(StepBudget, ManyPromptsGetMore) {
-  Steps one(by_token), many(by_token);
-  one.steps(100, 2, 1);
-  many.steps(100, 2, 8);
-  EXPECT_GT(many.steps(30, 2, 8), 3 * one.steps(30, 2, 1));
+  Steps one(by_token), as_many(by_token), more(by_token);
+  one.steps(100, 20, 1);
+  as_many.steps(100, 20, 20);
+  more.steps(100, 20, 80);
+  const int64_t usual = one.steps(30, 20, 1);
+  EXPECT_EQ(as_many.steps(30, 20, 20), usual);
+  EXPECT_GT(more.steps(30, 20, 80), 2 * usual);
 }
 
 /// As where texts become long, or another program takes a core.
