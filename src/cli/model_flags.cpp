@@ -221,8 +221,8 @@ std::unique_ptr<const Model> load_model(const ModelFlags& flags, std::vector<Rou
     log::info("{}", line);
   };
   notes.on_read = [show = bar.callback(), &on_read](uint64_t done, uint64_t total) {
+    if (on_read) on_read(done, total);  // before the bar: it may print a line
     show(done, total);
-    if (on_read) on_read(done, total);
   };
   std::unique_ptr<const Model> model = open_model(
       model_file(flags.model), {.overrides = flags.overrides, .policies = std::move(policies)}, notes);

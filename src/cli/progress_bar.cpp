@@ -12,7 +12,7 @@ namespace sw::cli {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr double kQuietSeconds = 0.5, kRedrawSeconds = 0.1;
+constexpr double kRedrawSeconds = 0.1;
 constexpr int kBarWidth = 30, kLeastBarWidth = 5;
 
 double seconds(Clock::duration d) { return std::chrono::duration<double>(d).count(); }

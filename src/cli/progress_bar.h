@@ -8,10 +8,10 @@
 namespace sw::cli {
 
 /// Work done on stderr: a bar with rate and time left on a terminal, a plain line every 10 % elsewhere.
-/// Work of less than half a second shows nothing.
 class ProgressBar {
  public:
   enum class Unit { Bytes, Tokens };
+  static constexpr double kQuietSeconds = 0.5;  ///< what is done sooner shows nothing
   explicit ProgressBar(std::string what, Unit unit = Unit::Bytes);
   ~ProgressBar() { finish(); }
   /// Done of all, in the bar's unit. Clears the line where all is done.

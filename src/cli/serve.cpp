@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
+#include <chrono>
 #include <fmt/core.h>
 #include <sys/resource.h>
+#include <utility>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -54,6 +56,7 @@ RuntimeOptions runtime_options(const ServeFlags& flags, const Model& model, cons
                  .n_waiting = flags.server.n_parallel,  // beside those that were cancelled and still leave
                  .n_cache_token = may_shrink ? 0 : cache_tokens(flags, model),
                  .cache_type = flags.model.kv_type(),
+                 .prefill_slowdown = flags.server.limits.prefill_slowdown,
                  .experts_max = flags.model.experts_max,
                  .default_policy = flags.model.policy(),
                  .pieces = [&](int32_t id) { return tokenizer.piece(id); }}};
@@ -75,10 +78,10 @@ std::vector<std::string> names_of(const ServeFlags& flags, const std::filesystem
 
 server::ServerOptions server_options(const ServeFlags& flags) {
   server::ServerOptions options = flags.server;
-  for (const std::string& key : flags.keys) options.api_keys.push_back(server::hash_key(key));
+  for (const std::string& key : flags.keys) options.api_keys.push_back({.hash = server::hash_key(key)});
   if (!flags.key_file.empty()) {
-    for (std::string& hash : server::read_key_file(flags.key_file))
-      options.api_keys.push_back(std::move(hash));
+    for (server::ApiKey& key : server::read_key_file(flags.key_file))
+      options.api_keys.push_back(std::move(key));
   }
   http::Limits& limits = options.http.limits;
   limits.header_time = http::Seconds(flags.header_s);
@@ -109,23 +112,54 @@ void check_experts_max(int experts_max, const Model& model) {
                .got = std::to_string(experts_max)});
 }
 
+/// The line that says where the server listens, once. A start that fails says one line, its error: so what
+/// can fail comes first, but for what takes long. Then the file is checked already, and people want to see
+/// /ready.
+class Announcement {
+ public:
+  Announcement(std::string host, uint16_t port) : host_(std::move(host)), port_(port) {}
+  void make() {
+    if (!std::exchange(made_, true)) log::info("listening on http://{}:{}", host_, port_);
+  }
+  /// As the progress bar shows nothing of what is quickly done.
+  void make_where_slow() {
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin_;
+    if (elapsed.count() >= ProgressBar::kQuietSeconds) make();
+  }
+
+ private:
+  std::string host_;
+  uint16_t port_;
+  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+  bool made_ = false;
+};
+
+std::string check_slowdown(const std::string& text) {
+  const double value = std::stod(text);
+  if (value == 0 || (value >= 1.05 && value <= 1000)) return {};
+  return "expected 0, or 1.05 to 1000, got " + printable(text, 40);
+}
+
 int serve(const ServeFlags& flags) {
-  raise_file_limit();
   block_stop_signals();
+  raise_file_limit();
   check_context(flags);
   const RoutingPolicy policy = flags.model.policy();
   const std::filesystem::path path = model_file(flags.model.model);
   server::Server server(server_options(flags));
   const StopSignals signals([&] { return server.stop(); });
-  const std::unique_ptr<const Model> model = load_model(
-      flags.model, {policy}, [&](uint64_t done, uint64_t total) { server.set_load_progress(done, total); });
+  Announcement announcement(flags.server.http.host, server.port());
+  const std::unique_ptr<const Model> model =
+      load_model(flags.model, {policy}, [&](uint64_t done, uint64_t total) {
+        server.set_load_progress(done, total);
+        announcement.make_where_slow();
+      });
   check_experts_max(flags.model.experts_max, *model);
   const Tokenizer tokenizer = Tokenizer::from_gguf(model->file());
   SamplerParams sampler = flags.sampler.params(model->file(), tokenizer);
   sampler.dry_breakers = flags.sampler.breakers(tokenizer);  // a request may ask for DRY
   Runtime runtime(*model, runtime_options(flags, *model, tokenizer), log_notes());
-  // What could fail has not: a start that fails says one line.
-  log::info("listening on http://{}:{}", flags.server.http.host, server.port());
+  announcement.make();
   log::info("{}", describe_name(*model));
   log::info("{}", describe_routing(*model, policy));
   log::info("ready: {} texts at a time, context {} tokens", flags.server.n_parallel,
@@ -248,6 +282,14 @@ void add_serve(CLI::App& program, Action& action) {
       ->add_option("--cache-ram", flags->cache_ram_mib, "MiB more in which the beginnings of texts are kept")
       ->option_text("MIB")
       ->transform(whole_number(0, 1 << 24))
+      ->capture_default_str();
+  command
+      ->add_option(
+          "--prefill-slowdown", flags->server.limits.prefill_slowdown,
+          "how many times as long other texts may wait for a token while a prompt is computed; 0: any")
+      ->option_text("X")
+      ->transform(number())
+      ->check(CLI::Validator(check_slowdown, ""))
       ->capture_default_str();
   command->add_option("--alias", flags->aliases, "a name that requests call the model by; repeatable")
       ->allow_extra_args(false)

@@ -29,6 +29,12 @@ sigset_t stop_set() {
   _exit(128 + signal);
 }
 
+/// Nothing is under way that could be lost.
+[[noreturn]] void end_in_peace() {
+  log::info("stopped");
+  _exit(0);
+}
+
 }  // namespace
 
 void block_stop_signals() {
@@ -48,8 +54,9 @@ StopSignals::StopSignals(std::function<bool()> stop) {
       if (fds[1].revents != 0) return;
       signalfd_siginfo info = {};
       if (read(signals_, &info, sizeof info) != sizeof info) continue;
-      if (stopped || !stop()) end_by(static_cast<int>(info.ssi_signo));
-      stopped = true;
+      if (stopped) end_by(static_cast<int>(info.ssi_signo));
+      stopped = stop();
+      if (!stopped) end_in_peace();
       log::info("stopping: requests under way are finished; once more to stop at once");
     }
   });

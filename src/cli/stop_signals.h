@@ -12,8 +12,9 @@ void block_stop_signals();
 /// SIGINT and SIGTERM as calls on a thread of its own.
 class StopSignals {
  public:
-  /// The first signal calls `stop`; where that gives false, and at the second signal, the program ends as the
-  /// signal ends one that does not catch it.
+  /// The first signal calls `stop`; where that gives false, as there is nothing to be stopped yet, the
+  /// program ends at once with code 0. At the second signal it ends as the signal ends one that does not
+  /// catch it.
   explicit StopSignals(std::function<bool()> stop);
   ~StopSignals();
   StopSignals(const StopSignals&) = delete;

@@ -2,6 +2,7 @@
 #include "engine/engine.h"
 
 #include <algorithm>
+#include <chrono>
 #include <random>
 
 #include "base/error.h"
@@ -70,7 +71,8 @@ Engine::Engine(const Model& model, const EngineOptions& options)
       forward_(model, policies_, forward_options(options, n_ctx_)),
       cache_(forward_.make_cache(cache_plan(model, options))),
       page_root_(random_root()),
-      scheduler_(cache_, options.forward.n_ubatch, options.n_parallel, options.n_waiting) {
+      scheduler_(cache_, options.forward.n_ubatch, options.n_parallel, options.n_waiting,
+                 options.prefill_slowdown) {
   // A default policy that the model cannot do is refused now, not at the first request.
   check_policy(default_policy_);
   const auto n = static_cast<size_t>(options.forward.n_ubatch), p = static_cast<size_t>(options.n_parallel);
@@ -238,6 +240,7 @@ std::span<const StepEvent> Engine::step(ForwardProbe* probe, const OnToken& on_t
     events_.push_back({s.id, -1, s.finish});
     count_drafts(s);
   });
+  const auto begin = std::chrono::steady_clock::now();
   scheduler_.schedule(batch_);
   if (batch_.tokens.empty()) return events_;
   try {
@@ -245,6 +248,7 @@ std::span<const StepEvent> Engine::step(ForwardProbe* probe, const OnToken& on_t
     scheduler_.computed(batch_);
     sample_all(logits, on_token);
     scheduler_.publish(batch_);
+    scheduler_.took(batch_, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
   } catch (...) {
     scheduler_.abandon();
     throw;

@@ -22,8 +22,11 @@ struct EngineOptions {
   int64_t n_cache_token =
       0;  ///< room of all sequences together; 0: n_ctx for each, so that none ever waits for pages
   Type cache_type = Type::F16;
-  int n_draft = 0;      ///< most tokens that a request may draft before a check, in models that keep states
-  int n_snapshot = 4;   ///< states kept for requests that begin like one before, in such models
+  int n_draft = 0;     ///< most tokens that a request may draft before a check, in models that keep states
+  int n_snapshot = 4;  ///< states kept for requests that begin like one before, in such models
+  /// How many times as long as without them the prompts of others may make a decode step; 0: as they need.
+  /// It cuts prompts by the time that steps take: only under `forward.invariant` are results never affected.
+  double prefill_slowdown = 0;
   int experts_max = 0;  ///< most experts a policy may ask for; 0: the model's k and `default_policy`
   RoutingPolicy default_policy = {};  ///< for requests that bring none
   TokenPieces pieces = {};            ///< the vocabulary's bytes, for samplers that read what a token says

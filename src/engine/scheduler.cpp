@@ -2,6 +2,7 @@
 #include "engine/scheduler.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.h"
 
@@ -21,10 +22,17 @@ void StepBatch::clear() {
   caches.clear();
   sampled.clear();
   rows.clear();
+  n_decode_token = 0;
 }
 
-Scheduler::Scheduler(const Cache& cache, int64_t n_ubatch, int n_parallel, int n_waiting)
-    : cache_(cache), n_ubatch_(n_ubatch), n_parallel_(n_parallel), n_waiting_(n_waiting) {
+Scheduler::Scheduler(const Cache& cache, int64_t n_ubatch, int n_parallel, int n_waiting,
+                     double prefill_slowdown)
+    : cache_(cache),
+      n_ubatch_(n_ubatch),
+      n_parallel_(n_parallel),
+      n_waiting_(n_waiting),
+      budget_(prefill_slowdown, n_ubatch) {
+  prompts_.reserve(static_cast<size_t>(n_parallel));
   SW_ASSERT(n_parallel <= cache.plan().n_seq);
 }
 
@@ -83,16 +91,42 @@ void Scheduler::preempt(std::list<Sequence>::iterator sequence) {
 
 void Scheduler::fill(StepBatch& batch) {
   batch.clear();
-  int64_t room = n_ubatch_;
-  for (const bool decoding : {true, false}) {
-    for (Sequence& s : running_) {
-      if (s.is_decoding() == decoding && room > 0) room -= add(batch, s, room);
-    }
+  int64_t n_decoding = 0;
+  for (Sequence& s : running_) {
+    const int64_t room = n_ubatch_ - std::ssize(batch.tokens);
+    if (!s.is_decoding() || room == 0) continue;
+    add(batch, s, room);
+    ++n_decoding;
   }
+  batch.n_decode_token = std::ssize(batch.tokens);
+  const int64_t budget = budget_.prompt_tokens({.n_decode_token = batch.n_decode_token,
+                                                .n_decoding = n_decoding,
+                                                .n_prefilling = n_running() - n_decoding});
+  add_prompts(batch, std::min(budget, n_ubatch_ - batch.n_decode_token));
   for (const StepBatch::Part& part : batch.parts) {
     Sequence& s = *part.sequence;
     if (part.n_token > 0) s.keep_snapshots(s.n_cached + part.n_token + s.n_draft());
   }
+}
+
+/// The oldest prompt gets half of the room at least, so that each comes to its end; the others what they need
+/// of the rest, those first that need least: a short prompt does not wait for the end of a long one.
+void Scheduler::add_prompts(StepBatch& batch, int64_t room) {
+  prompts_.clear();
+  for (Sequence& s : running_) {
+    if (!s.is_decoding()) prompts_.push_back(&s);
+  }
+  if (prompts_.empty() || room == 0) return;
+  std::sort(prompts_.begin() + 1, prompts_.end(), [](const Sequence* a, const Sequence* b) {
+    return std::pair(a->n_token() - a->n_cached, a->id) < std::pair(b->n_token() - b->n_cached, b->id);
+  });
+  int64_t for_others = room / 2;
+  for (size_t i = 1; i < prompts_.size() && for_others > 0; ++i) {
+    const int64_t n = add(batch, *prompts_[i], for_others);
+    for_others -= n;
+    room -= n;
+  }
+  add(batch, *prompts_[0], room);
 }
 
 /// The sequence's next tokens: of its text, with the drafts behind it where those are to be checked, or the
@@ -127,6 +161,10 @@ void Scheduler::publish(const StepBatch& batch) {
   for (const StepBatch::Part& part : batch.parts) {
     if (part.n_token > 0 && part.sequence->finish != Finish::Error) part.sequence->publish();
   }
+}
+
+void Scheduler::took(const StepBatch& batch, double seconds) {
+  budget_.note(batch.n_decode_token, std::ssize(batch.tokens) - batch.n_decode_token, seconds);
 }
 
 void Scheduler::abandon() {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/sequence.h"
+#include "engine/step_budget.h"
 #include "model/forward.h"
 
 namespace sw {
@@ -30,6 +31,7 @@ struct StepBatch {
   std::vector<const SequenceCache*> caches = {};  ///< of the parts
   std::vector<Sampled> sampled = {};              ///< what the pass's logits are for ...
   std::vector<int32_t> rows = {};                 ///< ... and the batch's tokens that give them
+  int64_t n_decode_token = 0;                     ///< the tokens of sequences that decode; they stand first
 };
 
 /// Decides what each pass computes. Sequences wait in order of arrival until a place and the pages of all
@@ -38,8 +40,8 @@ struct StepBatch {
 /// cache has room for one sequence. Windows and states are there for as many as may run.
 class Scheduler {
  public:
-  /// The cache has windows and states for `n_parallel` sequences.
-  Scheduler(const Cache& cache, int64_t n_ubatch, int n_parallel, int n_waiting);
+  /// The cache has windows and states for `n_parallel` sequences. `prefill_slowdown`: see StepBudget.
+  Scheduler(const Cache& cache, int64_t n_ubatch, int n_parallel, int n_waiting, double prefill_slowdown = 0);
 
   /// Throws sw::Error where there is no place for one more sequence, to run or to wait.
   void check_place() const;
@@ -51,13 +53,15 @@ class Scheduler {
   int64_t n_preempted() const { return n_preempted_; }
 
   /// Lets sequences begin, makes room for the next tokens of those that run, and fills the batch: first the
-  /// sequences that decode, so that a long prompt never holds them up, then others in order of arrival. All
-  /// that the pass needs of the cache is taken now.
+  /// sequences that decode, then prompts as far as the budget goes: a long one holds up neither those that
+  /// decode nor a short one that came later. All that the pass needs of the cache is taken now.
   void schedule(StepBatch& batch);
   /// The batch is in the cache.
   void computed(const StepBatch& batch);
   /// Its tokens were chosen: names what became full, for others.
   void publish(const StepBatch& batch);
+  /// What the step took, from schedule() on: the budget of the next steps.
+  void took(const StepBatch& batch, double seconds);
   /// The pass failed, and nobody knows what it left in the cache: all that run wait and begin again.
   void abandon();
   /// Calls `visit` with every sequence.
@@ -85,12 +89,15 @@ class Scheduler {
   void make_room();
   void preempt(std::list<Sequence>::iterator sequence);
   void fill(StepBatch& batch);
+  void add_prompts(StepBatch& batch, int64_t room);
   int64_t add(StepBatch& batch, Sequence& sequence, int64_t room);
 
   const Cache& cache_;
   int64_t n_ubatch_;
   int n_parallel_, n_waiting_;
+  StepBudget budget_;
   std::list<Sequence> running_, waiting_;  // both by age, all that run older than all that wait
+  std::vector<Sequence*> prompts_;         // of the step under way
   int64_t n_preempted_ = 0;
 };
 

@@ -62,6 +62,8 @@ class Exchange {
 
   /// One more header for whatever answer comes; before it does.
   void add_header(Header header) { extra_headers_.push_back(std::move(header)); }
+  /// Holds something until the answer is complete, or the exchange goes.
+  void hold(std::shared_ptr<void> held) { held_ = std::move(held); }
   virtual void respond(Response response) = 0;
   /// Sends the head of a stream of server-sent events. While nothing else is sent it gets comments, so that
   /// neither a client nor a proxy takes silence for death.
@@ -77,6 +79,7 @@ class Exchange {
  protected:
   Request request_ = {};
   std::vector<Header> extra_headers_ = {};
+  std::shared_ptr<void> held_ = {};
   std::chrono::steady_clock::time_point received_ = {};
 };
 

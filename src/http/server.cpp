@@ -233,6 +233,7 @@ class ConnectedExchange : public Exchange {
 
   void respond(Response response) override {
     if (ended_.exchange(true)) return;
+    held_.reset();
     fate_->status = response.status;
     response.headers.insert(response.headers.end(), extra_headers_.begin(), extra_headers_.end());
     on_network([r = std::move(response)](Connection& c) mutable { c.respond(std::move(r)); });
@@ -247,6 +248,7 @@ class ConnectedExchange : public Exchange {
   }
   void end() override {
     if (ended_.exchange(true)) return;
+    held_.reset();
     on_network([](Connection& c) { c.end(); });
   }
   bool gone() const override { return fate_->gone; }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "router/too_many_policies.h"
 
 namespace sw {
 
@@ -30,9 +31,9 @@ bool PolicyTable::holds(uint16_t id, const ResolvedRows& resolved) const {
 uint16_t PolicyTable::free_id() const {
   const auto unused = std::find(users_.begin(), users_.end(), 0);
   if (unused == users_.end()) {
-    throw Error({.what = "too many different routing policies at one time",
-                 .expected = "at most " + std::to_string(users_.size()),
-                 .hint = "try again when a request has ended"});
+    throw TooManyPolicies({.what = "too many different routing policies at one time",
+                           .expected = "at most " + std::to_string(users_.size()),
+                           .hint = "try again when a request has ended"});
   }
   return static_cast<uint16_t>(unused - users_.begin());
 }

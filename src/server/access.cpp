@@ -56,6 +56,37 @@ bool has(const std::vector<std::string>& list, std::string_view item) {
   throw ApiError({.status = 403, .message = message, .code = code});
 }
 
+/// "sha256:HEX per-minute=60 at-once=2"
+ApiKey read_hashed_key(std::string_view line, const std::string& where) {
+  const size_t end = std::min(line.find(' '), line.size());
+  ApiKey key{.hash = lower(line.substr(kHashed.size(), end - kHashed.size()))};
+  if (key.hash.size() != kHashDigits || key.hash.find_first_not_of("0123456789abcdef") != key.hash.npos) {
+    throw Error({.what = "not a hashed key",
+                 .where = where,
+                 .expected = "sha256: and 64 hexadecimal digits, as of printf %s KEY | sha256sum"});
+  }
+  for (std::string_view rest = line.substr(end); !rest.empty();) {
+    rest.remove_prefix(std::min(rest.find_first_not_of(' '), rest.size()));
+    const std::string_view limit = rest.substr(0, rest.find(' '));
+    rest.remove_prefix(limit.size());
+    const size_t sign = std::min(limit.find('='), limit.size() - 1);
+    const std::string_view name = limit.substr(0, sign);
+    int64_t* const value = name == "per-minute" ? &key.n_per_minute
+                           : name == "at-once"  ? &key.n_at_once
+                                                : nullptr;
+    int64_t n = 0;
+    const auto [stop, error] = std::from_chars(limit.data() + sign + 1, limit.data() + limit.size(), n);
+    if (!value || error != std::errc() || stop != limit.data() + limit.size() || n < 1) {
+      throw Error({.what = "not a limit of a key",
+                   .where = where,
+                   .expected = "per-minute=N or at-once=N, N at least 1",
+                   .got = std::string(limit)});
+    }
+    *value = n;
+  }
+  return key;
+}
+
 bool same(const std::string& a, const std::string& b) {
   return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
 }
@@ -71,9 +102,9 @@ std::string hash_key(std::string_view key) {
   return hex;
 }
 
-std::vector<std::string> read_key_file(const std::string& path) {
+std::vector<ApiKey> read_key_file(const std::string& path) {
   const std::string text = read_file(path, kMaxKeyFileBytes);
-  std::vector<std::string> hashes;
+  std::vector<ApiKey> keys;
   size_t n_line = 0;
   for (std::string_view rest = text; !rest.empty();) {
     const size_t end = rest.find('\n');
@@ -82,20 +113,11 @@ std::vector<std::string> read_key_file(const std::string& path) {
     ++n_line;
     while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.remove_suffix(1);
     if (line.empty() || line.starts_with('#')) continue;
-    if (!line.starts_with(kHashed)) {
-      hashes.push_back(hash_key(line));
-      continue;
-    }
-    const std::string hash = lower(line.substr(kHashed.size()));
-    if (hash.size() != kHashDigits || hash.find_first_not_of("0123456789abcdef") != hash.npos) {
-      throw Error({.what = "not a hashed key",
-                   .where = fmt::format("{}, line {}", path, n_line),
-                   .expected = "sha256: and 64 hexadecimal digits, as of printf %s KEY | sha256sum"});
-    }
-    hashes.push_back(hash);
+    keys.push_back(line.starts_with(kHashed) ? read_hashed_key(line, fmt::format("{}, line {}", path, n_line))
+                                             : ApiKey{.hash = hash_key(line)});
   }
-  if (hashes.empty()) throw Error({.what = "the file holds no key", .where = path});
-  return hashes;
+  if (keys.empty()) throw Error({.what = "the file holds no key", .where = path});
+  return keys;
 }
 
 bool is_loopback(std::string_view host) {
@@ -156,16 +178,18 @@ bool is_origin(std::string_view text) {
   return false;
 }
 
-void check_key(const ServerOptions& options, Access access, const http::Request& request) {
+std::optional<size_t> find_key(const ServerOptions& options, Access access, const http::Request& request) {
   const bool open = access == Access::Open || (access == Access::Local && is_loopback(options.http.host));
-  if (open || options.api_keys.empty()) return;
+  if (open || options.api_keys.empty()) return std::nullopt;
   std::string_view key = request.header("x-api-key");
   const std::string_view bearer = request.header("authorization");
   if (lower(bearer.substr(0, 7)) == "bearer ") key = bearer.substr(7);
   const std::string hash = hash_key(key);
-  bool known = false;
-  for (const std::string& one : options.api_keys) known = same(one, hash) || known;
-  if (known) return;
+  std::optional<size_t> found;
+  for (size_t i = 0; i < options.api_keys.size(); ++i) {
+    if (same(options.api_keys[i].hash, hash)) found = i;
+  }
+  if (found) return found;
   throw ApiError(
       {.status = 401,
        .message = key.empty() ? "a key is needed: Authorization: Bearer KEY" : "the key is not known",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "server/dispatch.h"
 
+#include <optional>
 #include <utility>
 
 #include "base/log.h"
@@ -73,8 +74,9 @@ void dispatch(Service& service, const http::ExchangePtr& exchange) {
       answer_preflight(*exchange);
     } else {
       const Route& route = find_route(request.method, request.path);
-      check_key(service.options, route.access, request);
+      const std::optional<size_t> key = find_key(service.options, route.access, request);
       if (route.endpoint != 0) check_content_type(request);
+      if (route.answers_later && route.endpoint != 0 && key) exchange->hold(service.key_limits.take(*key));
       route.handler(service, exchange);
       logs_itself = route.answers_later;
     }

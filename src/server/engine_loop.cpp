@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "router/too_many_policies.h"
 
 namespace sw::server {
 namespace {
@@ -218,6 +219,11 @@ void EngineLoop::admit_one(const ChoicePtr& choice) {
   if (running.over) return;
   try {
     choice->sequence = engine_.submit(choice->sequence_request());
+  } catch (const TooManyPolicies& e) {
+    metrics_.count_rejection();
+    return fail(
+        running,
+        ApiError({.status = 429, .message = e.what(), .code = "too_many_policies", .retry_after_s = 1}));
   } catch (const Error& e) {
     return fail(running, ApiError(e));
   }

@@ -9,6 +9,7 @@
 #include "chat/chat_template.h"
 #include "http/http.h"
 #include "server/engine_loop.h"
+#include "server/key_limits.h"
 #include "server/metrics.h"
 
 namespace sw::server {
@@ -20,6 +21,9 @@ struct ServiceLimits {
   size_t n_stop = 16, stop_bytes = 256;
   double request_timeout_s = 0;  ///< 0: none
   double drain_s = 30;
+  /// For the engine: see EngineOptions. Below the 1.5 that users are promised, as steps alike differ a
+  /// little.
+  double prefill_slowdown = 1.4;
   int64_t n_predict = -1;  ///< tokens for requests that say nothing; -1: until the context is full
 };
 
@@ -31,7 +35,7 @@ struct ServerOptions {
   bool pool_last = false;  ///< embeddings are of the last token, not the mean of all
   std::string version = {};
   bool may_be_open = false;                     ///< without a key even where others can call
-  std::vector<std::string> api_keys = {};       ///< SHA-256 of each, in hexadecimal; none: nobody is asked
+  std::vector<ApiKey> api_keys = {};            ///< none: nobody is asked
   std::vector<std::string> allowed_hosts = {};  ///< further names of this server in the Host header
   std::vector<std::string> cors_origins = {};   ///< other sites whose pages may call
 };
@@ -63,12 +67,13 @@ struct Ready {
 
 /// What the routes' handlers work with.
 struct Service {
-  explicit Service(ServerOptions options_in) : options(std::move(options_in)) {}
+  explicit Service(ServerOptions options_in) : options(std::move(options_in)), key_limits(options.api_keys) {}
 
   /// Throws ApiError (503, with the progress of loading) before the model is ready.
   Ready& ready();
 
   ServerOptions options;
+  KeyLimits key_limits;
   Metrics metrics;
   std::atomic<Ready*> ready_now = nullptr;
   std::atomic<double> load_progress = 0;  ///< 0 to 1

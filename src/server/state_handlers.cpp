@@ -33,6 +33,7 @@ Json limits_json(const ServerOptions& options) {
           {"n", s.n_choice},
           {"stop", s.n_stop},
           {"stop_bytes", s.stop_bytes},
+          {"prefill_slowdown", s.prefill_slowdown},
           {"request_timeout_s", s.request_timeout_s},
           {"shutdown_timeout_s", s.drain_s}};
 }

@@ -99,6 +99,18 @@ TEST(Serve, SigtermUnderLoadEndsEveryAnswerAndExitsWithZero) {
   }
 }
 
+/// Also where the model is not there yet.
+TEST(Serve, SigtermAtAnyMomentOfTheStartExitsWithZero) {
+  for (int ms = 0; ms < 60; ms += 6) {
+    RunningProgram program({"serve", "--port", "0", "-t", "1"});
+    while (!program.blocks(SIGTERM)) std::this_thread::yield();
+    std::this_thread::sleep_for(std::chrono::milliseconds(ms));
+    program.signal(SIGTERM);
+    EXPECT_EQ(program.wait(), 0) << program.log();
+    EXPECT_NE(program.log().find("stopped"), std::string::npos) << ms;
+  }
+}
+
 TEST(Serve, TheSecondSignalEndsAtOnce) {
   RunningServer server;
   HttpClient client(server.port());
@@ -132,6 +144,7 @@ TEST(Serve, WrongFlagsAreOneLine) {
       {{"serve", "--host", "no.such.host.invalid", "--api-key", "k"}, 1},
       {{"serve", "--api-key-file", "/nowhere"}, 1},
       {{"serve", "--request-timeout", "-1"}, 2},
+      {{"serve", "--prefill-slowdown", "1"}, 2},
       {{"serve", "--port", "0", "-m", "/nowhere"}, 1}};
   for (const auto& [arguments, code] : cases) {
     const testing::ProcessResult result = testing::run_switchyard(arguments);

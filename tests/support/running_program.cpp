@@ -4,6 +4,7 @@
 #include <chrono>
 #include <csignal>
 #include <fcntl.h>
+#include <fstream>
 #include <stdexcept>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -55,6 +56,14 @@ std::string RunningProgram::wait_for_line(const std::string& part) {
 }
 
 void RunningProgram::signal(int number) const { kill(child_, number); }
+
+bool RunningProgram::blocks(int number) const {
+  std::ifstream status("/proc/" + std::to_string(child_) + "/status");
+  for (std::string name, value; status >> name; std::getline(status, value)) {
+    if (name == "SigBlk:" && status >> value) return std::stoull(value, nullptr, 16) >> (number - 1) & 1;
+  }
+  return false;
+}
 
 int RunningProgram::wait() {
   if (child_ > 0) {

@@ -21,6 +21,8 @@ class RunningProgram {
   /// The line of its standard error that has `part`, once it comes; throws where it ends without.
   std::string wait_for_line(const std::string& part);
   void signal(int number) const;
+  /// Whether it has blocked a signal, to take it when it likes.
+  bool blocks(int number) const;
   /// Its exit code, -signal where one ended it.
   int wait();
   /// What it wrote to standard error.

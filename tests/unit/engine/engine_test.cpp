@@ -271,5 +271,20 @@ TEST_F(EngineTest, RunningSequencesReadTheSamePages) {
   EXPECT_EQ(engine.cache().n_free_pages(), all);
 }
 
+TEST_F(EngineTest, AShortPromptDoesNotWaitForTheEndOfALongOne) {
+  Engine engine(*model_, {.forward = {.n_ubatch = 16}, .n_ctx = 256, .n_parallel = 3});
+  const SequenceId oldest = engine.submit(greedy(text(200, 1), 4));
+  engine.submit(greedy(text(100, 2), 4));
+  const SequenceId short_one = engine.submit(greedy(text(4, 3), 1));
+  std::map<SequenceId, int> first_step;
+  for (int step = 1; !engine.idle(); ++step) {
+    for (const StepEvent& event : engine.step()) first_step.try_emplace(event.sequence, step);
+    EXPECT_LE(engine.n_computed(), 16);
+  }
+  EXPECT_LE(first_step[oldest], 2 * 200 / 16) << "half of each step is for it";
+  EXPECT_GT(first_step[oldest], 200 / 16);
+  EXPECT_EQ(first_step[short_one], 1) << "it needs less than the second";
+}
+
 }  // namespace
 }  // namespace sw

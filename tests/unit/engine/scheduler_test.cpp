@@ -13,6 +13,7 @@ namespace sw {
 namespace {
 
 constexpr int64_t kContext = 60, kVocab = 8, kDrafts = 3;
+constexpr double kSlowdown = 1.5;
 constexpr int kPage = 4, kWindow = 6, kUbatch = 7, kParallel = 6, kWaiting = 5;
 
 /// Stands for a model. Its "keys" of a token are a chain over all that they depend on, and every token reads
@@ -158,7 +159,7 @@ class Run {
         drafts_(drafts),
         policies_({{.layer = 0, .router = {.n_expert = 4, .n_expert_used = 2}}}, 1, 2, 8),
         cache_(plan),
-        scheduler_(cache_, kUbatch, kParallel, kWaiting),
+        scheduler_(cache_, kUbatch, kParallel, kWaiting, drafts ? 0 : kSlowdown),
         memory_(plan, policies_) {}
 
   void run() {
@@ -209,6 +210,7 @@ class Run {
     for (size_t i = 0; i < batch_.sampled.size(); ++i)
       choose(batch_.sampled[i], batch_.tokens[static_cast<size_t>(batch_.rows[i])], rng_);
     scheduler_.publish(batch_);
+    scheduler_.took(batch_, rng_.uniform());
     scheduler_.for_each([&](const Sequence& s) { memory_.note(s); });
   }
 

@@ -20,7 +20,20 @@ TEST(Access, AFileOfKeys) {
   const std::string path = folder.path() / "keys";
   const auto write = [&](const std::string& text) { std::ofstream(path) << text; };
   write("# people\nsha256:" + hash_key("one") + "\r\n\ntwo\n");
-  EXPECT_EQ(read_key_file(path), (std::vector<std::string>{hash_key("one"), hash_key("two")}));
+  const std::vector<ApiKey> keys = read_key_file(path);
+  ASSERT_EQ(keys.size(), 2u);
+  EXPECT_EQ(keys[0].hash, hash_key("one"));
+  EXPECT_EQ(keys[0].n_per_minute, 0);
+  EXPECT_EQ(keys[1].hash, hash_key("two"));
+  write("sha256:" + hash_key("three") + "  at-once=2 per-minute=60 \n");
+  EXPECT_EQ(read_key_file(path)[0].hash, hash_key("three"));
+  EXPECT_EQ(read_key_file(path)[0].n_per_minute, 60);
+  EXPECT_EQ(read_key_file(path)[0].n_at_once, 2);
+  for (const char* wrong : {"rate=5", "at-once=0", "at-once=-1", "at-once=", "at-once", "=", "per-minute=1x",
+                            "per-minute=99999999999999999999", "per-minute = 5"}) {
+    write("sha256:" + hash_key("three") + " " + wrong);
+    sw::testing::expect_refused([&] { read_key_file(path); }, "line 1");
+  }
   write("ok\nsha256:12\n");
   sw::testing::expect_refused([&] { read_key_file(path); }, "line 2");
   write("# nobody\n");
@@ -34,13 +47,13 @@ TEST(Access, ListeningToOthersNeedsKeys) {
   options.may_be_open = true;
   EXPECT_NO_THROW(Server server(options));
   options.may_be_open = false;
-  options.api_keys = {hash_key("k")};
+  options.api_keys = {{.hash = hash_key("k")}};
   EXPECT_NO_THROW(Server server(options));
 }
 
 TEST(Access, WithoutAKeyOnlyHealthReadyAndThePageAreOpen) {
   ServerOptions options = TestServer::defaults();
-  options.api_keys = {hash_key("secret"), hash_key("other")};
+  options.api_keys = {{.hash = hash_key("secret")}, {.hash = hash_key("other")}};
   const TestServer server(options);
   for (const Route& route : routes()) {
     const bool open = route.access != Access::Keyed;

@@ -100,6 +100,32 @@ TEST_F(RoutingPerRequest, ManyClientsGetWhatEachGetsAlone) {
   }
 }
 
+/// The engine knows 256 policies at one time, those of the phases counted: who comes then may come again.
+TEST_F(RoutingPerRequest, MorePoliciesThanThereIsRoomForAreToldToWait) {
+  ServerOptions options = TestServer::defaults();
+  options.n_parallel = 140;
+  const TestServer wide(options, 32);
+  std::vector<std::unique_ptr<HttpClient>> clients;
+  for (int i = 0; i < 140; ++i) {
+    const Json policy = {{"mask", {{std::to_string(1 + i / 28), {i % 28}}}}, {"experts_prefill", 3}};
+    clients.push_back(std::make_unique<HttpClient>(wide.port()));
+    clients.back()->send(
+        sw::testing::http_request("/v1/completions", dump(with_moe(completion("The fox", 16), policy))));
+  }
+  int n_served = 0, n_told = 0;
+  for (const auto& client : clients) {
+    const HttpAnswer answer = client->answer();
+    n_served += answer.status == 200;
+    if (answer.status != 429) continue;
+    ++n_told;
+    EXPECT_EQ(answer.header("retry-after"), "1");
+    EXPECT_EQ(Json::parse(answer.body)["error"]["code"], "too_many_policies");
+  }
+  EXPECT_GT(n_told, 0);
+  EXPECT_EQ(n_served + n_told, 140);
+  EXPECT_GE(n_served, 127);
+}
+
 TEST_F(RoutingPerRequest, TheLiveStatisticsCountWhatWasRouted) {
   const auto count = [](const Json& statistics) {
     uint64_t n = 0;

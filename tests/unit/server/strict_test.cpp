@@ -194,7 +194,7 @@ TEST_F(Strict, HeadersOfErrorsAndTypes) {
       std::to_string(body.size()) + "\r\n\r\n" + body);
   EXPECT_EQ(client.answer().status, 200);
   ServerOptions options = TestServer::defaults();
-  options.api_keys = {hash_key("k")};
+  options.api_keys = {{.hash = hash_key("k")}};
   const TestServer keyed(options);
   EXPECT_EQ(keyed.ask("/v1/models").header("www-authenticate"), "Bearer");
 }

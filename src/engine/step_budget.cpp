@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+#include "engine/step_budget.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace sw {
+namespace {
+
+/// Beyond so many tokens, steps are taken to cost alike.
+constexpr int64_t kMostDecodeTokens = 512;
+/// Then a step without prompts is made again: texts grow, other programs come and go.
+constexpr int kMixedSteps = 32;
+/// Prompts keep this part of their speed while nobody decodes, if it costs no more than so many times what
+/// the slowdown grants: small pieces of a prompt are slow.
+constexpr double kLeastSpeed = 1.0 / 8, kMostCost = 4;
+/// How much the newest step counts, and how far off an average one may count at most.
+constexpr double kNewest = 0.25, kMostChange = 2;
+constexpr double kFading = 0.9;
+
+/// The average with one more; 0: there is none yet.
+double averaged(double average, double next) {
+  if (average == 0) return next;
+  return average + kNewest * (std::clamp(next, average / kMostChange, average * kMostChange) - average);
+}
+
+}  // namespace
+
+StepBudget::StepBudget(double slowdown, int64_t n_ubatch)
+    : slowdown_(slowdown),
+      n_ubatch_(n_ubatch),
+      decode_(static_cast<size_t>(std::min(n_ubatch, kMostDecodeTokens)) + 1) {
+  SW_ASSERT(slowdown == 0 || slowdown > 1);
+}
+
+size_t StepBudget::place(int64_t n_decode_token) const {
+  return std::min(static_cast<size_t>(n_decode_token), decode_.size() - 1);
+}
+
+int64_t StepBudget::prompt_tokens(const Load& load) const {
+  if (slowdown_ == 0 || load.n_decoding == 0) return n_ubatch_;
+  const Decode& decode = decode_[place(load.n_decode_token)];
+  if (decode.seconds == 0 || decode.n_mixed >= kMixedSteps) return 0;
+  const double token_s =
+      prompt_token_s_ > 0 ? prompt_token_s_ : decode.seconds / static_cast<double>(load.n_decode_token);
+  // Few that decode shall not keep many from beginning.
+  const double crowd =
+      std::max(1.0, static_cast<double>(load.n_prefilling) / static_cast<double>(load.n_decoding));
+  double n = (slowdown_ - 1) * decode.seconds / token_s;
+  if (alone_seconds_ > 0) {
+    const double speed = std::min(1.0, kLeastSpeed * crowd) * alone_tokens_ / alone_seconds_;
+    n = std::clamp(speed * mixed_s_, n, kMostCost * crowd * n + 1);
+  }
+  return static_cast<int64_t>(std::clamp(n, 1.0, static_cast<double>(n_ubatch_)));
+}
+
+void StepBudget::note(int64_t n_decode_token, int64_t n_prompt_token, double seconds) {
+  if (n_decode_token == 0) {
+    alone_tokens_ = kFading * alone_tokens_ + static_cast<double>(n_prompt_token);
+    alone_seconds_ = kFading * alone_seconds_ + seconds;
+    return;
+  }
+  Decode& decode = decode_[place(n_decode_token)];
+  if (n_prompt_token == 0) {
+    decode = {.seconds = averaged(decode.seconds, seconds)};
+    if (prompt_token_s_ == 0) prompt_token_s_ = seconds / static_cast<double>(n_decode_token);
+  } else if (decode.seconds > 0) {
+    ++decode.n_mixed;
+    mixed_s_ = averaged(mixed_s_, seconds);
+    // A step that was quicker than one without prompts says that they cost next to nothing.
+    const double added_s = std::max(seconds - decode.seconds, 0.01 * decode.seconds);
+    prompt_token_s_ = averaged(prompt_token_s_, added_s / static_cast<double>(n_prompt_token));
+  }
+}
+
+}  // namespace sw

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include "base/error.h"
+
+namespace sw {
+
+/// A policy table is full: the same policy has room once another is released.
+class TooManyPolicies : public Error {
+ public:
+  using Error::Error;
+};
+
+}  // namespace sw
