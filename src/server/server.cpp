@@ -46,23 +46,6 @@ void answer_preflight(http::Exchange& exchange) {
   exchange.respond({.status = 204});
 }
 
-/// What the exception at hand means to a client.
-http::Response current_error(const http::Request& request) {
-  try {
-    throw;
-  } catch (const ApiError& e) {
-    return e.response();
-  } catch (const SystemError& e) {
-    return ApiError({.status = 500, .message = e.what(), .code = "system_error"}).response();
-  } catch (const Error& e) {
-    return ApiError(e).response();
-  } catch (const std::exception& e) {
-    log::error("request {}: {}", request.id, e.what());
-    return ApiError({.status = 500, .message = "an error of the server's own", .code = "internal_error"})
-        .response();
-  }
-}
-
 }  // namespace
 
 Server::Server(ServerOptions options) : service_(std::move(options)) {
@@ -103,7 +86,7 @@ void Server::on_request(const http::ExchangePtr& exchange) {
       logs_itself = route.answers_later;
     }
   } catch (...) {
-    http::Response error = current_error(request);
+    http::Response error = current_error(request.id).response();
     if (error.status == 401) error.headers.push_back({"WWW-Authenticate", "Bearer"});
     if (error.status == 405) error.headers.push_back({"Allow", methods_of(request.path)});
     exchange->respond(std::move(error));
@@ -115,6 +98,7 @@ void Server::serve(const ServedModel& model) {
   ready_ = std::make_unique<Ready>(model, service_.options, service_.metrics);
   service_.ready_now = ready_.get();
   ready_->loop.run();
+  ready_->slots.finish();
   http_->close_idle();
   http_->wait_until_sent(kSendTime);
   http_.reset();  // waits for handlers, which use the model
