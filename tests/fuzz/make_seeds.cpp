@@ -18,6 +18,7 @@
 #include "convert/quantize.h"
 #include "formats/gguf.h"
 #include "formats/safetensors.h"
+#include "fuzz/saved_text.h"
 #include "fuzz/tiny_model.h"
 #include "support/broken_files.h"
 #include "support/test_data.h"
@@ -231,6 +232,8 @@ void make_seeds(const fs::path& folder) {
   write_texts(folder / "text");
   write_checkpoint_files(folder / "convert", narrow);
   write_templates(folder / "template");
+  fs::create_directories(folder / "slot");
+  SavedTextRig().save(folder / "slot" / "text");
 }
 
 }  // namespace
