@@ -2,6 +2,8 @@
 #include "base/file.h"
 
 #include <cerrno>
+#include <csignal>
+#include <cstdio>
 #include <cstring>
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -112,10 +114,32 @@ class OpenFile {
   int64_t modified_ns_ = 0;
 };
 
+std::string temporary_name(pid_t process, int number) { return fmt::format(".{}-{}.tmp", process, number); }
+
+/// The process that made a temporary file of this name; 0 where it is no such name.
+pid_t temporary_owner(const std::string& name) {
+  pid_t process = 0;
+  int number = 0;
+  if (std::sscanf(name.c_str(), ".%d-%d.tmp", &process, &number) != 2) return 0;
+  return process > 0 && name == temporary_name(process, number) ? process : 0;
+}
+
 }  // namespace
 
-MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
-  OpenFile file(path);
+int remove_leftovers(const std::filesystem::path& folder) {
+  int n = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const pid_t owner = temporary_owner(entry.path().filename().string());
+    // Of this process's number: from before a restart, in a container the same number again.
+    const bool gone = owner == getpid() || (owner > 0 && kill(owner, 0) != 0 && errno == ESRCH);
+    std::error_code ignored;
+    if (gone && entry.is_regular_file(ignored)) n += std::filesystem::remove(entry.path(), ignored) ? 1 : 0;
+  }
+  return n;
+}
+
+MappedFile::MappedFile(const std::filesystem::path& path, Reading reading) : path_(path) {
+  OpenFile file(path, reading);
   size_bytes_ = file.size_bytes();
   modified_ns_ = file.modified_ns();
   if (size_bytes_ == 0) return;
@@ -199,7 +223,7 @@ AtomicFile::AtomicFile(const std::filesystem::path& path, FileKind kind)
 template <class Make>
 int AtomicFile::under_free_name(const Make& make) {
   for (int i = 0;; ++i) {
-    temporary_ = folder_ / fmt::format(".{}-{}.tmp", getpid(), i);
+    temporary_ = folder_ / temporary_name(getpid(), i);
     const int result = make(temporary_.c_str());
     if (result >= 0) return result;
     if (errno == EEXIST) continue;
@@ -214,7 +238,9 @@ AtomicFile::~AtomicFile() {
 }
 
 void AtomicFile::fail(const char* what) const {
-  throw SystemError({.what = what, .where = path_.string(), .got = std::strerror(errno)});
+  const Error::Parts parts{.what = what, .where = path_.string(), .got = std::strerror(errno)};
+  if (errno == ENOSPC || errno == EDQUOT || errno == EFBIG) throw NoSpaceError(parts);
+  throw SystemError(parts);
 }
 
 void AtomicFile::write(std::span<const std::byte> bytes) {

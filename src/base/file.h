@@ -7,18 +7,28 @@
 #include <span>
 #include <string>
 
+#include "base/error.h"
 #include "base/map_guard.h"
 
 namespace sw {
 
+/// A disk, a quota or a limit on files has no more room.
+class NoSpaceError : public SystemError {
+ public:
+  using SystemError::SystemError;
+};
+
 /// Bytes done of bytes in all, for a progress bar. May be empty.
 using Progress = std::function<void(uint64_t done_bytes, uint64_t total_bytes)>;
+
+/// Why a file is read: as an input, which no output may replace, or to be written again with more in it.
+enum class Reading { Input, Update };
 
 /// A whole file mapped read-only. Throws sw::Error where the path is missing, unreadable, a folder or
 /// not a regular file. Should the file shrink while it is mapped, what is gone reads as zeros.
 class MappedFile {
  public:
-  explicit MappedFile(const std::filesystem::path& path);
+  explicit MappedFile(const std::filesystem::path& path, Reading reading = Reading::Input);
   ~MappedFile();
   MappedFile(MappedFile&& other) noexcept;
   MappedFile& operator=(MappedFile&&) = delete;
@@ -37,9 +47,6 @@ class MappedFile {
   MapGuard guard_;
 };
 
-/// Why a file is read: as an input, which no output may replace, or to be written again with more in it.
-enum class Reading { Input, Update };
-
 /// Reads a whole file as bytes, unchanged. `max_bytes` bounds the allocation.
 std::string read_file(const std::filesystem::path& path, uint64_t max_bytes = uint64_t{1} << 32,
                       Reading reading = Reading::Input);
@@ -52,7 +59,8 @@ enum class FileKind { Other, Gguf, Safetensors };
 /// gives it its name, after fsync of file and folder. Destroyed without commit, nothing remains. A symbolic
 /// link is followed. Throws sw::Error where no file can be created (no folder, no permission), where
 /// something else than a file is there, an input of this run (see InputProtection) or a model of another kind
-/// than is to be written; sw::SystemError where it cannot be written (disk full).
+/// than is to be written; sw::NoSpaceError where the disk is full, sw::SystemError where it cannot be
+/// written.
 class AtomicFile {
  public:
   explicit AtomicFile(const std::filesystem::path& path, FileKind kind = FileKind::Other);
@@ -79,6 +87,10 @@ class AtomicFile {
   int fd_ = -1;
   uint64_t size_bytes_ = 0;
 };
+
+/// Removes the temporary files that killed processes left in a folder: those with names as AtomicFile makes
+/// them, of processes that are no more. Returns how many. Before this process writes there.
+int remove_leftovers(const std::filesystem::path& folder);
 
 /// Throws what AtomicFile throws where no file can be made, to say so before the work. Leaves nothing behind.
 inline void check_writable(const std::filesystem::path& path, FileKind kind = FileKind::Other) {

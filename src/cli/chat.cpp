@@ -111,6 +111,7 @@ Finish answer(RunState& state, ChatSession& session) {
   Printer printer;
   ProgressBar bar("reading", ProgressBar::Unit::Tokens);
   const Speeds before = state.speeds;
+  const auto after_prompt = tell_prompt_cache(state, prompt.ids);
   const Generated result =
       generate(state.engine, state.tokenizer,
                {.prompt = std::move(prompt.ids),
@@ -125,10 +126,12 @@ Finish answer(RunState& state, ChatSession& session) {
                 .sink = [&](std::string_view text, bool reasoning) { printer.show(text, reasoning); },
                 .interrupted = interrupted,
                 .on_prompt = bar.callback(),
+                .after_prompt = after_prompt,
                 .make_room = [&](std::span<const int32_t> ids) { return room.shorter(ids); },
                 .profiles = state.profiles.get()},
                state.speeds);
   printer.end();
+  keep_text(state, result);
   if (room.n_dropped() > 0)
     log::info("(exchanges dropped to make room, the oldest first: {})", room.n_dropped());
   if (result.finish == Finish::Error) throw SystemError({.what = result.error});

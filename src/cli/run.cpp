@@ -58,6 +58,7 @@ int complete(RunState& state, const std::string& prompt) {
   GenerateOptions options{.text = {.stops = flags.stops, .special = flags.special},
                           .interrupted = interrupted,
                           .on_prompt = bar.callback(),
+                          .after_prompt = tell_prompt_cache(state, ids),
                           .profiles = state.profiles.get()};
   options.sink = [&](std::string_view text, bool) {
     // The prompt is printed with the first text, so that a prompt that is refused prints nothing.
@@ -74,6 +75,7 @@ int complete(RunState& state, const std::string& prompt) {
                                     options, state.speeds);
   if (!shown) std::fwrite(prompt.data(), 1, prompt.size(), stdout);
   std::fputc('\n', stdout);
+  keep_text(state, result);
   if (result.finish == Finish::Error) throw SystemError({.what = result.error});
   log::info("{}", describe_end(result));
   if (flags.routing) fmt::print("\n{}", draw_heat_map(state.engine.forward().routing_stats()));
@@ -117,6 +119,15 @@ void print_summary(const RunState& state, const std::vector<ProfileDevice>& devi
   if (state.draft) log::info("{}", describe(state.engine.draft_counts(), state.speeds.n_decode));
 }
 
+/// Continues the prompt, or answers it as a message.
+int answer_prompt(RunState& state) {
+  const RunFlags& flags = state.flags;
+  std::string prompt = flags.prompt ? *flags.prompt : read_text(flags.prompt_file);
+  if (flags.escapes) prompt = unescape(prompt);
+  catch_interrupt(SecondInterrupt::EndsProgram);
+  return flags.chat ? run_chat_once(state, prompt) : complete(state, prompt);
+}
+
 int run(const RunFlags& flags) {
   const RoutingPolicy policy = flags.model.policy();
   const std::unique_ptr<const Model> model = load_model(flags.model, {policy});
@@ -143,13 +154,15 @@ int run(const RunFlags& flags) {
                                       {"--template-name", &flags.template_name}})
       if (!value->empty()) log::warn("{} acts in a chat only: --chat answers the prompt as one", flag);
   }
+  PromptCache prompt_cache(flags.prompt_cache, engine, *model);
   RunState state{.flags = flags,
                  .model = *model,
                  .tokenizer = tokenizer,
                  .engine = engine,
                  .sampler = flags.sampler.params(model->file(), tokenizer),
                  .policy = policy,
-                 .draft = draft_of(flags)};
+                 .draft = draft_of(flags),
+                 .prompt_cache = prompt_cache};
   if (state.draft) engine.check_draft(*state.draft, policy);
   if (flags.ignore_eos) {
     for (const int32_t end : tokenizer.end_of_generation())
@@ -160,16 +173,9 @@ int run(const RunFlags& flags) {
     devices = begin_profile(engine.forward());
     state.profiles = std::make_unique<PhaseProfiles>(engine.forward().placed());
   }
-  int code = kExitOk;
-  if (has_prompt) {
-    std::string prompt = flags.prompt ? *flags.prompt : read_text(flags.prompt_file);
-    if (flags.escapes) prompt = unescape(prompt);
-    catch_interrupt(SecondInterrupt::EndsProgram);
-    code = flags.chat ? run_chat_once(state, prompt) : complete(state, prompt);
-  } else {
-    code = run_chat(state);
-  }
+  const int code = has_prompt ? answer_prompt(state) : run_chat(state);
   std::fflush(stdout);
+  prompt_cache.finish();
   print_summary(state, devices);
   if (has_prompt && !flags.chat && !tokenizer.chat_template().empty())
     log::info("note: the prompt was continued as plain text; --chat answers it as a message");
@@ -211,11 +217,23 @@ void add_rare_flags(CLI::App& command, RunFlags& flags) {
                 "never choose an end token: -n or the context ends the text")
       ->group(rare);
   add_profile_flag(command, flags.profile)->group(rare);
+  add_prompt_cache_flags(command, flags.prompt_cache, rare);
   command.add_flag("--special", flags.special, "print special tokens too")->group(rare);
   command.add_flag("--no-display-prompt", flags.hide_prompt, "print only what was generated")->group(rare);
 }
 
 }  // namespace
+
+std::function<void(int64_t)> tell_prompt_cache(RunState& state, const std::vector<int32_t>& prompt) {
+  return
+      [&state, text = RoutedText{.tokens = prompt, .n_prompt = std::ssize(prompt), .routing = state.policy}](
+          int64_t n_computed) { state.prompt_cache.after_prompt(text, n_computed); };
+}
+
+void keep_text(RunState& state, const Generated& result) {
+  state.prompt_cache.set_text(
+      {.tokens = result.tokens, .n_prompt = result.n_prompt, .routing = state.policy});
+}
 
 std::string draw_heat_map(const RoutingStats& stats) {
   const auto routed = [](const LayerStats& l) { return l.n_tokens > 0; };

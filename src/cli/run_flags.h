@@ -7,6 +7,7 @@
 
 #include "cli/model_flags.h"
 #include "cli/profile_flag.h"
+#include "cli/prompt_cache.h"
 #include "cli/sampler_flags.h"
 #include "runtime/generate.h"
 
@@ -24,6 +25,7 @@ struct RunFlags {
   bool escapes = false, chat = false, routing = false, special = false, hide_prompt = false,
        ignore_eos = false;
   ProfileFlag profile = {};
+  PromptCacheFlags prompt_cache = {};
 };
 
 /// What a run works with, once loaded.
@@ -35,6 +37,7 @@ struct RunState {
   SamplerParams sampler;
   RoutingPolicy policy;
   std::optional<DraftParams> draft;
+  PromptCache& prompt_cache;
   Speeds speeds = {};
   std::unique_ptr<PhaseProfiles> profiles = {};  ///< where they are wanted
 };
@@ -44,6 +47,12 @@ int run_chat(RunState& state);
 
 /// One answer to one message, through the chat template.
 int run_chat_once(RunState& state, const std::string& message);
+
+/// For GenerateOptions::after_prompt. Copies the prompt.
+std::function<void(int64_t n_computed)> tell_prompt_cache(RunState& state,
+                                                          const std::vector<int32_t>& prompt);
+/// What the prompt cache is to have at the end.
+void keep_text(RunState& state, const Generated& result);
 
 /// Layers x experts as text for stdout, as wide as the terminal, colored where it can be.
 std::string draw_heat_map(const RoutingStats& stats);

@@ -140,10 +140,17 @@ std::string check_slowdown(const std::string& text) {
   return "expected 0, or 1.05 to 1000, got " + printable(text, 40);
 }
 
+void open_slot_folder(const std::string& folder) {
+  const int n_removed = folder.empty() ? 0 : server::open_slot_folder(folder);
+  if (n_removed > 0)
+    log::info("{}: removed {} unfinished file(s) of a server that was killed", folder, n_removed);
+}
+
 int serve(const ServeFlags& flags) {
   block_stop_signals();
   raise_file_limit();
   check_context(flags);
+  open_slot_folder(flags.server.slot_folder);
   const RoutingPolicy policy = flags.model.policy();
   const std::filesystem::path path = model_file(flags.model.model);
   server::Server server(server_options(flags));
@@ -296,6 +303,10 @@ void add_serve(CLI::App& program, Action& action) {
       ->option_text("NAME");
   command->add_flag("--metrics,!--no-metrics", flags->server.metrics, "serve /metrics; on by default");
   command->add_flag("--slots,!--no-slots", flags->server.slots, "serve /slots; on by default");
+  command
+      ->add_option("--slot-save-path", flags->server.slot_folder,
+                   "a folder for the files of /slots/N?action=save and restore")
+      ->option_text("DIR");
   command
       ->add_option("--experts-max", flags->model.experts_max,
                    "plan buffers for requests of up to N experts per token")

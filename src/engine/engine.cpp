@@ -156,6 +156,14 @@ void Engine::cancel(SequenceId id) {
   });
 }
 
+CachedText Engine::cached(const RoutedText& text) {
+  PageNames names(page_root_, PolicyUse(policies_, text.routing, Phase::Prefill),
+                  PolicyUse(policies_, text.routing, Phase::Decode), text.n_prompt,
+                  cache_.plan().page_tokens);
+  names.extend(text.tokens);
+  return {std::move(names), cache_, forward_.placed()};
+}
+
 int64_t Engine::n_to_compute() {
   int64_t n = 0;
   scheduler_.for_each([&](const Sequence& s) { n += s.n_token() - s.n_cached; });

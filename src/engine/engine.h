@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/cached_text.h"
 #include "engine/scheduler.h"
 #include "kv/sequence_cache.h"
 #include "model/forward.h"
@@ -74,6 +75,9 @@ class Engine {
   /// What the step under way computes, or the last one did: then its sequences may be gone, but for their
   /// ids.
   const StepBatch& batch() const { return batch_; }
+
+  /// What the cache has of a text; between two steps. Throws sw::Error where the model cannot do its routing.
+  CachedText cached(const RoutedText& text);
 
   int64_t n_ctx() const { return n_ctx_; }
   const Forward& forward() const { return forward_; }

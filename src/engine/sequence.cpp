@@ -21,37 +21,17 @@ Sequence::Sequence(const SequencePlan& plan, SequenceRequest what, const Routing
       decode_policy(policies, routing, Phase::Decode),
       page_tokens_(cache_memory.plan().page_tokens),
       snapshot_tokens_(cache_memory.plan().snapshot_tokens),
-      page_root_(plan.page_root),
-      prefill_key_(plan.page_root),
-      decode_key_(plan.page_root) {
+      names_(plan.page_root, prefill_policy, decode_policy, n_prompt, page_tokens_) {
   tokens.reserve(static_cast<size_t>(plan.n_ctx) + 1);
-  page_names_.reserve(tokens.capacity() / static_cast<size_t>(page_tokens_));
+  names_.reserve(tokens.capacity());
   for (const int32_t token : tokens) sampler.accept(token, Origin::Prompt);
-  prefill_policy.add_to(prefill_key_);
-  decode_policy.add_to(decode_key_);
   if (request.draft) draft.emplace(*request.draft, routing, policies, plan.n_vocab);
 }
 
-/// Keys, values and states depend on the routing of earlier layers, so each token stands in the name with its
-/// policy.
-void Sequence::name_pages() {
-  for (auto n = std::ssize(page_names_); (n + 1) * page_tokens_ <= n_token(); ++n) {
-    PageKey name = page_names_.empty() ? page_root_ : page_names_.back();
-    for (int64_t i = n * page_tokens_; i < (n + 1) * page_tokens_; ++i) {
-      const PageKey& policy = i < n_prompt ? prefill_key_ : decode_key_;
-      name.add(static_cast<uint64_t>(tokens[static_cast<size_t>(i)]));
-      name.add(policy.a);
-      name.add(policy.b);
-    }
-    page_names_.push_back(name);
-  }
-}
-
 void Sequence::reuse_prefix() {
-  name_pages();
+  names_.extend(tokens);
   if (request.on_hidden) return;
-  n_cached =
-      cache.reuse_prefix(std::span(page_names_).first(static_cast<size_t>((n_token() - 1) / page_tokens_)));
+  n_cached = cache.reuse_prefix(names_.all().first(static_cast<size_t>((n_token() - 1) / page_tokens_)));
   n_published_ = static_cast<size_t>(n_cached / page_tokens_);
 }
 
@@ -70,9 +50,9 @@ void Sequence::keep_snapshots(int64_t end) {
 }
 
 void Sequence::publish() {
-  if ((static_cast<int64_t>(n_published_) + 1) * page_tokens_ <= n_cached) name_pages();
+  if ((static_cast<int64_t>(n_published_) + 1) * page_tokens_ <= n_cached) names_.extend(tokens);
   for (; (static_cast<int64_t>(n_published_) + 1) * page_tokens_ <= n_cached; ++n_published_)
-    cache.publish(static_cast<int64_t>(n_published_), page_names_[n_published_]);
+    cache.publish(static_cast<int64_t>(n_published_), names_.all()[n_published_]);
   cache.settle(n_cached);
 }
 

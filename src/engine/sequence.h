@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/policy_use.h"
+#include "engine/page_names.h"
 #include "engine/sampler/sampler.h"
 #include "engine/speculate.h"
 #include "kv/sequence_cache.h"
@@ -91,7 +91,7 @@ class Sequence {
   /// Names the pages that became full and the snapshots, for others; all other states but the text's go.
   void publish();
   /// Nobody shall go on from what it has computed.
-  void drop_names() { cache.drop_names(page_names_); }
+  void drop_names() { cache.drop_names(names_.all()); }
   /// Gives back all that it has of the cache; the tokens are to be computed again, drafts are dropped.
   void give_back();
 
@@ -108,11 +108,8 @@ class Sequence {
   Finish finish = Finish::None;  ///< otherwise it goes with the next sweep
 
  private:
-  void name_pages();
-
   int64_t page_tokens_, snapshot_tokens_;
-  std::vector<PageKey> page_names_;  // of the pages that its tokens fill
-  PageKey page_root_, prefill_key_, decode_key_;
+  PageNames names_;
   size_t n_published_ = 0;
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "kv/cache.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/error.h"
@@ -40,6 +41,51 @@ StateView Cache::state(int block) const {
   SW_ASSERT(g >= 0 && plan_.group(g).is_state());
   return {reinterpret_cast<float*>(blocks_[static_cast<size_t>(block)].data()),
           static_cast<int64_t>(plan_.page_bytes(g) / sizeof(float))};
+}
+
+size_t Cache::n_whole_pages(std::span<const PageKey> keys) const {
+  size_t n = keys.size();
+  for (int g = 0; g < plan_.n_group(); ++g) {
+    if (!plan_.group(g).keeps_all_tokens()) continue;
+    const auto is_missing = [&](const PageKey& key) { return find_page(g, key) < 0; };
+    n = static_cast<size_t>(
+        std::find_if(keys.begin(), keys.begin() + static_cast<std::ptrdiff_t>(n), is_missing) - keys.begin());
+  }
+  return n;
+}
+
+bool Cache::can_go_on_after(std::span<const PageKey> keys) const {
+  const int64_t n_token = std::ssize(keys) * plan_.page_tokens;
+  for (int g = 0; g < plan_.n_group(); ++g) {
+    if (plan_.group(g).keeps_all_tokens()) continue;
+    const size_t first =
+        plan_.group(g).is_state() ? keys.size() - 1 : static_cast<size_t>(plan_.first_seen_page(g, n_token));
+    const auto needed = keys.subspan(first);
+    const auto is_there = [&](const PageKey& key) { return find_page(g, key) >= 0; };
+    if (!std::all_of(needed.begin(), needed.end(), is_there)) return false;
+  }
+  return true;
+}
+
+size_t Cache::n_reusable_pages(std::span<const PageKey> keys) const {
+  size_t n = n_whole_pages(keys);
+  while (n > 0 && !can_go_on_after(keys.first(n))) --n;
+  return n;
+}
+
+void Cache::drop_names(std::span<const PageKey> keys) {
+  for (int g = 0; g < plan_.n_group(); ++g) {
+    for (const PageKey& key : keys) {
+      if (const int32_t page = find_page(g, key); page >= 0) pool(g).forget(page);
+    }
+  }
+}
+
+void Cache::touch(int g, const PageKey& key) {
+  const int32_t page = find_page(g, key);
+  if (page < 0) return;
+  pool(g).share(page);
+  pool(g).release(page);
 }
 
 }  // namespace sw

@@ -43,6 +43,11 @@ int64_t CachePlan::n_page(int g) const {
   return 0;
 }
 
+int64_t CachePlan::first_seen_page(int g, int64_t token) const {
+  if (group(g).kind != CacheKind::Window) return 0;
+  return std::max<int64_t>(0, token - group(g).window + 1) / page_tokens;
+}
+
 size_t CachePlan::page_bytes(int g) const {
   constexpr int64_t kLine = 16;  // floats of a cache line, where each state begins
   const CacheGroup& it = group(g);
@@ -52,11 +57,14 @@ size_t CachePlan::page_bytes(int g) const {
   return static_cast<size_t>(it.n_head_kv) * static_cast<size_t>(page_tokens) * row_bytes(type, it.head_dim);
 }
 
+size_t CachePlan::group_page_bytes(int g) const {
+  return group(g).blocks.size() * group(g).n_part() * page_bytes(g);
+}
+
 size_t CachePlan::block_bytes(int block) const {
   const int g = group_of(block);
   if (g < 0) return 0;
-  const bool twice = !group(g).is_state() && group(g).has_values();
-  return (twice ? 2 : 1) * page_bytes(g) * static_cast<size_t>(n_page(g));
+  return group(g).n_part() * page_bytes(g) * static_cast<size_t>(n_page(g));
 }
 
 size_t CachePlan::size_bytes() const {

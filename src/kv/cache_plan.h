@@ -38,6 +38,8 @@ struct CacheGroup {
   bool is_state() const { return kind == CacheKind::State; }
   bool keeps_all_tokens() const { return kind == CacheKind::Pages || kind == CacheKind::Latent; }
   bool has_values() const { return kind != CacheKind::Latent; }
+  /// Keys and values lie apart: stretches of memory that a page has in a block.
+  size_t n_part() const { return !is_state() && has_values() ? 2 : 1; }
 };
 
 /// What a cache holds, and for how many.
@@ -65,8 +67,12 @@ struct CachePlan {
   /// Pages of a group. So many that a sequence always finds those of its window and of its states; the pages
   /// of all tokens are shared by need.
   int64_t n_page(int g) const;
+  /// The first page that a token at position `token` sees.
+  int64_t first_seen_page(int g, int64_t token) const;
   /// Keys (or values) or state of one block in one page.
   size_t page_bytes(int g) const;
+  /// One page of a group, all blocks together.
+  size_t group_page_bytes(int g) const;
   /// Of one block, of all.
   size_t block_bytes(int block) const;
   size_t size_bytes() const;

@@ -44,16 +44,11 @@ std::array<SequenceCache::Range, 2> SequenceCache::outside(const Range& range, c
   return {or_none(before), or_none(behind)};
 }
 
-int64_t SequenceCache::first_seen_page(int g, int64_t token) const {
-  if (plan().group(g).kind != CacheKind::Window) return 0;
-  return std::max<int64_t>(0, token - plan().group(g).window + 1) / plan().page_tokens;
-}
-
 /// The pages that a pass over [begin, end) reads and writes; a group that keeps every token has them for
 /// tokens to come too, once reserved.
 SequenceCache::Range SequenceCache::wanted(int g, int64_t begin, int64_t end) const {
   const int64_t last = plan().pages_for(end);
-  if (plan().group(g).kind == CacheKind::Window) return {first_seen_page(g, begin), last};
+  if (plan().group(g).kind == CacheKind::Window) return {plan().first_seen_page(g, begin), last};
   return {0, std::max(last, table(g).held.last)};
 }
 
@@ -186,36 +181,9 @@ void SequenceCache::drop_states(Keeps&& keeps) {
   }
 }
 
-/// How many of these pages, from the first on, are there in all groups that keep every token.
-size_t SequenceCache::n_whole_pages(std::span<const PageKey> keys) const {
-  size_t n = keys.size();
-  for (int g = 0; g < n_group(); ++g) {
-    if (!plan().group(g).keeps_all_tokens()) continue;
-    const auto is_missing = [&](const PageKey& key) { return pool(g).find(key) < 0; };
-    n = static_cast<size_t>(
-        std::find_if(keys.begin(), keys.begin() + static_cast<std::ptrdiff_t>(n), is_missing) - keys.begin());
-  }
-  return n;
-}
-
-/// Whether the other groups have what the token behind these pages needs: its window, the state before it.
-bool SequenceCache::can_go_on_after(std::span<const PageKey> keys) const {
-  const int64_t n_token = std::ssize(keys) * plan().page_tokens;
-  for (int g = 0; g < n_group(); ++g) {
-    if (plan().group(g).keeps_all_tokens()) continue;
-    const size_t first =
-        plan().group(g).is_state() ? keys.size() - 1 : static_cast<size_t>(first_seen_page(g, n_token));
-    const auto needed = keys.subspan(first);
-    const auto is_there = [&](const PageKey& key) { return pool(g).find(key) >= 0; };
-    if (!std::all_of(needed.begin(), needed.end(), is_there)) return false;
-  }
-  return true;
-}
-
 int64_t SequenceCache::reuse_prefix(std::span<const PageKey> keys) {
   SW_ASSERT(states_.empty());
-  size_t n = n_whole_pages(keys);
-  while (n > 0 && !can_go_on_after(keys.first(n))) --n;
+  const size_t n = cache_->n_reusable_pages(keys);
   const int64_t n_token = static_cast<int64_t>(n) * plan().page_tokens;
   SW_ASSERT(n_token <= max_token_);
   if (n == 0) return 0;
@@ -230,7 +198,7 @@ int64_t SequenceCache::reuse_prefix(std::span<const PageKey> keys) {
       continue;
     }
     SW_ASSERT(table(g).held.size() == 0);
-    table(g).held = {first_seen_page(g, n_token), static_cast<int64_t>(n)};
+    table(g).held = {plan().first_seen_page(g, n_token), static_cast<int64_t>(n)};
     for (auto p = static_cast<size_t>(table(g).held.first); p < n; ++p) table(g).pages[p] = share(g, p);
   }
   if (plan().has_states()) states_.push_back({.n_token = n_token});
@@ -245,14 +213,6 @@ void SequenceCache::publish(int64_t page, const PageKey& key) {
       if (state >= 0 && states_[at].snapshot) pool(g).publish(table(g).pages[at], key);
     } else if (page >= table(g).held.first && page < table(g).held.last) {
       pool(g).publish(table(g).pages[static_cast<size_t>(page)], key);
-    }
-  }
-}
-
-void SequenceCache::drop_names(std::span<const PageKey> keys) {
-  for (int g = 0; g < n_group(); ++g) {
-    for (const PageKey& key : keys) {
-      if (const int32_t page = pool(g).find(key); page >= 0) pool(g).forget(page);
     }
   }
 }

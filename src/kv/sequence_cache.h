@@ -49,8 +49,8 @@ class SequenceCache {
   int64_t reuse_prefix(std::span<const PageKey> keys);
   /// Names page `page` of the text, whose tokens are all computed, and the snapshot at its end, if any.
   void publish(int64_t page, const PageKey& key);
-  /// Takes these names away from whatever pages have them: nobody shall go on from what stands there.
-  void drop_names(std::span<const PageKey> keys);
+  /// Cache::drop_names().
+  void drop_names(std::span<const PageKey> keys) { cache_->drop_names(keys); }
 
   /// Page numbers of a group of keys and values, by position / page_tokens; -1 for one that is not held.
   const int32_t* pages(int g) const { return table(g).pages.data(); }
@@ -79,11 +79,10 @@ class SequenceCache {
   const CachePlan& plan() const { return cache_->plan(); }
   const Table& table(int g) const { return tables_[static_cast<size_t>(g)]; }
   Table& table(int g) { return tables_[static_cast<size_t>(g)]; }
-  PagePool& pool(int g) const { return cache_->pools_[static_cast<size_t>(g)]; }
+  PagePool& pool(int g) const { return cache_->pool(g); }
   int n_group() const { return static_cast<int>(tables_.size()); }
 
   static std::array<Range, 2> outside(const Range& range, const Range& of);
-  int64_t first_seen_page(int g, int64_t token) const;
   Range wanted(int g, int64_t begin, int64_t end) const;
   int64_t n_lacking(int g, const Range& wanted) const;
   void hold(int g, const Range& wanted);
@@ -92,8 +91,6 @@ class SequenceCache {
   void add_state(int64_t n_token);
   template <class Keeps>
   void drop_states(Keeps&& keeps);
-  size_t n_whole_pages(std::span<const PageKey> keys) const;
-  bool can_go_on_after(std::span<const PageKey> keys) const;
 
   Cache* cache_;
   int64_t max_token_;

@@ -41,6 +41,8 @@ class Generation {
         n_done += static_cast<uint64_t>(engine_.n_computed());
         const auto n_left = events.empty() ? static_cast<uint64_t>(engine_.n_to_compute()) : 0;
         if (begins && options_.on_prompt) options_.on_prompt(n_done, n_done + n_left);  // before any text
+        if (begins && options_.after_prompt && !events.empty() && events.front().token >= 0)
+          options_.after_prompt(static_cast<int64_t>(n_done));
       }
       for (const StepEvent& event : events) take(event);
     }
@@ -100,8 +102,12 @@ Generated generate(Engine& engine, const Tokenizer& tokenizer, SequenceRequest r
   Generation generation(engine, tokenizer, options, speeds);
   Generated& result = generation.result();
   for (const int64_t n_wanted = request.n_predict;;) {
+    const int64_t n_before = std::ssize(generation.ids());
     generation.run(request);
     const int64_t n = std::ssize(generation.ids());
+    result.tokens = request.prompt;
+    result.tokens.insert(result.tokens.end(), generation.ids().begin() + n_before, generation.ids().end());
+    result.n_prompt = std::ssize(request.prompt);
     result.context_full = result.finish == Finish::Length && (n_wanted < 0 || n < n_wanted);
     if (!result.context_full || !options.make_room) break;
     request.prompt = options.make_room(generation.ids());

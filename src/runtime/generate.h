@@ -35,6 +35,9 @@ struct GenerateOptions {
   /// Told after each step of the prompt: its tokens done, of those that were not in the cache. All are done
   /// before the first text comes. May be null.
   std::function<void(uint64_t n_done, uint64_t n_all)> on_prompt = {};
+  /// Told once the request's prompt is in the cache, before any text: how many of its tokens were computed.
+  /// May be null.
+  std::function<void(int64_t n_computed)> after_prompt = {};
   /// Asked where the context is full before the text has ended: the tokens to go on from, a shorter past with
   /// all that was `generated` behind it; empty: the text ends. May be null.
   std::function<std::vector<int32_t>(std::span<const int32_t> generated)> make_room = {};
@@ -44,8 +47,11 @@ struct GenerateOptions {
 struct Generated {
   std::string text = {}, reasoning = {};
   Finish finish = Finish::None;
-  std::string error = {};     ///< why, where finish is Error
-  int64_t n_token = 0;        ///< generated
+  std::string error = {};  ///< why, where finish is Error
+  int64_t n_token = 0;     ///< generated
+  /// The whole text at its end, as the engine has it: behind what make_room() gave, if that was asked.
+  std::vector<int32_t> tokens = {};
+  int64_t n_prompt = 0;       ///< of tokens
   bool context_full = false;  ///< why finish is Length, where not n_predict is the reason
 };
 

@@ -3,6 +3,9 @@
 
 #include <utility>
 
+#include "base/file.h"
+#include "base/log.h"
+
 namespace sw::server {
 namespace {
 
@@ -35,6 +38,23 @@ http::Response ApiError::response() const {
   if (parts_.retry_after_s > 0)
     response.headers.push_back({"Retry-After", std::to_string(parts_.retry_after_s)});
   return response;
+}
+
+ApiError current_error(const std::string& request_id) {
+  try {
+    throw;
+  } catch (const ApiError& e) {
+    return e;
+  } catch (const NoSpaceError& e) {
+    return ApiError({.status = 507, .message = e.what(), .code = "no_space"});
+  } catch (const SystemError& e) {
+    return ApiError({.status = 500, .message = e.what(), .code = "system_error"});
+  } catch (const Error& e) {
+    return ApiError(e);
+  } catch (const std::exception& e) {
+    log::error("request {}: {}", request_id, e.what());
+    return ApiError({.status = 500, .message = "an error of the server's own", .code = "internal_error"});
+  }
 }
 
 }  // namespace sw::server

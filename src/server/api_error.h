@@ -36,4 +36,8 @@ class ApiError : public std::exception {
   Parts parts_;
 };
 
+/// What the exception at hand means to a client; called in a catch block. The log tells what the client is
+/// not told.
+ApiError current_error(const std::string& request_id);
+
 }  // namespace sw::server

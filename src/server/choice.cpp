@@ -57,6 +57,12 @@ const std::vector<int32_t>& Choice::prompt() const {
   return running_->request.prompts[index_ / static_cast<size_t>(running_->request.n)];
 }
 
+RoutedText Choice::text() const {
+  RoutedText text{.tokens = prompt(), .n_prompt = std::ssize(prompt()), .routing = running_->request.policy};
+  text.tokens.insert(text.tokens.end(), tokens_.begin(), tokens_.end());
+  return text;
+}
+
 SequenceRequest Choice::sequence_request() const {
   const Generation& request = running_->request;
   SequenceRequest out{.prompt = prompt(),
@@ -80,11 +86,12 @@ void Choice::note_logits(int32_t token, std::span<const float> logits) {
   noted_.routing = std::move(routing);
 }
 
-void Choice::count_token() {
+void Choice::count_token(int32_t token) {
   Usage& usage = running_->usage;
   const Clock::time_point now = Clock::now();
   ++usage.n_generated;
-  if (n_token_++ == 0) {
+  tokens_.push_back(token);
+  if (tokens_.size() == 1) {
     first_token_ = now;
     if (index_ == 0) {
       usage.first_token_ms = ms_between(running_->request.received, now);
@@ -101,7 +108,7 @@ void Choice::count_token() {
 bool Choice::take(const StepEvent& event) {
   if (running_->over) return event.finish != Finish::None;
   if (event.token >= 0) {
-    count_token();
+    count_token(event.token);
     noted_.id = event.token;
     const Generation& request = running_->request;
     const bool is_text = event.finish != Finish::Stop;  // the end token is none

@@ -32,6 +32,8 @@ class Choice {
   const std::shared_ptr<Running>& shared() const { return running_; }
   size_t index() const { return index_; }
   const std::vector<int32_t>& prompt() const;
+  /// What it has come to, as the engine's cache names it.
+  RoutedText text() const;
   /// For the engine. Each choice draws other random numbers.
   SequenceRequest sequence_request() const;
 
@@ -42,8 +44,8 @@ class Choice {
   bool take(const StepEvent& event);
   /// Its prompt: tokens that were in the cache, and tokens done. Tells the client where it wants to know.
   void progress(int64_t first, int64_t end);
-  bool has_first_token() const { return n_token_ > 0; }
-  int64_t n_token() const { return n_token_; }
+  bool has_first_token() const { return !tokens_.empty(); }
+  int64_t n_token() const { return std::ssize(tokens_); }
   int64_t n_cached() const { return n_cached_; }
   double last_gap_ms() const { return last_gap_ms_; }  ///< between its last two tokens
   Clock::time_point first_token_time() const { return first_token_; }
@@ -52,7 +54,7 @@ class Choice {
   int slot = -1;
 
  private:
-  void count_token();
+  void count_token(int32_t token);
   void flush(bool all);
   void finish(FinishReason reason);
 
@@ -63,7 +65,8 @@ class Choice {
   std::vector<TokenChoice> waiting_;  // tokens whose text has not come yet
   TokenChoice noted_;                 // the token that is being chosen
   TextStream stream_;
-  int64_t n_token_ = 0, n_cached_ = -1;
+  std::vector<int32_t> tokens_;  // generated
+  int64_t n_cached_ = -1;
   Clock::time_point first_token_ = {}, last_token_ = {};
   double last_gap_ms_ = 0;
 };

@@ -4,7 +4,6 @@
 #include <optional>
 #include <utility>
 
-#include "base/log.h"
 #include "server/access.h"
 #include "server/answer.h"
 #include "server/routes.h"
@@ -29,23 +28,6 @@ void answer_preflight(http::Exchange& exchange) {
   exchange.add_header({"Access-Control-Allow-Headers", allowed_headers(exchange.request())});
   exchange.add_header({"Access-Control-Max-Age", "600"});
   exchange.respond({.status = 204});
-}
-
-/// What the exception at hand means to a client.
-http::Response current_error(const http::Request& request) {
-  try {
-    throw;
-  } catch (const ApiError& e) {
-    return e.response();
-  } catch (const SystemError& e) {
-    return ApiError({.status = 500, .message = e.what(), .code = "system_error"}).response();
-  } catch (const Error& e) {
-    return ApiError(e).response();
-  } catch (const std::exception& e) {
-    log::error("request {}: {}", request.id, e.what());
-    return ApiError({.status = 500, .message = "an error of the server's own", .code = "internal_error"})
-        .response();
-  }
 }
 
 }  // namespace
@@ -81,7 +63,7 @@ void dispatch(Service& service, const http::ExchangePtr& exchange) {
       logs_itself = route.answers_later;
     }
   } catch (...) {
-    http::Response error = current_error(request);
+    http::Response error = current_error(request.id).response();
     if (error.status == 401) error.headers.push_back({"WWW-Authenticate", "Bearer"});
     if (error.status == 405) error.headers.push_back({"Allow", methods_of(request.path)});
     exchange->respond(std::move(error));

@@ -2,6 +2,7 @@
 #include "server/engine_loop.h"
 
 #include <algorithm>
+#include <future>
 #include <utility>
 
 #include "base/log.h"
@@ -50,13 +51,32 @@ EngineLoop::EngineLoop(Engine& engine, const Model& model, const Tokenizer& toke
       tokenizer_(tokenizer),
       options_(options),
       metrics_(metrics),
-      slots_(static_cast<size_t>(options.n_parallel)) {}
+      slots_(static_cast<size_t>(options.n_parallel)),
+      texts_(slots_.size()) {}
 
 // ---- from other threads
 
 void EngineLoop::between_steps(std::function<void()> work) {
   const std::lock_guard lock(mutex_);
+  if (ended_) return;
   commands_.push_back(std::move(work));
+  changed_.notify_one();
+}
+
+void EngineLoop::ask(const std::function<void()>& work) {
+  auto task = std::make_shared<std::packaged_task<void()>>(work);
+  std::future<void> done = task->get_future();
+  between_steps([t = std::move(task)] { (*t)(); });
+  try {
+    done.get();
+  } catch (const std::future_error&) {  // it was dropped
+    throw ApiError({.status = 503, .message = "the server is stopping", .code = "stopping"});
+  }
+}
+
+void EngineLoop::count_guest(int n) {
+  const std::lock_guard lock(mutex_);
+  n_guest_ += n;
   changed_.notify_one();
 }
 
@@ -100,7 +120,16 @@ void EngineLoop::run() {
     admit();
     if (!engine_.idle()) step();  // also to let go of what was cancelled
   }
+  end();
+}
+
+/// What others asked for since is dropped, and what they ask for from now on.
+void EngineLoop::end() {
   repeated_.clear();
+  std::vector<std::function<void()>> dropped;
+  const std::lock_guard lock(mutex_);
+  ended_ = true;
+  dropped.swap(commands_);
 }
 
 /// Runs what others asked for; waits for it where there is nothing else to do. False at the end.
@@ -111,7 +140,7 @@ bool EngineLoop::take_commands() {
     const bool busy = !engine_.idle() || !waiting_.empty();
     if (!busy) {
       wait(lock);
-      if (commands_.empty() && stopping_) return false;
+      if (commands_.empty() && stopping_ && (n_guest_ == 0 || Clock::now() >= drain_until_)) return false;
     }
     woken_ = false;
     commands.swap(commands_);
@@ -128,9 +157,10 @@ bool EngineLoop::take_commands() {
 
 /// Until there is something to do.
 void EngineLoop::wait(std::unique_lock<std::mutex>& lock) {
-  const auto ready = [this] { return !commands_.empty() || woken_ || stopping_; };
-  if (repeated_.empty()) return changed_.wait(lock, ready);
-  const auto next = std::ranges::min(repeated_, {}, &Repeated::next).next;
+  const auto ready = [this] { return !commands_.empty() || woken_ || (stopping_ && n_guest_ == 0); };
+  auto next = drain_until_;
+  for (const Repeated& r : repeated_) next = std::min(next, r.next);
+  if (next == Clock::time_point::max()) return changed_.wait(lock, ready);
   changed_.wait_until(lock, next, ready);
 }
 
@@ -197,6 +227,7 @@ void EngineLoop::release(SequenceId id) {
   const auto found = running_.find(id);
   if (found == running_.end()) return;
   slots_[static_cast<size_t>(found->second->slot)] = nullptr;
+  set_slot_text(found->second->slot, found->second->text());
   running_.erase(found);
 }
 

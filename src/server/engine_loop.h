@@ -35,6 +35,21 @@ class EngineLoop {
   void between_steps(std::function<void()> work);
   /// Any thread. The same, again and again so far apart, until `work` gives false or run() ends.
   void every(double interval_s, std::function<bool()> work);
+  /// Any thread but the engine's: the same, and returns when `work` has run. Throws what it throws; ApiError
+  /// (503) where run() has ended.
+  void ask(const std::function<void()>& work);
+  /// Whoever will ask() more than once, to come to an end of its own: run() goes on while there are such, for
+  /// as long as what runs may go on once stop() was called.
+  class Guest {
+   public:
+    explicit Guest(EngineLoop& loop) : loop_(loop) { loop_.count_guest(1); }
+    ~Guest() { loop_.count_guest(-1); }
+    Guest(const Guest&) = delete;
+    Guest& operator=(const Guest&) = delete;
+
+   private:
+    EngineLoop& loop_;
+  };
   /// Any thread: somebody went, look.
   void wake();
   /// Any thread: takes no more requests; run() returns when those that are there have ended.
@@ -48,6 +63,9 @@ class EngineLoop {
 
   /// What runs in a place. On the engine's thread, as the next.
   const Choice* in_slot(int slot) const { return slots_[static_cast<size_t>(slot)]; }
+  /// What ran there last, or what was put there.
+  const RoutedText& slot_text(int slot) const { return texts_[static_cast<size_t>(slot)]; }
+  void set_slot_text(int slot, RoutedText text) { texts_[static_cast<size_t>(slot)] = std::move(text); }
   int n_slot() const { return static_cast<int>(slots_.size()); }
   int64_t n_running() const { return std::ssize(running_); }
   int64_t n_waiting() const { return std::ssize(waiting_); }
@@ -64,6 +82,8 @@ class EngineLoop {
     std::function<bool()> work = {};
   };
 
+  void count_guest(int n);
+  void end();
   bool take_commands();
   void wait(std::unique_lock<std::mutex>& lock);
   void run_repeated();
@@ -90,7 +110,8 @@ class EngineLoop {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<std::function<void()>> commands_;  // under mutex_, as the next
-  bool woken_ = false;
+  bool woken_ = false, ended_ = false;
+  int n_guest_ = 0;
   std::atomic<bool> stopping_ = false;
   std::atomic<int64_t> step_began_ns_ = 0;  // 0: no step is under way
   Clock::time_point drain_until_ = Clock::time_point::max();
@@ -99,6 +120,7 @@ class EngineLoop {
   std::deque<ChoicePtr> waiting_;
   std::unordered_map<SequenceId, ChoicePtr> running_;
   std::vector<Choice*> slots_;
+  std::vector<RoutedText> texts_;  // by slot
 };
 
 }  // namespace sw::server

@@ -102,6 +102,8 @@ const Field kFields[] = {
      "not supported: answers are not stored"},
     {"add_special", FieldType::Boolean, kTokenize, 0, 0, "false", "add BOS and EOS as the model wants them"},
     {"parse_special", FieldType::Boolean, kTokenize, 0, 0, "true", "find special tokens in the text"},
+    {"filename", FieldType::String, kSlotAction, 0, 0, "none",
+     "a file's name in the folder of --slot-save-path; save and restore need it"},
     {"with_pieces", FieldType::Boolean, kTokenize, 0, 0, "false", "give each token's text too"},
 };
 

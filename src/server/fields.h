@@ -23,6 +23,7 @@ enum Endpoint : unsigned {
   kDetokenize = 64,
   kApplyTemplate = 128,
   kCountTokens = 256,
+  kSlotAction = 512,
 };
 
 enum class FieldType : uint8_t {

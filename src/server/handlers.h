@@ -24,10 +24,13 @@ void handle_detokenize(Service& service, const http::ExchangePtr& exchange);
 void handle_apply_template(Service& service, const http::ExchangePtr& exchange);
 void handle_props(Service& service, const http::ExchangePtr& exchange);
 void handle_slots(Service& service, const http::ExchangePtr& exchange);
+void handle_slot_action(Service& service, const http::ExchangePtr& exchange);
 void handle_metrics(Service& service, const http::ExchangePtr& exchange);
 void handle_moe(Service& service, const http::ExchangePtr& exchange);
 void handle_openapi(Service& service, const http::ExchangePtr& exchange);
 
+/// Throws ApiError (404) where a flag has switched a route off.
+void check_on(bool on, const char* flag);
 /// Answers with JSON, status 200.
 void respond_json(http::Exchange& exchange, const Json& json);
 

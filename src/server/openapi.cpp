@@ -93,9 +93,20 @@ Json operation(const Route& route) {
     json["requestBody"] = {{"required", true},
                            {"content", {{"application/json", {{"schema", body_schema(route.endpoint)}}}}}};
   }
-  if (std::string_view(route.path).ends_with("{model}"))
-    json["parameters"] = Json::array(
-        {{{"name", "model"}, {"in", "path"}, {"required", true}, {"schema", {{"type", "string"}}}}});
+  const std::string_view path = route.path;
+  if (path.ends_with('}')) {
+    const std::string_view name = path.substr(path.find('{') + 1, path.size() - path.find('{') - 2);
+    json["parameters"].push_back({{"name", name},
+                                  {"in", "path"},
+                                  {"required", true},
+                                  {"schema", {{"type", name == "id" ? "integer" : "string"}}}});
+  }
+  if (route.endpoint == kSlotAction) {
+    json["parameters"].push_back({{"name", "action"},
+                                  {"in", "query"},
+                                  {"required", true},
+                                  {"schema", {{"type", "string"}, {"enum", {"save", "restore", "erase"}}}}});
+  }
   if (route.access == Access::Open) json["security"] = Json::array();
   if (route.access == Access::Local) json["security"] = {Json::object(), {{"key", Json::array()}}};
   return json;

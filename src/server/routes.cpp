@@ -32,6 +32,8 @@ constexpr Route kRoutes[] = {
      "messages as the prompt that the model sees"},
     {"GET", "/props", Access::Keyed, handle_props, false, 0, "settings, limits and the model's routers"},
     {"GET", "/slots", Access::Keyed, handle_slots, true, 0, "what runs now, without its text"},
+    {"POST", "/slots/{id}", Access::Keyed, handle_slot_action, true, kSlotAction,
+     "?action=save, restore or erase: what ran there last, to and from a file"},
     {"GET", "/metrics", Access::Keyed, handle_metrics, true, 0, "counters and histograms for Prometheus"},
     {"GET", "/v1/moe", Access::Keyed, handle_moe, true, 0, "which experts were chosen; ?stream=true: live"},
     {"GET", "/openapi.json", Access::Keyed, handle_openapi, false, 0, "this description"},

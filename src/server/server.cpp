@@ -40,6 +40,7 @@ void Server::serve(const ServedModel& model) {
   ready_ = std::make_unique<Ready>(model, service_.options, service_.metrics);
   service_.ready_now = ready_.get();
   ready_->loop.run();
+  ready_->slots.finish();
   http_->close_idle();
   http_->wait_until_sent(kSendTime);
   http_.reset();  // waits for handlers, which use the model

@@ -10,7 +10,8 @@ Ready::Ready(const ServedModel& what, const ServerOptions& options, Metrics& met
            {.n_parallel = options.n_parallel,
             .n_queue = options.limits.n_queue,
             .drain_s = options.limits.drain_s},
-           metrics) {
+           metrics),
+      slots(loop, served.runtime.model(), options.slot_folder) {
   try {
     chat.emplace(served.tokenizer);
   } catch (const Error& e) {

@@ -11,6 +11,7 @@
 #include "server/engine_loop.h"
 #include "server/key_limits.h"
 #include "server/metrics.h"
+#include "server/slot_jobs.h"
 
 namespace sw::server {
 
@@ -32,7 +33,8 @@ struct ServerOptions {
   ServiceLimits limits = {};
   int n_parallel = 4;
   bool metrics = true, slots = true;
-  bool pool_last = false;  ///< embeddings are of the last token, not the mean of all
+  std::string slot_folder = {};  ///< where slots are saved; empty: nowhere
+  bool pool_last = false;        ///< embeddings are of the last token, not the mean of all
   std::string version = {};
   bool may_be_open = false;                     ///< without a key even where others can call
   std::vector<ApiKey> api_keys = {};            ///< none: nobody is asked
@@ -63,6 +65,7 @@ struct Ready {
   std::string no_chat = {};  ///< why there is no chat template
   int experts_max;
   EngineLoop loop;
+  SlotJobs slots;
 };
 
 /// What the routes' handlers work with.

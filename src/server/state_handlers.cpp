@@ -54,7 +54,10 @@ Json sampler_json(const SamplerParams& params) {
 Json slot_json(const EngineLoop& loop, int slot, int64_t n_ctx, const Ready& ready) {
   const Choice* choice = loop.in_slot(slot);
   Json json = {{"id", slot}, {"is_processing", choice != nullptr}, {"n_ctx", n_ctx}};
-  if (!choice) return json;
+  if (!choice) {
+    json["n_text"] = loop.slot_text(slot).tokens.size();
+    return json;
+  }
   json["request_id"] = choice->running().request.id;
   json["n_prompt"] = choice->prompt().size();
   json["n_cached"] = std::max<int64_t>(0, choice->n_cached());
@@ -113,12 +116,12 @@ void answer_between_steps(Ready& ready, const http::ExchangePtr& exchange,
   });
 }
 
+}  // namespace
+
 void check_on(bool on, const char* flag) {
   if (!on)
     throw ApiError({.status = 404, .message = fmt::format("switched off by {}", flag), .code = "not_found"});
 }
-
-}  // namespace
 
 void handle_props(Service& service, const http::ExchangePtr& exchange) {
   const Ready& ready = service.ready();

@@ -45,6 +45,7 @@ constexpr const char* kWorks = R"(
 -n 5
 --predict 5
 --n-predict 5
+--prompt-cache x
 -c 64
 --ctx-size 64
 -t 1
@@ -228,7 +229,7 @@ constexpr const char* kRefused = R"(
 --rpc x
 -nkvo
 --context-shift
---prompt-cache x
+--slot-save-path x
 -md x
 --model-draft x
 --draft 5

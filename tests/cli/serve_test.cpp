@@ -145,6 +145,8 @@ TEST(Serve, WrongFlagsAreOneLine) {
       {{"serve", "--api-key-file", "/nowhere"}, 1},
       {{"serve", "--request-timeout", "-1"}, 2},
       {{"serve", "--prefill-slowdown", "1"}, 2},
+      {{"serve", "--slot-save-path", "/etc/passwd"}, 1},
+      {{"serve", "--slot-save-path", "/nowhere"}, 1},
       {{"serve", "--port", "0", "-m", "/nowhere"}, 1}};
   for (const auto& [arguments, code] : cases) {
     const testing::ProcessResult result = testing::run_switchyard(arguments);

@@ -19,6 +19,7 @@
 #include "formats/gguf.h"
 #include "formats/safetensors.h"
 #include "fuzz/request_seeds.h"
+#include "fuzz/saved_text.h"
 #include "fuzz/tiny_model.h"
 #include "support/broken_files.h"
 #include "support/test_data.h"
@@ -237,6 +238,8 @@ void make_seeds(const fs::path& folder) {
   };
   make_request_seeds(into("request"));
   make_http_seeds(into("http"));
+  fs::create_directories(folder / "slot");
+  SavedTextRig().save(folder / "slot" / "text");
 }
 
 }  // namespace

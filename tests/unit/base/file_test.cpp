@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <vector>
 
 #include "base/error.h"
 #include "support/refusal.h"
@@ -229,7 +230,7 @@ TEST_F(FileTest, AtomicFileFollowsALink) {
 }
 
 /// Writes 4 MiB where a file may have 1 MiB: write() fails as on a full disk. Gives 0 where that is a
-/// SystemError and no temporary file remains.
+/// NoSpaceError and no temporary file remains.
 int write_beyond_the_limit(const fs::path& file_path) {
   std::signal(SIGXFSZ, SIG_IGN);
   const rlimit limit = {1 << 20, 1 << 20};
@@ -238,7 +239,7 @@ int write_beyond_the_limit(const fs::path& file_path) {
     AtomicFile file(file_path);
     file.write(std::string(4 << 20, 'x'));
     file.commit();
-  } catch (const SystemError&) {
+  } catch (const NoSpaceError&) {
     return fs::is_empty(file_path.parent_path()) ? 0 : 2;
   }
   return 3;
@@ -246,6 +247,26 @@ int write_beyond_the_limit(const fs::path& file_path) {
 
 TEST_F(FileTest, AtomicFileOnAFullDiskIsASystemError) {
   EXPECT_EXIT(_exit(write_beyond_the_limit(path("x"))), ::testing::ExitedWithCode(0), "");
+}
+
+TEST_F(FileTest, LeftoversOfDeadProcessesAreRemoved) {
+  const pid_t child = fork();
+  if (child == 0) _exit(0);
+  ASSERT_EQ(waitpid(child, nullptr, 0), child);
+  const std::string dead = std::to_string(child);
+  put("." + dead + "-0.tmp", "x");
+  put("." + std::to_string(getpid()) + "-3.tmp", "from before a restart");
+  const std::vector<fs::path> kept = {put("." + std::to_string(getppid()) + "-0.tmp", "of one that lives"),
+                                      put("." + dead + "-0.tmp.bin", "x"),
+                                      put("." + dead + "-x.tmp", "x"),
+                                      put(".0-0.tmp", "x"),
+                                      put(".-1-0.tmp", "x"),
+                                      put("." + dead + "-00.tmp", "x"),
+                                      put("text", "x")};
+  fs::create_directory(path("." + dead + "-1.tmp"));
+  EXPECT_EQ(remove_leftovers(dir_.path()), 2);
+  EXPECT_EQ(n_files(), kept.size() + 1);
+  EXPECT_EQ(remove_leftovers(dir_.path()), 0);
 }
 
 }  // namespace

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+#include "model/page_copy.h"
+
+#include "base/error.h"
+
+namespace sw {
+
+Backend& PageCopy::device_of(int block) const {
+  const int device = placed_.placement().blocks[static_cast<size_t>(block)].attention;
+  return *placed_.devices()[static_cast<size_t>(device)];
+}
+
+void PageCopy::out(int g, int32_t page, std::span<std::byte> to) const {
+  SW_ASSERT(to.size() == cache_.plan().group_page_bytes(g));
+  const size_t n = cache_.plan().page_bytes(g);
+  cache_.for_each_part(g, page, [&](int block, const std::byte* data) {
+    device_of(block).copy_out(to.data(), data, n);
+    to = to.subspan(n);
+  });
+}
+
+void PageCopy::in(int g, int32_t page, std::span<const std::byte> from) const {
+  SW_ASSERT(from.size() == cache_.plan().group_page_bytes(g));
+  const size_t n = cache_.plan().page_bytes(g);
+  cache_.for_each_part(g, page, [&](int block, std::byte* data) {
+    device_of(block).copy_in(data, from.data(), n);
+    from = from.subspan(n);
+  });
+}
+
+void PageCopy::wait() const {
+  for (const auto& device : placed_.devices()) device->wait();
+}
+
+}  // namespace sw
