@@ -72,7 +72,7 @@ class AnyServer {
  private:
   static server::ServerOptions server_options() {
     server::ServerOptions options;
-    options.api_keys = {server::hash_key("key")};
+    options.api_keys = {{.hash = server::hash_key("key")}};
     options.cors_origins = {"http://friend"};
     return options;
   }

@@ -53,7 +53,7 @@ void expect_one_meaning(const std::byte* row, int n) {
     decode_range<T>(row, begin, step, &part[static_cast<size_t>(begin)]);
   EXPECT_TRUE(same_bits(part.data(), whole.data(), n));
   const auto* blocks = reinterpret_cast<const typename T::Block*>(row + kRowHeaderBytes<T>);
-  const auto& header = *reinterpret_cast<const typename RowHeaderOf<T>::type*>(row);
+  const auto& header = *reinterpret_cast<const typename RowHeaderOf<T>::Type*>(row);
   for (int i = 0; i < n; ++i)
     part[static_cast<size_t>(i)] = weight_at<T>(header, blocks[i / T::kBlockElems], i % T::kBlockElems);
   EXPECT_TRUE(same_bits(part.data(), whole.data(), n));

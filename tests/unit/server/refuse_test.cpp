@@ -17,7 +17,8 @@ const std::pair<Endpoint, const char*> kEndpoints[] = {{kChat, "/v1/chat/complet
                                                        {kTokenize, "/tokenize"},
                                                        {kDetokenize, "/detokenize"},
                                                        {kApplyTemplate, "/apply-template"},
-                                                       {kCountTokens, "/v1/messages/count_tokens"}};
+                                                       {kCountTokens, "/v1/messages/count_tokens"},
+                                                       {kSlotAction, "/slots/0?action=erase"}};
 
 /// A request that is answered; short.
 Json good(Endpoint endpoint) {
@@ -40,6 +41,8 @@ Json good(Endpoint endpoint) {
       return {{"content", "Hi"}};
     case kDetokenize:
       return {{"tokens", {1}}};
+    case kSlotAction:
+      return Json::object();
   }
   return {};
 }

@@ -143,7 +143,7 @@ TEST_F(Slots, WhoMayAndWhere) {
     server.json(path("erase"), Json::object());
   }
   ServerOptions keyed = options();
-  keyed.api_keys = {hash_key("secret")};
+  keyed.api_keys = {{.hash = hash_key("secret")}};
   {
     TestServer server(keyed);
     EXPECT_EQ(server.ask(path("save"), {{"filename", "a"}}).status, 401);
