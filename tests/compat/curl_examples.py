@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 
 from serving import Server, skip
 
@@ -33,7 +34,7 @@ def main():
     if not shutil.which("curl"):
         skip("no curl here")
     n_run = 0
-    with Server(sys.argv[1]) as server:
+    with tempfile.TemporaryDirectory() as slots, Server(sys.argv[1], "--slot-save-path", slots) as server:
         for page in PAGES:
             for command in commands_of(page):
                 here = command.replace("localhost:8080", server.url.removeprefix("http://"))

@@ -263,11 +263,14 @@ async def many_at_once(url):
     await claude.close()
 
 
+LONG = 50000  # tokens
+
+
 def busy(url):
     """A server with one place and room for one more to wait: what both clients do with 429, and with silence."""
     client = openai.OpenAI(base_url=url + "/v1", api_key="none", max_retries=0)
     claude = anthropic.Anthropic(base_url=url, api_key="none", max_retries=0)
-    long = {"model": "story", "max_tokens": 900, "extra_body": {"ignore_eos": True}}
+    long = {"model": "story", "max_tokens": LONG, "extra_body": {"ignore_eos": True}}
     running = client.completions.create(prompt="Once", stream=True, **long)
     next(iter(running))
     waiting = client.completions.create(prompt="Twice", stream=True, **long)
@@ -276,7 +279,7 @@ def busy(url):
     raises(anthropic.RateLimitError, lambda: claude.messages.create(model="story", messages=MESSAGES, max_tokens=4),
            "messages: 429")
     raises(openai.APITimeoutError, lambda: client.with_options(timeout=0.3).completions.create(
-        model="story", prompt="Once", stream=False, max_tokens=900) if leave(waiting) else None, "timeout")
+        prompt="Once", stream=False, **long) if leave(waiting) else None, "timeout")
     # The client waits as long as Retry-After says and tries again; meanwhile the places get free.
     patient = openai.OpenAI(base_url=url + "/v1", api_key="none", max_retries=5)
     waiting = client.completions.create(prompt="Twice", stream=True, **long)
@@ -318,7 +321,8 @@ def main():
         asyncio.run(openai_async(server.url))
         asyncio.run(many_at_once(server.url))
         print("async, many_at_once: passed")
-    with Server(sys.argv[1], *flags, "--parallel", "1", "--queue", "1") as server:
+    # Room for answers that last as long as the test needs them, on any machine.
+    with Server(sys.argv[1], *flags, "--parallel", "1", "--queue", "1", "-c", str(2 * LONG)) as server:
         busy(server.url)
         print("busy: passed")
     print(f"{PASSED} checks passed: openai {openai.__version__}, anthropic {anthropic.__version__}")

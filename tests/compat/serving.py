@@ -41,12 +41,13 @@ class Server:
     def __init__(self, program, *flags):
         self.lines = []
         self.process = subprocess.Popen([program, "serve", "--port", "0", *flags], stderr=subprocess.PIPE, text=True)
-        first = self.process.stderr.readline()
-        self.lines.append(first)
-        threading.Thread(target=lambda: self.lines.extend(self.process.stderr), daemon=True).start()
-        found = re.search(r"http://[0-9.:]+", first)
+        found = None
+        while not found and (line := self.process.stderr.readline()):  # warnings may come first
+            self.lines.append(line)
+            found = re.search(r"http://[0-9.:]+", line)
         if not found:
-            raise AssertionError(f"the server said: {first}")
+            raise AssertionError(f"the server said: {''.join(self.lines)}")
+        threading.Thread(target=lambda: self.lines.extend(self.process.stderr), daemon=True).start()
         self.url = found.group()
         self._wait_until_ready()
 
