@@ -23,7 +23,6 @@ constexpr int64_t kMxfp4Cols = MXFP4::kBlockElems, kNvfp4Cols = 16, kPerWord = 8
                .got = got});
 }
 
-bool ends_with(const std::string& name, std::string_view end) { return name.ends_with(end); }
 std::string without(const std::string& name, std::string_view end) {
   return name.substr(0, name.size() - end.size());
 }
@@ -58,18 +57,17 @@ class Matcher {
   Checkpoint::Tensors match() {
     for (const auto& [name, tensor] : file_.tensors()) add(name, tensor);
     for (const StTensor* part : parts_) tensors_.erase(part->name);
-    for (auto it = tensors_.begin(); it != tensors_.end();)
-      it = is_of_activations(it->first) ? drop(it) : next(it);
+    n_dropped_ = std::erase_if(tensors_, [&](const auto& named) { return is_of_activations(named.first); });
     return std::move(tensors_);
   }
   size_t n_activation_scale() const { return n_dropped_; }
 
  private:
   void add(const std::string& name, const StTensor& stored) {
-    if (q_.mxfp4 && ends_with(name, "_blocks")) return add_mxfp4(without(name, "_blocks"), stored);
-    if (q_.int4 && ends_with(name, "_packed") && stored.dtype == StDtype::I32)
+    if (q_.mxfp4 && name.ends_with("_blocks")) return add_mxfp4(without(name, "_blocks"), stored);
+    if (q_.int4 && name.ends_with("_packed") && stored.dtype == StDtype::I32)
       return add_int4(without(name, "_packed"), stored);
-    if (q_.nvfp4 && stored.dtype == StDtype::U8 && ends_with(name, "_packed"))
+    if (q_.nvfp4 && stored.dtype == StDtype::U8 && name.ends_with("_packed"))
       return add_nvfp4(without(name, "_packed"), stored);
     if (q_.nvfp4 && stored.dtype == StDtype::U8 && file_.find(name + "_scale_2"))
       return add_nvfp4(name, stored);
@@ -209,19 +207,12 @@ class Matcher {
     put(std::move(tensor));
   }
 
-  using At = Checkpoint::Tensors::iterator;
   bool is_of_activations(std::string_view name) const {
     if (!q_.any()) return false;
     constexpr std::string_view kEnds[] = {".input_scale", ".input_global_scale",  ".k_scale",
                                           ".v_scale",     ".k_proj.output_scale", ".v_proj.output_scale"};
     return std::ranges::any_of(kEnds, [&](std::string_view end) { return name.ends_with(end); });
   }
-  At drop(At at) {
-    ++n_dropped_;
-    return tensors_.erase(at);
-  }
-  static At next(At at) { return ++at; }
-
   const Safetensors& file_;
   const HfQuantization& q_;
   Checkpoint::Tensors tensors_;

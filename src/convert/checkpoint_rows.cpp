@@ -73,23 +73,32 @@ class RowDecoder {
       out[i] = static_cast<float>(value);
     }
   }
+  /// Calls f(begin, end, scale) for the columns of each scale.
+  template <class F>
+  void for_each_scale(int64_t row, F&& f) const {
+    for (int64_t begin = 0; begin < n_col_; begin += t_.scale_cols)
+      f(begin, std::min(begin + t_.scale_cols, n_col_), scale_at(row, begin));
+  }
   void scale(const std::byte* codes, int64_t row, float* out) const {
     const bool integers = t_.stored->dtype == StDtype::I8;
-    for (int64_t i = 0; i < n_col_; ++i) {
-      const auto code = std::to_integer<uint8_t>(codes[i]);
-      const float value = integers ? static_cast<float>(static_cast<int8_t>(code)) : f8_e4m3_to_f32(code);
-      out[i] = value * scale_at(row, i);
-    }
+    for_each_scale(row, [&](int64_t begin, int64_t end, float scale) {
+      for (int64_t i = begin; i < end; ++i) {
+        const auto code = std::to_integer<uint8_t>(codes[i]);
+        out[i] = scale * (integers ? static_cast<float>(static_cast<int8_t>(code)) : f8_e4m3_to_f32(code));
+      }
+    });
   }
   void decode_nvfp4(const std::byte* codes, int64_t row, float* out) const {
-    for (int64_t i = 0; i < n_col_; ++i) {
-      const float half = 0.5f * static_cast<float>(MXFP4::kDoubled[nibble(codes[i / 2], i)]);
-      out[i] = half * (scale_at(row, i) * t_.scale_of_all);
-    }
+    for_each_scale(row, [&](int64_t begin, int64_t end, float scale) {
+      const float step = 0.5f * (scale * t_.scale_of_all);  // of twice the floats
+      for (int64_t i = begin; i < end; ++i)
+        out[i] = step * static_cast<float>(MXFP4::kDoubled[nibble(codes[i / 2], i)]);
+    });
   }
   void decode_int4(const std::byte* codes, int64_t row, float* out) const {
-    for (int64_t i = 0; i < n_col_; ++i)
-      out[i] = static_cast<float>(nibble(codes[i / 2], i) - 8) * scale_at(row, i);
+    for_each_scale(row, [&](int64_t begin, int64_t end, float scale) {
+      for (int64_t i = begin; i < end; ++i) out[i] = scale * static_cast<float>(nibble(codes[i / 2], i) - 8);
+    });
   }
 
   /// A block's nibbles: neighbours in a byte there, weights i and i + 16 in GGUF's.

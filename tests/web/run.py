@@ -19,7 +19,8 @@ import page_case  # noqa: E402
 
 
 def main():
-    target, names = sys.argv[1], sys.argv[2:] or ["page_test", "markdown_test", "hostile_text_test"]
+    target, names = sys.argv[1], sys.argv[2:] or ["page_test", "trouble_test", "markdown_test",
+                                                           "hostile_text_test"]
     is_url = target.startswith("http://")
     server = types.SimpleNamespace(url=target.rstrip("/")) if is_url else harness.Server(target)
     page_case.PageCase.server = server
