@@ -128,7 +128,11 @@ pid_t temporary_owner(const std::string& name) {
 
 int remove_leftovers(const std::filesystem::path& folder) {
   int n = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+  std::error_code error;
+  const std::filesystem::directory_iterator entries(folder, error);
+  if (error)
+    throw Error({.what = "cannot read the folder", .where = folder.string(), .got = error.message()});
+  for (const auto& entry : entries) {
     const pid_t owner = temporary_owner(entry.path().filename().string());
     // Of this process's number: from before a restart, in a container the same number again.
     const bool gone = owner == getpid() || (owner > 0 && kill(owner, 0) != 0 && errno == ESRCH);
@@ -238,8 +242,9 @@ AtomicFile::~AtomicFile() {
 }
 
 void AtomicFile::fail(const char* what) const {
-  const Error::Parts parts{.what = what, .where = path_.string(), .got = std::strerror(errno)};
-  if (errno == ENOSPC || errno == EDQUOT || errno == EFBIG) throw NoSpaceError(parts);
+  const int error = errno;
+  const Error::Parts parts{.what = what, .where = path_.string(), .got = std::strerror(error)};
+  if (error == ENOSPC || error == EDQUOT || error == EFBIG) throw NoSpaceError(parts);
   throw SystemError(parts);
 }
 

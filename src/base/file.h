@@ -89,7 +89,8 @@ class AtomicFile {
 };
 
 /// Removes the temporary files that killed processes left in a folder: those with names as AtomicFile makes
-/// them, of processes that are no more. Returns how many. Before this process writes there.
+/// them, of processes that are no more. Returns how many. Before this process writes there,
+/// and only where no other machine or container writes. Throws sw::Error where the folder cannot be read.
 int remove_leftovers(const std::filesystem::path& folder);
 
 /// Throws what AtomicFile throws where no file can be made, to say so before the work. Leaves nothing behind.

@@ -32,7 +32,8 @@ PromptCache::PromptCache(const PromptCacheFlags& flags, Engine& engine, const Mo
   if (flags_.file.empty()) return;
   files_.emplace(engine, model);
   if (!flags_.read_only) check_writable(flags_.file);
-  if (std::filesystem::exists(flags_.file)) {
+  std::error_code unknown;  // restore() says what hinders it
+  if (std::filesystem::status(flags_.file, unknown).type() != std::filesystem::file_type::not_found) {
     n_restored_ = files_->restore(flags_.file).n_token;
   } else if (flags_.read_only) {
     log::warn("prompt cache: there is no {}", flags_.file);
@@ -44,7 +45,7 @@ void PromptCache::after_prompt(const RoutedText& prompt, int64_t n_computed) {
   const int64_t n_prompt = std::ssize(prompt.tokens), n_cached = n_prompt - n_computed;
   if (n_cached > 0) {
     log::info("prompt cache: {} of the prompt's {} tokens came from {}", n_cached, n_prompt, flags_.file);
-  } else if (n_restored_ > 0) {
+  } else if (n_restored_ > 0 && n_prompt > page_tokens_) {
     log::info("prompt cache: nothing came from {}: its text begins differently, or was routed differently",
               flags_.file);
   }

@@ -42,12 +42,10 @@ int64_t StepBudget::prompt_tokens(const Load& load) const {
   if (slowdown_ == 0 || load.n_decoding == 0) return n_ubatch_;
   const Decode& decode = decode_[place(load.n_decode_token)];
   if (decode.seconds == 0 || decode.n_mixed >= kMixedSteps) return 0;
-  const double token_s =
-      prompt_token_s_ > 0 ? prompt_token_s_ : decode.seconds / static_cast<double>(load.n_decode_token);
   // Few that decode shall not keep many from beginning.
   const double crowd =
       std::max(1.0, static_cast<double>(load.n_prefilling) / static_cast<double>(load.n_decoding));
-  double n = (slowdown_ - 1) * decode.seconds / token_s;
+  double n = (slowdown_ - 1) * decode.seconds / prompt_token_s_;
   if (alone_seconds_ > 0) {
     const double speed = std::min(1.0, kLeastSpeed * crowd) * alone_tokens_ / alone_seconds_;
     n = std::clamp(speed * mixed_s_, n, kMostCost * crowd * n + 1);

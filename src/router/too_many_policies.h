@@ -5,9 +5,9 @@
 namespace sw {
 
 /// A policy table is full: the same policy has room once another is released.
-class TooManyPolicies : public Error {
+class TooManyPolicies : public SystemError {
  public:
-  using Error::Error;
+  using SystemError::SystemError;
 };
 
 }  // namespace sw

@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "router/too_many_policies.h"
 
 namespace sw::server {
 namespace {
@@ -40,6 +41,11 @@ http::Response ApiError::response() const {
   return response;
 }
 
+ApiError stopping_error() {
+  return ApiError(
+      {.status = 503, .message = "the server is stopping", .code = "stopping", .retry_after_s = 5});
+}
+
 ApiError current_error(const std::string& request_id) {
   try {
     throw;
@@ -47,6 +53,8 @@ ApiError current_error(const std::string& request_id) {
     return e;
   } catch (const NoSpaceError& e) {
     return ApiError({.status = 507, .message = e.what(), .code = "no_space"});
+  } catch (const TooManyPolicies& e) {
+    return ApiError({.status = 429, .message = e.what(), .code = "too_many_policies", .retry_after_s = 1});
   } catch (const SystemError& e) {
     return ApiError({.status = 500, .message = e.what(), .code = "system_error"});
   } catch (const Error& e) {

@@ -36,6 +36,9 @@ class ApiError : public std::exception {
   Parts parts_;
 };
 
+/// 503: the server comes to its end; another may be there soon.
+ApiError stopping_error();
+
 /// What the exception at hand means to a client; called in a catch block. The log tells what the client is
 /// not told.
 ApiError current_error(const std::string& request_id);

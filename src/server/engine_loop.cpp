@@ -56,11 +56,17 @@ EngineLoop::EngineLoop(Engine& engine, const Model& model, const Tokenizer& toke
 
 // ---- from other threads
 
-void EngineLoop::between_steps(std::function<void()> work) {
+/// False, and `work` is dropped, where run() has ended.
+bool EngineLoop::post(std::function<void()> work) {
   const std::lock_guard lock(mutex_);
-  if (ended_) return;
+  if (ended_) return false;
   commands_.push_back(std::move(work));
   changed_.notify_one();
+  return true;
+}
+
+void EngineLoop::between_steps(std::function<void()> work) {
+  if (!post(std::move(work))) throw stopping_error();
 }
 
 void EngineLoop::ask(const std::function<void()>& work) {
@@ -69,8 +75,8 @@ void EngineLoop::ask(const std::function<void()>& work) {
   between_steps([t = std::move(task)] { (*t)(); });
   try {
     done.get();
-  } catch (const std::future_error&) {  // it was dropped
-    throw ApiError({.status = 503, .message = "the server is stopping", .code = "stopping"});
+  } catch (const std::future_error&) {  // run() threw, and it was dropped
+    throw stopping_error();
   }
 }
 
@@ -100,7 +106,7 @@ void EngineLoop::wake() {
 
 void EngineLoop::stop() {
   stopping_ = true;
-  between_steps([this] {
+  post([this] {
     drain_until_ = Clock::now() + std::chrono::duration_cast<Clock::duration>(
                                       std::chrono::duration<double>(options_.drain_s));
   });
@@ -114,16 +120,19 @@ double EngineLoop::step_age_s() const {
 // ---- the engine's thread
 
 void EngineLoop::run() {
+  struct AtEnd {
+    EngineLoop& loop;
+    ~AtEnd() { loop.end(); }
+  };
+  const AtEnd at_end{*this};  // also where a step throws: nobody may wait for ever for what was asked
   while (take_commands()) {
     run_repeated();
     drop_ended();
     admit();
     if (!engine_.idle()) step();  // also to let go of what was cancelled
   }
-  end();
 }
 
-/// What others asked for since is dropped, and what they ask for from now on.
 void EngineLoop::end() {
   repeated_.clear();
   std::vector<std::function<void()>> dropped;
@@ -140,7 +149,9 @@ bool EngineLoop::take_commands() {
     const bool busy = !engine_.idle() || !waiting_.empty();
     if (!busy) {
       wait(lock);
-      if (commands_.empty() && stopping_ && (n_guest_ == 0 || Clock::now() >= drain_until_)) return false;
+      // Under the lock: what comes later is refused, nothing is dropped.
+      ended_ = commands_.empty() && stopping_ && (n_guest_ == 0 || Clock::now() >= drain_until_);
+      if (ended_) return false;
     }
     woken_ = false;
     commands.swap(commands_);
@@ -176,10 +187,7 @@ void EngineLoop::run_repeated() {
 void EngineLoop::accept(Generation request) {
   auto running = std::make_shared<Running>(std::move(request));
   const size_t n = running->request.n_choice();
-  if (stopping_) {
-    return running->request.sink->on_error(ApiError(
-        {.status = 503, .message = "the server is stopping", .code = "stopping", .retry_after_s = 5}));
-  }
+  if (stopping_) return running->request.sink->on_error(stopping_error());
   const int64_t n_free = options_.n_parallel + options_.n_queue - n_running() - n_waiting();
   if (std::cmp_greater(n, n_free)) {
     metrics_.count_rejection();
@@ -206,7 +214,7 @@ bool EngineLoop::is_lost(Running& running) {
     fail(running,
          ApiError({.status = 408, .message = "the request's time is over", .code = "deadline_exceeded"}));
   } else if (now > drain_until_) {
-    fail(running, ApiError({.status = 503, .message = "the server is stopping", .code = "stopping"}));
+    fail(running, stopping_error());
   }
   return running.over;
 }

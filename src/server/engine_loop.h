@@ -29,14 +29,14 @@ class EngineLoop {
   EngineLoop(Engine& engine, const Model& model, const Tokenizer& tokenizer, const EngineLoopOptions& options,
              Metrics& metrics);
 
-  /// Any thread. The request's sink is told what becomes of it.
+  /// Any thread. The request's sink is told what becomes of it. Throws as between_steps().
   void submit(Generation request);
-  /// Any thread. `work` runs on the engine's thread between two steps; after the end it does not run.
+  /// Any thread. `work` runs on the engine's thread between two steps. Throws ApiError (503) once run() has
+  /// ended.
   void between_steps(std::function<void()> work);
   /// Any thread. The same, again and again so far apart, until `work` gives false or run() ends.
   void every(double interval_s, std::function<bool()> work);
-  /// Any thread but the engine's: the same, and returns when `work` has run. Throws what it throws; ApiError
-  /// (503) where run() has ended.
+  /// Any thread but the engine's: the same, and returns when `work` has run. Throws what it throws too.
   void ask(const std::function<void()>& work);
   /// Whoever will ask() more than once, to come to an end of its own: run() goes on while there are such, for
   /// as long as what runs may go on once stop() was called.
@@ -82,6 +82,7 @@ class EngineLoop {
     std::function<bool()> work = {};
   };
 
+  bool post(std::function<void()> work);
   void count_guest(int n);
   void end();
   bool take_commands();

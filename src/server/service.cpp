@@ -28,10 +28,7 @@ Ready& Service::ready() {
                     .more = {{"progress", load_progress.load()}},
                     .retry_after_s = 1});
   }
-  if (now->loop.stopping()) {
-    throw ApiError(
-        {.status = 503, .message = "the server is stopping", .code = "stopping", .retry_after_s = 5});
-  }
+  if (now->loop.stopping()) throw stopping_error();
   return *now;
 }
 

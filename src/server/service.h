@@ -22,8 +22,8 @@ struct ServiceLimits {
   size_t n_stop = 16, stop_bytes = 256;
   double request_timeout_s = 0;  ///< 0: none
   double drain_s = 30;
-  /// For the engine: see EngineOptions. Below the 1.5 that users are promised, as steps alike differ a
-  /// little.
+  /// For the engine: see EngineOptions. Below the 1.5 that tests/load/stall.py asks for, as steps alike
+  /// differ a little.
   double prefill_slowdown = 1.4;
   int64_t n_predict = -1;  ///< tokens for requests that say nothing; -1: until the context is full
 };

@@ -18,11 +18,12 @@ namespace fs = std::filesystem;
 constexpr size_t kMaxNameBytes = 200;
 
 /// A file's error without the folder, which is none of the client's business.
-ApiError without_folder(const Error& error, const fs::path& folder) {
-  Error::Parts parts = error.parts();
+ApiError without_folder(const ApiError& error, const fs::path& folder) {
+  ApiError::Parts parts = error.parts();
   const std::string front = (folder / "").string();
-  if (parts.where.starts_with(front)) parts.where = parts.where.substr(front.size());
-  return ApiError(Error(parts), "filename");
+  if (const size_t at = parts.message.find(front); at != parts.message.npos)
+    parts.message.erase(at, front.size());
+  return ApiError(std::move(parts));
 }
 
 double ms_since(Clock::time_point begin) {
@@ -57,7 +58,10 @@ void SlotJobs::restore(int slot, std::string name, http::ExchangePtr exchange) {
     const Clock::time_point begin = Clock::now();
     loop_.ask([&] { check_slot_idle(loop_, slot); });
     TextFiles::Restored restored = files.restore(folder_ / file);
-    loop_.ask([&] { loop_.set_slot_text(slot, std::move(restored.text)); });
+    loop_.ask([&] {
+      check_slot_idle(loop_, slot);  // a request may have come meanwhile
+      loop_.set_slot_text(slot, std::move(restored.text));
+    });
     return {{"id_slot", slot},
             {"filename", file},
             {"n_restored", restored.n_token},
@@ -69,6 +73,7 @@ void SlotJobs::restore(int slot, std::string name, http::ExchangePtr exchange) {
 
 void SlotJobs::post(Job job) {
   const std::lock_guard lock(mutex_);
+  if (finished_) throw stopping_error();
   jobs_.push_back(std::move(job));
   changed_.notify_one();
 }
@@ -107,9 +112,9 @@ void SlotJobs::run_one(const Job& job) {
     job.exchange->respond(
         ApiError({.status = 503, .message = e.what(), .code = "cache_busy", .retry_after_s = 1}).response());
   } catch (const SystemError&) {
-    job.exchange->respond(current_error(id).response());
+    job.exchange->respond(without_folder(current_error(id), folder_).response());
   } catch (const Error& e) {
-    job.exchange->respond(without_folder(e, folder_).response());
+    job.exchange->respond(without_folder(ApiError(e, "filename"), folder_).response());
   } catch (...) {
     job.exchange->respond(current_error(id).response());
   }

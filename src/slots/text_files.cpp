@@ -114,8 +114,10 @@ TextFiles::Restored TextFiles::restore(const std::filesystem::path& path) {
   const TextFileReader file(path, fit_);
   Restored restored{.text = file.contents().text, .size_bytes = file.size_bytes()};
   std::optional<CachedText> cached;
-  between_(
-      [&] { cached.emplace(naming_file(path.string(), [&] { return engine_.cached(restored.text); })); });
+  between_([&] {
+    cached.emplace(naming_file(path.string(), [&] { return engine_.cached(restored.text); }));
+    cached->touch();  // what is there already must not make room for the rest
+  });
   restore_pages(file, *cached);
   between_([&] {
     restore_others(file, *cached);

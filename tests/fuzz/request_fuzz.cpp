@@ -117,9 +117,11 @@ class TinyServer {
 
   /// The answer, whole.
   std::shared_ptr<KeptExchange> ask(const std::string& path, std::string body) {
+    const bool of_slot = path.ends_with("{id}");
     auto exchange = std::make_shared<KeptExchange>(
         http::Request{.method = "POST",
-                      .path = path,
+                      .path = of_slot ? "/slots/0" : path,
+                      .query = of_slot ? "action=erase" : "",
                       .headers = {{"host", "localhost"}, {"content-type", "application/json"}},
                       .body = std::move(body),
                       .id = "req_000000000000000000000000"});

@@ -111,8 +111,6 @@ async def main(program, number=10000):
     text = (await ask(port, "/v1/completions", REFERENCE)).json()["choices"][0]["text"]
     n_thread, n_file, before_mib = server.n_thread(), server.n_file(), None
     freed = []
-    numbers = iter(range(int(number)))
-
     async def client():
         for n in numbers:
             await one(port, n)

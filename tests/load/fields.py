@@ -34,8 +34,10 @@ WITHIN = {
 }
 
 
-def numeric(schema):
-    return schema.get("type") in ("integer", "number")
+def kind(schema):
+    """"integer" or "number", for fields that may be null too; None for others."""
+    types = schema.get("type") or []
+    return next((t for t in ("integer", "number") if t in ([types] if isinstance(types, str) else types)), None)
 
 
 def values_for(schema):
@@ -49,7 +51,7 @@ def allowed(schema, value):
         return True
     if isinstance(value, (str, list)):
         return False
-    if schema["type"] == "integer" and value != int(value):
+    if kind(schema) == "integer" and value != int(value):
         return False
     return schema.get("minimum", value) <= value <= schema.get("maximum", value)
 
@@ -72,7 +74,7 @@ async def main(program):
             continue
         schema = operations["post"]["requestBody"]["content"]["application/json"]["schema"]
         for field, one in schema["properties"].items():
-            if numeric(one):
+            if kind(one):
                 for value in values_for(one):
                     needed = field in schema.get("required", []) and value is None
                     await check(tally, server.port, path, field, value, needed or not allowed(one, value))

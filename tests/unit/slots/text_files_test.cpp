@@ -134,6 +134,16 @@ class LingFiles : public TextFilesTest {
   }
 };
 
+TEST_F(LingFiles, WhatIsThereDoesNotMakeRoomForTheRest) {
+  save();
+  EngineOptions options = kOptions;
+  options.n_cache_token = 512;
+  Engine engine(*model_, options);
+  run(engine, greedy(text(200), 8));
+  run(engine, greedy(text(390, 50), 8));  // leaves the first page of the text's three
+  EXPECT_EQ(TextFiles(engine, *model_).restore(path()).n_token, 192);
+}
+
 TEST_F(LingFiles, ATextRoutedByAnotherPolicyIsAnotherText) {
   const RoutingPolicy few{.experts_prefill = {{.k = 2}}, .experts_decode = {{.k = 1}}};
   expect_found_again(
