@@ -26,7 +26,7 @@ class TestServer {
     options.limits.drain_s = 600;  // however slow the machine is
     return options;
   }
-  explicit TestServer(ServerOptions options = defaults(), int64_t n_ctx = 0) : server_(options) {
+  explicit TestServer(const ServerOptions& options = defaults(), int64_t n_ctx = 0) : server_(options) {
     const EngineOptions engine{.forward = {.n_thread = 1, .invariant = true, .count_routing = true},
                                .n_ctx = n_ctx,
                                .n_parallel = options.n_parallel,
