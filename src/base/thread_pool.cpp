@@ -12,8 +12,8 @@ namespace sw {
 namespace {
 
 // Some hundred microseconds: a thread that has its processor comes by then.
-constexpr int kSpinsInRegion = 2000;
-// About a millisecond: long enough to bridge the gap between two regions of a decode step, short enough
+constexpr int kSpinsInLoop = 2000;
+// About a millisecond: long enough to bridge the gap between two loops of a decode step, short enough
 // that an idle program uses no CPU time.
 constexpr int kSpinsBetween = 20000;
 
@@ -29,12 +29,12 @@ Range split_range(int64_t n, int index, int count, int64_t grain) {
 
 ThreadPool::ThreadPool(int n_thread)
     : n_thread_(n_thread),
-      n_spin_in_region_(has_processors(n_thread) ? kSpinsInRegion : 0),
+      n_spin_in_loop_(has_processors(n_thread) ? kSpinsInLoop : 0),
       n_spin_between_(has_processors(n_thread) ? kSpinsBetween : 0) {
   SW_ASSERT(n_thread >= 1);
   threads_.reserve(static_cast<size_t>(n_thread - 1));
   try {
-    for (int i = 1; i < n_thread; ++i) threads_.emplace_back([this, i] { worker(i); });
+    for (int i = 1; i < n_thread; ++i) threads_.emplace_back([this, i] { work(i); });
   } catch (const std::system_error& e) {
     stop();
     throw SystemError({.what = "cannot start a thread",
@@ -48,39 +48,47 @@ ThreadPool::~ThreadPool() { stop(); }
 
 void ThreadPool::stop() {
   stop_.store(true);
-  epoch_.publish(epoch_.load() + 1);
+  n_loop_.publish(n_loop_.load() + 1);
   for (std::thread& t : threads_) t.join();
 }
 
-void ThreadPool::run_erased(Body body, void* context) {
+bool ThreadPool::has_items() const {
+  const uint64_t ticket = ticket_.load(std::memory_order_relaxed);
+  return static_cast<uint32_t>(ticket) < ticket >> 32;
+}
+
+void ThreadPool::share(Body body, void* context, int64_t n_item) {
+  SW_ASSERT(n_item <= kMostItems);
   body_ = body;
   context_ = context;
-  n_running_.set(static_cast<uint32_t>(n_thread_ - 1));
-  epoch_.publish(epoch_.load() + 1);
-  Team team(*this, 0);
-  body(context, team);
-  n_running_.await(n_spin_in_region_, [](uint32_t n) { return n == 0; });
+  n_left_.set(static_cast<uint32_t>(n_item));
+  ticket_.store(static_cast<uint64_t>(n_item) << 32);
+  n_loop_.publish(n_loop_.load() + 1);
+  take_items(0);
+  n_left_.await(n_spin_in_loop_, [](uint32_t n) { return n == 0; });
 }
 
-void ThreadPool::worker(int index) {
-  for (uint32_t seen = 0;; ++seen) {
-    epoch_.await(n_spin_between_, [&](uint32_t epoch) { return epoch != seen; });
-    if (stop_.load()) return;
-    Team team(*this, index);
-    body_(context_, team);
-    if (n_running_.fetch_sub(1) == 1) n_running_.wake();
+// A loop ends only when all its items are reported, so whoever holds one may read the body; and whoever
+// comes late takes none, or one of the loop that runs now. The items that are taken past the end, at most
+// one a thread and loop, stay far from the ticket's upper half.
+void ThreadPool::take_items(int index) {
+  uint32_t n_done = 0;
+  while (has_items()) {
+    const uint64_t ticket = ticket_.fetch_add(1, std::memory_order_acq_rel);
+    const auto item = static_cast<uint32_t>(ticket);
+    if (item >= ticket >> 32) break;
+    body_(context_, item, index);
+    ++n_done;
   }
+  if (n_done > 0 && n_left_.fetch_sub(n_done) == n_done) n_left_.wake();
 }
 
-void ThreadPool::barrier_wait() {
-  if (n_thread_ == 1) return;
-  const uint32_t round = barrier_round_.load();
-  if (barrier_arrived_.fetch_add(1, std::memory_order_acq_rel) == n_thread_ - 1) {
-    barrier_arrived_.store(0, std::memory_order_relaxed);
-    barrier_round_.publish(round + 1);
-    return;
+void ThreadPool::work(int index) {
+  while (!stop_.load()) {
+    take_items(index);
+    const auto called = [this] { return has_items() || stop_.load(std::memory_order_relaxed); };
+    n_loop_.await(n_spin_between_, [&](uint32_t) { return called(); });
   }
-  barrier_round_.await(n_spin_in_region_, [&](uint32_t now) { return now != round; });
 }
 
 }  // namespace sw

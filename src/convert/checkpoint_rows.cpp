@@ -138,8 +138,7 @@ RowBytes read_rows(const CheckpointRows& rows, ThreadPool& pool) {
     return {.data = tensor.stored->data.data() + static_cast<size_t>(rows.first) * n_bytes};
   const RowDecoder decoder(tensor);
   Buffer out(n_bytes * static_cast<size_t>(rows.n_row));
-  pool.run([&](ThreadPool::Team& team) {
-    const Range mine = team.share(rows.n_row);
+  pool.for_ranges(rows.n_row, 1, [&](Range mine, int) {
     for (int64_t r = mine.begin; r < mine.end; ++r)
       decoder.decode(rows.first + r * rows.step, out.data() + static_cast<size_t>(r) * n_bytes);
   });

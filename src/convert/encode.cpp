@@ -51,10 +51,9 @@ std::optional<BadWeight> reencode(const EncodedRows& src, Type to, std::byte* ds
   const float limit = max_magnitude(to);
   std::vector<float> scratch(n_cols * static_cast<size_t>(pool.size()));
   std::vector<std::optional<BadWeight>> found(static_cast<size_t>(pool.size()));  // each thread's first
-  pool.run([&](ThreadPool::Team& team) {
-    float* row = scratch.data() + n_cols * static_cast<size_t>(team.index());
-    std::optional<BadWeight>& first = found[static_cast<size_t>(team.index())];
-    const Range rows = team.share(src.n_rows);
+  pool.for_ranges(src.n_rows, 1, [&](Range rows, int worker) {
+    float* row = scratch.data() + n_cols * static_cast<size_t>(worker);
+    std::optional<BadWeight>& first = found[static_cast<size_t>(worker)];
     for (int64_t i = rows.begin; i < rows.end; ++i) {
       from_traits.decode(src.data + static_cast<size_t>(i) * src_row_bytes, row, src.n_cols);
       const std::optional<int64_t> bad = find_bad(row, src.n_cols, limit);
@@ -62,8 +61,8 @@ std::optional<BadWeight> reencode(const EncodedRows& src, Type to, std::byte* ds
       if (!copied) to_traits.encode(row, dst + static_cast<size_t>(i) * dst_row_bytes, src.n_cols, nullptr);
     }
   });
-  const auto at = std::ranges::find_if(found, [](const auto& bad) { return bad.has_value(); });
-  return at == found.end() ? std::nullopt : *at;  // threads share rows in order
+  const auto row_of = [&](const auto& bad) { return bad ? bad->row : src.n_rows; };
+  return *std::ranges::min_element(found, {}, row_of);
 }
 
 }  // namespace sw

@@ -89,12 +89,8 @@ void HostBatch::fill(std::span<const BatchToken> tokens, std::span<const Sequenc
     n_page = std::max(n_page, token.pos / plan.page_tokens + 1);
   }
   fill_groups(tokens, sequences, plan);
-  if (n_token_ * n_rot_pair() < kLeastShared) {
-    for (int64_t t = 0; t < n_token_; ++t) turn(t);
-    return;
-  }
-  pool.run([&](ThreadPool::Team& team) {
-    const Range mine = team.share(n_token_);
+  const int64_t least = kLeastShared / std::max<int64_t>(n_rot_pair(), 1);
+  pool.for_ranges(n_token_, least, [&](Range mine, int) {
     for (int64_t t = mine.begin; t < mine.end; ++t) turn(t);
   });
 }

@@ -151,12 +151,9 @@ void run_jobs(const std::vector<PackJob>& jobs, int n_thread) {
       tasks.push_back({&job, begin, std::min(begin + kRows, n_row)});
   }
   ThreadPool pool(n_thread);
-  pool.run([&](ThreadPool::Team& team) {
-    const Range mine = team.share(std::ssize(tasks));
-    for (int64_t i = mine.begin; i < mine.end; ++i) {
-      const Task& task = tasks[static_cast<size_t>(i)];
-      task.job->layout->pack(task.job->from, task.begin, task.end, task.job->to);
-    }
+  pool.for_each(std::ssize(tasks), [&](int64_t i, int) {
+    const Task& task = tasks[static_cast<size_t>(i)];
+    task.job->layout->pack(task.job->from, task.begin, task.end, task.job->to);
   });
 }
 

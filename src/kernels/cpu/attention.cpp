@@ -102,38 +102,31 @@ void run(const AttentionDesc& d, const AttentionArgs& args, OpContext& context) 
   const int64_t n_token = args.x.n_rows(), n_embd = d.qkv.n_in(), heads_per_kv = d.n_head / d.n_head_kv;
   SW_ASSERT(args.kv.page_tokens <= kMaxPageTokens);
   const Buffers b(d, n_token, context.pool.size(), context.scratch);
-  WorkQueue part_queues[std::size(b.all_parts)], attend_queue, out_queue;
-
-  context.pool.run([&](ThreadPool::Team& team) {
-    const Range mine = team.share(n_token);
-    float* scores = b.scores + team.index() * heads_per_kv * kMaxPageTokens;
-    for (int64_t t = mine.begin; t < mine.end; ++t) {
-      context.vector.rms_norm(args.x.row(t), d.norm, d.rms_eps, n_embd, b.normed.row(t));
-      for (const Buffers::Part& part : b.parts()) {
-        if (!part.shares) pack_row(*part.linear, b.normed.row(t), t, part.packed);
-      }
+  ThreadPool& pool = context.pool;
+  for_tokens(pool, n_token, n_embd, [&](int64_t t, int) {
+    context.vector.rms_norm(args.x.row(t), d.norm, d.rms_eps, n_embd, b.normed.row(t));
+    for (const Buffers::Part& part : b.parts()) {
+      if (!part.shares) pack_row(*part.linear, b.normed.row(t), t, part.packed);
     }
-    team.barrier();
-    for (size_t i = 0; i < b.n_part; ++i) {
-      const Buffers::Part& part = b.all_parts[i];
-      const TensorView<float> columns(b.qkv.data() + part.first_row, n_token, part.linear->n_out(),
-                                      b.qkv.stride());
-      multiply_all(*part.linear, part_queues[i], team.size(), part.packed, columns);
-    }
-    team.barrier();
-    for (int64_t t = mine.begin; t < mine.end; ++t) finish_token(d, args, t, b.qkv.row(t), context.vector);
-    team.barrier();
-    attend_queue.drain(n_token * d.n_head_kv, [&](int64_t task) {
-      const int64_t t = task / d.n_head_kv, kv_head = task % d.n_head_kv;
-      attend_one(d, args, t, kv_head, b.qkv.row(t), scores, b.attended.row(t), context.vector);
-    });
-    team.barrier();
-    for (int64_t t = mine.begin; t < mine.end; ++t) pack_row(d.out, b.attended.row(t), t, b.packed_out);
-    team.barrier();
-    multiply_all(d.out, out_queue, team.size(), b.packed_out, b.y);
-    team.barrier();
-    add_to_residual(args.x, b.y, d.out_bias, mine, context.vector);
   });
+  Product products[std::size(b.all_parts)];
+  std::ranges::transform(b.parts(), products, [&](const Buffers::Part& part) {
+    return Product{part.linear,
+                   part.packed,
+                   {b.qkv.data() + part.first_row, n_token, part.linear->n_out(), b.qkv.stride()}};
+  });
+  multiply_all(pool, std::span(products, b.n_part));
+  for_tokens(pool, n_token, d.n_qkv(),
+             [&](int64_t t, int) { finish_token(d, args, t, b.qkv.row(t), context.vector); });
+  pool.for_each(n_token * d.n_head_kv, [&](int64_t task, int worker) {
+    const int64_t t = task / d.n_head_kv, kv_head = task % d.n_head_kv;
+    float* scores = b.scores + worker * heads_per_kv * kMaxPageTokens;
+    attend_one(d, args, t, kv_head, b.qkv.row(t), scores, b.attended.row(t), context.vector);
+  });
+  for_tokens(pool, n_token, d.out.n_in(),
+             [&](int64_t t, int) { pack_row(d.out, b.attended.row(t), t, b.packed_out); });
+  multiply_all(pool, {&d.out, b.packed_out, b.y});
+  add_to_residual(args.x, b.y, d.out_bias, context);
   count_dense(context.counters, d, n_token);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/ops.h"
+#include "kernels/cpu/linear.h"
 
 namespace sw {
 namespace {
@@ -7,11 +7,8 @@ namespace {
 void run(const EmbedDesc& desc, const EmbedArgs& args, OpContext& context) {
   const TypeTraits& format = traits(desc.table.type);
   const int64_t n_embd = desc.table.shape.n_cols();
-  context.pool.run([&](ThreadPool::Team& team) {
-    const Range mine = team.share(args.batch.n_token);
-    for (int64_t t = mine.begin; t < mine.end; ++t) {
-      format.decode(desc.table.row(args.batch.ids[t]), args.out.row(t), n_embd);
-    }
+  cpu::for_tokens(context.pool, args.batch.n_token, n_embd, [&](int64_t t, int) {
+    format.decode(desc.table.row(args.batch.ids[t]), args.out.row(t), n_embd);
   });
   context.counters.dense_bytes += desc.table.row_size_bytes() * static_cast<size_t>(args.batch.n_token);
 }

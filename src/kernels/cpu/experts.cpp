@@ -136,16 +136,22 @@ struct RunActs {
   const int32_t* rows = nullptr;
 };
 
-/// One product for every run: tasks are (run, block of weight rows). `acts(run, matmul)` are a run's
-/// activations, packed for its product.
+/// Products of every run with its expert's matrix of a stack. `acts(run, matmul)` are a run's activations,
+/// packed for its product.
 template <class Acts>
-void multiply_runs(const ExpertStack& stack, const Buffers& b, WorkQueue& queue, int n_thread, float* out,
-                   const Acts& acts) {
-  const int64_t step = rows_per_task(stack.n_out * b.n_run, n_thread);
-  const int64_t n_block = (stack.n_out + step - 1) / step;
-  queue.drain(n_block * b.n_run, [&](int64_t task) {
-    const Buffers::Run& run = b.runs[task / n_block];
-    const int64_t begin = task % n_block * step;
+struct RunProducts {
+  const ExpertStack& stack;
+  const Buffers& b;
+  float* out;  ///< [n_row, n_out]
+  const Acts& acts;
+
+  /// Rows of weights of a task; tasks are (run, block of rows).
+  int64_t step(int n_thread) const { return rows_per_task(stack.n_out * b.n_run, n_thread); }
+  int64_t n_block(int n_thread) const { return (stack.n_out + step(n_thread) - 1) / step(n_thread); }
+
+  void multiply(int64_t task, int n_thread) const {
+    const Buffers::Run& run = b.runs[task / n_block(n_thread)];
+    const int64_t begin = task % n_block(n_thread) * step(n_thread);
     const ExpertMatrix& matrix = stack.table[run.expert];
     const MatmulKernel& matmul = stack.matmul(matrix.type);
     const RunActs x = acts(run, matmul);
@@ -153,12 +159,30 @@ void multiply_runs(const ExpertStack& stack, const Buffers& b, WorkQueue& queue,
                 .n_in = stack.n_in,
                 .weights = matrix.data,
                 .row_begin = begin,
-                .row_end = std::min(begin + step, stack.n_out),
+                .row_end = std::min(begin + step(n_thread), stack.n_out),
                 .acts = x.packed,
                 .act_rows = x.rows,
                 .n_token = run.end - run.begin,
                 .out = out + run.begin * stack.n_out,
                 .out_stride = stack.n_out});
+  }
+};
+
+template <class Acts>
+RunProducts(const ExpertStack&, const Buffers&, float*, const Acts&) -> RunProducts<Acts>;
+
+/// All of them in one loop.
+template <class... Products>
+void multiply_runs(ThreadPool& pool, const Products&... products) {
+  const int n_thread = pool.size();
+  const auto n_task = [&](const auto& p) { return p.n_block(n_thread) * p.b.n_run; };
+  pool.for_each((n_task(products) + ...), [&](int64_t task, int) {
+    const auto multiply = [&](const auto& p) {
+      const int64_t n = n_task(p);
+      if (task >= 0 && task < n) p.multiply(task, n_thread);
+      task -= n;
+    };
+    (multiply(products), ...);
   });
 }
 
@@ -230,27 +254,19 @@ void run(const ExpertsDesc& d, const ExpertsArgs& args, OpContext& context) {
   const auto hidden_acts = [&](const Buffers::Run& run, const MatmulKernel&) {
     return RunActs{b.hidden + b.hidden_bytes * static_cast<size_t>(run.begin)};
   };
-  WorkQueue gate_queue, up_queue, down_queue, combine_queue;
+  ThreadPool& pool = context.pool;
+  for_tokens(pool, n_token, n_embd, [&](int64_t t, int) { b.tokens.pack(args.x.row(t), t); });
+  multiply_runs(pool, RunProducts{d.gate, b, b.gate, token_acts}, RunProducts{d.up, b, b.up, token_acts});
+  pool.for_ranges(b.n_row, kLeastElements / d.down.n_in,
+                  [&](Range rows, int) { activate_rows(d, b, rows, context.vector); });
+  multiply_runs(pool, RunProducts{d.down, b, b.y, hidden_acts});
   constexpr int64_t kCombineCols = 256;
   const int64_t n_col_block = (n_embd + kCombineCols - 1) / kCombineCols;
-
-  context.pool.run([&](ThreadPool::Team& team) {
-    const Range mine = team.share(n_token);
-    for (int64_t t = mine.begin; t < mine.end; ++t) b.tokens.pack(args.x.row(t), t);
-    team.barrier();
-    multiply_runs(d.gate, b, gate_queue, team.size(), b.gate, token_acts);
-    multiply_runs(d.up, b, up_queue, team.size(), b.up, token_acts);
-    team.barrier();
-    activate_rows(d, b, team.share(b.n_row), context.vector);
-    team.barrier();
-    multiply_runs(d.down, b, down_queue, team.size(), b.y, hidden_acts);
-    team.barrier();
+  pool.for_each(n_token * n_col_block, [&](int64_t task, int) {
     float sum[kCombineCols];
-    combine_queue.drain(n_token * n_col_block, [&](int64_t task) {
-      const int64_t begin = task % n_col_block * kCombineCols;
-      combine(d, args, b, task / n_col_block, {begin, std::min(begin + kCombineCols, n_embd)}, sum,
-              context.vector);
-    });
+    const int64_t begin = task % n_col_block * kCombineCols;
+    combine(d, args, b, task / n_col_block, {begin, std::min(begin + kCombineCols, n_embd)}, sum,
+            context.vector);
   });
   count_reads(d, b, context.counters);
 }

@@ -28,34 +28,26 @@ struct Buffers {
 void run(const FfnDesc& d, const FfnArgs& args, OpContext& context) {
   const int64_t n_token = args.x.n_rows(), n_embd = d.gate.n_in(), n_ff = d.gate.n_out();
   const Buffers b(d, n_token, context.pool.size(), context.scratch);
-  WorkQueue gate_queue, up_queue, down_queue;
 
-  context.pool.run([&](ThreadPool::Team& team) {
-    const Range mine = team.share(n_token);
-    for (int64_t t = mine.begin; t < mine.end; ++t) {
-      const float* x = args.x.row(t);
-      if (d.norm) {
-        context.vector.rms_norm(x, d.norm, d.rms_eps, n_embd, b.normed.row(t));
-        x = b.normed.row(t);
-      }
-      pack_row(d.gate, x, t, b.packed_gate);
-      if (b.packed_up != b.packed_gate) pack_row(d.up, x, t, b.packed_up);
+  for_tokens(context.pool, n_token, n_embd, [&](int64_t t, int) {
+    const float* x = args.x.row(t);
+    if (d.norm) {
+      context.vector.rms_norm(x, d.norm, d.rms_eps, n_embd, b.normed.row(t));
+      x = b.normed.row(t);
     }
-    team.barrier();
-    multiply_all(d.gate, gate_queue, team.size(), b.packed_gate, b.gate);
-    multiply_all(d.up, up_queue, team.size(), b.packed_up, b.up);
-    team.barrier();
-    for (int64_t t = mine.begin; t < mine.end; ++t) {
-      if (d.gate_bias) context.vector.add_scaled(b.gate.row(t), 1.0f, d.gate_bias, n_ff);
-      if (d.up_bias) context.vector.add_scaled(b.up.row(t), 1.0f, d.up_bias, n_ff);
-      context.vector.silu_mul(b.gate.row(t), b.up.row(t), n_ff, b.gate.row(t));
-      pack_row(d.down, b.gate.row(t), t, b.packed_hidden);
-    }
-    team.barrier();
-    multiply_all(d.down, down_queue, team.size(), b.packed_hidden, b.y);
-    team.barrier();
-    add_to_residual(args.out, b.y, d.down_bias, mine, context.vector);
+    pack_row(d.gate, x, t, b.packed_gate);
+    if (b.packed_up != b.packed_gate) pack_row(d.up, x, t, b.packed_up);
   });
+  const Product gate_and_up[] = {{&d.gate, b.packed_gate, b.gate}, {&d.up, b.packed_up, b.up}};
+  multiply_all(context.pool, gate_and_up);
+  for_tokens(context.pool, n_token, n_ff, [&](int64_t t, int) {
+    if (d.gate_bias) context.vector.add_scaled(b.gate.row(t), 1.0f, d.gate_bias, n_ff);
+    if (d.up_bias) context.vector.add_scaled(b.up.row(t), 1.0f, d.up_bias, n_ff);
+    context.vector.silu_mul(b.gate.row(t), b.up.row(t), n_ff, b.gate.row(t));
+    pack_row(d.down, b.gate.row(t), t, b.packed_hidden);
+  });
+  multiply_all(context.pool, {&d.down, b.packed_hidden, b.y});
+  add_to_residual(args.out, b.y, d.down_bias, context);
   count_dense(context.counters, d, n_token);
 }
 

@@ -17,17 +17,12 @@ void run(const HeadDesc& d, const HeadArgs& args, OpContext& context) {
   const auto n_row = static_cast<int64_t>(args.rows.size());
   if (n_row == 0) return;
   const Buffers b(d, n_row, context.pool.size(), context.scratch);
-  WorkQueue queue;
-  context.pool.run([&](ThreadPool::Team& team) {
-    const Range mine = team.share(n_row);
-    for (int64_t i = mine.begin; i < mine.end; ++i) {
-      const float* x = args.x.row(args.rows[static_cast<size_t>(i)]);
-      context.vector.rms_norm(x, d.norm, d.rms_eps, d.output.n_in(), args.normed.row(i));
-      pack_row(d.output, args.normed.row(i), i, b.packed);
-    }
-    team.barrier();
-    multiply_all(d.output, queue, team.size(), b.packed, args.logits.rows(0, n_row));
+  for_tokens(context.pool, n_row, d.output.n_in(), [&](int64_t i, int) {
+    const float* x = args.x.row(args.rows[static_cast<size_t>(i)]);
+    context.vector.rms_norm(x, d.norm, d.rms_eps, d.output.n_in(), args.normed.row(i));
+    pack_row(d.output, args.normed.row(i), i, b.packed);
   });
+  multiply_all(context.pool, {&d.output, b.packed, args.logits.rows(0, n_row)});
   count_dense(context.counters, d, n_row);
 }
 

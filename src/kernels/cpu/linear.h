@@ -1,28 +1,24 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <algorithm>
-#include <atomic>
+#include <span>
 
 #include "kernels/ops.h"
 
-/// What the CPU operations share: work queues inside a parallel region, packed activations, matrix
-/// products cut into tasks. Work is cut by rows of weights; a cut never changes a result's bits.
+/// What the CPU operations share: loops over tokens, packed activations, matrix products cut into tasks. Work
+/// is cut by rows of weights; a cut never changes a result's bits.
 namespace sw::cpu {
 
-/// Work items handed out one by one to whoever is free. One use a region.
-class WorkQueue {
- public:
-  template <class F>
-  void drain(int64_t n_item, F&& work) {
-    for (int64_t i = next_.fetch_add(1, std::memory_order_relaxed); i < n_item;
-         i = next_.fetch_add(1, std::memory_order_relaxed)) {
-      work(i);
-    }
-  }
+/// Values for a thread that are worth handing out.
+inline constexpr int64_t kLeastElements = 4096;
 
- private:
-  alignas(64) std::atomic<int64_t> next_{0};
-};
+/// f(t, worker) for each of n_token tokens, by all threads if rows of `n_element` values are worth it.
+template <class F>
+void for_tokens(ThreadPool& pool, int64_t n_token, int64_t n_element, F&& f) {
+  pool.for_ranges(n_token, kLeastElements / n_element, [&](Range tokens, int worker) {
+    for (int64_t t = tokens.begin; t < tokens.end; ++t) f(t, worker);
+  });
+}
 
 /// Rows of weights for one task: enough tasks to balance, not so many that the queue shows. A multiple of
 /// kRowGrain, so that cuts suit every layout.
@@ -81,23 +77,38 @@ inline void multiply(const Linear& linear, const WeightView& matrix, Range rows,
                       .out_stride = out_stride});
 }
 
-/// x[t] += y[t] + bias for a thread's own rows.
-inline void add_to_residual(TensorView<float> x, TensorView<const float> y, const Values& bias, Range rows,
-                            const VectorKernel& vector) {
-  for (int64_t t = rows.begin; t < rows.end; ++t) {
-    vector.add_scaled(x.row(t), 1.0f, y.row(t), x.n_cols());
-    if (bias) vector.add_scaled(x.row(t), 1.0f, bias, x.n_cols());
-  }
+/// x += y + bias, row by row.
+inline void add_to_residual(TensorView<float> x, TensorView<const float> y, const Values& bias,
+                            OpContext& context) {
+  for_tokens(context.pool, x.n_rows(), x.n_cols(), [&](int64_t t, int) {
+    context.vector.add_scaled(x.row(t), 1.0f, y.row(t), x.n_cols());
+    if (bias) context.vector.add_scaled(x.row(t), 1.0f, bias, x.n_cols());
+  });
 }
 
-/// The whole product out[t, :] = W x[t], by all threads of the region.
-inline void multiply_all(const Linear& linear, WorkQueue& queue, int n_thread, const std::byte* packed,
-                         TensorView<float> out) {
-  const int64_t step = rows_per_task(linear.n_out(), n_thread);
-  queue.drain((linear.n_out() + step - 1) / step, [&](int64_t task) {
-    const Range rows{task * step, std::min((task + 1) * step, linear.n_out())};
-    multiply(linear, linear.weight, rows, packed, nullptr, out.n_rows(), out.data(), out.stride());
+/// out[t, :] = W x[t] of packed x.
+struct Product {
+  const Linear* linear = nullptr;
+  const std::byte* packed = nullptr;
+  TensorView<float> out = {};
+};
+
+/// Whole products in one loop.
+inline void multiply_all(ThreadPool& pool, std::span<const Product> products) {
+  const auto step = [&](const Product& p) { return rows_per_task(p.linear->n_out(), pool.size()); };
+  const auto n_task = [&](const Product& p) { return (p.linear->n_out() + step(p) - 1) / step(p); };
+  int64_t n_task_in_all = 0;
+  for (const Product& p : products) n_task_in_all += n_task(p);
+  pool.for_each(n_task_in_all, [&](int64_t task, int) {
+    const Product* p = products.data();
+    for (; task >= n_task(*p); ++p) task -= n_task(*p);
+    const int64_t begin = task * step(*p), n_out = p->linear->n_out();
+    multiply(*p->linear, p->linear->weight, {begin, std::min(begin + step(*p), n_out)}, p->packed, nullptr,
+             p->out.n_rows(), p->out.data(), p->out.stride());
   });
+}
+inline void multiply_all(ThreadPool& pool, const Product& product) {
+  multiply_all(pool, std::span(&product, 1));
 }
 
 }  // namespace sw::cpu

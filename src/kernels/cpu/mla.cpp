@@ -51,39 +51,26 @@ void finish_query(const MlaDesc& d, const TokenBatch& batch, int64_t t, float* q
 void project(const MlaDesc& d, const MlaArgs& args, const MlaBuffers& b, OpContext& context) {
   const int64_t n_token = args.x.n_rows();
   const TensorView<float> kv(b.kv, n_token, d.latent_dim()), q(b.q, n_token, d.q.n_out());
-  WorkQueue kv_queue, low_queue, q_queue;
-  context.pool.run([&](ThreadPool::Team& team) {
-    const Range mine = team.share(n_token);
-    for (int64_t t = mine.begin; t < mine.end; ++t) pack_input(d, args, b, t, context.vector);
-    team.barrier();
-    multiply_all(d.kv_a, kv_queue, team.size(), b.packed_kv, kv);
-    if (!d.q_a.empty()) {
-      const TensorView<float> q_low(b.q_low, n_token, d.q_a.n_out());
-      multiply_all(d.q_a, low_queue, team.size(), b.packed_qa, q_low);
-    }
-    team.barrier();
-    for (int64_t t = mine.begin; t < mine.end; ++t) finish_latent(d, args, b, t, context.vector);
-    team.barrier();
-    multiply_all(d.q, q_queue, team.size(), b.packed_q, q);
-    team.barrier();
-    for (int64_t t = mine.begin; t < mine.end; ++t) finish_query(d, args.batch, t, q.row(t));
-  });
+  ThreadPool& pool = context.pool;
+  for_tokens(pool, n_token, d.kv_a.n_in(),
+             [&](int64_t t, int) { pack_input(d, args, b, t, context.vector); });
+  Product from_input[2] = {{&d.kv_a, b.packed_kv, kv}};
+  if (!d.q_a.empty()) from_input[1] = {&d.q_a, b.packed_qa, {b.q_low, n_token, d.q_a.n_out()}};
+  multiply_all(pool, std::span(from_input, d.q_a.empty() ? 1 : 2));
+  for_tokens(pool, n_token, d.latent_dim(),
+             [&](int64_t t, int) { finish_latent(d, args, b, t, context.vector); });
+  multiply_all(pool, {&d.q, b.packed_q, q});
+  for_tokens(pool, n_token, d.q.n_out(), [&](int64_t t, int) { finish_query(d, args.batch, t, q.row(t)); });
 }
 
 /// x += out(b.attended).
 void add_output(const MlaDesc& d, const MlaArgs& args, const MlaBuffers& b, OpContext& context) {
   const int64_t n_token = args.x.n_rows(), n_embd = d.out.n_out();
   const TensorView<float> y(b.y, n_token, n_embd);
-  WorkQueue queue;
-  context.pool.run([&](ThreadPool::Team& team) {
-    const Range mine = team.share(n_token);
-    for (int64_t t = mine.begin; t < mine.end; ++t)
-      pack_row(d.out, b.attended + t * d.out.n_in(), t, b.packed_out);
-    team.barrier();
-    multiply_all(d.out, queue, team.size(), b.packed_out, y);
-    team.barrier();
-    add_to_residual(args.x, y, {}, mine, context.vector);
-  });
+  for_tokens(context.pool, n_token, d.out.n_in(),
+             [&](int64_t t, int) { pack_row(d.out, b.attended + t * d.out.n_in(), t, b.packed_out); });
+  multiply_all(context.pool, {&d.out, b.packed_out, y});
+  add_to_residual(args.x, y, {}, context);
 }
 
 }  // namespace

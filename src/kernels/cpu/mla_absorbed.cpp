@@ -50,9 +50,9 @@ void attend_heads(const MlaDesc& d, const MlaArgs& args, const MlaBuffers& b, co
 }
 
 /// out[t, h, :] = matrix[h] of the head's packed rows, for every head.
-void multiply_heads(const Linear& linear, WorkQueue& queue, int64_t n_head, const std::byte* packed,
+void multiply_heads(const Linear& linear, ThreadPool& pool, int64_t n_head, const std::byte* packed,
                     int64_t n_token, float* out, int64_t head_stride) {
-  queue.drain(n_head, [&](int64_t h) {
+  pool.for_each(n_head, [&](int64_t h, int) {
     multiply(linear, linear.weight.expert(h), {0, linear.n_out()}, head_rows(linear, packed, h, n_token),
              nullptr, n_token, out + h * head_stride, n_head * head_stride);
   });
@@ -63,25 +63,20 @@ void attend_slab(const MlaDesc& d, const MlaArgs& args, const MlaBuffers& b, con
   const int64_t n_query = slab.n * d.n_head, per_task = heads_per_task(n_query, context.pool.size());
   const int64_t n_task = (d.n_head + per_task - 1) / per_task;
   float* attended = b.attended + slab.begin * d.n_head * d.value_dim;
-  WorkQueue k_queue, attend_queue, v_queue;
-  context.pool.run([&](ThreadPool::Team& team) {
-    const Range mine = team.share(n_query);
-    float* scores = b.scores + team.index() * kQueryRows * kMaxPageTokens;
-    for (int64_t i = mine.begin; i < mine.end; ++i) pack_query(d, b, slab, i / d.n_head, i % d.n_head);
-    team.barrier();
-    multiply_heads(d.k_b, k_queue, d.n_head, b.packed_k, slab.n, b.wide, d.latent_dim());
-    team.barrier();
-    attend_queue.drain(slab.n * n_task, [&](int64_t task) {
-      const int64_t first = task % n_task * per_task;
-      const Range heads{first, std::min<int64_t>(first + per_task, d.n_head)};
-      attend_heads(d, args, b, slab, task / n_task, heads, scores, context.vector);
-    });
-    team.barrier();
-    for (int64_t i = mine.begin; i < mine.end; ++i)
-      pack_row(d.v_b, b.latents + i * d.kv_rank, i % d.n_head * slab.n + i / d.n_head, b.packed_v);
-    team.barrier();
-    multiply_heads(d.v_b, v_queue, d.n_head, b.packed_v, slab.n, attended, d.value_dim);
+  ThreadPool& pool = context.pool;
+  for_tokens(pool, n_query, d.query_dim(),
+             [&](int64_t i, int) { pack_query(d, b, slab, i / d.n_head, i % d.n_head); });
+  multiply_heads(d.k_b, pool, d.n_head, b.packed_k, slab.n, b.wide, d.latent_dim());
+  pool.for_each(slab.n * n_task, [&](int64_t task, int worker) {
+    const int64_t first = task % n_task * per_task;
+    const Range heads{first, std::min<int64_t>(first + per_task, d.n_head)};
+    float* scores = b.scores + worker * kQueryRows * kMaxPageTokens;
+    attend_heads(d, args, b, slab, task / n_task, heads, scores, context.vector);
   });
+  for_tokens(pool, n_query, d.kv_rank, [&](int64_t i, int) {
+    pack_row(d.v_b, b.latents + i * d.kv_rank, i % d.n_head * slab.n + i / d.n_head, b.packed_v);
+  });
+  multiply_heads(d.v_b, pool, d.n_head, b.packed_v, slab.n, attended, d.value_dim);
 }
 
 }  // namespace

@@ -137,13 +137,9 @@ void attend_expanded(const MlaDesc& d, const MlaArgs& args, const MlaBuffers& b,
     if (t == 0 || batch.seq[t] != batch.seq[t - 1]) b.runs[n_run++] = static_cast<int32_t>(t);
   }
   b.runs[n_run] = static_cast<int32_t>(batch.n_token);
-  WorkQueue queue;
-  context.pool.run([&](ThreadPool::Team& team) {
-    HeadRun head_run(d, args, b, context.vector, team.index());
-    queue.drain(n_run * d.n_head, [&](int64_t task) {
-      const int64_t run = task / d.n_head;
-      head_run.run({b.runs[run], b.runs[run + 1]}, task % d.n_head);
-    });
+  context.pool.for_each(n_run * d.n_head, [&](int64_t task, int worker) {
+    const int64_t run = task / d.n_head;
+    HeadRun(d, args, b, context.vector, worker).run({b.runs[run], b.runs[run + 1]}, task % d.n_head);
   });
 }
 

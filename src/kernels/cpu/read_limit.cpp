@@ -49,8 +49,7 @@ double read_limit(ThreadPool& pool) {
   const Buffer buffer(static_cast<size_t>(n_bytes));
   auto* words = reinterpret_cast<uint64_t*>(buffer.data());
   // Pages that nobody wrote are one page; and each belongs near the thread that touched it first.
-  pool.run([&](ThreadPool::Team& team) {
-    const Range mine = team.share(n_line);
+  pool.for_ranges(n_line, 1, [&](Range mine, int) {
     std::memset(words + mine.begin * kLineWords, 1,
                 static_cast<size_t>(mine.size() * kLineWords) * sizeof(uint64_t));
   });
@@ -58,8 +57,7 @@ double read_limit(ThreadPool& pool) {
   double best_s = 0;
   for (int round = 0; round < kRounds; ++round) {
     const Clock::time_point start = Clock::now();
-    pool.run([&](ThreadPool::Team& team) {
-      const Range mine = team.share(n_line);
+    pool.for_ranges(n_line, 1, [&](Range mine, int) {
       sum += read(words + mine.begin * kLineWords, mine.size() * kLineWords);
     });
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();

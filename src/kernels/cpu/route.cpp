@@ -22,22 +22,19 @@ Routing routing_rows(const Routing& all, Range rows) {
 void run(const RouteDesc& d, const RouteArgs& args, OpContext& context) {
   const int64_t n_token = args.batch.n_token;
   const Buffers b(d, n_token, context.pool.size(), context.scratch);
-  WorkQueue queue;
-  context.pool.run([&](ThreadPool::Team& team) {
-    const Range mine = team.share(n_token);
-    for (int64_t t = mine.begin; t < mine.end; ++t) {
-      context.vector.rms_norm(args.x.row(t), d.norm, d.rms_eps, d.router.n_in(), args.normed.row(t));
-      pack_row(d.router, args.normed.row(t), t, b.packed);
-    }
-    team.barrier();
-    multiply_all(d.router, queue, team.size(), b.packed, args.logits);
-    team.barrier();
-    for (int64_t t = mine.begin; d.logit_bias && t < mine.end; ++t)
+  for_tokens(context.pool, n_token, d.router.n_in(), [&](int64_t t, int) {
+    context.vector.rms_norm(args.x.row(t), d.norm, d.rms_eps, d.router.n_in(), args.normed.row(t));
+    pack_row(d.router, args.normed.row(t), t, b.packed);
+  });
+  multiply_all(context.pool, {&d.router, b.packed, args.logits});
+  constexpr int64_t kLeastTokens = 4;
+  context.pool.for_ranges(n_token, kLeastTokens, [&](Range tokens, int worker) {
+    for (int64_t t = tokens.begin; d.logit_bias && t < tokens.end; ++t)
       context.vector.add_scaled(args.logits.row(t), 1.0f, d.logit_bias, d.router.n_out());
-    Routing rows = routing_rows(args.routing, mine);
-    const std::span policy(args.batch.policy + mine.begin, static_cast<size_t>(mine.size()));
-    route(d.spec, args.policies, d.moe_layer, policy, args.logits.rows(mine.begin, mine.size()),
-          d.bias.span(), context.route_scratch[static_cast<size_t>(team.index())], rows);
+    Routing rows = routing_rows(args.routing, tokens);
+    const std::span policy(args.batch.policy + tokens.begin, static_cast<size_t>(tokens.size()));
+    route(d.spec, args.policies, d.moe_layer, policy, args.logits.rows(tokens.begin, tokens.size()),
+          d.bias.span(), context.route_scratch[static_cast<size_t>(worker)], rows);
   });
   if (args.counts.wanted())
     add_rows(args.counts, args.routing);  // on one thread: the entropy's bits are fixed

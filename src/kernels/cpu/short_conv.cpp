@@ -81,30 +81,20 @@ void store_state(const ShortConvDesc& d, const ShortConvArgs& args, const Buffer
 void run(const ShortConvDesc& d, const ShortConvArgs& args, OpContext& context) {
   const int64_t n_token = args.batch.n_token, n_embd = d.n_embd();
   const Buffers b(d, n_token, context.pool.size(), context.scratch);
-  WorkQueue in_queue, out_queue;
-
-  context.pool.run([&](ThreadPool::Team& team) {
-    const Range mine = team.share(n_token);
-    for (int64_t t = mine.begin; t < mine.end; ++t) {
-      b.before[t] = token_before(args.batch, t);
-      context.vector.rms_norm(args.x.row(t), d.norm, d.rms_eps, n_embd, b.normed.row(t));
-      pack_row(d.in, b.normed.row(t), t, b.packed_in);
-    }
-    team.barrier();
-    multiply_all(d.in, in_queue, team.size(), b.packed_in, b.bcv);
-    team.barrier();
-    for (int64_t t = mine.begin; t < mine.end; ++t) gate_input(d, b.bcv.row(t));
-    team.barrier();
-    for (int64_t t = mine.begin; t < mine.end; ++t) {
-      convolve(d, args, b, t);
-      store_state(d, args, b, t);
-      pack_row(d.out, b.bcv.row(t) + n_embd, t, b.packed_out);
-    }
-    team.barrier();
-    multiply_all(d.out, out_queue, team.size(), b.packed_out, b.y);
-    team.barrier();
-    add_to_residual(args.x, b.y, d.out_bias, mine, context.vector);
+  for_tokens(context.pool, n_token, n_embd, [&](int64_t t, int) {
+    b.before[t] = token_before(args.batch, t);
+    context.vector.rms_norm(args.x.row(t), d.norm, d.rms_eps, n_embd, b.normed.row(t));
+    pack_row(d.in, b.normed.row(t), t, b.packed_in);
   });
+  multiply_all(context.pool, {&d.in, b.packed_in, b.bcv});
+  for_tokens(context.pool, n_token, 3 * n_embd, [&](int64_t t, int) { gate_input(d, b.bcv.row(t)); });
+  for_tokens(context.pool, n_token, d.n_tap() * n_embd, [&](int64_t t, int) {
+    convolve(d, args, b, t);
+    store_state(d, args, b, t);
+    pack_row(d.out, b.bcv.row(t) + n_embd, t, b.packed_out);
+  });
+  multiply_all(context.pool, {&d.out, b.packed_out, b.y});
+  add_to_residual(args.x, b.y, d.out_bias, context);
   count_dense(context.counters, d, n_token);
 }
 

@@ -36,74 +36,111 @@ TEST(SplitRange, LargeCounts) {
 class ThreadPoolSizes : public ::testing::TestWithParam<int> {};
 INSTANTIATE_TEST_SUITE_P(OneToEight, ThreadPoolSizes, ::testing::Range(1, 9));
 
-TEST_P(ThreadPoolSizes, EveryThreadRunsOnceARegion) {
+TEST_P(ThreadPoolSizes, EveryItemRunsOnceALoop) {
   ThreadPool pool(GetParam());
   ASSERT_EQ(pool.size(), GetParam());
-  std::vector<int> runs(static_cast<size_t>(pool.size()));
-  constexpr int kRegions = 200;
-  for (int i = 0; i < kRegions; ++i) {
-    pool.run([&](ThreadPool::Team& team) {
-      ASSERT_EQ(team.size(), GetParam());
-      ++runs[static_cast<size_t>(team.index())];
-    });
-  }
-  EXPECT_EQ(runs, std::vector<int>(runs.size(), kRegions));
-}
-
-TEST_P(ThreadPoolSizes, AllAreDoneWhenRunReturns) {
-  ThreadPool pool(GetParam());
-  constexpr int64_t kItems = 1000;
-  std::vector<int> items(kItems);
-  for (int round = 1; round <= 50; ++round) {
-    pool.run([&](ThreadPool::Team& team) {
-      const Range mine = team.share(kItems, 16);
-      for (int64_t i = mine.begin; i < mine.end; ++i) ++items[static_cast<size_t>(i)];
-    });
-    ASSERT_EQ(items, std::vector<int>(kItems, round));
-  }
-}
-
-/// Each thread reads its neighbour's value of the round before, many barriers in one region.
-TEST_P(ThreadPoolSizes, BarriersSeparateRounds) {
-  ThreadPool pool(GetParam());
-  const auto n = static_cast<size_t>(pool.size());
-  std::vector<int> values(n);
-  std::atomic<int> n_wrong{0};
-  pool.run([&](ThreadPool::Team& team) {
-    const auto mine = static_cast<size_t>(team.index());
-    for (int round = 0; round < 100; ++round) {
-      values[mine] = round;
-      team.barrier();
-      n_wrong += values[(mine + 1) % n] != round;
-      team.barrier();
+  for (const int64_t n : {0, 1, 2, 3, 7, 64, 1000}) {
+    std::vector<int> items(static_cast<size_t>(n));
+    for (int round = 1; round <= 50; ++round) {
+      pool.for_each(n, [&](int64_t i, int worker) {
+        ASSERT_LE(0, worker);
+        ASSERT_LT(worker, GetParam());
+        ++items[static_cast<size_t>(i)];
+      });
+      ASSERT_EQ(items, std::vector<int>(items.size(), round));
     }
-  });
-  EXPECT_EQ(n_wrong, 0);
+  }
+}
+
+TEST_P(ThreadPoolSizes, RangesMakeUpTheWhole) {
+  ThreadPool pool(GetParam());
+  for (const int64_t n : {0, 1, 5, 64, 1000}) {
+    for (const int64_t least : {0, 1, 8, 2000}) {
+      std::vector<int> items(static_cast<size_t>(n));
+      std::vector<int64_t> last(static_cast<size_t>(pool.size()), -1);
+      std::atomic<int> n_range{0}, n_descending{0};
+      pool.for_ranges(n, least, [&](Range range, int worker) {
+        ++n_range;
+        int64_t& before = last[static_cast<size_t>(worker)];
+        n_descending += range.begin <= before;
+        before = range.begin;
+        for (int64_t i = range.begin; i < range.end; ++i) ++items[static_cast<size_t>(i)];
+      });
+      ASSERT_EQ(items, std::vector<int>(items.size(), 1));
+      ASSERT_EQ(n_descending, 0);
+      ASSERT_LE(n_range, std::max<int64_t>(n / std::max<int64_t>(least, 1), 1));
+    }
+  }
+}
+
+/// Each item reads its neighbour's value of the loop before.
+TEST_P(ThreadPoolSizes, ALoopSeesWhatTheOneBeforeWrote) {
+  ThreadPool pool(GetParam());
+  constexpr int64_t kItems = 32;
+  std::vector<int> values[2] = {std::vector<int>(kItems), std::vector<int>(kItems)};
+  for (size_t round = 1; round <= 1000; ++round) {
+    const std::vector<int>& from = values[(round + 1) % 2];
+    std::vector<int>& to = values[round % 2];
+    pool.for_each(kItems, [&](int64_t i, int) {
+      to[static_cast<size_t>(i)] = from[static_cast<size_t>((i + 1) % kItems)] + 1;
+    });
+    ASSERT_EQ(to, std::vector<int>(kItems, static_cast<int>(round)));
+  }
+}
+
+/// Two items with the same number never run at once.
+TEST_P(ThreadPoolSizes, AWorkersNumberIsItsOwn) {
+  ThreadPool pool(GetParam());
+  std::vector<std::atomic<int>> inside(static_cast<size_t>(pool.size()));
+  std::atomic<int> n_shared{0};
+  for (int round = 0; round < 20; ++round) {
+    pool.for_each(100, [&](int64_t, int worker) {
+      n_shared += ++inside[static_cast<size_t>(worker)] != 1;
+      --inside[static_cast<size_t>(worker)];
+    });
+  }
+  EXPECT_EQ(n_shared, 0);
 }
 
 TEST_P(ThreadPoolSizes, WakesAfterSleep) {
   ThreadPool pool(GetParam());
-  std::atomic<int> n_runs{0};
+  std::atomic<int> n_item{0};
   for (int i = 0; i < 3; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    pool.run([&](ThreadPool::Team&) { ++n_runs; });
+    pool.for_each(8, [&](int64_t, int) { ++n_item; });
   }
-  EXPECT_EQ(n_runs, 3 * GetParam());
+  EXPECT_EQ(n_item, 3 * 8);
+}
+
+/// A thread that is held up keeps nothing but its own item from being done.
+TEST(ThreadPool, OthersTakeTheItemsOfAThreadThatIsHeldUp) {
+  ThreadPool pool(2);
+  constexpr int kOthers = 100;
+  std::atomic<int> n_done{0};
+  std::atomic<bool> held{false};
+  pool.for_each(kOthers + 1, [&](int64_t, int) {
+    if (!held.exchange(true)) {
+      while (n_done < kOthers) std::this_thread::yield();
+    } else {
+      ++n_done;
+    }
+  });
+  EXPECT_EQ(n_done, kOthers);
 }
 
 TEST(ThreadPool, IsMadeAndDestroyedQuickly) {
   for (int i = 0; i < 50; ++i) {
     ThreadPool pool(1 + i % 4);
-    if (i % 2 == 0) pool.run([](ThreadPool::Team& team) { team.barrier(); });
+    if (i % 2 == 0) pool.for_each(4, [](int64_t, int) {});
   }
 }
 
 TEST(ThreadPool, TakesConstantFunctionObjects) {
   ThreadPool pool(2);
-  std::atomic<int> n_runs{0};
-  const auto body = [&](ThreadPool::Team&) { ++n_runs; };
-  pool.run(body);
-  EXPECT_EQ(n_runs, 2);
+  std::atomic<int> n_item{0};
+  const auto body = [&](int64_t, int) { ++n_item; };
+  pool.for_each(2, body);
+  EXPECT_EQ(n_item, 2);
 }
 
 }  // namespace
