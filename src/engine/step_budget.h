@@ -7,9 +7,11 @@
 namespace sw {
 
 /// How many tokens of prompts a step may compute beside sequences that decode, so that those wait at most
-/// `slowdown` times as long for their next token as they would without the prompts. It learns from the times
-/// of the steps before: what a step without prompts takes, by its number of tokens, and what a prompt's token
-/// adds. It reads no clock: equal calls give equal answers.
+/// `slowdown` times as long for their next token as they would without the prompts; or, where several
+/// prompts wait, that many times as long as for the tokens before: then those behind the first share the time
+/// with the sequences that decode. It learns from the times of the steps before:
+/// what a step without prompts takes, by its number of tokens, and what a prompt's token adds. It reads no
+/// clock: equal calls give equal answers.
 class StepBudget {
  public:
   /// `slowdown` above 1; 0: no limit.
@@ -39,6 +41,7 @@ class StepBudget {
   std::vector<Decode> decode_;                   // by tokens that are decoded
   double prompt_token_s_ = 0;                    // what a prompt's token adds to a step
   double mixed_s_ = 0;                           // what steps with both kinds take
+  double usual_s_ = 0;                           // what steps take in which somebody decodes
   double alone_tokens_ = 0, alone_seconds_ = 0;  // of prompts while nobody decodes; old ones fade
 };
 

@@ -102,15 +102,33 @@ TEST(StepBudget, APromptIsNotStarved) {
   EXPECT_NEAR(beside / full, 1.0 / 8, 0.02);
 }
 
-/// Few that decode do not keep many from beginning.
-TEST(StepBudget, ManyPromptsGetMore) {
-  Steps one(by_token), as_many(by_token), more(by_token);
-  one.steps(100, 20, 1);
-  as_many.steps(100, 20, 20);
-  more.steps(100, 20, 80);
-  const int64_t usual = one.steps(30, 20, 1);
-  EXPECT_EQ(as_many.steps(30, 20, 20), usual);
-  EXPECT_GT(more.steps(30, 20, 80), 2 * usual);
+/// Few that decode do not keep many from beginning: those behind the first prompt share the time with them,
+/// and weigh four times as much.
+TEST(StepBudget, ManyPromptsGetTheirShare) {
+  Steps one(by_token), few(by_token);
+  const int64_t usual = (one.steps(200, 20, 1), one.steps(40, 20, 1));
+  EXPECT_EQ((few.steps(200, 20, 2), few.steps(40, 20, 2)), usual);
+  for (const int64_t n_prefilling : {6, 11, 21}) {
+    Steps many(by_token);
+    const int64_t n = (many.steps(200, 20, n_prefilling), many.steps(40, 20, n_prefilling));
+    EXPECT_NEAR(many.slowdown(20, n), 1 + 4 * static_cast<double>(n_prefilling - 1) / 20, 0.2);
+  }
+  Steps crowd(by_token);
+  crowd.steps(300, 2, 200);
+  EXPECT_LE(crowd.slowdown(2, crowd.steps(40, 2, 200)), 9.5);
+}
+
+/// Who decodes while a crowd comes in notices it step by step.
+TEST(StepBudget, ACrowdComesInStepByStep) {
+  Steps steps(by_token);
+  int64_t before = (steps.steps(100, 20), steps.steps(40, 20));
+  for (int i = 0; i < 100; ++i) {
+    const int64_t n = steps.step(20, 60);
+    if (n == 0) continue;
+    EXPECT_LE(by_token(20, n), (kSlowdown + 0.01) * by_token(20, before)) << "step " << i;
+    before = std::max(before, n);
+  }
+  EXPECT_GT(steps.slowdown(20, before), 3);
 }
 
 /// As where texts become long, or another program takes a core.
