@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "base/file.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -37,6 +38,12 @@ FileKind kind_of(const std::filesystem::path& path) {
   const uint64_t size_bytes = std::filesystem::file_size(path, unknown);
   const bool fits = !unknown && header_bytes > 1 && header_bytes <= size_bytes - sizeof header_bytes;
   return in && fits && head[sizeof header_bytes] == '{' ? FileKind::Safetensors : FileKind::Other;
+}
+
+/// True where another path would do; else the machine is short of something.
+bool is_paths_fault(int error) {
+  const int of_paths[] = {ENOENT, ENOTDIR, EACCES, EPERM, EISDIR, ENAMETOOLONG, ELOOP, EROFS, EOPNOTSUPP};
+  return std::ranges::find(of_paths, error) != std::end(of_paths);
 }
 
 /// Where a file written to `path` is to stand: behind a symbolic link, what it points to. Throws where
@@ -215,6 +222,7 @@ AtomicFile::AtomicFile(const std::filesystem::path& path, FileKind kind)
     fd_ = under_free_name(
         [](const char* name) { return open(name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, kNewFileMode); });
   }
+  if (fd_ < 0 && !is_paths_fault(errno)) fail("cannot create the output file");
   if (fd_ < 0) {
     throw Error(
         {.what = "cannot create the output file", .where = path.string(), .got = std::strerror(errno)});

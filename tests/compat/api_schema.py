@@ -11,7 +11,8 @@ description allows be accepted. It cannot say which names, ids and conversations
 import subprocess
 import sys
 
-from serving import Server, need
+from packages import need
+from serving import Server
 
 need("schemathesis==4.32.5")
 

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import tempfile
 
-from serving import Server, skip
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "support"))
+from serving import Server, skip  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGES = ["README.md", "docs/server.md", "docs/commands/serve.md"]

@@ -11,7 +11,8 @@ import asyncio
 import sys
 import time
 
-from serving import Server, need
+from packages import need
+from serving import Server
 
 need("openai==3.57.0", "anthropic==2.14.0")
 import anthropic  # noqa: E402

@@ -15,7 +15,7 @@ import struct
 import sys
 import time
 
-from support import Server, Tally, ask, quantile, raise_file_limit, request_bytes
+from support import Tally, ask, quantile, raise_file_limit, request_bytes, start, stop
 
 PHASES = ["accept", "headers", "body", "queued", "prefill", "decode", "last chunk"]
 WAYS = ["FIN", "RST", "half-close"]
@@ -99,7 +99,7 @@ async def eventually(condition, seconds=20):
 async def main(program, number=10000):
     raise_file_limit()
     tally = Tally("disconnects")
-    server = await Server(program, "-np", 4, "--invariant").ready()
+    server = await start(program, "-np", 4, "--invariant")
     port = server.port
 
     async def idle():
@@ -129,7 +129,7 @@ async def main(program, number=10000):
     tally.check(b"switchyard:slots_leaked 0" in (await ask(port, "/metrics")).body, "a slot leaked")
     again = (await ask(port, "/v1/completions", REFERENCE)).json()["choices"][0]["text"]
     tally.check(again == text, f"{again!r} is not {text!r}")
-    tally.check(await server.stop() == 0, "the server ended with another code than 0")
+    tally.check(await stop(server) == 0, "the server ended with another code than 0")
     print(f"all free again after {1000 * quantile(freed, 0.5):.0f} ms (median), {1000 * max(freed):.0f} ms (max)")
     return tally.close()
 

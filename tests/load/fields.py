@@ -10,7 +10,7 @@ with `param`; one that it allows is answered, or is a 400 with `param` too where
 import asyncio
 import sys
 
-from support import Server, Tally, ask
+from support import Tally, ask, start, stop
 
 # What a request needs besides; answers are short, however many tokens are asked for.
 BASE = {
@@ -67,7 +67,7 @@ async def check(tally, port, path, field, value, refused):
 
 async def main(program):
     tally = Tally("fields")
-    server = await Server(program, "-c", 64, "-np", 2).ready()
+    server = await start(program, "-c", 64, "-np", 2)
     api = (await ask(server.port, "/openapi.json")).json()
     for path, operations in api["paths"].items():
         if "requestBody" not in operations.get("post", {}):
@@ -82,7 +82,7 @@ async def main(program):
                 for value in ANY:
                     await check(tally, server.port, path, field, put(value), False)
     tally.check(tally.passed + tally.failed >= 600, "fewer than 600 cases")
-    tally.check(await server.stop() == 0, "the server ended with another code than 0")
+    tally.check(await stop(server) == 0, "the server ended with another code than 0")
     return tally.close()
 
 

@@ -7,7 +7,7 @@
 import asyncio
 import sys
 
-from support import Server, Tally, ask, raise_file_limit, read_answer, request_bytes, stream
+from support import Tally, ask, raise_file_limit, read_answer, request_bytes, start, stop, stream
 
 BODY = {"prompt": "Once upon a time", "max_tokens": 32, "temperature": 0}
 
@@ -19,7 +19,7 @@ async def text_of_stream(port):
 async def main(program, n_idle=1000, n_stream=64):
     raise_file_limit()
     tally = Tally("idle")
-    server = await Server(program, "-np", int(n_stream), "-c", 8192, "--invariant").ready()
+    server = await start(program, "-np", int(n_stream), "-c", 8192, "--invariant")
     expected = (await ask(server.port, "/v1/completions", BODY)).json()["choices"][0]["text"]
     before_mib = server.resident_mib()
     idle = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(int(n_idle))]
@@ -31,7 +31,7 @@ async def main(program, n_idle=1000, n_stream=64):
         writer.write(request_bytes("/health"))
         tally.check((await read_answer(reader)).status == 200, "an idle connection was lost")
         writer.close()
-    tally.check(await server.stop() == 0, "the server ended with another code than 0")
+    tally.check(await stop(server) == 0, "the server ended with another code than 0")
     return tally.close()
 
 

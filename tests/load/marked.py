@@ -11,7 +11,7 @@ import asyncio
 import random
 import sys
 
-from support import Server, Tally, ask, raise_file_limit, request_bytes
+from support import Tally, ask, raise_file_limit, request_bytes, start, stop
 
 POLICIES = [{}, {"experts": 2}, {"grouped": False}, {"experts_decode": 1}, {"threshold": [1, 0.4]},
             {"mask": {"3": [0, 5, 9]}}, {"experts_prefill": 2}]
@@ -29,13 +29,13 @@ def body_of(client, kind):
 
 
 async def texts_alone(program, n_client):
-    server = await Server(program, "-np", 1, *FLAGS).ready()
+    server = await start(program, "-np", 1, *FLAGS)
     texts = {}
     for client in range(n_client):
         for kind in range(len(SUBJECTS)):
             answer = await ask(server.port, "/v1/completions", body_of(client, kind))
             texts[client, kind] = answer.json()["choices"][0]["text"]
-    await server.stop()
+    await stop(server)
     return texts
 
 
@@ -75,11 +75,11 @@ async def main(program, n_client=64, n_request=80):
     n_client, n_request = int(n_client), int(n_request)
     tally = Tally("marked")
     alone = await texts_alone(program, n_client)
-    server = await Server(program, "-np", 24, *FLAGS).ready()
+    server = await start(program, "-np", 24, *FLAGS)
     await asyncio.gather(*(run_client(tally, server.port, c, n_client, n_request, alone) for c in range(n_client)))
     metrics = (await ask(server.port, "/metrics")).body
     tally.check(b"switchyard:slots_leaked 0" in metrics, "a slot leaked")
-    tally.check(await server.stop() == 0, "the server ended with another code than 0")
+    tally.check(await stop(server) == 0, "the server ended with another code than 0")
     return tally.close()
 
 

@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 
-from support import Server, Tally, read_chunks, read_head, request_bytes
+from support import Tally, read_chunks, read_head, request_bytes, start
 
 N_CLIENT = 8
 
@@ -53,18 +53,18 @@ async def ask_until_over(port, seen, chance):
 
 async def trial(tally, program, number):
     chance = random.Random(number)
-    server = await Server(program, "-np", 4, "-t", 1).ready()
+    server = await start(program, "-np", 4, "-t", 1)
     seen = Seen()
     clients = [asyncio.create_task(ask_until_over(server.port, seen, random.Random(100 * number + i)))
                for i in range(N_CLIENT)]
     await asyncio.sleep(chance.random() * 0.4)
     begin = time.monotonic()
-    server.signal(signal.SIGTERM)
+    server.process.terminate()
     twice = number % 8 == 7
     if twice:
         await asyncio.sleep(0.02)
-        server.signal(signal.SIGTERM)
-    code = await server.wait()
+        server.process.terminate()
+    code = await asyncio.to_thread(server.process.wait, 60)
     seconds = time.monotonic() - begin
     seen.over = True
     await asyncio.gather(*clients)

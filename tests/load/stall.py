@@ -14,7 +14,7 @@ import random
 import sys
 import time
 
-from support import Server, Tally, ask, quantile, stream
+from support import Tally, ask, quantile, start, stop, stream
 
 PROMISED = 1.5
 
@@ -62,7 +62,7 @@ def describe(what, gaps):
 
 async def main(program, n_round=5, n_prompt=1000, n_user=4, *flags):
     tally, n_user = Tally("stall"), int(n_user)
-    server = await Server(program, "-np", n_user + 1, *flags).ready()
+    server = await start(program, "-np", n_user + 1, *flags)
     alone = []
     for seed in range(3):
         begin, end = await time_to_first_token(server.port, long_prompt(1000 + seed, int(n_prompt)))
@@ -84,7 +84,7 @@ async def main(program, n_round=5, n_prompt=1000, n_user=4, *flags):
     print(f"first token of {n_prompt} tokens of prompt: alone {1000 * quantile(alone, 0.5):.0f} ms, "
           f"beside {n_user} users {1000 * quantile(waits, 0.5):.0f} ms", flush=True)
     tally.check(ratio <= PROMISED, f"p99 is {ratio:.2f} times the median while a prompt comes in")
-    tally.check(await server.stop() == 0, "the server ended with another code than 0")
+    tally.check(await stop(server) == 0, "the server ended with another code than 0")
     return tally.close()
 
 

@@ -2,61 +2,23 @@
 """What the load tests share: a running server, and a client that sees every byte and moment of an answer."""
 import asyncio
 import json
-import os
-import re
+import pathlib
 import resource
-import signal
-import subprocess
+import sys
 import time
 
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "support"))
+from serving import Server  # noqa: E402
 
-class Server:
-    """`PROGRAM serve` on a port of its own choice, ready when the object is."""
 
-    def __init__(self, program, *flags):
-        self.process = subprocess.Popen(
-            [program, "serve", "--port", "0", *map(str, flags)],
-            stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, bufsize=1)
-        self.port = None
-        for line in self.process.stderr:
-            if found := re.search(r"listening on http://.*:(\d+)", line):
-                self.port = int(found[1])
-                break
-        if self.port is None:
-            raise RuntimeError(f"the server did not start: exit code {self.process.wait()}")
-        # Nobody reads the log any more, and the server must not wait for that.
-        self.log = []
-        asyncio.get_running_loop().run_in_executor(None, self._keep_log)
+async def start(program, *flags):
+    """A server that is ready."""
+    return await asyncio.to_thread(lambda: Server(program, *flags).wait_until_ready())
 
-    def _keep_log(self):
-        for line in self.process.stderr:
-            if not re.search(r"request id=", line):
-                self.log.append(line.rstrip())
 
-    async def ready(self):
-        while (await ask(self.port, "/ready")).status != 200:
-            await asyncio.sleep(0.01)
-        return self
-
-    def n_thread(self):
-        return len(os.listdir(f"/proc/{self.process.pid}/task"))
-
-    def n_file(self):
-        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
-
-    def resident_mib(self):
-        with open(f"/proc/{self.process.pid}/status") as status:
-            return int(re.search(r"VmRSS:\s+(\d+)", status.read())[1]) / 1024
-
-    def signal(self, number=signal.SIGTERM):
-        self.process.send_signal(number)
-
-    async def wait(self, timeout_s=60):
-        return await asyncio.get_running_loop().run_in_executor(None, self.process.wait, timeout_s)
-
-    async def stop(self):
-        self.signal()
-        return await self.wait()
+async def stop(server):
+    """Its exit code after SIGTERM."""
+    return await asyncio.to_thread(server.stop)
 
 
 class Answer:

@@ -22,7 +22,7 @@ def main():
     target, names = sys.argv[1], sys.argv[2:] or ["page_test", "trouble_test", "markdown_test",
                                                            "hostile_text_test"]
     is_url = target.startswith("http://")
-    server = types.SimpleNamespace(url=target.rstrip("/")) if is_url else harness.Server(target)
+    server = types.SimpleNamespace(url=target.rstrip("/")) if is_url else harness.Server(target).wait_until_ready()
     page_case.PageCase.server = server
     try:
         program = unittest.main(module=None, argv=[sys.argv[0], "-v", *names], exit=False)

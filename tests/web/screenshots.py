@@ -60,7 +60,7 @@ def main():
     target = sys.argv[1]
     folder = pathlib.Path(sys.argv[2] if len(sys.argv) > 2 else harness.ROOT / "docs/images")
     folder.mkdir(parents=True, exist_ok=True)
-    server = None if target.startswith("http://") else harness.Server(target)
+    server = None if target.startswith("http://") else harness.Server(target).wait_until_ready()
     try:
         with sync_playwright() as playwright:
             browser = harness.launch(playwright)

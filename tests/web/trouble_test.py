@@ -31,7 +31,7 @@ class Trouble(PageCase):
         """A server for this test alone."""
         if not hasattr(self.server, "program"):
             self.skipTest("only with a server that the test starts")
-        self.server = harness.Server(self.server.program, *flags)
+        self.server = harness.Server(self.server.program, *flags).wait_until_ready()
         self.addCleanup(self.server.stop)
 
     def test_key_is_asked_for_and_kept_for_the_session(self):
@@ -81,7 +81,7 @@ class Trouble(PageCase):
         self.limit(5)
         self.chat()
         self.assertEqual(self.last(".note").text_content(), "the server does not answer")
-        self.server = harness.Server(program, port=port)
+        self.server = harness.Server(program, "--port", port).wait_until_ready()
         self.addCleanup(self.server.stop)
         self.until("document.getElementById('state').dataset.state === 'ready'", timeout_s=20)
         self.page.locator("[data-act=regenerate]").click()

@@ -249,6 +249,24 @@ TEST_F(FileTest, AtomicFileOnAFullDiskIsASystemError) {
   EXPECT_EXIT(_exit(write_beyond_the_limit(path("x"))), ::testing::ExitedWithCode(0), "");
 }
 
+/// Makes a file where no more may be open. Gives 0 where that is a SystemError: another path would not do.
+int create_beyond_the_limit(const fs::path& file_path) {
+  const rlimit limit = {0, 0};
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) return 1;
+  try {
+    const AtomicFile file(file_path);
+  } catch (const SystemError&) {
+    return 0;
+  } catch (const Error&) {
+    return 2;
+  }
+  return 3;
+}
+
+TEST_F(FileTest, AtomicFileWithoutResourcesIsASystemError) {
+  EXPECT_EXIT(_exit(create_beyond_the_limit(path("x"))), ::testing::ExitedWithCode(0), "");
+}
+
 TEST_F(FileTest, LeftoversOfDeadProcessesAreRemoved) {
   const pid_t child = fork();
   if (child == 0) _exit(0);
