@@ -66,6 +66,10 @@ bool holds(Only only, const MixTensor& tensor) {
       return tensor.model.n_expert == 8;
     case Only::Stacked:
       return tensor.shape.n_dims() == 3;
+    case Only::Weighted:
+      return tensor.model.has_importance;
+    case Only::Unweighted:
+      return !tensor.model.has_importance;
   }
   return false;
 }
