@@ -13,6 +13,7 @@
 #include "cli/option_text.h"
 #include "cli/progress_bar.h"
 #include "convert/quant_mix.h"
+#include "convert/split.h"
 
 namespace sw::cli {
 namespace {
@@ -21,7 +22,8 @@ struct QuantizeFlags {
   std::string in = {}, out = {}, mix = {};
   std::vector<std::string> tensor_types = {};
   std::string output_type = {}, embedding_type = {};  ///< empty: by the mix
-  std::string imatrix = {};
+  std::string imatrix = {}, target_size = {};
+  double target_bpw = 0;
   bool dry_run = false, allow_requantize = false, keep_split = false;
   int n_thread = 0, n_thread_place = 0;  ///< by -t, and behind the type
 };
@@ -47,6 +49,18 @@ int n_thread_of(const QuantizeFlags& flags) {
   return flags.n_thread_place > 0 ? flags.n_thread_place : topology().n_core;
 }
 
+std::optional<SizeTarget> target_of(const QuantizeFlags& flags) {
+  const bool by_bits = flags.target_bpw > 0, by_size = !flags.target_size.empty();
+  const int n = (by_bits ? 1 : 0) + (by_size ? 1 : 0) + (flags.mix.empty() ? 0 : 1);
+  if (n != 1) {
+    throw UsageError(fmt::format("quantize: {} TYPE, --target-bpw and --target-size",
+                                 n == 0 ? "expected one of" : "expected only one of"));
+  }
+  if (by_bits) return SizeTarget{.bits_per_weight = flags.target_bpw};
+  if (by_size) return SizeTarget{.file_bytes = parse_size(flags.target_size, "--target-size")};
+  return std::nullopt;
+}
+
 void report_plan(const QuantizeReport& report) {
   for (const QuantizedTensor& t : report.tensors) {
     fmt::print("{:<40} {:<20} {:>5} -> {:<5} {:10.2f} MiB\n", t.name, t.shape.to_string(), type_name(t.from),
@@ -57,12 +71,14 @@ void report_plan(const QuantizeReport& report) {
 }
 
 int run(const QuantizeFlags& flags) {
-  ProgressBar bar("quantizing");
-  QuantizeOptions options{.allow_requantize = flags.allow_requantize,
+  ProgressBar bar("quantizing"), measuring("measuring");
+  QuantizeOptions options{.target = target_of(flags),
+                          .allow_requantize = flags.allow_requantize,
                           .keep_split = flags.keep_split,
                           .dry_run = flags.dry_run,
                           .n_thread = n_thread_of(flags),
-                          .progress = bar.callback()};
+                          .progress = bar.callback(),
+                          .on_measured = measuring.callback()};
   for (const std::string& text : flags.tensor_types)
     options.tensor_types.push_back(parse_tensor_type_rule(text));
   if (!flags.output_type.empty()) {
@@ -78,6 +94,7 @@ int run(const QuantizeFlags& flags) {
     options.importance_name = flags.imatrix;
   }
   const QuantizeReport report = quantize(flags.in, flags.out, flags.mix, options);
+  measuring.finish();
   bar.finish();
   for (const std::string& note : report.notes) log::info("{}", note);
   for (const std::string& warning : report.warnings) log::warn("{}", warning);
@@ -101,8 +118,7 @@ void add_quantize(CLI::App& program, Action& action) {
   command->add_option("OUT", flags->out, "the GGUF file to write")->option_text("FILE")->required();
   command->add_option("TYPE", flags->mix, "a mix (Q4_K_M, IQ3_XXS, ...) or a format (Q8_0, F16, ...)")
       ->option_text("TYPE")
-      ->check(choices(mix_names()))
-      ->required();
+      ->check(choices(mix_names()));
   command->add_option("THREADS", flags->n_thread_place, "the same as -t")->transform(range(limits::kThreads));
   command
       ->add_option("--tensor-type", flags->tensor_types,
@@ -117,6 +133,15 @@ void add_quantize(CLI::App& program, Action& action) {
       ->check(choices(type_names()));
   command->add_option("--imatrix", flags->imatrix, "weigh errors by an importance matrix (see imatrix)")
       ->option_text("FILE");
+  command
+      ->add_option("--target-bpw", flags->target_bpw,
+                   "in place of TYPE: formats by measured errors, at most so many bits per weight")
+      ->option_text("X")
+      ->transform(number(0.01, 32));
+  command
+      ->add_option("--target-size", flags->target_size,
+                   "in place of TYPE: formats by measured errors, at most so many bytes: 900M, 20G")
+      ->option_text("SIZE");
   command->add_flag("--keep-split", flags->keep_split,
                     "write as many parts as the input has; OUT is what their names begin with");
   command->add_flag("--allow-requantize", flags->allow_requantize, "accept input that is already quantized");

@@ -11,6 +11,7 @@
 #include "convert/encode.h"
 #include "convert/quantize_importance.h"
 #include "convert/quantize_plan.h"
+#include "convert/quantize_target.h"
 #include "convert/quantized_parts.h"
 #include "tensor/buffer.h"
 
@@ -94,19 +95,25 @@ class Writer {
 
 QuantizeReport quantize(const fs::path& in, const fs::path& out, std::string_view mix_name,
                         const QuantizeOptions& options) {
-  const QuantMix& mix = quant_mix(mix_name);
+  SW_ASSERT(!options.target || mix_name.empty());
+  const QuantMix* mix = options.target ? nullptr : &quant_mix(mix_name);
   const InputProtection protection;
   const GgufFile file(in);
   refuse_lone_part(file);
   QuantizeReport report = plan_types(file, mix, options);
   check_importance(file, options, report);
-  std::vector<QuantizedPart> parts = plan_files(file, out, mix.file_type, options, report);
+  ThreadPool pool(options.n_thread);
+  if (options.target) {
+    plan_files(file, out, 0, options, report);  // for the size of what is settled
+    choose_types(file, options, pool, report);
+  }
+  std::vector<QuantizedPart> parts =
+      plan_files(file, out, mix ? mix->file_type : file_type_of(report), options, report);
   for (const QuantizedPart& part : parts) {
     if (part.finished) report.notes.push_back(part.path.string() + ": finished by an earlier run, and kept");
   }
   if (options.dry_run) return report;
   check_room(parts);
-  ThreadPool pool(options.n_thread);
   Writer writer(file, report, options, pool);
   for (size_t i = 1; i < parts.size(); ++i) writer.write(parts[i]);
   writer.write(parts.front());  // without it a split cannot be opened, so that none looks whole before it is

@@ -73,7 +73,7 @@ void check_importance(const GgufFile& file, const QuantizeOptions& options, Quan
                     fmt::format("{} values, {} counts", one->sum_squares.size(), one->counts.size()));
     }
     n_known += one != nullptr;
-    const bool is_encoded = traits(tensor.to).quantized && tensor.to != tensor.from;
+    const bool is_encoded = tensor.open || (traits(tensor.to).quantized && tensor.to != tensor.from);
     if (!one && is_encoded) without.push_back(printable(tensor.name));
   }
   if (n_known == 0 && !without.empty()) {

@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 
 #include "base/error.h"
+#include "convert/target_size.h"
 #include "formats/gguf_split.h"
 
 namespace sw {
@@ -101,6 +102,18 @@ std::vector<TensorTypeRule> rules_of(const QuantizeOptions& options, const GgufF
   return rules;
 }
 
+/// A matrix whose format is to be chosen by measured errors, where there is a choice.
+MixChoice leave_open(const MixTensor& asked, const QuantizeOptions& options, QuantizedTensor& tensor) {
+  if (traits(tensor.from).quantized && !options.allow_requantize) {
+    return {tensor.from, fmt::format("{}: {} already, and kept (--allow-requantize changes it)",
+                                     printable(tensor.name), type_name(tensor.from))};
+  }
+  tensor.open = has_formats(tensor.shape.n_cols());
+  if (tensor.open) return {tensor.from};
+  constexpr QuantMix kEightBits = {.base = Type::Q8_0};
+  return choose_type(kEightBits, asked);
+}
+
 }  // namespace
 
 void refuse_lone_part(const GgufFile& file) {
@@ -115,7 +128,7 @@ void refuse_lone_part(const GgufFile& file) {
                .hint = "merge the parts first"});
 }
 
-QuantizeReport plan_types(const GgufFile& file, const QuantMix& mix, const QuantizeOptions& options) {
+QuantizeReport plan_types(const GgufFile& file, const QuantMix* mix, const QuantizeOptions& options) {
   QuantizeReport report;
   const MixModel model = describe(file, options);
   constexpr QuantMix kAnyMatrix = {.base = Type::F16};
@@ -124,7 +137,8 @@ QuantizeReport plan_types(const GgufFile& file, const QuantMix& mix, const Quant
     QuantizedTensor tensor{.name = source.name,
                            .shape = source.shape,
                            .from = file.require_type(source),
-                           .from_bytes = source.size_bytes};
+                           .from_bytes = source.size_bytes,
+                           .output = source.name == (model.has_output ? kOutput : kEmbedding)};
     const MixTensor asked{source.name, source.shape, model};
     // Tensors that every mix leaves in F32 are beyond the rules.
     const bool is_matrix = choose_type(kAnyMatrix, asked).type == Type::F16;
@@ -133,8 +147,10 @@ QuantizeReport plan_types(const GgufFile& file, const QuantMix& mix, const Quant
     if (chosen) {
       check_fits(*chosen, source);
       choice.type = *chosen;
+    } else if (mix || !is_matrix) {
+      choice = choose_type(mix ? *mix : kAnyMatrix, asked);
     } else {
-      choice = choose_type(mix, asked);
+      choice = leave_open(asked, options, tensor);
     }
     report.from_bytes += tensor.from_bytes;
     report.tensors.push_back(std::move(tensor));

@@ -11,8 +11,10 @@ namespace sw {
 void refuse_lone_part(const GgufFile& file);
 
 /// Decides the type of every tensor by the user's rules and then by a mix, without looking at any weight.
+/// Without a mix, tensors that no rule decides for are left open, as they are for now; see
+/// QuantizedTensor::open.
 /// Throws sw::Error where a rule does not fit.
-QuantizeReport plan_types(const GgufFile& file, const QuantMix& mix, const QuantizeOptions& options);
+QuantizeReport plan_types(const GgufFile& file, const QuantMix* mix, const QuantizeOptions& options);
 
 /// Gives a tensor a type, and keeps the report's sums. Throws sw::Error where that would quantise a second
 /// time without leave.
