@@ -10,8 +10,8 @@
 #include <optional>
 #include <string_view>
 
+#include "base/edit_distance.h"
 #include "base/error.h"
-#include "cli/edit_distance.h"
 #include "cli/foreign_flags.h"
 #include "cli/option_text.h"
 

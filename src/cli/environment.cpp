@@ -9,9 +9,9 @@
 #include <string_view>
 #include <unistd.h>
 
+#include "base/edit_distance.h"
 #include "base/error.h"
 #include "cli/arguments.h"
-#include "cli/edit_distance.h"
 #include "cli/foreign_flags.h"
 #include "cli/option_text.h"
 

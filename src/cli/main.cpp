@@ -8,12 +8,12 @@
 #include <string_view>
 #include <vector>
 
+#include "base/edit_distance.h"
 #include "base/error.h"
 #include "base/input_files.h"
 #include "base/log.h"
 #include "cli/arguments.h"
 #include "cli/command.h"
-#include "cli/edit_distance.h"
 #include "cli/environment.h"
 #include "cli/help_text.h"
 #include "cli/interrupt.h"

@@ -13,6 +13,7 @@
 #include "cli/option_text.h"
 #include "cli/progress_bar.h"
 #include "convert/quant_mix.h"
+#include "convert/split.h"
 
 namespace sw::cli {
 namespace {
@@ -21,7 +22,9 @@ struct QuantizeFlags {
   std::string in = {}, out = {}, mix = {};
   std::vector<std::string> tensor_types = {};
   std::string output_type = {}, embedding_type = {};  ///< empty: by the mix
-  bool dry_run = false, allow_requantize = false;
+  std::string imatrix = {}, target_size = {};
+  double target_bpw = 0;
+  bool dry_run = false, allow_requantize = false, keep_split = false;
   int n_thread = 0, n_thread_place = 0;  ///< by -t, and behind the type
 };
 
@@ -41,39 +44,41 @@ std::vector<std::string> type_names() {
   };
 }
 
-/// Of all tensors.
-double bits_per_weight(const QuantizeReport& report) {
-  int64_t n_weight = 0;
-  for (const QuantizedTensor& tensor : report.tensors) n_weight += tensor.shape.n_elements();
-  return n_weight > 0 ? 8.0 * static_cast<double>(report.to_bytes) / static_cast<double>(n_weight) : 0.0;
-}
-
 int n_thread_of(const QuantizeFlags& flags) {
   if (flags.n_thread > 0) return flags.n_thread;
   return flags.n_thread_place > 0 ? flags.n_thread_place : topology().n_core;
 }
 
-/// The size is known before the work: minutes for a file that finds no room help nobody.
-void check_room(const QuantizeFlags& flags, QuantizeOptions options) {
-  options.dry_run = true;
-  options.progress = {};
-  const uint64_t needed = quantize(flags.in, flags.out, flags.mix, options).to_bytes;
-  std::error_code failed;
-  const std::filesystem::path folder = std::filesystem::absolute(flags.out).parent_path();
-  const std::filesystem::space_info space = std::filesystem::space(folder, failed);
-  if (failed || space.available >= needed) return;
-  throw SystemError({.what = "the disk has no room for the file",
-                     .where = flags.out,
-                     .expected = fmt::format("{:.1f} MiB", mib(needed)),
-                     .got = fmt::format("{:.1f} MiB free", mib(space.available))});
+std::optional<SizeTarget> target_of(const QuantizeFlags& flags) {
+  const bool by_bits = flags.target_bpw > 0, by_size = !flags.target_size.empty();
+  const int n = (by_bits ? 1 : 0) + (by_size ? 1 : 0) + (flags.mix.empty() ? 0 : 1);
+  if (n != 1) {
+    throw UsageError(fmt::format("quantize: {} TYPE, --target-bpw and --target-size",
+                                 n == 0 ? "expected one of" : "expected only one of"));
+  }
+  if (by_bits) return SizeTarget{.bits_per_weight = flags.target_bpw};
+  if (by_size) return SizeTarget{.file_bytes = parse_size(flags.target_size, "--target-size")};
+  return std::nullopt;
+}
+
+void report_plan(const QuantizeReport& report) {
+  for (const QuantizedTensor& t : report.tensors) {
+    fmt::print("{:<40} {:<20} {:>5} -> {:<5} {:10.2f} MiB\n", t.name, t.shape.to_string(), type_name(t.from),
+               type_name(t.to), mib(t.to_bytes));
+  }
+  fmt::print("{:.1f} MiB -> {:.1f} MiB, {:.3f} bits per weight (nothing was written)\n",
+             mib(report.from_bytes), mib(report.file_bytes), bits_per_weight(report));
 }
 
 int run(const QuantizeFlags& flags) {
-  ProgressBar bar("quantizing");
-  QuantizeOptions options{.allow_requantize = flags.allow_requantize,
+  ProgressBar bar("quantizing"), measuring("measuring");
+  QuantizeOptions options{.target = target_of(flags),
+                          .allow_requantize = flags.allow_requantize,
+                          .keep_split = flags.keep_split,
                           .dry_run = flags.dry_run,
                           .n_thread = n_thread_of(flags),
-                          .progress = bar.callback()};
+                          .progress = bar.callback(),
+                          .on_measured = measuring.callback()};
   for (const std::string& text : flags.tensor_types)
     options.tensor_types.push_back(parse_tensor_type_rule(text));
   if (!flags.output_type.empty()) {
@@ -82,20 +87,25 @@ int run(const QuantizeFlags& flags) {
   if (!flags.embedding_type.empty()) {
     options.embedding_type = parse_type(flags.embedding_type, "--token-embedding-type");
   }
-  if (!flags.dry_run) check_room(flags, options);
+  std::optional<ImportanceMatrix> importance;
+  if (!flags.imatrix.empty()) {
+    importance = ImportanceMatrix::read(flags.imatrix);
+    options.importance = &*importance;
+    options.importance_name = flags.imatrix;
+  }
   const QuantizeReport report = quantize(flags.in, flags.out, flags.mix, options);
+  measuring.finish();
   bar.finish();
   for (const std::string& note : report.notes) log::info("{}", note);
+  for (const std::string& warning : report.warnings) log::warn("{}", warning);
   if (flags.dry_run) {
-    for (const QuantizedTensor& t : report.tensors) {
-      fmt::print("{:<40} {:<20} {:>5} -> {:<5} {:10.2f} MiB\n", t.name, t.shape.to_string(),
-                 type_name(t.from), type_name(t.to), mib(t.to_bytes));
-    }
-    fmt::print("{:.1f} MiB -> {:.1f} MiB, {:.3f} bits per weight (nothing was written)\n",
-               mib(report.from_bytes), mib(report.to_bytes), bits_per_weight(report));
+    report_plan(report);
     return kExitOk;
   }
-  log::info("wrote {}: {:.1f} MiB -> {:.1f} MiB", flags.out, mib(report.from_bytes), mib(report.to_bytes));
+  const std::string rest =
+      report.paths.size() > 1 ? fmt::format(" and {} more parts", report.paths.size() - 1) : "";
+  log::info("wrote {}{}: {:.1f} MiB -> {:.1f} MiB, {:.3f} bits per weight", report.paths.front().string(),
+            rest, mib(report.from_bytes), mib(report.file_bytes), bits_per_weight(report));
   return kExitOk;
 }
 
@@ -108,8 +118,7 @@ void add_quantize(CLI::App& program, Action& action) {
   command->add_option("OUT", flags->out, "the GGUF file to write")->option_text("FILE")->required();
   command->add_option("TYPE", flags->mix, "a mix (Q4_K_M, IQ3_XXS, ...) or a format (Q8_0, F16, ...)")
       ->option_text("TYPE")
-      ->check(choices(mix_names()))
-      ->required();
+      ->check(choices(mix_names()));
   command->add_option("THREADS", flags->n_thread_place, "the same as -t")->transform(range(limits::kThreads));
   command
       ->add_option("--tensor-type", flags->tensor_types,
@@ -122,6 +131,19 @@ void add_quantize(CLI::App& program, Action& action) {
   command->add_option("--token-embedding-type", flags->embedding_type, "a format for the token embedding")
       ->option_text("TYPE")
       ->check(choices(type_names()));
+  command->add_option("--imatrix", flags->imatrix, "weigh errors by an importance matrix (see imatrix)")
+      ->option_text("FILE");
+  command
+      ->add_option("--target-bpw", flags->target_bpw,
+                   "in place of TYPE: formats by measured errors, at most so many bits per weight")
+      ->option_text("X")
+      ->transform(number(0.01, 32));
+  command
+      ->add_option("--target-size", flags->target_size,
+                   "in place of TYPE: formats by measured errors, at most so many bytes: 900M, 20G")
+      ->option_text("SIZE");
+  command->add_flag("--keep-split", flags->keep_split,
+                    "write as many parts as the input has; OUT is what their names begin with");
   command->add_flag("--allow-requantize", flags->allow_requantize, "accept input that is already quantized");
   command->add_flag("--dry-run", flags->dry_run, "print types and sizes, write nothing");
   command->add_option("-t,--threads", flags->n_thread, "number of threads (default: one per core)")

@@ -26,7 +26,7 @@ int run(const SplitFlags& flags) {
                        .first_without_tensors = flags.first_without_tensors,
                        .dry_run = flags.dry_run,
                        .progress = bar.callback()};
-  if (!flags.max_size.empty()) options.max_bytes = parse_split_size(flags.max_size);
+  if (!flags.max_size.empty()) options.max_bytes = parse_size(flags.max_size, "--split-max-size");
   if (options.max_bytes == 0 && options.max_tensors == 0) options.max_tensors = kDefaultMaxTensors;
   const std::vector<SplitPart> parts = split_gguf(flags.in, flags.prefix, options);
   bar.finish();

@@ -38,7 +38,8 @@ void refuse_bad_weight(const BadWeight& bad, Type to, const std::string& tensor)
                                           : "BF16 and F32 hold it"});
 }
 
-std::optional<BadWeight> reencode(const EncodedRows& src, Type to, std::byte* dst, ThreadPool& pool) {
+std::optional<BadWeight> reencode(const EncodedRows& src, Type to, std::byte* dst, ThreadPool& pool,
+                                  const float* importance) {
   const size_t src_row_bytes = row_bytes(src.type, src.n_cols);
   const size_t dst_row_bytes = row_bytes(to, src.n_cols);
   const TypeTraits& from_traits = traits(src.type);
@@ -58,7 +59,8 @@ std::optional<BadWeight> reencode(const EncodedRows& src, Type to, std::byte* ds
       from_traits.decode(src.data + static_cast<size_t>(i) * src_row_bytes, row, src.n_cols);
       const std::optional<int64_t> bad = find_bad(row, src.n_cols, limit);
       if (bad && !first) first = {i, *bad, row[*bad]};
-      if (!copied) to_traits.encode(row, dst + static_cast<size_t>(i) * dst_row_bytes, src.n_cols, nullptr);
+      if (!copied)
+        to_traits.encode(row, dst + static_cast<size_t>(i) * dst_row_bytes, src.n_cols, importance);
     }
   });
   const auto row_of = [&](const auto& bad) { return bad ? bad->row : src.n_rows; };

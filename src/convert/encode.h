@@ -32,7 +32,8 @@ struct BadWeight {
 /// all), else through f32. The same bytes for any number of threads. n_cols is a multiple of both
 /// formats' blocks. Takes one f32 row of memory a thread. Gives the first weight that `to` cannot hold, which
 /// is clipped or lost; quantised rows that are copied are not looked at.
+/// `importance` [n_cols], or null: how much the error of each column counts.
 [[nodiscard]] std::optional<BadWeight> reencode(const EncodedRows& src, Type to, std::byte* dst,
-                                                ThreadPool& pool);
+                                                ThreadPool& pool, const float* importance = nullptr);
 
 }  // namespace sw

@@ -5,8 +5,10 @@
 #include <array>
 #include <fmt/format.h>
 #include <optional>
+#include <vector>
 
 #include "arch/tensors.h"
+#include "base/edit_distance.h"
 #include "base/error.h"
 
 namespace sw {
@@ -64,6 +66,10 @@ bool holds(Only only, const MixTensor& tensor) {
       return tensor.model.n_expert == 8;
     case Only::Stacked:
       return tensor.shape.n_dims() == 3;
+    case Only::Weighted:
+      return tensor.model.has_importance;
+    case Only::Unweighted:
+      return !tensor.model.has_importance;
   }
   return false;
 }
@@ -82,18 +88,21 @@ Type wanted_type(const QuantMix& mix, const MixTensor& tensor, QuantClass quant_
 std::span<const QuantMix> quant_mixes() { return kMixes; }
 
 const QuantMix& quant_mix(std::string_view name) {
-  const auto upper = [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; };
-  // Mixes of one format alone are called by it, and by the numbers of their files.
-  const std::string mixed = std::string(name) + "_M";
-  std::string names;
+  const std::string upper = upper_case(name);
+  std::vector<std::string> names;
   for (const QuantMix& mix : kMixes) {
-    const std::string_view known = mix.name;
-    if (std::ranges::equal(name, known, {}, upper) || name == std::to_string(mix.file_type)) return mix;
+    const std::string known = mix.name;
+    if (upper == known || name == std::to_string(mix.file_type)) return mix;
+    // Mixes of one format alone are called by it.
     const bool is_common = known == "Q3_K_M" || known == "Q4_K_M" || known == "Q5_K_M";
-    if (is_common && std::ranges::equal(mixed, known, {}, upper)) return mix;
-    names += (names.empty() ? "" : ", ") + std::string(mix.name);
+    if (is_common && upper + "_M" == known) return mix;
+    names.push_back(known);
   }
-  throw Error({.what = "unknown quantization mix", .expected = "one of " + names, .got = std::string(name)});
+  const std::string near = nearest(upper, names);
+  throw Error({.what = "unknown quantization mix",
+               .expected = fmt::format("one of {}", fmt::join(names, ", ")),
+               .got = printable(std::string(name)),
+               .hint = near.empty() ? "" : "did you mean " + near + "?"});
 }
 
 uint32_t file_type_of(Type type) {

@@ -31,6 +31,8 @@ enum class Only {
   SharedHeadsOrExperts,  ///< or there are at least four experts
   EightExperts,          ///< exactly
   Stacked,               ///< tensors of stacked experts
+  Weighted,              ///< errors are weighed by an importance matrix
+  Unweighted,            ///< or they are not
 };
 
 /// A format for the tensors of one class.
@@ -62,7 +64,8 @@ struct MixModel {
   int64_t n_layer = 0;     ///< block_count of the file
   bool has_output = true;  ///< false: token_embd is the output matrix too, and treated as such
   int64_t n_expert = 0;
-  int64_t heads_per_kv = 1;  ///< query heads that share a key head, in the first block
+  int64_t heads_per_kv = 1;     ///< query heads that share a key head, in the first block
+  bool has_importance = false;  ///< an importance matrix comes with it
 };
 
 /// A tensor to be quantised.

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/input_files.h"
+#include "convert/fingerprint.h"
 #include "formats/gguf.h"
 #include "formats/gguf_split.h"
 
@@ -35,18 +36,11 @@ std::vector<SplitPart> plan_parts(const GgufFile& file, const SplitOptions& opti
   return parts;
 }
 
-/// FNV-1a over every tensor's name and first bytes: two models differ in it, however alike they are.
+/// Two models differ in it, however alike they are.
 uint64_t fingerprint(const GgufFile& file) {
-  constexpr uint64_t kSampleBytes = 64;
-  uint64_t hash = 0xcbf29ce484222325u;
-  const auto add = [&hash](std::span<const std::byte> bytes) {
-    for (const std::byte byte : bytes) hash = (hash ^ static_cast<uint64_t>(byte)) * 0x100000001b3u;
-  };
-  for (const GgufTensor& tensor : file.tensors()) {
-    add(std::as_bytes(std::span(tensor.name)));
-    add({tensor.data, std::min(kSampleBytes, tensor.size_bytes)});
-  }
-  return hash >> 1;  // a reader that knows only signed numbers can hold it
+  Fingerprint model;
+  model.add(file, 1);
+  return model.value();
 }
 
 /// Appends tensors to a file's list, and later their bytes.
@@ -80,7 +74,7 @@ void copy_metadata(const GgufFile& file, GgufWriter& writer) {
 
 }  // namespace
 
-uint64_t parse_split_size(const std::string& text) {
+uint64_t parse_size(const std::string& text, const char* flag) {
   uint64_t n = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
   const std::string_view unit(end, text.data() + text.size());
@@ -88,8 +82,8 @@ uint64_t parse_split_size(const std::string& text) {
   if (error == std::errc() && n > 0 && unit_bytes > 0 &&
       n <= std::numeric_limits<int64_t>::max() / unit_bytes)
     return n * unit_bytes;
-  throw Error({.what = "not a size of parts",
-               .where = "--split-max-size",
+  throw Error({.what = "not a size of a file",
+               .where = flag,
                .expected = "a whole number and M or G, as in 2G",
                .got = text});
 }
@@ -119,10 +113,7 @@ std::vector<SplitPart> split_gguf(const fs::path& in, const fs::path& prefix, co
     GgufWriter& writer = *writers.emplace_back(std::make_unique<GgufWriter>(part.path));
     const size_t i = writers.size() - 1;
     if (i == 0) copy_metadata(file, writer);
-    writer.set(gguf::kSplitNo, GgufValue::u16(static_cast<uint16_t>(i)));
-    writer.set(gguf::kSplitCount, GgufValue::u16(static_cast<uint16_t>(n_part)));
-    writer.set(gguf::kSplitTensorCount, GgufValue::i32(static_cast<int32_t>(file.tensors().size())));
-    writer.set(gguf::kSplitFingerprint, GgufValue::u64(model));
+    gguf::set_split_keys(static_cast<int64_t>(i), n_part, std::ssize(file.tensors()), model, writer);
     const auto tensors = std::span(file.tensors()).subspan(part.first_tensor, part.n_tensor);
     list_tensors(file, tensors, writer);
     copier.copy(tensors, writer);

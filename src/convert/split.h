@@ -25,8 +25,8 @@ struct SplitPart {
   uint64_t tensor_bytes = 0;
 };
 
-/// "300M", "2G": millions or thousands of millions of bytes. Throws sw::Error.
-uint64_t parse_split_size(const std::string& text);
+/// "300M", "2G": millions or thousands of millions of bytes. Throws sw::Error that names `flag`.
+uint64_t parse_size(const std::string& text, const char* flag);
 
 /// Cuts a GGUF file (or another split) into PREFIX-00001-of-0000N.gguf and so on, tensors in their order, as
 /// many a part as the limits allow but at least one. The parts get their names when all are complete, the

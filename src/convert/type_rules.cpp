@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "convert/type_rules.h"
 
+#include <fmt/format.h>
+
+#include "base/edit_distance.h"
 #include "base/error.h"
 #include "text/utf8.h"
 
@@ -31,15 +34,18 @@ Regex compile(const TensorTypeRule& rule) {
 
 Type parse_type(std::string_view name, const char* flag) {
   if (const std::optional<Type> type = type_from_name(name)) return *type;
-  std::string known;
-#define SW_TYPE(name, id) known += (known.empty() ? "" : ", ") + std::string(#name);
+  const std::vector<std::string> known = {
+#define SW_TYPE(name, id) #name,
 #include "quant/types.inc"
 #undef SW_TYPE
-  throw Error({.what = "unknown weight format",
-               .where = flag,
-               .expected = "one of " + known,
-               .got = printable(std::string(name)),
-               .hint = "mixes such as Q4_K_M are for whole files"});
+  };
+  const std::string near = nearest(upper_case(name), known);
+  throw Error(
+      {.what = "unknown weight format",
+       .where = flag,
+       .expected = fmt::format("one of {}", fmt::join(known, ", ")),
+       .got = printable(std::string(name)),
+       .hint = near.empty() ? "mixes such as Q4_K_M are for whole files" : "did you mean " + near + "?"});
 }
 
 TensorTypeRule parse_tensor_type_rule(std::string_view text) {

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -164,16 +165,53 @@ class GgufFile {
   std::vector<GgufTensor> tensors_;
 };
 
-/// Writes GGUF v3, tensors aligned to 32 bytes. Metadata and the tensor list first, then each tensor's
-/// bytes in the order of the list, so that a tensor can be made, written and forgotten. The file gets its
-/// name in finish(); destroyed before that, nothing remains.
-/// Throws sw::Error for a key, name or shape that the format cannot hold, sw::SystemError as AtomicFile.
+/// What GGUF v3 files begin with: metadata and a list of tensors, whose bytes follow, aligned to 32.
+/// Throws sw::Error for a key, name or shape that the format cannot hold.
+class GgufHeader {
+ public:
+  /// `file_name` for messages.
+  explicit GgufHeader(std::string file_name) : file_name_(std::move(file_name)) {}
+
+  /// A key that is there already is replaced in place. general.alignment is passed over: the alignment is
+  /// the writer's own, so that another file's metadata can be copied whole.
+  void set(const std::string& key, GgufValue value);
+  void add_tensor(const std::string& tensor_name, Type type, const Shape& shape);
+  /// As in the file, without the padding behind it.
+  std::string bytes() const;
+  /// Of the whole file, tensors included. Cost: makes bytes().
+  uint64_t file_bytes() const;
+
+  size_t n_tensor() const { return entries_.size(); }
+  uint64_t tensor_bytes(size_t i) const { return entries_[i].size_bytes; }
+
+ private:
+  struct Entry {
+    std::string name = {};
+    Type type = Type::F32;
+    Shape shape = {};
+    uint64_t size_bytes = 0, offset = 0;
+  };
+  static void put_entry(std::string& out, const Entry& entry);
+  void check_name(const std::string& name) const;
+  [[noreturn]] void refuse(const std::string& name, const char* what, std::string got) const;
+
+  std::string file_name_;
+  std::vector<std::pair<std::string, GgufValue>> metadata_ = {};
+  std::map<std::string, size_t> key_index_ = {};
+  std::set<std::string> tensor_names_ = {};
+  std::vector<Entry> entries_ = {};
+};
+
+/// Writes GGUF v3. Metadata and the tensor list first, then each tensor's bytes in the order of the list, so
+/// that a tensor can be made, written and forgotten. The file gets its name in finish(); destroyed before
+/// that, nothing remains. Throws sw::Error as GgufHeader, sw::SystemError as AtomicFile.
 class GgufWriter {
  public:
   explicit GgufWriter(const std::filesystem::path& path);
+  /// Of a file whose header is known.
+  GgufWriter(const std::filesystem::path& path, GgufHeader header);
   ~GgufWriter();
-  /// A key that is there already is replaced in place. general.alignment is passed over: the alignment is
-  /// the writer's own, so that another file's metadata can be copied whole.
+  /// As GgufHeader has them.
   void set(const std::string& key, GgufValue value);
   void add_tensor(const std::string& tensor_name, Type type, const Shape& shape);
   /// Bytes of the next tensor of the list; the first call writes the header. The size must be exact.

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "base/checked.h"
 #include "base/error.h"
 #include "formats/gguf.h"
 
@@ -56,5 +57,7 @@ void with_scalar(GgufType type, F&& f) {
 constexpr uint32_t kMagic = 0x46554747;  // "GGUF"
 constexpr const char* kAlignmentKey = "general.alignment";
 constexpr uint64_t kDefaultAlignment = 32;
+/// Bytes of what a file of ours has, with the padding behind it. In range: sums of sizes that exist.
+inline uint64_t padded(Checked n_bytes) { return *align_up(n_bytes, kDefaultAlignment).value(); }
 
 }  // namespace sw::gguf

@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "formats/gguf.h"
+
 /// A model in several GGUF files, NAME-00001-of-00003.gguf and so on: the first has the metadata, each some
 /// of the tensors and the keys below. The names and the first three keys are mainline's.
 namespace sw::gguf {
@@ -19,6 +21,16 @@ constexpr const char* kSplitFingerprint = "switchyard.split.fingerprint";
 
 /// True for the keys that tell of a split, which a whole file does not need.
 bool is_split_key(std::string_view key);
+
+/// The keys of part `i` of `n` in a file that is to be written, whose model has `n_tensor` tensors in all.
+/// `File` is a GgufHeader or a GgufWriter.
+template <class File>
+void set_split_keys(int64_t i, int64_t n, int64_t n_tensor, uint64_t fingerprint, File& file) {
+  file.set(kSplitNo, GgufValue::u16(static_cast<uint16_t>(i)));
+  file.set(kSplitCount, GgufValue::u16(static_cast<uint16_t>(n)));
+  file.set(kSplitTensorCount, GgufValue::i32(static_cast<int32_t>(n_tensor)));
+  file.set(kSplitFingerprint, GgufValue::u64(fingerprint));
+}
 
 constexpr int64_t kMaxParts = 65535;
 

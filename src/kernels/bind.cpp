@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "kernels/ops.h"
+#include "kernels/product_observer.h"
 
 namespace sw {
 
@@ -32,7 +33,10 @@ namespace {
 const MatmulKernel* bind_matmul(const char* name, const MatmulDesc& desc, const BindOptions& options,
                                 std::string* why) {
   std::string choice;
-  const MatmulKernel& matmul = choose_matmul(desc, options.limit, why ? &choice : nullptr);
+  const MatmulKernel& matmul = options.observe_products
+                                   ? observed_matmul(options.limit)
+                                   : choose_matmul(desc, options.limit, why ? &choice : nullptr);
+  if (options.observe_products) choice = std::string(matmul.name) + " (its inputs are wanted)";
   if (why) *why += std::string(name) + ": " + choice + "\n";
   return &matmul;
 }

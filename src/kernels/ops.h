@@ -388,12 +388,12 @@ struct BindOptions {
   bool references = false;
   bool row_invariant = false;           ///< one way for any number of tokens (--invariant)
   bool may_pack = false;                ///< on the CPU weights may lie as a kernel packs them (--repack)
+  bool observe_products = false;        ///< on the CPU products are ProductObserver's
   DeviceKind device = DeviceKind::Cpu;  ///< a GPU has no references of its own
 };
 
 /// Binds a description to the first variant that accepts it; on the CPU its matrices get their product
-/// kernels. `why`, if given, gets a line per choice. Throws sw::Error where no variant accepts it, with the
-/// reason of each.
+/// kernels. `why`, if given, gets a line per choice. Throws sw::Error with all reasons where none accepts it.
 template <class Desc>
 BoundOp<Desc> bind_op(Desc desc, const BindOptions& options, std::string* why = nullptr);
 

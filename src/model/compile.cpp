@@ -86,6 +86,7 @@ BoundOp<Desc> Compiler::bind(Desc desc, int device, bool with_reasons) {
                   .references = options_.references,
                   .row_invariant = options_.invariant,
                   .may_pack = options_.may_pack,
+                  .observe_products = options_.observe_products,
                   .device = facts(device).kind},
                  why);
 }

@@ -14,12 +14,14 @@ struct ProgramOptions {
   bool references = false;  ///< the scalar references instead of the fast kernels, on the CPU
   bool invariant = false;   ///< the same bits for a token in any batch: docs/adr/0010
   bool may_pack = false;    ///< the CPU's weights may be packed as its kernels want them
-  bool explain = false;     ///< keep the reasons of each choice of a kernel
+  bool observe_products = false;  ///< for a ProductObserver
+  bool explain = false;           ///< keep the reasons of each choice of a kernel
 
   /// Whether a program made with these does for one who asks for `wanted`.
   bool serves(const ProgramOptions& wanted) const {
     return experts_max >= wanted.experts_max && references == wanted.references &&
-           invariant == wanted.invariant && may_pack == wanted.may_pack;
+           invariant == wanted.invariant && may_pack == wanted.may_pack &&
+           observe_products == wanted.observe_products;
   }
 };
 

@@ -37,7 +37,8 @@ struct ForwardOptions {
   bool invariant = false;
   bool explain = false;
   bool repack = false;
-  bool count_routing = false;  ///< for routing_stats(); costs no replay of a recorded step
+  bool observe_products = false;  ///< for a ProductObserver; implies `invariant`
+  bool count_routing = false;     ///< for routing_stats(); costs no replay of a recorded step
   /// Asked before each block of a pass that is not replayed: whether to end it by throwing Interrupted.
   std::function<bool()> stop = {};
   /// The model on its devices, with these options' program; null: all on the CPU. Must outlive the Forward.
@@ -47,8 +48,9 @@ struct ForwardOptions {
   ProgramOptions program(int experts_max) const {
     return {.experts_max = experts_max,
             .references = references,
-            .invariant = invariant,
-            .may_pack = repack,
+            .invariant = invariant || observe_products,  // each matrix has one product, of one thread
+            .may_pack = repack && !observe_products,     // weights are known by their place in the file
+            .observe_products = observe_products,
             .explain = explain};
   }
 };

@@ -113,7 +113,7 @@ TEST(Help, RunBeginsWithItsOwnFlagsAndRouting) {
 }
 
 TEST(Help, UsageHasWhatMustBeThere) {
-  EXPECT_NE(help_of("quantize").find("Usage: switchyard quantize IN OUT TYPE [THREADS] [FLAGS]\n"),
+  EXPECT_NE(help_of("quantize").find("Usage: switchyard quantize IN OUT [TYPE] [THREADS] [FLAGS]\n"),
             std::string::npos);
   EXPECT_NE(help_of("perplexity").find("Usage: switchyard perplexity -f FILE [FLAGS]\n"), std::string::npos);
 }

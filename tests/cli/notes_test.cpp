@@ -87,7 +87,7 @@ TEST(Notes, AnArgumentTooManyShowsTheUsage) {
 TEST(Notes, AMissingArgumentShowsTheUsage) {
   const ProcessResult r = run_switchyard({"quantize", "a"});
   EXPECT_EQ(r.exit_code, 2);
-  EXPECT_EQ(r.err, "error: OUT is required; usage: switchyard quantize IN OUT TYPE [THREADS] [FLAGS]\n");
+  EXPECT_EQ(r.err, "error: OUT is required; usage: switchyard quantize IN OUT [TYPE] [THREADS] [FLAGS]\n");
 }
 
 TEST(Info, ListsTensorsAndPrintsJson) {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-// A GGUF file: parsed, read as a tokenizer, looked at by the quantiser, loaded as a model, and where it is
-// accepted, one token.
+// A GGUF file: read as an importance matrix, parsed, read as a tokenizer, looked at by the quantiser, loaded
+// as a model, and where it is accepted, one token.
 #include <optional>
 
 #include "base/log.h"
 #include "convert/quantize.h"
+#include "formats/importance.h"
 #include "fuzz/memory_file.h"
 #include "fuzz/mutate_gguf.h"
 #include "fuzz/outcome.h"
@@ -29,6 +30,7 @@ int fuzz_one(Bytes input) {
   log::set_level(log::Level::Error);
   memory.write(input);
   const std::filesystem::path path = memory.path();
+  outcome(path.string(), [&] { ImportanceMatrix::read(path); });
   // What is wrong with the bytes stands somewhere in the file, and the line says where.
   std::optional<GgufFile> file;
   if (outcome(path.string() + ", offset ", [&] { file.emplace(path); }) == 0) return 0;

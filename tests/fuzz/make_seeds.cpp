@@ -17,6 +17,7 @@
 #include "convert/quant_mix.h"
 #include "convert/quantize.h"
 #include "formats/gguf.h"
+#include "formats/importance.h"
 #include "formats/safetensors.h"
 #include "fuzz/request_seeds.h"
 #include "fuzz/saved_text.h"
@@ -84,6 +85,25 @@ void write_models(const fs::path& folder, const fs::path& narrow, const fs::path
   write_mixed_models(folder, "wide", f32, formats_for(kWide), 6);
 }
 
+/// An importance matrix of a stack of two experts, in both forms.
+void write_matrices(const fs::path& folder) {
+  ImportanceMatrix matrix{
+      .datasets = {"text"}, .n_chunk = 1, .chunk_tokens = 8, .architecture = "bailingmoe2"};
+  matrix.routing = "";
+  matrix.expert_keys = {{"bailingmoe2.expert_used_count", "2"}};
+  matrix.tensors["blk.0.ffn_up_exps.weight"] = {.sum_squares = {1, 2, 3, 4}, .counts = {8, 0}};
+  matrix.write(folder / "imatrix.gguf");
+  std::string older;
+  const auto put = [&](auto number) { older.append(reinterpret_cast<const char*>(&number), sizeof number); };
+  put(int32_t{1});  // tensors
+  put(int32_t{4});  // bytes of a name
+  older += "blk.";
+  put(int32_t{3});  // chunks
+  put(int32_t{1});  // values
+  put(1.5f);
+  write(folder / "imatrix.dat", older);
+}
+
 /// A file with two rows or blocks of every tensor type, in one to four dimensions.
 void write_types(const fs::path& path) {
   GgufWriter writer(path);
@@ -108,6 +128,7 @@ void write_types(const fs::path& path) {
 void write_gguf(const fs::path& folder, const fs::path& narrow, const fs::path& wide) {
   write(folder / "values.gguf", testing::sound_gguf().bytes());
   write_types(folder / "types.gguf");
+  write_matrices(folder);
   write_sentence_piece(folder / "llama.gguf", "llama");
   write_sentence_piece(folder / "t5.gguf", "t5");
   write_models(folder, narrow, wide);

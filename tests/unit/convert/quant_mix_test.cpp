@@ -157,6 +157,24 @@ TEST(QuantMix, RulesAskForHeadsAndExperts) {
   EXPECT_EQ(chosen("MXFP4_MOE", "output.weight"), Type::Q8_0);
 }
 
+/// Where errors are weighed, mainline leaves more to the plain format, and gives Q4_0 and Q5_0 an offset.
+TEST(QuantMix, RulesAskForImportance) {
+  constexpr MixModel kPlain = {.n_layer = 32}, kWeighed = {.n_layer = 32, .has_importance = true};
+  const auto expect = [&](const char* mix, const char* name, Type without, Type with) {
+    EXPECT_EQ(chosen_for(mix, name, kPlain), without) << mix << ", " << name;
+    EXPECT_EQ(chosen_for(mix, name, kWeighed), with) << mix << ", " << name;
+  };
+  expect("Q4_0", "blk.3.ffn_down.weight", Type::Q4_0, Type::Q4_1);
+  expect("Q4_0", "blk.4.ffn_down.weight", Type::Q4_0, Type::Q4_0);
+  expect("Q5_0", "blk.3.ffn_down.weight", Type::Q5_0, Type::Q5_1);
+  expect("IQ4_XS", "blk.3.ffn_down.weight", Type::Q5_K, Type::IQ4_XS);
+  expect("IQ4_NL", "blk.3.ffn_down.weight", Type::Q5_K, Type::IQ4_NL);
+  expect("IQ3_XXS", "blk.3.ffn_down.weight", Type::Q4_K, Type::IQ3_XXS);
+  expect("IQ3_XXS", "blk.9.ffn_down.weight", Type::Q3_K, Type::IQ3_XXS);
+  expect("IQ3_XXS", "blk.9.attn_v.weight", Type::IQ3_S, Type::IQ3_XXS);
+  expect("Q4_K_M", "blk.3.ffn_down.weight", Type::Q6_K, Type::Q6_K);
+}
+
 TEST(QuantMix, SmallTensorsStayF32InEveryMix) {
   for (const QuantMix& mix : quant_mixes()) {
     EXPECT_EQ(chosen(mix.name, "blk.0.attn_norm.weight", {256}), Type::F32);

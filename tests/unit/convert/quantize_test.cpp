@@ -85,6 +85,65 @@ TEST_F(Quantize, DryRunReportsTheSameAndWritesNothing) {
   ASSERT_EQ(dry.tensors.size(), wet.tensors.size());
   for (size_t i = 0; i < dry.tensors.size(); ++i) EXPECT_EQ(dry.tensors[i].to, wet.tensors[i].to);
   EXPECT_EQ(dry.to_bytes, wet.to_bytes);
+  EXPECT_EQ(dry.file_bytes, std::filesystem::file_size(out())) << "the header and padding too";
+  EXPECT_EQ(dry.file_bytes, wet.file_bytes);
+}
+
+TEST_F(Quantize, DryRunRefusesWhatARunWould) {
+  EXPECT_THROW(quantize(file(), file(), "Q8_0", {.dry_run = true}), Error);
+  EXPECT_NO_THROW(quantize(file(), out(), "Q8_0", {.dry_run = true}));
+}
+
+TEST_F(Quantize, SuggestsTheFormatThatWasMeant) {
+  EXPECT_CONTAINS(refusal("Q4_K_N"), "did you mean Q4_K_M?");
+  EXPECT_CONTAINS(refusal("iq4xs"), "did you mean IQ4_XS?");
+  EXPECT_CONTAINS(refusal("fp99999"), "expected one of F32, F16");
+  for (const char* name : {"q4_j", "Q4K", "q4-k"}) {
+    try {
+      parse_tensor_type_rule(std::string("ffn=") + name);
+      FAIL() << name;
+    } catch (const Error& e) {
+      EXPECT_CONTAINS(std::string(e.what()), "did you mean Q4_") << name;
+    }
+  }
+}
+
+/// The token embedding is the output matrix too: two flags name one tensor.
+TEST_F(Quantize, FlagsOfOneTensorMustAgree) {
+  const auto tied = folder() / "tied.gguf";
+  {
+    const GgufFile source(file());
+    GgufWriter writer(tied);
+    for (const auto& [k, v] : source.metadata().entries()) writer.set(k, v);
+    for (const GgufTensor& t : source.tensors())
+      if (t.name != "output.weight") writer.add_tensor(t.name, *type_from_id(t.type_id), t.shape);
+    for (const GgufTensor& t : source.tensors())
+      if (t.name != "output.weight") writer.write_tensor({t.data, t.size_bytes});
+    writer.finish();
+  }
+  std::filesystem::rename(tied, file());
+  EXPECT_CONTAINS(refusal("Q4_0", {.output_type = Type::Q8_0, .embedding_type = Type::Q5_0}),
+                  "one tensor for what two flags name: --token-embedding-type and --output-tensor-type");
+  run("Q4_0", {.output_type = Type::Q8_0, .embedding_type = Type::Q8_0});
+  EXPECT_EQ(type_of(GgufFile(out()), "token_embd.weight"), Type::Q8_0);
+  run("Q4_0", {.output_type = Type::Q5_1});
+  EXPECT_EQ(type_of(GgufFile(out()), "token_embd.weight"), Type::Q5_1);
+}
+
+TEST_F(Quantize, AFlagOfATensorThatIsMissingIsRefused) {
+  const auto renamed = folder() / "renamed.gguf";
+  {
+    const GgufFile source(file());
+    GgufWriter writer(renamed);
+    for (const auto& [k, v] : source.metadata().entries()) writer.set(k, v);
+    for (const GgufTensor& t : source.tensors())
+      writer.add_tensor(t.name == "token_embd.weight" ? "other.weight" : t.name, *type_from_id(t.type_id),
+                        t.shape);
+    for (const GgufTensor& t : source.tensors()) writer.write_tensor({t.data, t.size_bytes});
+    writer.finish();
+  }
+  std::filesystem::rename(renamed, file());
+  EXPECT_CONTAINS(refusal("Q4_0", {.embedding_type = Type::Q5_0}), "expected tensor token_embd.weight");
 }
 
 TEST_F(Quantize, ThreadsDoNotChangeTheBytes) {

@@ -167,10 +167,10 @@ TEST_F(Split, NeverWritesOverItsInput) {
 }
 
 TEST(SplitSize, IsAWholeNumberOfMillions) {
-  EXPECT_EQ(parse_split_size("300M"), 300'000'000u);
-  EXPECT_EQ(parse_split_size("2G"), 2'000'000'000u);
+  EXPECT_EQ(parse_size("300M", "--split-max-size"), 300'000'000u);
+  EXPECT_EQ(parse_size("2G", "--split-max-size"), 2'000'000'000u);
   for (const char* bad : {"", "2", "G", "0G", "-1G", "1.5G", "2K", "2GB", " 2G", "99999999999999999999G"}) {
-    expect_refused([&] { parse_split_size(bad); }, "a whole number and M or G");
+    expect_refused([&] { parse_size(bad, "--split-max-size"); }, "a whole number and M or G");
   }
 }
 

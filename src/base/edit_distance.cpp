@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-#include "cli/edit_distance.h"
+#include "base/edit_distance.h"
 
 #include <algorithm>
 #include <numeric>
 
-namespace sw::cli {
+namespace sw {
 namespace {
 
 /// Letters to insert, drop or replace, and neighbours to swap, to make `b` of `a`.
@@ -44,4 +44,10 @@ std::string nearest(std::string_view name, const std::vector<std::string>& candi
   return found;
 }
 
-}  // namespace sw::cli
+std::string upper_case(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  return out;
+}
+
+}  // namespace sw

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT
+#include <algorithm>
+#include <fstream>
+#include <gtest/gtest.h>
+
+#include "convert/quantize.h"
+#include "convert/split.h"
+#include "formats/gguf.h"
+#include "formats/gguf_split.h"
+#include "support/converted_file.h"
+#include "support/refusal.h"
+
+namespace sw {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::expect_refused;
+
+/// golden/bailing_moe_v2 in three parts of 15, 15 and 10 tensors.
+class KeepSplit : public testing::TinyLingFile {
+ protected:
+  void SetUp() override {
+    TinyLingFile::SetUp();
+    if (!IsSkipped()) split_gguf(file(), folder() / "in", {.max_tensors = 15});
+  }
+  fs::path in() const { return gguf::split_path(folder() / "in", 0, 3); }
+  fs::path part(int i) const { return gguf::split_path(folder() / "out", i, 3); }
+  QuantizeReport run(QuantizeOptions options = {}, const char* mix = "Q8_0", const char* out = "out") const {
+    options.keep_split = true;
+    return quantize(in(), folder() / out, mix, options);
+  }
+  static bool has_line(const std::vector<std::string>& lines, const std::string& part) {
+    return std::ranges::any_of(lines, [&](const std::string& line) { return line.find(part) != line.npos; });
+  }
+};
+
+TEST_F(KeepSplit, PartsHoldWhatTheInputsHold) {
+  const QuantizeReport report = run();
+  ASSERT_EQ(report.paths.size(), 3u);
+  uint64_t bytes = 0;
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(report.paths[static_cast<size_t>(i)], part(i));
+    bytes += fs::file_size(part(i));
+  }
+  EXPECT_EQ(report.file_bytes, bytes);
+  const GgufFile source(in()), made(part(0));
+  ASSERT_EQ(made.tensors().size(), source.tensors().size());
+  for (size_t i = 0; i < made.tensors().size(); ++i) {
+    EXPECT_EQ(made.tensors()[i].name, source.tensors()[i].name);
+    EXPECT_EQ(made.tensors()[i].split, source.tensors()[i].split);
+  }
+  merge_gguf(part(0), folder() / "merged.gguf");
+  quantize(file(), folder() / "whole.gguf", "Q8_0");
+  EXPECT_TRUE(read_file(folder() / "merged.gguf") == read_file(folder() / "whole.gguf"));
+}
+
+TEST_F(KeepSplit, OutMayBeAPrefixAFileOrAFirstPart) {
+  for (const char* out : {"out", "out.gguf", "out-00001-of-00003.gguf"}) {
+    EXPECT_EQ(run({.dry_run = true}, "Q8_0", out).paths.front(), part(0)) << out;
+    EXPECT_FALSE(fs::exists(part(0)));
+  }
+}
+
+TEST_F(KeepSplit, AWholeFileStaysOne) {
+  const QuantizeReport report = quantize(file(), folder() / "one.gguf", "Q8_0", {.keep_split = true});
+  EXPECT_EQ(report.paths, std::vector<fs::path>{folder() / "one.gguf"});
+  EXPECT_TRUE(fs::exists(folder() / "one.gguf"));
+}
+
+/// As after a kill: some parts are there, the first is not.
+TEST_F(KeepSplit, ASecondRunContinuesAtTheLastFinishedPart) {
+  run();
+  const std::string first = read_file(part(0)), third = read_file(part(2));
+  fs::remove(part(0));
+  fs::remove(part(2));
+  const auto before = fs::last_write_time(part(1));
+  uint64_t last = 0;
+  const QuantizeReport report = run({.progress = [&](uint64_t done, uint64_t) { last = done; }});
+  EXPECT_TRUE(has_line(report.notes, part(1).string() + ": finished by an earlier run"));
+  EXPECT_EQ(std::ranges::count_if(report.notes, [](const auto& n) { return n.ends_with("kept"); }), 1);
+  EXPECT_EQ(fs::last_write_time(part(1)), before);
+  EXPECT_EQ(last, report.to_bytes) << "what was finished counts as done";
+  EXPECT_TRUE(read_file(part(0)) == first);
+  EXPECT_TRUE(read_file(part(2)) == third);
+}
+
+/// What was interrupted is what a run left where a later part failed.
+TEST_F(KeepSplit, AFailedRunLeavesWholePartsOnly) {
+  // A folder in the way of the last part.
+  fs::create_directory(part(2));
+  EXPECT_THROW(run(), Error);
+  EXPECT_TRUE(fs::exists(part(1)));
+  EXPECT_FALSE(fs::exists(part(0))) << "nothing that looks whole";
+  fs::remove(part(2));
+  EXPECT_TRUE(has_line(run().notes, "finished by an earlier run"));
+  EXPECT_EQ(GgufFile(part(0)).tensors().size(), 40u);
+}
+
+TEST_F(KeepSplit, PartsOfAnotherRequestAreWrittenAnew) {
+  const auto starts_again = [&](const QuantizeOptions& options, const char* mix) {
+    run();
+    const QuantizeReport report = run(options, mix);
+    EXPECT_FALSE(has_line(report.notes, "finished by an earlier run")) << mix;
+    EXPECT_EQ(GgufFile(part(0)).tensors().size(), 40u);
+  };
+  starts_again({}, "Q5_1");
+  starts_again({.tensor_types = {parse_tensor_type_rule("blk.1.ffn_down_exps=f16")}}, "Q8_0");
+  ImportanceMatrix matrix{.routing = ""};
+  const GgufFile source(file());
+  const auto n_col = static_cast<size_t>(source.find_tensor("blk.2.attn_qkv.weight")->shape.n_cols());
+  matrix.tensors["blk.2.attn_qkv.weight"] = {std::vector<float>(n_col, 1.0f), {1}};
+  starts_again({.importance = &matrix, .importance_name = "m"}, "Q8_0");
+}
+
+TEST_F(KeepSplit, DamagedPartsAreWrittenAnew) {
+  run();
+  const std::string whole = read_file(part(1));
+  fs::resize_file(part(1), whole.size() - 32);
+  run();
+  EXPECT_TRUE(read_file(part(1)) == whole);
+  std::ofstream(part(1), std::ios::binary) << std::string(whole.size(), 'x');
+  run();
+  EXPECT_TRUE(read_file(part(1)) == whole);
+}
+
+TEST_F(KeepSplit, NeverWritesOverItsInput) {
+  expect_refused([&] { run({}, "Q8_0", "in"); }, "in-00001-of-00003.gguf");
+  expect_refused([&] { run({.dry_run = true}, "Q8_0", "in.gguf"); }, "in-00001-of-00003.gguf");
+  EXPECT_EQ(GgufFile(in()).tensors().size(), 40u);
+}
+
+}  // namespace
+}  // namespace sw
