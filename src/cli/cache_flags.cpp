@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "cli/option_text.h"
+#include "cli/arguments.h"
 
 namespace sw::cli {
 namespace {
@@ -30,9 +30,9 @@ CacheType CacheFlags::type() const { return {type_of(k), type_of(v)}; }
 void add_cache_flags(CLI::App& command, CacheFlags& flags, const char* by_default) {
   flags.k = flags.v = by_default;
   const auto add = [&](const char* name, std::string& value, const char* help) {
-    return command.add_option(name, value, help)->check(choices(type_names()))->capture_default_str();
+    return command.add_option(name, value, help)->check(one_of(type_names()))->capture_default_str();
   };
-  add("--cache-type-k", flags.k, "the type of keys, and of latents, in the KV cache");
+  add("--cache-type-k", flags.k, "the type of keys, and of latents, in the KV cache; -ctv: of values");
   add("--cache-type-v", flags.v, "the type of values in the KV cache, one of the same")
       ->option_text("TYPE")
       ->each([&flags](const std::string&) { flags.v_given = true; });

@@ -102,7 +102,8 @@ void add_model_flags(CLI::App& command, ModelFlags& f, const char* cache_default
       ->group(kModelGroup);
   const std::string rare = std::string(kRare) + "the model";
   add_cache_flags(command, f.cache, cache_default);
-  for (const char* flag : {"--cache-type-k", "--cache-type-v"}) command.get_option(flag)->group(kModelGroup);
+  command.get_option("--cache-type-k")->group(kModelGroup);
+  command.get_option("--cache-type-v")->group(rare);
   command
       .add_option("--override-kv", f.overrides,
                   "replace a value of the file's metadata (int, float, bool, str); "
