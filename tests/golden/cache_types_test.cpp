@@ -34,19 +34,19 @@ double mean_divergence(const std::vector<std::vector<float>>& from,
   return tally.result().kl_mean;
 }
 
-/// What a type may cost on either side, as mean KL divergence from f16.
+/// What a type may cost on either side, as mean KL divergence from f16: about twice what was measured. Up to
+/// 2e-4 is the chance of near ties among experts.
 double bound_of(Type type) {
   switch (type) {
     case Type::F32:
     case Type::F16:
     case Type::BF16:
-      return 1e-4;
     case Type::Q8_0:
-      return 5e-4;
+      return 3e-4;
     case Type::Q5_1:
-      return 1e-2;
+      return 2e-3;
     default:
-      return 4e-2;
+      return 8e-3;
   }
 }
 
@@ -72,7 +72,7 @@ TEST(CacheTypes, LatentsOfEveryTypePredictAboutWhatF16Does) {
   const auto f16 = predictions(model, Type::F16);
   for (const Type type : kCacheTypes) {
     const double kl = mean_divergence(f16, predictions(model, type));
-    EXPECT_LE(kl, 2 * bound_of(type)) << type_name(type);
+    EXPECT_LE(kl, 6 * bound_of(type)) << type_name(type);  // latents are keys and values of all heads
     if (traits(type).quantized) {
       EXPECT_GT(kl, 1e-7) << type_name(type);
     }
