@@ -9,6 +9,7 @@
 #include "base/half.h"
 #include "base/rng.h"
 #include "kernels/variants/all.h"
+#include "kv/cache_type.h"
 #include "quant/with_type.h"
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -207,6 +208,9 @@ void bench_attend(benchmark::State& state, const VectorKernel& kernel, Type cach
   const std::vector<std::byte> keys(page_bytes * static_cast<size_t>(n_kv / kPage)), values(keys);
   std::vector<int32_t> block_table;
   for (int32_t i = 0; i < n_kv / kPage; ++i) block_table.push_back(i);
+  const auto head = [&](const std::vector<std::byte>& rows) {
+    return CachedHead{rows.data(), cache_type, page_bytes, row_bytes(cache_type, kDim)};
+  };
   const std::vector<float> q(kQueries * kDim, 0.1f);
   std::vector<float> scores(kQueries * kPage), out(q.size());
   const AttendArgs args = {.q = q.data(),
@@ -214,11 +218,8 @@ void bench_attend(benchmark::State& state, const VectorKernel& kernel, Type cach
                            .n_q = kQueries,
                            .head_dim = kDim,
                            .value_dim = kDim,
-                           .row_dim = kDim,
-                           .cache_type = cache_type,
-                           .k_cache = keys.data(),
-                           .v_cache = values.data(),
-                           .page_stride_bytes = page_bytes,
+                           .k = head(keys),
+                           .v = head(values),
                            .block_table = block_table.data(),
                            .page_tokens = kPage,
                            .n_kv = n_kv,
@@ -266,7 +267,7 @@ void register_matmul(const MatmulKernel& kernel, Type type) {
 
 void register_vector(const VectorKernel& kernel) {
   const std::string name = std::string("/") + kernel.name;
-  for (const Type type : {Type::F32, Type::F16}) {
+  for (const Type type : kCacheTypes) {
     benchmark::RegisterBenchmark(("attend/4096" + name + "/" + type_name(type)).c_str(),
                                  [&kernel, type](auto& state) { bench_attend(state, kernel, type, 4096); });
   }

@@ -82,7 +82,7 @@ SweepOptions sweep_options(const BenchFlags& flags, const Model& model) {
           .policies = {},
           .mix = flags.mix,
           .n_round = static_cast<int>(flags.n_round),
-          .cache_type = flags.model.kv_type(),
+          .cache_type = flags.model.cache.type(),
           .profile = flags.profile.wanted() ? std::optional(flags.profile.by()) : std::nullopt};
 }
 

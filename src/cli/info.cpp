@@ -17,6 +17,7 @@ struct InfoFlags {
   std::string file = {}, model = {}, dump = {}, out = {};
   std::vector<std::string> overrides = {};
   int64_t n_ctx = 0;
+  CacheFlags cache = {};
   bool tensors = false, json = false;
 };
 
@@ -55,7 +56,7 @@ int run(const InfoFlags& flags) {
     return kExitOk;
   }
   fmt::print("{}", describe_file(file, overridden));
-  fmt::print("{}", describe_model(path, overrides, flags.n_ctx));
+  fmt::print("{}", describe_model(path, overrides, flags.n_ctx, flags.cache.type()));
   return kExitOk;
 }
 
@@ -77,6 +78,7 @@ void add_info(CLI::App& program, Action& action) {
                    "replace a value of the metadata (int, float, bool, str); repeatable")
       ->option_text("KEY=TYPE:VALUE")
       ->allow_extra_args(false);
+  add_cache_flags(*command, flags->cache);
   CLI::Option* tensors = command->add_flag("--tensors", flags->tensors, "list every tensor instead");
   command->add_flag("--json", flags->json, "print metadata and tensors as JSON instead")->excludes(tensors);
   CLI::Option* dump =

@@ -91,7 +91,6 @@ CLI::Option* add_template_name_flag(CLI::App& command, std::string& name) {
 }
 
 void add_model_flags(CLI::App& command, ModelFlags& f, const char* cache_default) {
-  f.cache_type = cache_default;
   add_model_file_flag(command, f.model);
   command.get_option("--model")->group(kModelGroup);
   command.add_option("-t,--threads", f.n_thread, "number of threads (default: one per core)")
@@ -102,13 +101,9 @@ void add_model_flags(CLI::App& command, ModelFlags& f, const char* cache_default
       ->capture_default_str()
       ->group(kModelGroup);
   const std::string rare = std::string(kRare) + "the model";
-  command.add_option("--cache-type-k", f.cache_type, "the type of keys and values in the KV cache")
-      ->check(choices({"f16", "f32"}))
-      ->capture_default_str()
-      ->group(kModelGroup);
-  command.add_option("--cache-type-v", f.cache_type_v, "if given, the same as -ctk, which sets both")
-      ->check(choices({"f16", "f32"}))
-      ->group(rare);
+  add_cache_flags(command, f.cache, cache_default);
+  command.get_option("--cache-type-k")->group(kModelGroup);
+  command.get_option("--cache-type-v")->group(rare);
   command
       .add_option("--override-kv", f.overrides,
                   "replace a value of the file's metadata (int, float, bool, str); "
@@ -158,20 +153,6 @@ ForwardOptions ModelFlags::forward_options() const {
           .invariant = invariant,
           .explain = explain,
           .repack = repack};
-}
-
-Type ModelFlags::kv_type() const {
-  const std::optional<Type> type = type_from_name(cache_type);
-  if (!type || (*type != Type::F16 && *type != Type::F32)) {
-    throw Error({.what = "unknown cache type", .where = "-ctk", .expected = "f16 or f32", .got = cache_type});
-  }
-  if (!cache_type_v.empty() && cache_type_v != cache_type) {
-    throw Error({.what = "keys and values have one type here",
-                 .where = "-ctv",
-                 .expected = cache_type + ", as -ctk",
-                 .got = cache_type_v});
-  }
-  return *type;
 }
 
 std::filesystem::path model_path(const std::string& flag) {
@@ -225,15 +206,18 @@ std::unique_ptr<const Model> load_model(const ModelFlags& flags, std::vector<Rou
     show(done, total);
   };
   std::unique_ptr<const Model> model = open_model(
-      model_file(flags.model), {.overrides = flags.overrides, .policies = std::move(policies)}, notes);
+      model_file(flags.model),
+      {.overrides = flags.overrides, .policies = std::move(policies), .cache_type = flags.cache.type()},
+      notes);
   warn_of_idle_routing(flags, *model);
+  note_unused_value_type(flags.cache, Forward::cache_plan(*model, 1, flags.cache.type()));
   return model;
 }
 
 MeasureOptions measure_options(const ModelFlags& flags, MeasuredRoom room) {
   return {.devices = flags.placement.options(),
           .forward = flags.forward_options(),
-          .cache_type = flags.kv_type(),
+          .cache_type = flags.cache.type(),
           .n_ctx = room.n_ctx,
           .n_seq = room.n_seq};
 }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/cache_flags.h"
 #include "cli/placement_flags.h"
 #include "model/forward.h"
 #include "router/policy.h"
@@ -24,7 +25,7 @@ struct ModelFlags {
   int n_thread = 0;  ///< 0: one per core
   int n_ubatch = 512;
   bool repack = false;
-  std::string cache_type = "f16", cache_type_v = {};  ///< of values: empty, or the same
+  CacheFlags cache = {};
   bool no_fused = false, invariant = false, explain = false;
   std::string flash = "on";
   bool fused_moe = true;  ///< always on; the flag is llama.cpp's users' habit
@@ -39,7 +40,6 @@ struct ModelFlags {
   /// Throws sw::Error on nonsense.
   RoutingPolicy policy() const;
   ForwardOptions forward_options() const;
-  Type kv_type() const;
 };
 
 /// `cache_default`: "f16", or "f32" for measuring.

@@ -120,7 +120,7 @@ void describe_figures(const Model& model, std::string& out) {
   }
 }
 
-void describe_plan(const Model& model, int64_t n_ctx, std::string& out) {
+void describe_plan(const Model& model, int64_t n_ctx, CacheType cache_type, std::string& out) {
   const int k = model.moe_layers().empty() ? 0 : model.moe_layers().front().router.n_expert_used;
   line(out, "\nmodel");
   line(out, "  parameters        {:.3f} M, {:.3f} M active per token",
@@ -133,7 +133,7 @@ void describe_plan(const Model& model, int64_t n_ctx, std::string& out) {
   const std::vector<DeviceFacts> cpu = {{.name = "CPU"}};
   PlanInput input{.experts_max = experts_needed(model.moe_layers(), {}),
                   .policies = PolicyTable::sizes(model.moe_layers(), 1),
-                  .cache = Forward::cache_plan(model, n_ctx, Type::F16, 1, ForwardOptions{}.n_ubatch)};
+                  .cache = Forward::cache_plan(model, n_ctx, cache_type, 1, ForwardOptions{}.n_ubatch)};
   const DevicePlan plan = plan_memory(weights.view(), cpu, place(weights.view(), cpu, {}), input).front();
   input.forward.repack = true;
   const size_t packed =
@@ -141,7 +141,8 @@ void describe_plan(const Model& model, int64_t n_ctx, std::string& out) {
   line(out, "\nmemory");
   line(out, "  weights           {:>10.2f} MiB (mapped from the file)", mib(plan.weight_bytes));
   if (packed > 0) line(out, "  packed            {:>10.2f} MiB more with --repack", mib(packed));
-  line(out, "  KV cache          {:>10.2f} MiB ({} tokens, f16)", mib(plan.cache_bytes), n_ctx);
+  line(out, "  KV cache          {:>10.2f} MiB ({} tokens: {})", mib(plan.cache_bytes), n_ctx,
+       describe_cache(input.cache));
   line(out, "  buffers           {:>10.2f} MiB (u-batch {})", mib(plan.buffer_bytes), input.forward.n_ubatch);
   line(out, "  all               {:>10.2f} MiB", mib(plan.size_bytes()));
 }
@@ -204,10 +205,10 @@ std::string file_json(const GgufFile& file) {
 }
 
 std::string describe_model(const std::filesystem::path& path, const std::vector<KeyOverride>& overrides,
-                           int64_t n_ctx) {
+                           int64_t n_ctx, CacheType cache_type) {
   std::string out;
   try {
-    describe_plan(Model(path, {.overrides = overrides, .read_in = false}), n_ctx, out);
+    describe_plan(Model(path, {.overrides = overrides, .read_in = false}), n_ctx, cache_type, out);
   } catch (const Error& e) {
     line(out, "\nmodel\n  cannot be run: {}", e.what());
   }
@@ -217,6 +218,22 @@ std::string describe_model(const std::filesystem::path& path, const std::vector<
 void warn_of_long_context(const Model& model, int64_t n_token) {
   if (n_token <= model.hparams().n_ctx_train) return;
   log::warn("{} tokens are more than the model was trained for ({})", n_token, model.hparams().n_ctx_train);
+}
+
+std::string describe_cache(const CachePlan& plan) {
+  size_t bytes[2] = {}, state_bytes = 0;
+  for (int g = 0; g < plan.n_group(); ++g) {
+    const CacheGroup& group = plan.group(g);
+    const size_t n = group.blocks.size() * static_cast<size_t>(plan.n_page(g));
+    for (size_t part = 0; part < group.n_part(); ++part)
+      (group.is_state() ? state_bytes : bytes[part]) += n * plan.part_bytes(g, part);
+  }
+  const auto size = [](size_t n) { return fmt::format(" {:.2f} MiB", mib(n)); };
+  const bool values = plan.has_values();
+  std::string text = cache_type_name(plan.type.k) + (values ? " keys" : " latents") + size(bytes[0]);
+  if (values) text += ", " + cache_type_name(plan.type.v) + " values" + size(bytes[1]);
+  if (state_bytes > 0) text += ", states" + size(state_bytes);
+  return text;
 }
 
 std::string describe_title(const Model& model) { return name_of(model) + format_of(model); }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "formats/gguf.h"
+#include "kv/cache_plan.h"
 #include "model/model.h"
 
 namespace sw::cli {
@@ -19,10 +20,14 @@ std::string describe_tensors(const GgufFile& file);
 /// The same as JSON: version, metadata after overrides, tensors. Numbers that JSON does not have are null.
 std::string file_json(const GgufFile& file);
 
-/// Parameters, active parameters, and a memory plan for `n_ctx` tokens (0: the training context); one line
-/// that says why where the architecture is not known or the file is not a whole model.
+/// Parameters, active parameters, and a memory plan for `n_ctx` tokens (0: the training context) in a cache
+/// of these types; one line that says why where the architecture is not known, the file is not a whole model
+/// or the cache cannot have these types.
 std::string describe_model(const std::filesystem::path& path, const std::vector<KeyOverride>& overrides,
-                           int64_t n_ctx);
+                           int64_t n_ctx, CacheType cache_type);
+
+/// "q8_0 keys 340.00 MiB, q4_0 values 180.00 MiB": what the cache is made of.
+std::string describe_cache(const CachePlan& plan);
 
 /// "model: Fable Ling, 36.5 M parameters (8.0 M active), Q4_K_M, path/of.gguf"
 std::string describe_name(const Model& model);

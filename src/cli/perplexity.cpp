@@ -102,7 +102,7 @@ int run(const PerplexityFlags& flags) {
                             .n_chunk = flags.text.n_chunk,
                             .stride = flags.stride,
                             .bos = chunk_bos(flags.bos, tokenizer),
-                            .cache_type = flags.model.kv_type()};
+                            .cache_type = flags.model.cache.type()};
   warn_of_long_context(*model, options.n_ctx);
   Predictions predictions(flags, {.n_vocab = model->hparams().n_vocab,
                                   .n_ctx = options.n_ctx,

@@ -37,7 +37,7 @@ int compare(const RoutingFlags& flags, std::span<const NamedPolicy> named, const
                            .n_prefill = flags.text.n_ctx,
                            .n_decode = kSpeedTokens,
                            .n_round = kSpeedRounds,
-                           .cache_type = flags.model.kv_type()};
+                           .cache_type = flags.model.cache.type()};
   const std::vector<PolicyRow> rows =
       compare_policies(measured.forward(), model, tokens, options, resolved, speed,
                        [](int64_t done, int64_t all) { log::info("[{}/{}]", done, all); });
@@ -120,7 +120,7 @@ int run(const RoutingFlags& flags) {
   const Tokenizer tokenizer = Tokenizer::from_gguf(model->file());
   const std::vector<int32_t> tokens = tokenizer.encode(text, {.parse_special = true});
   PerplexityOptions options{
-      .n_ctx = flags.text.n_ctx, .n_chunk = flags.text.n_chunk, .cache_type = flags.model.kv_type()};
+      .n_ctx = flags.text.n_ctx, .n_chunk = flags.text.n_chunk, .cache_type = flags.model.cache.type()};
   if (tokenizer.add_bos()) options.bos = tokenizer.bos_id();
   return named.empty() ? watch(flags, policy, *model, tokens, options)
                        : compare(flags, named, *model, tokens, options);

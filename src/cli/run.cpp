@@ -141,7 +141,7 @@ int run(const RunFlags& flags) {
                   {.devices = flags.model.placement.options(),
                    .engine = {.forward = forward,
                               .n_ctx = flags.n_ctx,
-                              .cache_type = flags.model.kv_type(),
+                              .cache_type = flags.model.cache.type(),
                               .n_draft = flags.draft.n_expert > 0 ? flags.draft.n_token : 0,
                               .experts_max = flags.model.experts_max,
                               .default_policy = policy,

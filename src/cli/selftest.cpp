@@ -76,7 +76,7 @@ void check_generation(const Model& model, const Tokenizer& tokenizer, const Mode
   Runtime runtime(
       model,
       {.devices = flags.placement.options(),
-       .engine = {.forward = flags.forward_options(), .n_ctx = 2 * kChunk, .cache_type = flags.kv_type()}},
+       .engine = {.forward = flags.forward_options(), .n_ctx = 2 * kChunk, .cache_type = flags.cache.type()}},
       log_notes());
   Engine& engine = runtime.engine();
   SequenceRequest request{.prompt = tokenizer.encode("Once upon a time", {.add_special = true}),

@@ -39,7 +39,7 @@ int64_t cache_tokens(const ServeFlags& flags, const Model& model) {
   const int64_t n_ctx = flags.n_ctx > 0 ? flags.n_ctx : std::max(1, model.hparams().n_ctx_train);
   const int64_t n_shared = flags.n_ctx > 0 ? n_ctx : n_ctx * flags.server.n_parallel;
   if (flags.cache_ram_mib == 0) return n_shared;
-  const CachePlan one = Forward::cache_plan(model, n_ctx, flags.model.kv_type());
+  const CachePlan one = Forward::cache_plan(model, n_ctx, flags.model.cache.type());
   const double bytes_per_token = static_cast<double>(one.size_bytes()) / static_cast<double>(n_ctx);
   return n_shared + static_cast<int64_t>(static_cast<double>(flags.cache_ram_mib << 20) / bytes_per_token);
 }
@@ -55,7 +55,7 @@ RuntimeOptions runtime_options(const ServeFlags& flags, const Model& model, cons
                  .n_parallel = flags.server.n_parallel,
                  .n_waiting = flags.server.n_parallel,  // beside those that were cancelled and still leave
                  .n_cache_token = may_shrink ? 0 : cache_tokens(flags, model),
-                 .cache_type = flags.model.kv_type(),
+                 .cache_type = flags.model.cache.type(),
                  .prefill_slowdown = flags.server.limits.prefill_slowdown,
                  .experts_max = flags.model.experts_max,
                  .default_policy = flags.model.policy(),
@@ -169,6 +169,7 @@ int serve(const ServeFlags& flags) {
   announcement.make();
   log::info("{}", describe_name(*model));
   log::info("{}", describe_routing(*model, policy));
+  log::info("cache: {}", describe_cache(runtime.engine().cache().plan()));
   log::info("ready: {} texts at a time, context {} tokens", flags.server.n_parallel,
             runtime.engine().n_ctx());
   server.serve({.runtime = runtime,

@@ -60,7 +60,7 @@ int run(const TraceFlags& flags) {
   write_trace(measured.forward(), *model, ids,
               {.hidden = flags.hidden,
                .policy = measured.policy(0, Phase::Prefill),
-               .cache_type = flags.model.kv_type(),
+               .cache_type = flags.model.cache.type(),
                .metadata = {{"model", describe_title(*model)},
                             {"routing", describe_routing(*model, policy)},
                             {"switchyard", SW_VERSION}}},

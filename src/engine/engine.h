@@ -22,7 +22,7 @@ struct EngineOptions {
   int n_waiting = 0;   ///< further requests that wait for a place
   int64_t n_cache_token =
       0;  ///< room of all sequences together; 0: n_ctx for each, so that none ever waits for pages
-  Type cache_type = Type::F16;
+  CacheType cache_type = {};  ///< of keys and of values
   int n_draft = 0;     ///< most tokens that a request may draft before a check, in models that keep states
   int n_snapshot = 4;  ///< states kept for requests that begin like one before, in such models
   /// How many times as long as without them the prompts of others may make a decode step; 0: as they need.

@@ -16,7 +16,7 @@ struct PerplexityOptions {
   int64_t stride = 0;    ///< not 0: chunks begin so many tokens apart, and each one's last tokens are scored
   std::optional<int32_t> bos = {};  ///< put in place of each chunk's first token
   uint16_t policy = 0;              ///< resolved routing policy
-  Type cache_type = Type::F32;
+  CacheType cache_type = Type::F32;
   ForwardProbe* probe = nullptr;  ///< sees every pass
   /// Sees each scored prediction in the order of the text, whatever the u-batch: logits [n_vocab] and the
   /// token that came.

@@ -26,7 +26,7 @@ struct SweepOptions {
   std::vector<SweepPolicy> policies = {{}};
   bool mix = false;  ///< measures all policies in one batch too: the sequences take them in turn
   int n_round = 1;   ///< measurements of each row and policy
-  Type cache_type = Type::F16;
+  CacheType cache_type = {};
   /// Profiles each row in further passes: the speeds are those of passes that are not profiled.
   std::optional<ProfileBy> profile = {};
 

@@ -13,7 +13,7 @@ namespace sw {
 struct TraceOptions {
   bool hidden = false;  ///< also layerK.hidden, layerK.half0.hidden and final_norm
   uint16_t policy = 0;
-  Type cache_type = Type::F32;
+  CacheType cache_type = Type::F32;
   std::map<std::string, std::string> metadata = {};  ///< for the file's header
 };
 

@@ -39,27 +39,36 @@ inline void rotate(const Rope& rope, const TokenBatch& batch, int64_t t, float* 
   }
 }
 
-/// Where token `pos` of a sequence lies in a layer's cache, as bytes from k or v.
-inline size_t kv_offset_bytes(const KvLayerView& kv, const int32_t* block_table, int64_t pos, int64_t head,
-                              int64_t head_dim) {
-  const auto page = static_cast<size_t>(block_table[pos / kv.page_tokens]);
-  const auto row = static_cast<size_t>(pos % kv.page_tokens);
-  return page * kv.page_stride_bytes + static_cast<size_t>(head) * kv.head_stride_bytes +
-         row * row_bytes(kv.type, head_dim);
+/// The cached row of a head and of position `pos` of a sequence.
+inline std::byte* kv_row(const KvPart& part, const int32_t* block_table, int64_t pos, int64_t head,
+                         int64_t head_dim) {
+  const auto page = static_cast<size_t>(block_table[pos / part.page_tokens]);
+  const auto row = static_cast<size_t>(pos % part.page_tokens);
+  return part.data + page * part.page_stride_bytes + static_cast<size_t>(head) * part.head_stride_bytes +
+         row * row_bytes(part.type, head_dim);
 }
 
-/// Appends a row of one head of token t to `base`, the keys or the values of a cache.
-inline void store_row(const KvLayerView& kv, std::byte* base, const TokenBatch& batch, int64_t t,
-                      int64_t head, int64_t head_dim, const float* row) {
-  const size_t at = kv_offset_bytes(kv, batch.block_tables[batch.seq[t]], batch.pos[t], head, head_dim);
-  traits(kv.type).encode(row, base + at, head_dim, nullptr);
+/// All rows of a head, as attention reads them.
+inline CachedHead cached_head(const KvPart& part, int64_t head, int64_t head_dim) {
+  return {.data = part.data + static_cast<size_t>(head) * part.head_stride_bytes,
+          .type = part.type,
+          .page_stride_bytes = part.page_stride_bytes,
+          .row_stride_bytes = row_bytes(part.type, head_dim)};
+}
+
+/// Appends a row of one head of token t to the keys or the values of a cache. Every token reads it back from
+/// there, this one too: no result may depend on what the format lost.
+inline void store_row(const KvPart& part, const TokenBatch& batch, int64_t t, int64_t head, int64_t head_dim,
+                      const float* row) {
+  std::byte* at = kv_row(part, batch.block_tables[batch.seq[t]], batch.pos[t], head, head_dim);
+  traits(part.type).encode_quickly(row, at, head_dim);
 }
 
 /// Appends one head's key and value of token t to the cache.
 inline void store_kv(const KvLayerView& kv, const TokenBatch& batch, int64_t t, int64_t head,
                      int64_t head_dim, const float* key, const float* value) {
-  store_row(kv, kv.k, batch, t, head, head_dim, key);
-  store_row(kv, kv.v, batch, t, head, head_dim, value);
+  store_row(kv.keys(), batch, t, head, head_dim, key);
+  store_row(kv.values(), batch, t, head, head_dim, value);
 }
 
 }  // namespace sw

@@ -6,6 +6,7 @@
 
 #include "base/rng.h"
 #include "kernels/variants/all.h"
+#include "kv/cache_type.h"
 
 namespace sw {
 namespace {
@@ -67,23 +68,29 @@ void check_matmul(const MatmulKernel& kernel, Type type, std::vector<KernelCheck
   checks.push_back(std::move(check));
 }
 
-std::vector<float> attend(const VectorKernel& kernel, const std::vector<float>& data) {
-  constexpr int64_t kHead = 64, kPage = 32, kPages = 3;
+std::vector<float> attend(const VectorKernel& kernel, Type type, const std::vector<float>& data) {
+  constexpr int64_t kHead = 64, kPage = 32, kPages = 3, kRows = kPage * kPages;
   const int32_t table[kPages] = {2, 0, 1};
+  const size_t row_size = row_bytes(type, kHead);
+  std::vector<std::byte> cache(row_size * 2 * kRows);
+  encode_rows(type, data.data() + 2 * kHead, 2 * kRows, kHead, cache.data());
+  const auto rows_from = [&](int64_t row) {
+    return CachedHead{.data = cache.data() + row_size * static_cast<size_t>(row),
+                      .type = type,
+                      .page_stride_bytes = row_size * kPage,
+                      .row_stride_bytes = row_size};
+  };
   std::vector<float> out(2 * kHead), scores(2 * kPage);
   kernel.attend({.q = data.data(),
                  .q_stride = kHead,
                  .n_q = 2,
                  .head_dim = kHead,
                  .value_dim = kHead,
-                 .row_dim = kHead,
-                 .cache_type = Type::F32,
-                 .k_cache = reinterpret_cast<const std::byte*>(data.data() + 2 * kHead),
-                 .v_cache = reinterpret_cast<const std::byte*>(data.data() + (2 + kPages * kPage) * kHead),
-                 .page_stride_bytes = kPage * kHead * sizeof(float),
+                 .k = rows_from(0),
+                 .v = rows_from(kRows),
                  .block_table = table,
                  .page_tokens = kPage,
-                 .n_kv = kPages * kPage - 5,
+                 .n_kv = kRows - 5,
                  .scale = 0.125f,
                  .scores = scores.data(),
                  .out = out.data(),
@@ -92,7 +99,7 @@ std::vector<float> attend(const VectorKernel& kernel, const std::vector<float>& 
 }
 
 void check_vector(const VectorKernel& kernel, std::vector<KernelCheck>& checks) {
-  const auto add = [&](const char* what, auto&& compute) {
+  const auto add = [&](const std::string& what, auto&& compute) {
     KernelCheck check{.what = std::string(kernel.name) + " " + what, .bound = kExactBound};
     if (cpu_has(kernel.isa)) {
       check.error = relative_error(compute(kernel), compute(ref_vector));
@@ -120,7 +127,9 @@ void check_vector(const VectorKernel& kernel, std::vector<KernelCheck>& checks) 
     k.add_scaled(out.data(), 0.3f, b.data(), kN);
     return out;
   });
-  add("attend", [&](const VectorKernel& k) { return attend(k, cache); });
+  for (const Type type : kCacheTypes) {
+    add("attend " + cache_type_name(type), [&](const VectorKernel& k) { return attend(k, type, cache); });
+  }
 }
 
 }  // namespace

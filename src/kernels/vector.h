@@ -8,20 +8,26 @@
 
 namespace sw {
 
+/// The keys or the values of one head in a paged cache, in any format: the row of token j starts at
+/// data + block_table[j / page_tokens] * page_stride_bytes + j % page_tokens * row_stride_bytes. A row of
+/// blocks is read as far as its last block goes.
+struct CachedHead {
+  const std::byte* data = nullptr;
+  Type type = Type::F32;
+  size_t page_stride_bytes = 0, row_stride_bytes = 0;
+};
+
 /// Attention of one token's query heads that share one key/value head, over a paged cache.
-/// Keys are taken in ascending order in blocks of one page, so the result does not depend on batching.
+/// Keys are taken in ascending order in blocks of one page, so the result does not depend on batching. Keys
+/// and values count as their formats decode them to f32: a cache of F32 that holds the same values gives the
+/// same bits.
 struct AttendArgs {
   const float* q = nullptr;  ///< [n_q, head_dim] query rows, rotated, `q_stride` apart
   int64_t q_stride = 0;
-  int64_t n_q = 0;              ///< query heads of this key/value head
-  int64_t head_dim = 0;         ///< of queries and keys
-  int64_t value_dim = 0;        ///< of values
-  int64_t row_dim = 0;          ///< elements from one token's key to the next, and likewise of values
-  Type cache_type = Type::F32;  ///< F32 or F16
-  const std::byte* k_cache =
-      nullptr;  ///< page p's keys of this head start at k_cache + p * page_stride_bytes
-  const std::byte* v_cache = nullptr;  ///< likewise
-  size_t page_stride_bytes = 0;
+  int64_t n_q = 0;                       ///< query heads of this key/value head
+  int64_t head_dim = 0;                  ///< of queries and keys
+  int64_t value_dim = 0;                 ///< of values
+  CachedHead k = {}, v = {};             ///< formats of kv/cache_type.h
   const int32_t* block_table = nullptr;  ///< logical page i of the sequence is page block_table[i]
   int64_t page_tokens = 0;
   int64_t first_kv = 0;          ///< the first token visible to this query

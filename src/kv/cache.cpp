@@ -26,14 +26,19 @@ KvLayerView Cache::layer(int block) const {
   const int g = plan_.group_of(block);
   SW_ASSERT(g >= 0 && !plan_.group(g).is_state());
   std::byte* keys = blocks_[static_cast<size_t>(block)].data();
-  const size_t page_bytes = plan_.page_bytes(g);
-  const size_t all_keys = page_bytes * static_cast<size_t>(plan_.n_page(g));
+  const CacheGroup& group = plan_.group(g);
+  const auto n_head = static_cast<size_t>(group.n_head_kv);
+  const size_t key_bytes = plan_.part_bytes(g, 0),
+               value_bytes = group.has_values() ? plan_.part_bytes(g, 1) : 0;
   return {.k = keys,
-          .v = plan_.group(g).has_values() ? keys + all_keys : nullptr,
-          .type = plan_.type,
+          .v = group.has_values() ? keys + key_bytes * static_cast<size_t>(plan_.n_page(g)) : nullptr,
+          .type = plan_.type.k,
           .page_tokens = plan_.page_tokens,
-          .page_stride_bytes = page_bytes,
-          .head_stride_bytes = page_bytes / static_cast<size_t>(plan_.group(g).n_head_kv)};
+          .page_stride_bytes = key_bytes,
+          .head_stride_bytes = key_bytes / n_head,
+          .v_type = plan_.type.v,
+          .v_page_stride_bytes = value_bytes,
+          .v_head_stride_bytes = value_bytes / n_head};
 }
 
 StateView Cache::state(int block) const {

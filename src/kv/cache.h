@@ -51,16 +51,19 @@ class Cache {
     pool(g).publish(taken.page, key);
     return true;
   }
-  /// Calls `visit(block, data)` for each stretch of plan().page_bytes(g) bytes that a page of a group has:
-  /// block by block its keys and then its values, or its state.
+  /// Calls `visit(block, bytes)` for each stretch of memory that a page of a group has: block by block its
+  /// keys and then its values, or its state.
   template <class Visit>
   void for_each_part(int g, int32_t page, Visit&& visit) const {
     const CacheGroup& group = plan_.group(g);
-    const size_t page_bytes = plan_.page_bytes(g), n_page = static_cast<size_t>(plan_.n_page(g));
+    const auto n_page = static_cast<size_t>(plan_.n_page(g));
     for (const int block : group.blocks) {
       std::byte* data = blocks_[static_cast<size_t>(block)].data();
-      for (size_t part = 0; part < group.n_part(); ++part)
-        visit(block, data + (part * n_page + static_cast<size_t>(page)) * page_bytes);
+      for (size_t part = 0; part < group.n_part(); ++part) {
+        const size_t n = plan_.part_bytes(g, part);
+        visit(block, std::span(data + static_cast<size_t>(page) * n, n));
+        data += n_page * n;
+      }
     }
   }
 

@@ -24,6 +24,10 @@ bool CachePlan::has_states() const {
   return std::any_of(groups.begin(), groups.end(), [](const CacheGroup& g) { return g.is_state(); });
 }
 
+bool CachePlan::has_values() const {
+  return std::any_of(groups.begin(), groups.end(), [](const CacheGroup& g) { return g.n_part() == 2; });
+}
+
 int64_t CachePlan::n_page(int g) const {
   switch (group(g).kind) {
     case CacheKind::Pages:
@@ -48,23 +52,28 @@ int64_t CachePlan::first_seen_page(int g, int64_t token) const {
   return std::max<int64_t>(0, token - group(g).window + 1) / page_tokens;
 }
 
-size_t CachePlan::page_bytes(int g) const {
+size_t CachePlan::part_bytes(int g, size_t part) const {
   constexpr int64_t kLine = 16;  // floats of a cache line, where each state begins
   const CacheGroup& it = group(g);
   if (it.is_state()) {
     return static_cast<size_t>((it.state_floats + kLine - 1) / kLine * kLine) * sizeof(float);
   }
-  return static_cast<size_t>(it.n_head_kv) * static_cast<size_t>(page_tokens) * row_bytes(type, it.head_dim);
+  const Type rows = part == 0 ? type.k : type.v;
+  return static_cast<size_t>(it.n_head_kv) * static_cast<size_t>(page_tokens) * row_bytes(rows, it.head_dim);
 }
 
-size_t CachePlan::group_page_bytes(int g) const {
-  return group(g).blocks.size() * group(g).n_part() * page_bytes(g);
+size_t CachePlan::page_bytes(int g) const {
+  size_t n = 0;
+  for (size_t part = 0; part < group(g).n_part(); ++part) n += part_bytes(g, part);
+  return n;
 }
+
+size_t CachePlan::group_page_bytes(int g) const { return group(g).blocks.size() * page_bytes(g); }
 
 size_t CachePlan::block_bytes(int block) const {
   const int g = group_of(block);
   if (g < 0) return 0;
-  return group(g).n_part() * page_bytes(g) * static_cast<size_t>(n_page(g));
+  return page_bytes(g) * static_cast<size_t>(n_page(g));
 }
 
 size_t CachePlan::size_bytes() const {

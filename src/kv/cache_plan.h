@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "kv/cache_kind.h"
-#include "quant/type.h"
+#include "kv/cache_type.h"
 
 /// The cache, in words.
 ///
@@ -45,7 +45,7 @@ struct CacheGroup {
 /// What a cache holds, and for how many.
 struct CachePlan {
   std::vector<CacheGroup> groups = {};
-  Type type = Type::F16;          ///< of keys and values: F32 or F16; states are F32
+  CacheType type = {};            ///< of keys and of values; states are F32
   int64_t page_tokens = 64;       ///< at most kMaxPageTokens
   int64_t n_token = 0;            ///< room in all; rounded up to whole pages
   int64_t n_seq = 1;              ///< sequences that share n_token; each has its own windows and states
@@ -62,6 +62,8 @@ struct CachePlan {
   /// One more than the last block that a group serves.
   int n_block() const;
   bool has_states() const;
+  /// Whether any group keeps values beside its keys.
+  bool has_values() const;
   /// Pages that hold `n` tokens.
   int64_t pages_for(int64_t n) const { return (n + page_tokens - 1) / page_tokens; }
   /// Pages of a group. So many that a sequence always finds those of its window and of its states; the pages
@@ -69,7 +71,9 @@ struct CachePlan {
   int64_t n_page(int g) const;
   /// The first page that a token at position `token` sees.
   int64_t first_seen_page(int g, int64_t token) const;
-  /// Keys (or values) or state of one block in one page.
+  /// Keys (part 0), values (part 1) or state (part 0) of one block in one page.
+  size_t part_bytes(int g, size_t part) const;
+  /// All parts of one block in one page.
   size_t page_bytes(int g) const;
   /// One page of a group, all blocks together.
   size_t group_page_bytes(int g) const;

@@ -2,7 +2,10 @@
 #include "model/cache_groups.h"
 
 #include <algorithm>
+#include <fmt/core.h>
 #include <utility>
+
+#include "base/error.h"
 
 namespace sw {
 namespace {
@@ -30,6 +33,26 @@ bool same_shape(const CacheGroup& a, const CacheGroup& b) {
          a.state_floats == b.state_floats;
 }
 
+/// Refuses a type in which a group's rows cannot be kept.
+void check_rows(const CachePlan& plan) {
+  for (const CacheGroup& group : plan.groups) {
+    if (group.is_state()) continue;
+    const auto check = [&](Type type, const char* what, const char* flag) {
+      if (can_cache(type, group.head_dim)) return;
+      const int n_block_elems = traits(type).block_elems;
+      const bool known = can_cache(type, n_block_elems);
+      throw Error(
+          {.what = fmt::format("the KV cache cannot keep the model's {} in {}", what, cache_type_name(type)),
+           .where = flag,
+           .expected = known ? fmt::format("rows of a multiple of {}", n_block_elems) : "",
+           .got = known ? fmt::format("rows of {}", group.head_dim) : "",
+           .hint = "these can: " + types_that_cache(group.head_dim)});
+    };
+    check(plan.type.k, group.has_values() ? "keys" : "latents", "-ctk");
+    if (group.has_values()) check(plan.type.v, "values", "-ctv");
+  }
+}
+
 }  // namespace
 
 std::vector<CacheGroup> cache_groups(const ArchSpec& arch, const HParams& hparams) {
@@ -46,6 +69,8 @@ std::vector<CacheGroup> cache_groups(const ArchSpec& arch, const HParams& hparam
 CachePlan plan_cache(std::vector<CacheGroup> groups, const CacheSizes& sizes) {
   CachePlan plan{
       .groups = std::move(groups), .type = sizes.type, .n_seq = sizes.n_seq, .n_ahead = sizes.n_ubatch};
+  if (!plan.has_values()) plan.type.v = plan.type.k;
+  check_rows(plan);
   // A page belongs to one sequence.
   plan.n_token = sizes.n_seq * plan.pages_for(sizes.n_token) * plan.page_tokens;
   return plan;

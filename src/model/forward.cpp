@@ -17,7 +17,7 @@ int64_t context_of(const HParams& h, const ForwardOptions& options) {
 
 }  // namespace
 
-CachePlan Forward::cache_plan(const Model& model, int64_t n_token, Type type, int64_t n_seq,
+CachePlan Forward::cache_plan(const Model& model, int64_t n_token, CacheType type, int64_t n_seq,
                               int64_t n_ubatch) {
   return plan_cache(cache_groups(model.arch(), model.hparams()),
                     {.n_token = n_token, .type = type, .n_seq = n_seq, .n_ubatch = n_ubatch});

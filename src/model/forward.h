@@ -108,8 +108,8 @@ class Forward {
   uint64_t n_sent() const { return exchange_.n_sent(); }
 
   /// The cache that this model needs for `n_seq` sequences of `n_token` tokens each, of which one pass takes
-  /// at most `n_ubatch` (0: any number).
-  static CachePlan cache_plan(const Model& model, int64_t n_token, Type type, int64_t n_seq = 1,
+  /// at most `n_ubatch` (0: any number). Throws as plan_cache().
+  static CachePlan cache_plan(const Model& model, int64_t n_token, CacheType type, int64_t n_seq = 1,
                               int64_t n_ubatch = 0);
   /// Takes a cache on the devices of the blocks' attention.
   Cache make_cache(const CachePlan& plan) const;

@@ -67,6 +67,25 @@ std::vector<DevicePlan> plan_memory(const ModelView& model, std::span<const Devi
   return plan;
 }
 
+void check_cache_types(std::span<const DeviceFacts> devices, const Placement& placement,
+                       const CachePlan& cache) {
+  const CacheType type = cache.type;
+  if (type.same() && (type.k == Type::F16 || type.k == Type::F32)) return;
+  for (int block = 0; block < cache.n_block(); ++block) {
+    const int g = cache.group_of(block);
+    if (g < 0 || cache.group(g).is_state()) continue;
+    const int device = placement.blocks[static_cast<size_t>(block)].attention;
+    const DeviceFacts& facts = devices[static_cast<size_t>(device)];
+    if (facts.kind == DeviceKind::Cpu) continue;
+    throw Error(
+        {.what = "a GPU keeps keys and values in f16 or in f32, both alike",
+         .where = facts.name,
+         .expected = "-ctk f16 -ctv f16, or f32",
+         .got = fmt::format("keys in {}, values in {}", cache_type_name(type.k), cache_type_name(type.v)),
+         .hint = "the CPU takes every type: --device none, or -ot 'attn=CPU' for attention alone"});
+  }
+}
+
 bool fit_on_gpus(const std::vector<DevicePlan>& plan) { return !too_small(plan); }
 
 Placement choose_placement(const ModelView& model, std::span<const DeviceFacts> devices,
@@ -79,6 +98,7 @@ Placement choose_placement(const ModelView& model, std::span<const DeviceFacts> 
   };
   Placement placement = attempt(options);
   if (devices.size() == 1) return placement;
+  check_cache_types(devices, placement, input.cache);
   const auto problem = [&](const Placement& p) {
     const std::vector<DevicePlan> plan = plan_memory(model, devices, p, input);
     const DevicePlan* small = too_small(plan);

@@ -34,12 +34,16 @@ struct DevicePlan {
 std::vector<DevicePlan> plan_memory(const ModelView& model, std::span<const DeviceFacts> devices,
                                     const Placement& placement, const PlanInput& input);
 
+/// Throws sw::Error where a GPU would have to keep a cache of types that its attention does not read.
+void check_cache_types(std::span<const DeviceFacts> devices, const Placement& placement,
+                       const CachePlan& cache);
+
 /// Whether each GPU has room for its part, and for what the plan cannot count.
 bool fit_on_gpus(const std::vector<DevicePlan>& plan);
 
 /// Where the user said nothing: the placement with the most on the GPUs that fits, experts of the first
 /// blocks leaving first, then whole blocks. Else what the user said. Throws sw::SystemError with advice
-/// where that does not fit.
+/// where that does not fit; as check_cache_types().
 Placement choose_placement(const ModelView& model, std::span<const DeviceFacts> devices,
                            const PlacementOptions& options, const PlanInput& input,
                            std::vector<std::string>* hits = nullptr);

@@ -12,19 +12,17 @@ Backend& PageCopy::device_of(int block) const {
 
 void PageCopy::out(int g, int32_t page, std::span<std::byte> to) const {
   SW_ASSERT(to.size() == cache_.plan().group_page_bytes(g));
-  const size_t n = cache_.plan().page_bytes(g);
-  cache_.for_each_part(g, page, [&](int block, const std::byte* data) {
-    device_of(block).copy_out(to.data(), data, n);
-    to = to.subspan(n);
+  cache_.for_each_part(g, page, [&](int block, std::span<const std::byte> part) {
+    device_of(block).copy_out(to.data(), part.data(), part.size());
+    to = to.subspan(part.size());
   });
 }
 
 void PageCopy::in(int g, int32_t page, std::span<const std::byte> from) const {
   SW_ASSERT(from.size() == cache_.plan().group_page_bytes(g));
-  const size_t n = cache_.plan().page_bytes(g);
-  cache_.for_each_part(g, page, [&](int block, std::byte* data) {
-    device_of(block).copy_in(data, from.data(), n);
-    from = from.subspan(n);
+  cache_.for_each_part(g, page, [&](int block, std::span<std::byte> part) {
+    device_of(block).copy_in(part.data(), from.data(), part.size());
+    from = from.subspan(part.size());
   });
 }
 

@@ -32,6 +32,11 @@ class Iq4Codec {
     if (std::ranges::all_of(target_.x, is_tiny)) std::ranges::fill(target_.x, 0.0f);
   }
 
+  /// The step at which the largest magnitude is the first value.
+  float first_step() const {
+    return extreme_of(target_.x, kSub * n_sub) / static_cast<float>(kValues.front());
+  }
+
   static float factor(int scale) { return static_cast<float>(scale); }
   static int scale_near(float factor) { return nearest_int(factor, kMinScale, kMaxScale); }
 
@@ -84,5 +89,16 @@ Iq4Fit<kSubs>::Iq4Fit(const float* x, const float* importance) {
 }
 template struct Iq4Fit<1>;
 template struct Iq4Fit<8>;
+
+Iq4Fit<1> quick_iq4_fit(const float* x) {
+  const Iq4Codec<1> codec(x, nullptr);
+  const float first = codec.first_step();
+  FactorSums sums;
+  codec.add_products(0, first, 1.0f, sums);
+  Iq4Fit<1> fit;
+  fit.d = scale_bits(sums.factor());
+  codec.store(0, first, fit.q);
+  return fit;
+}
 
 }  // namespace sw

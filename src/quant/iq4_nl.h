@@ -24,7 +24,12 @@ struct IQ4_NL {
   }
 
   static void encode(const float* x, const float* importance, Block& block) {
-    const Iq4Fit<1> fit(x, importance);
+    store(Iq4Fit<1>(x, importance), block);
+  }
+  static void encode_quickly(const float* x, Block& block) { store(quick_iq4_fit(x), block); }
+
+ private:
+  static void store(const Iq4Fit<1>& fit, Block& block) {
     block.d = fit.d;
     for (int i = 0; i < 16; ++i) block.q[i] = static_cast<uint8_t>(fit.q[i] | fit.q[i + 16] << 4);
   }

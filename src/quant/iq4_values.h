@@ -21,9 +21,15 @@ struct Iq4Fit {
   static constexpr float kMaxMagnitude = 127.0f * (kSubs > 1 ? 31 : 1) * kMaxF16;
   Iq4Fit(const float* x, const float* importance);
 
+  Iq4Fit() = default;
+
   uint16_t d = 0;  ///< f16
   int8_t scale[kSubs] = {};
   uint8_t q[32 * kSubs] = {};
 };
+
+/// Without a search: the value of largest magnitude becomes the first value, and the step is then the best
+/// for what all became.
+Iq4Fit<1> quick_iq4_fit(const float* x);
 
 }  // namespace sw

@@ -13,6 +13,8 @@
 ///                  where a product and a sum may be fused: a sum takes exact products only
 ///   decode(block, out)    optional: the same bits for a whole block, where at() does work again and again
 ///   encode(x, importance or null, block)    the scalar reference
+///   encode_quickly(x, block)    optional, where encode() searches long: for rows that are written as a model
+///                  runs. Within kErrorBound too
 ///   kMaxMagnitude  the largest weight it takes; quantized formats clip to it and read NaN as 0
 ///   kErrorBound    largest error, as a fraction of the largest magnitude of the block, or of the row where
 ///                  rows have a header; where no scale is so small that f16 holds it as a subnormal (tested
@@ -123,6 +125,21 @@ void encode_row(const float* x, std::byte* row, int64_t n_elems, const float* im
       T::encode(x + i, importance ? importance + i : nullptr, block);
     }
     std::memcpy(dst, &block, sizeof block);
+  }
+}
+
+/// The same without importance and without a long search.
+template <class T>
+void encode_row_quickly(const float* x, std::byte* row, int64_t n_elems) {
+  if constexpr (requires(typename T::Block & block) { T::encode_quickly(x, block); }) {
+    static_assert(!HasRowHeader<T>);
+    for (int64_t i = 0; i < n_elems; i += T::kBlockElems, row += sizeof(typename T::Block)) {
+      typename T::Block block;
+      T::encode_quickly(x + i, block);
+      std::memcpy(row, &block, sizeof block);
+    }
+  } else {
+    encode_row<T>(x, row, n_elems, nullptr);
   }
 }
 

@@ -27,7 +27,8 @@ constexpr TypeTraits make_traits(Type type, const char* name) {
           .quantized = T::kBlockElems > 1,
           .decode = decode_row<T>,
           .decode_range = decode_range<T>,
-          .encode = encode_row<T>};
+          .encode = encode_row<T>,
+          .encode_quickly = encode_row_quickly<T>};
 }
 
 /// One row per GGUF number; numbers that are not ours have no name.

@@ -12,7 +12,7 @@ namespace sw {
 struct MeasureOptions {
   DeviceOptions devices = {};
   ForwardOptions forward = {};  ///< n_thread 0: one per core; n_ctx, n_seq and placed are filled in
-  Type cache_type = Type::F32;
+  CacheType cache_type = Type::F32;
   int64_t n_ctx = 0;  ///< tokens of a sequence
   int64_t n_seq = 1;  ///< sequences at one time
 };

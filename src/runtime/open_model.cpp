@@ -12,6 +12,7 @@ std::unique_ptr<const Model> open_model(const std::filesystem::path& path, const
   load.check = [&](const Model& model) {
     for (const RoutingPolicy& policy : options.policies)
       check_policy(policy, model.moe_layers(), model.hparams().n_layer);
+    Forward::cache_plan(model, 1, options.cache_type);
   };
   auto model = std::make_unique<const Model>(path, load);
   for (const std::string& key : model->overridden()) notes.info("overridden: " + key);

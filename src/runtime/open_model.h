@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "model/model.h"
+#include "model/forward.h"
 #include "router/policy.h"
 #include "runtime/notes.h"
 
@@ -16,6 +16,7 @@ struct OpenOptions {
   /// Policies that will be asked for: where the model cannot do one, that is said before the weights are
   /// read, which takes minutes for a large model.
   std::vector<RoutingPolicy> policies = {};
+  CacheType cache_type = {};  ///< likewise, of the cache that it will run with
 };
 
 /// Opens a GGUF file (of several: the first part) and reads its weights in once. Throws sw::Error.

@@ -38,6 +38,12 @@ Json limits_json(const ServerOptions& options) {
           {"shutdown_timeout_s", s.drain_s}};
 }
 
+/// Null for values that the model does not keep.
+Json cache_json(const CachePlan& plan) {
+  const Json values = plan.has_values() ? Json(cache_type_name(plan.type.v)) : Json();
+  return {{"type_k", cache_type_name(plan.type.k)}, {"type_v", values}, {"size_bytes", plan.size_bytes()}};
+}
+
 Json sampler_json(const SamplerParams& params) {
   Json json = Json::object();
   for (const SamplerSetting& setting : sampler_settings()) {
@@ -131,6 +137,7 @@ void handle_props(Service& service, const http::ExchangePtr& exchange) {
                 {"title", ready.served.title},
                 {"version", service.options.version},
                 {"n_ctx", ready.engine().n_ctx()},
+                {"cache", cache_json(ready.engine().cache().plan())},
                 {"n_parallel", service.options.n_parallel},
                 {"n_waiting_max", service.options.limits.n_queue},
                 {"default_generation_settings", sampler_json(ready.served.sampler)},

@@ -42,6 +42,12 @@ const char* kind_name(CacheKind kind) {
   return "";
 }
 
+/// One name where keys and values have the same type, as they always had in version 1's first files.
+Json type_json(const CacheType& type) {
+  if (type.same()) return type_name(type.k);
+  return Json::array({type_name(type.k), type_name(type.v)});
+}
+
 /// All that the bytes of a page depend on.
 Json layout_json(const TextFileFit& fit) {
   Json groups = Json::array();
@@ -53,7 +59,7 @@ Json layout_json(const TextFileFit& fit) {
                       {"state_floats", g.state_floats},
                       {"blocks", g.blocks}});
   }
-  return {{"type", type_name(fit.plan->type)},
+  return {{"type", type_json(fit.plan->type)},
           {"page_tokens", fit.plan->page_tokens},
           {"long_positions", fit.long_positions},
           {"groups", groups}};
@@ -132,7 +138,7 @@ void check_layout(const Json& saved, const TextFileFit& fit, const std::string& 
   for (const auto& [name, value] : own.items()) {
     const Json got = saved.value(name, Json());
     if (got == value) continue;
-    const char* hint = name == "type"             ? "-ctk chooses the type of the cache"
+    const char* hint = name == "type"             ? "-ctk and -ctv choose the types of the cache"
                        : name == "long_positions" ? "-c decides whether positions are those of long contexts"
                                                   : "";
     throw Error({.what = "the text was saved with another cache",

@@ -90,8 +90,10 @@ constexpr const char* kWorks = R"(
 -ub 64
 --ubatch-size 64
 -ctk f16
+-ctk q8_0
 --cache-type-k f16
 -ctv f16
+-ctv iq4_nl
 --cache-type-v f16
 -fa
 -fa on
@@ -301,14 +303,10 @@ TEST(ForeignFlags, ThoseThatAreNotThereAreRefusedByName) {
 /// Not only taken: they are what they say.
 TEST(ForeignFlags, AliasesReachTheirOptions) {
   const std::pair<Arguments, const char*> kinds[] = {
-      {{"-ncmoe", "x"}, "--n-cpu-moe: "},
-      {{"--gpu-layers", "x"}, "--n-gpu-layers: "},
-      {{"--temperature", "x"}, "--temp"},
-      {{"--typical_p", "x"}, "--typical"},
-      {{"-ctv", "f32"}, "expected f16, as -ctk"},
-      {{"-ctk", "f32", "-ctv", "f16"}, "expected f32, as -ctk"},
-      {{"-mg", "x"}, "--main-gpu: "},
-      {{"-ub", "0"}, "--ubatch-size: "}};
+      {{"-ncmoe", "x"}, "--n-cpu-moe: "},     {{"--gpu-layers", "x"}, "--n-gpu-layers: "},
+      {{"--temperature", "x"}, "--temp"},     {{"--typical_p", "x"}, "--typical"},
+      {{"-ctk", "q6_k"}, "--cache-type-k: "}, {{"-ctv", "x"}, "--cache-type-v: "},
+      {{"-mg", "x"}, "--main-gpu: "},         {{"-ub", "0"}, "--ubatch-size: "}};
   for (const auto& [form, says] : kinds) {
     Arguments arguments = {"run", "-p", "x"};
     arguments.insert(arguments.end(), form.begin(), form.end());

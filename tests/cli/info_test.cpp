@@ -230,7 +230,17 @@ TEST(Info, ReadsLing1TsHeader) {
        "bailingmoe2.expert_group_used_count = 4  (file)", "bailingmoe2.nextn_predict_layers = 0  (default)",
        "bailingmoe2.expert_weights_scale = 2.5  (file)",
        // 80 layers x 4096 tokens x 2 x 8 heads x 128 x 2 bytes
-       "KV cache             1280.00 MiB (4096 tokens, f16)"});
+       "KV cache             1280.00 MiB (4096 tokens: f16 keys 640.00 MiB, f16 values 640.00 MiB)"});
+  // 34 bytes for each 32 (S4.62), and 18.
+  expect_says(
+      run_switchyard({"info", path, "-c", "4096", "-ctk", "q8_0", "-ctv", "q8_0"}),
+      {"KV cache              680.00 MiB (4096 tokens: q8_0 keys 340.00 MiB, q8_0 values 340.00 MiB)"});
+  expect_says(
+      run_switchyard({"info", path, "-c", "65536", "-ctk", "q8_0", "-ctv", "q8_0"}),
+      {"KV cache            10880.00 MiB (65536 tokens: q8_0 keys 5440.00 MiB, q8_0 values 5440.00 MiB)"});
+  expect_says(
+      run_switchyard({"info", path, "-c", "4096", "-ctk", "q8_0", "-ctv", "q4_0"}),
+      {"KV cache              520.00 MiB (4096 tokens: q8_0 keys 340.00 MiB, q4_0 values 180.00 MiB)"});
 }
 
 }  // namespace

@@ -78,6 +78,15 @@ TEST_F(PromptCache, AllHasTheAnswerToo) {
   EXPECT_GT(n_from_file(run({"--prompt-cache-ro"}, text)), n_prompt_only);
 }
 
+TEST_F(PromptCache, OfAnyCacheTypeIsFoundAgain) {
+  const std::vector<std::string> types = {"-ctk", "q8_0", "-ctv", "q4_0"};
+  const ProcessResult first = run(types);
+  EXPECT_EQ(first.exit_code, 0) << first.err;
+  const ProcessResult second = run(types);
+  EXPECT_GE(n_from_file(second), 128) << second.err;
+  EXPECT_EQ(second.out, first.out);
+}
+
 TEST_F(PromptCache, AChatGoesOnInAnotherRun) {
   const std::vector<std::string> arguments = {"run",
                                               "-t",
@@ -110,6 +119,7 @@ TEST_F(PromptCache, WhatDoesNotFitIsOneLineAndStays) {
     EXPECT_EQ(bytes(), written);
   };
   expect_refused(run({"-ctk", "f32", "-ctv", "f32"}), "the text was saved with another cache");
+  expect_refused(run({"-ctv", "q8_0"}), "type: expected [\"F16\",\"Q8_0\"], got \"F16\" (-ctk and -ctv");
   expect_refused(run({"--override-kv", "bailingmoe2.rope.freq_base=float:5000"}),
                  "the text was saved with another model");
   std::ofstream(file(), std::ios::binary | std::ios::trunc) << written.substr(0, written.size() / 2);

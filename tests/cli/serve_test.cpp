@@ -40,6 +40,20 @@ class RunningServer : public RunningProgram {
 
 constexpr const char* kLong = R"({"prompt":"Once","max_tokens":150,"stream":true,"ignore_eos":true})";
 
+TEST(Serve, KeysAndValuesInTypesOfTheirOwn) {
+  RunningServer server({"-ctk", "q8_0", "-ctv", "q4_0", "-c", "512", "--parallel", "2"});
+  // 6 layers x 2 heads x 64 elements x 512 tokens: 34 and 18 bytes for each 32.
+  server.wait_for_line("cache: q8_0 keys 0.40 MiB, q4_0 values 0.21 MiB");
+  const HttpAnswer props = ask(server.port(), "/props");
+  EXPECT_NE(props.body.find(R"("type_k":"q8_0")"), std::string::npos) << props.body;
+  EXPECT_NE(props.body.find(R"("type_v":"q4_0")"), std::string::npos) << props.body;
+  const HttpAnswer answer =
+      ask(server.port(), "/v1/completions",
+          R"({"prompt":"Once upon a time","max_tokens":20,"temperature":0,"ignore_eos":true})");
+  EXPECT_EQ(answer.status, 200) << answer.body;
+  EXPECT_NE(answer.body.find(R"("completion_tokens":20)"), std::string::npos) << answer.body;
+}
+
 TEST(Serve, AFlagThatCouldNotHoldIsOneLine) {
   const struct {
     const char *flag, *value, *expected;

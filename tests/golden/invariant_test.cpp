@@ -37,10 +37,11 @@ RoutingPolicy policy(const Model& model, int i) {
 /// A model with 16 texts, and their logits however they are cut.
 class Batches {
  public:
-  Batches(const Model& model, const PlacedModel* placed, bool invariant)
+  Batches(const Model& model, const PlacedModel* placed, bool invariant, CacheType cache_type = {})
       : model_(model),
         placed_(placed),
         invariant_(invariant),
+        cache_type_(cache_type),
         policies_(model.moe_layers(), model.hparams().n_layer, experts_needed(model.moe_layers(), {}),
                   2 * kTexts) {
     Rng rng(5);
@@ -68,7 +69,7 @@ class Batches {
                      .invariant = invariant_,
                      .placed = placed_});
     testing::CacheRig cache(forward,
-                            Forward::cache_plan(model_, kLongest, Type::F16, std::ssize(which), n_ubatch));
+                            Forward::cache_plan(model_, kLongest, cache_type_, std::ssize(which), n_ubatch));
     std::vector<std::vector<float>> all(which.size());
     std::vector<size_t> done(which.size(), 0);
     int64_t n_left = 0;
@@ -112,12 +113,13 @@ class Batches {
   const Model& model_;
   const PlacedModel* placed_;
   bool invariant_;
+  CacheType cache_type_;
   PolicyTable policies_;
   std::vector<Text> texts_;
 };
 
-void expect_invariant(const Model& model, const PlacedModel* placed = nullptr) {
-  Batches batches(model, placed, true);
+void expect_invariant(const Model& model, const PlacedModel* placed = nullptr, CacheType cache_type = {}) {
+  Batches batches(model, placed, true, cache_type);
   std::vector<int> everybody(kTexts);
   std::vector<std::vector<float>> alone;
   for (int i = 0; i < kTexts; ++i) {
@@ -178,6 +180,29 @@ TEST(Invariant, SameBitsInAnyBatchOfQuantisedModels) { expect_quantised_invarian
 TEST(Invariant, SameBitsInAnyBatchOfQuantisedModelsOnGpus) {
   SW_GPUS_OR_SKIP(devices);
   expect_quantised_invariant(&devices);
+}
+
+/// A token's own key and value come from the cache too, so it does not matter which were there before the
+/// pass.
+TEST(Invariant, SameBitsInAnyBatchOverEveryCacheType) {
+  const Model model(testing::source_dir() / "models" / "fable-ling-Q4_K_M.gguf");
+  for (const CacheType type : {CacheType(Type::F32), CacheType(Type::BF16, Type::F16), CacheType(Type::Q8_0),
+                               CacheType(Type::Q8_0, Type::Q4_0), CacheType(Type::Q5_1, Type::IQ4_NL),
+                               CacheType(Type::IQ4_NL, Type::Q5_1), CacheType(Type::Q4_0, Type::BF16)}) {
+    SCOPED_TRACE(std::string(type_name(type.k)) + " " + type_name(type.v));
+    expect_invariant(model, nullptr, type);
+  }
+}
+
+/// Latents in blocks: only the story model has rows that are long enough.
+TEST(Invariant, SameBitsInAnyBatchOverLatentsOfEveryType) {
+  SW_DATA_OR_SKIP(checkpoint, "models/fable-longcat");
+  const testing::ConvertedFile file(checkpoint, Type::Q8_0);
+  const Model model(file.path());
+  for (const Type type : {Type::Q8_0, Type::Q5_1, Type::IQ4_NL}) {
+    SCOPED_TRACE(type_name(type));
+    expect_invariant(model, nullptr, type);
+  }
 }
 
 /// What it is for: without it the form of latent attention follows the batch.

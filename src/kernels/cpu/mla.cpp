@@ -35,7 +35,7 @@ void finish_latent(const MlaDesc& d, const MlaArgs& args, const MlaBuffers& b, i
   vector.rms_norm(kv, d.kv_a_norm, d.latent_eps, d.kv_rank, kv);
   for (int64_t i = 0; i < d.kv_rank; ++i) kv[i] *= d.latent_scale;
   rotate(d.rope, args.batch, t, kv + d.kv_rank);
-  store_row(args.kv, args.kv.k, args.batch, t, 0, d.latent_dim(), kv);
+  store_row(args.kv.keys(), args.batch, t, 0, d.latent_dim(), kv);
   if (d.q_a.empty()) return;
   float* q_low = b.q_low + t * d.q_a.n_out();
   vector.rms_norm(q_low, d.q_a_norm, d.latent_eps, d.q_a.n_out(), q_low);

@@ -30,16 +30,14 @@ void pack_query(const MlaDesc& d, const MlaBuffers& b, const Slab& slab, int64_t
 void attend_heads(const MlaDesc& d, const MlaArgs& args, const MlaBuffers& b, const Slab& slab, int64_t t,
                   Range heads, float* scores, const VectorKernel& vector) {
   const int64_t token = slab.begin + t, row = t * d.n_head + heads.begin;
+  const CachedHead latents = cached_head(args.kv.keys(), 0, d.latent_dim());
   vector.attend({.q = b.wide + row * d.latent_dim(),
                  .q_stride = d.latent_dim(),
                  .n_q = heads.size(),
                  .head_dim = d.latent_dim(),
                  .value_dim = d.kv_rank,
-                 .row_dim = d.latent_dim(),
-                 .cache_type = args.kv.type,
-                 .k_cache = args.kv.k,
-                 .v_cache = args.kv.k,
-                 .page_stride_bytes = args.kv.page_stride_bytes,
+                 .k = latents,
+                 .v = latents,
                  .block_table = args.batch.block_tables[args.batch.seq[token]],
                  .page_tokens = args.kv.page_tokens,
                  .n_kv = args.batch.pos[token] + 1,

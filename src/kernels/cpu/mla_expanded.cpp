@@ -64,8 +64,8 @@ class HeadRun {
     const int32_t* table = args_.batch.block_tables[args_.batch.seq[t]];
     const size_t up_bytes = d_.bound.decoded->act_bytes(d_.kv_rank);
     for (int64_t j = 0; j < n; ++j) {
-      const size_t at = kv_offset_bytes(args_.kv, table, begin + j, 0, d_.latent_dim());
-      traits(args_.kv.type).decode(args_.kv.k + at, row_, d_.latent_dim());
+      const std::byte* latent = kv_row(args_.kv.keys(), table, begin + j, 0, d_.latent_dim());
+      traits(args_.kv.type).decode(latent, row_, d_.latent_dim());
       d_.bound.decoded->pack(row_, d_.kv_rank, packed_up_ + up_bytes * static_cast<size_t>(j));
       pack_row(d_.v_b, row_, j, packed_values_);
       std::copy_n(row_ + d_.kv_rank, d_.rope.n_rot, unfolded_ + j * row_dim_ + d_.nope_dim);
@@ -96,16 +96,17 @@ class HeadRun {
   void attend(Range queries, int64_t n_kv) {
     static constexpr int32_t kOnlyPage[] = {0};
     const int64_t t = queries.begin;
-    const auto* block = reinterpret_cast<const std::byte*>(unfolded_);
+    const auto rows_from = [&](int64_t column) {
+      return CachedHead{.data = reinterpret_cast<const std::byte*>(unfolded_ + column),
+                        .row_stride_bytes = static_cast<size_t>(row_dim_) * sizeof(float)};
+    };
     vector_.attend({.q = q_ + (t * d_.n_head + head_) * d_.query_dim(),
                     .q_stride = d_.n_head * d_.query_dim(),
                     .n_q = queries.size(),
                     .head_dim = d_.query_dim(),
                     .value_dim = d_.value_dim,
-                    .row_dim = row_dim_,
-                    .cache_type = Type::F32,
-                    .k_cache = block,
-                    .v_cache = block + static_cast<size_t>(d_.query_dim()) * sizeof(float),
+                    .k = rows_from(0),
+                    .v = rows_from(d_.query_dim()),
                     .block_table = kOnlyPage,
                     .page_tokens = kUnfoldedTokens,
                     .n_kv = n_kv,

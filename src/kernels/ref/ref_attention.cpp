@@ -12,13 +12,12 @@ const char* refuses(const AttentionDesc& d) {
   return d.value_dim == d.head_dim ? nullptr : "value heads differ in width from key heads";
 }
 
-/// The cached row of a position as f32; `base` is the layer's keys or values.
-ref::Vector cached(const AttentionDesc& d, const AttentionArgs& args, const std::byte* base, int64_t t,
+/// The cached row of a position as f32.
+ref::Vector cached(const AttentionDesc& d, const TokenBatch& batch, const KvPart& part, int64_t t,
                    int64_t pos, int64_t head) {
-  const int32_t* table = args.batch.block_tables[args.batch.seq[t]];
+  const int32_t* table = batch.block_tables[batch.seq[t]];
   ref::Vector row(static_cast<size_t>(d.head_dim));
-  traits(args.kv.type)
-      .decode(base + kv_offset_bytes(args.kv, table, pos, head, d.head_dim), row.data(), d.head_dim);
+  traits(part.type).decode(kv_row(part, table, pos, head, d.head_dim), row.data(), d.head_dim);
   return row;
 }
 
@@ -29,7 +28,7 @@ ref::Vector attend(const AttentionDesc& d, const AttentionArgs& args, int64_t t,
   const int64_t kv_head = head / (d.n_head / d.n_head_kv);
   std::vector<double> scores(static_cast<size_t>(n_kv), -std::numeric_limits<double>::infinity());
   for (int64_t p = first; p < n_kv; ++p) {
-    const ref::Vector key = cached(d, args, args.kv.k, t, p, kv_head);
+    const ref::Vector key = cached(d, args.batch, args.kv.keys(), t, p, kv_head);
     double dot = 0;
     for (size_t i = 0; i < key.size(); ++i) dot += static_cast<double>(q[i]) * key[i];
     scores[static_cast<size_t>(p)] = dot * attention_scale(d);
@@ -40,7 +39,7 @@ ref::Vector attend(const AttentionDesc& d, const AttentionArgs& args, int64_t t,
   std::vector<double> sum(static_cast<size_t>(d.head_dim), 0.0);
   for (int64_t p = first; p < n_kv; ++p) {
     const double weight = std::exp(scores[static_cast<size_t>(p)] - top);
-    const ref::Vector value = cached(d, args, args.kv.v, t, p, kv_head);
+    const ref::Vector value = cached(d, args.batch, args.kv.values(), t, p, kv_head);
     total += weight;
     for (size_t i = 0; i < sum.size(); ++i) sum[i] += weight * value[i];
   }

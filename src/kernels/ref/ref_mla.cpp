@@ -39,7 +39,7 @@ ref::Vector attend(const MlaDesc& d, const MlaArgs& args, int64_t t, const ref::
   std::vector<double> scores;
   for (int64_t p = 0; p < n_kv; ++p) {
     ref::Vector& row = rows.emplace_back(query.size());
-    traits(args.kv.type).decode(args.kv.k + kv_offset_bytes(args.kv, table, p, 0, width), row.data(), width);
+    traits(args.kv.type).decode(kv_row(args.kv.keys(), table, p, 0, width), row.data(), width);
     double dot = 0;
     for (size_t i = 0; i < row.size(); ++i) dot += static_cast<double>(query[i]) * row[i];
     scores.push_back(dot * d.softmax_scale);
@@ -63,7 +63,7 @@ void run(const MlaDesc& d, const MlaArgs& args, OpContext&) {
   for (int64_t t = 0; t < batch.n_token; ++t) {
     const ref::Vector normed = ref::rms_norm(args.x.row(t), d.norm, d.rms_eps, d.kv_a.n_in());
     const ref::Vector row = latent_row(d, batch, t, normed.data());
-    store_row(args.kv, args.kv.k, batch, t, 0, std::ssize(row), row.data());
+    store_row(args.kv.keys(), batch, t, 0, std::ssize(row), row.data());
     all_queries.push_back(queries(d, batch, t, normed.data()));
   }
   for (int64_t t = 0; t < batch.n_token; ++t) {

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
+#include <vector>
 
-#include "base/half.h"
 #include "base/math.h"
 #include "kernels/variants/all.h"
 
@@ -28,29 +27,22 @@ void add_scaled(float* acc, float weight, const float* x, int64_t n) {
   for (int64_t i = 0; i < n; ++i) acc[i] += weight * x[i];
 }
 
-/// Element `i` of a cached row.
-double cached(const AttendArgs& a, const std::byte* row, int64_t i) {
-  if (a.cache_type == Type::F32) {
-    float value;
-    std::memcpy(&value, row + i * 4, sizeof value);
-    return static_cast<double>(value);
-  }
-  uint16_t bits;
-  std::memcpy(&bits, row + i * 2, sizeof bits);
-  return static_cast<double>(f16_to_f32(bits));
-}
-
-/// The cached row of visible token `j`.
-const std::byte* cached_row(const AttendArgs& a, const std::byte* cache, int64_t j) {
+/// The first `n` elements of the cached row of visible token `j`, and what is left of their last block.
+std::vector<float> cached(const AttendArgs& a, const CachedHead& rows, int64_t j, int64_t n) {
   const auto page = static_cast<size_t>(a.block_table[j / a.page_tokens]);
-  const auto row = static_cast<size_t>(j % a.page_tokens * a.row_dim);
-  return cache + page * a.page_stride_bytes + row * (a.cache_type == Type::F32 ? 4 : 2);
+  const auto row = static_cast<size_t>(j % a.page_tokens);
+  const int64_t block = traits(rows.type).block_elems, n_whole = (n + block - 1) / block * block;
+  std::vector<float> out(static_cast<size_t>(n_whole));
+  traits(rows.type).decode(rows.data + page * rows.page_stride_bytes + row * rows.row_stride_bytes,
+                           out.data(), n_whole);
+  return out;
 }
 
 double score(const AttendArgs& a, const float* q, int64_t j) {
-  const std::byte* k = cached_row(a, a.k_cache, j);
+  const std::vector<float> k = cached(a, a.k, j, a.head_dim);
   double sum = 0.0;
-  for (int64_t i = 0; i < a.head_dim; ++i) sum += static_cast<double>(q[i]) * cached(a, k, i);
+  for (int64_t i = 0; i < a.head_dim; ++i)
+    sum += static_cast<double>(q[i]) * static_cast<double>(k[static_cast<size_t>(i)]);
   return sum * static_cast<double>(a.scale);
 }
 
@@ -69,9 +61,10 @@ void attend(const AttendArgs& a) {
       out[i] = a.carried_max ? static_cast<float>(kept * static_cast<double>(out[i])) : 0.0f;
     for (int64_t j = a.first_kv; j < a.n_kv; ++j) {
       const double p = std::exp(score(a, q, j) - max);
-      const std::byte* v = cached_row(a, a.v_cache, j);
+      const std::vector<float> v = cached(a, a.v, j, a.value_dim);
       sum += p;
-      for (int64_t i = 0; i < a.value_dim; ++i) out[i] += static_cast<float>(p * cached(a, v, i));
+      for (int64_t i = 0; i < a.value_dim; ++i)
+        out[i] += static_cast<float>(p * static_cast<double>(v[static_cast<size_t>(i)]));
     }
     if (a.carried_max) {
       a.carried_max[h] = static_cast<float>(max);

@@ -34,13 +34,17 @@ SequenceRequest request_of(int i, int n_prompt, int64_t n_predict) {
 /// Sixteen requests with as many policies: some are cancelled, some give their pages back and begin again,
 /// some draft. What came of each is what it gives alone, to the last bit of every logit.
 void expect_each_as_alone(const Model& model, int64_t n_predict,
-                          const ForwardOptions& forward = {.n_thread = 2, .invariant = true}) {
+                          const ForwardOptions& forward = {.n_thread = 2, .invariant = true},
+                          CacheType cache_type = {}) {
   ForwardOptions small_passes = forward;
   small_passes.n_ubatch = 48;
   // Room for the beginnings of nine, the whole of four: others wait, and some give their pages back.
-  Engine engine(
-      model,
-      {.forward = small_passes, .n_ctx = 256, .n_parallel = 12, .n_waiting = 4, .n_cache_token = 9 * 64});
+  Engine engine(model, {.forward = small_passes,
+                        .n_ctx = 256,
+                        .n_parallel = 12,
+                        .n_waiting = 4,
+                        .n_cache_token = 9 * 64,
+                        .cache_type = cache_type});
   std::vector<SequenceRequest> requests;
   std::map<SequenceId, int> number;
   for (int i = 0; i < 16; ++i) {
@@ -64,7 +68,7 @@ void expect_each_as_alone(const Model& model, int64_t n_predict,
   EXPECT_EQ(finish.size(), 16u);
   for (const auto& [id, i] : number) {
     SCOPED_TRACE(i);
-    const Answer alone = answer_alone(model, requests[static_cast<size_t>(i)], 256, forward);
+    const Answer alone = answer_alone(model, requests[static_cast<size_t>(i)], 256, forward, cache_type);
     if (i % 5 == 2) {
       EXPECT_EQ(finish[id], Finish::Cancelled);
       EXPECT_LT(got[id].tokens.size(), alone.tokens.size());
@@ -93,6 +97,13 @@ TEST_F(BatchTest, SixteenPoliciesWithLatentAttention) {
 TEST(BatchOfKQuants, SixteenPolicies) {
   const Model model(testing::source_dir() / "models" / "fable-ling-Q4_K_M.gguf");
   expect_each_as_alone(model, 110);
+}
+
+/// What a preempted text computes again, and what it finds of others' beginnings, is what was there.
+TEST(BatchOfCacheTypes, SixteenPolicies) {
+  const Model model(testing::source_dir() / "models" / "fable-ling-Q4_K_M.gguf");
+  for (const CacheType type : {CacheType(Type::Q8_0, Type::Q4_0), CacheType(Type::IQ4_NL, Type::Q5_1)})
+    expect_each_as_alone(model, 110, {.n_thread = 2, .invariant = true}, type);
 }
 
 TEST(BatchOnGpus, SixteenPoliciesAreInvariant) {

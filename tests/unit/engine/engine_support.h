@@ -69,9 +69,9 @@ inline std::span<const StepEvent> step_into(Engine& engine, Answers& answers) {
 
 /// What a request gives with a model for itself and without drafts.
 inline Answer answer_alone(const Model& model, SequenceRequest request, int64_t n_ctx,
-                           const ForwardOptions& forward = {.invariant = true}) {
+                           const ForwardOptions& forward = {.invariant = true}, CacheType cache_type = {}) {
   request.draft.reset();
-  Engine engine(model, {.forward = forward, .n_ctx = n_ctx});
+  Engine engine(model, {.forward = forward, .n_ctx = n_ctx, .cache_type = cache_type});
   const SequenceId id = engine.submit(std::move(request));
   Answers answers;
   while (!engine.idle()) step_into(engine, answers);

@@ -62,7 +62,10 @@ class CachedCase {
             .type = shape_.type,
             .page_tokens = kPageTokens,
             .page_stride_bytes = page_bytes(),
-            .head_stride_bytes = static_cast<size_t>(kPageTokens) * row_bytes(shape_.type, shape_.row_dim)};
+            .head_stride_bytes = head_bytes(),
+            .v_type = shape_.type,
+            .v_page_stride_bytes = page_bytes(),
+            .v_head_stride_bytes = head_bytes()};
   }
   std::vector<float> decoded(const std::vector<std::byte>& bytes) const {
     std::vector<float> all(bytes.size() / row_bytes(shape_.type, 1));
@@ -85,9 +88,10 @@ class CachedCase {
   }
 
  private:
-  size_t page_bytes() const {
-    return static_cast<size_t>(shape_.n_head * kPageTokens) * row_bytes(shape_.type, shape_.row_dim);
+  size_t head_bytes() const {
+    return static_cast<size_t>(kPageTokens) * row_bytes(shape_.type, shape_.row_dim);
   }
+  size_t page_bytes() const { return static_cast<size_t>(shape_.n_head) * head_bytes(); }
   /// Pages in disorder, one more than are used; earlier positions hold random rows.
   void fill_cache() {
     const auto n_seq = static_cast<size_t>(*std::ranges::max_element(seq)) + 1;
@@ -120,12 +124,12 @@ class CachedCase {
   }
   void store_random(const KvLayerView& kv, const std::vector<int32_t>& table, int32_t at) {
     for (int head = 0; head < shape_.n_head; ++head) {
-      for (std::byte* layer : {kv.k, kv.v}) {
-        if (!layer) continue;
+      for (const KvPart& part : {kv.keys(), kv.values()}) {
+        if (!part.data) continue;
         const std::vector<float> row = random_floats(rng_, shape_.row_dim);
         traits(shape_.type)
-            .encode(row.data(), layer + kv_offset_bytes(kv, table.data(), at, head, shape_.row_dim),
-                    shape_.row_dim, nullptr);
+            .encode(row.data(), kv_row(part, table.data(), at, head, shape_.row_dim), shape_.row_dim,
+                    nullptr);
       }
     }
   }

@@ -172,7 +172,10 @@ struct TwoSequences {
             .type = Type::F32,
             .page_tokens = kPage,
             .page_stride_bytes = kKvHeads * kPage * kHead * sizeof(float),
-            .head_stride_bytes = kPage * kHead * sizeof(float)};
+            .head_stride_bytes = kPage * kHead * sizeof(float),
+            .v_type = Type::F32,
+            .v_page_stride_bytes = kKvHeads * kPage * kHead * sizeof(float),
+            .v_head_stride_bytes = kPage * kHead * sizeof(float)};
   }
 
   int64_t n_token;

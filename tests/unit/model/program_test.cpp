@@ -7,11 +7,13 @@
 #include "model/cache_groups.h"
 #include "model/compile.h"
 #include "model/memory_plan.h"
+#include "support/refusal.h"
 #include "unit/model/made_up_model.h"
 
 namespace sw {
 namespace {
 
+using testing::expect_refused;
 using testing::made_up_devices;
 using testing::MadeUpModel;
 
@@ -223,6 +225,26 @@ TEST_F(Plan, ExpertsLeaveFirstThenBlocks) {
 TEST_F(Plan, WhatTheUserSaidIsRefusedWhereItDoesNotFit) {
   EXPECT_EQ(chosen(need({.n_gpu_layers = 3}), {.n_gpu_layers = 3}), "0 0 00 11 11 1");
   EXPECT_THROW(chosen(need({.n_gpu_layers = 3}) - 1, {.n_gpu_layers = 3}), SystemError);
+}
+
+TEST_F(Plan, GpusRefuseCachesThatTheyDoNotRead) {
+  auto devices = made_up_devices(1);
+  const auto check = [&](CacheType type, const PlacementOptions& options = {}) {
+    input_.cache.type = type;
+    check_cache_types(devices, place(model_.view(), devices, options), input_.cache);
+  };
+  check({Type::BF16, Type::F16});  // fake devices are the CPU
+  devices[1].kind = DeviceKind::Cuda;
+  check(Type::F16);
+  check(Type::F32);
+  check({Type::BF16, Type::F16}, {.n_gpu_layers = 1});  // the head alone
+  const std::string line =
+      "a GPU keeps keys and values in f16 or in f32, both alike: gpu1: expected -ctk f16 -ctv f16, or f32, "
+      "got keys "
+      "in f16, values in f32 (the CPU takes every type: --device none";
+  expect_refused([&] { check({Type::F16, Type::F32}); }, line);
+  expect_refused([&] { choose_placement(model_.view(), devices, {}, input_); }, line);
+  expect_refused([&] { check(Type::BF16, {.n_gpu_layers = 2}); }, "got keys in bf16, values in bf16");
 }
 
 }  // namespace

@@ -26,11 +26,13 @@ class TestServer {
     options.limits.drain_s = 600;  // however slow the machine is
     return options;
   }
-  explicit TestServer(const ServerOptions& options = defaults(), int64_t n_ctx = 0) : server_(options) {
+  explicit TestServer(const ServerOptions& options = defaults(), int64_t n_ctx = 0, CacheType cache_type = {})
+      : server_(options) {
     const EngineOptions engine{.forward = {.n_thread = 1, .invariant = true, .count_routing = true},
                                .n_ctx = n_ctx,
                                .n_parallel = options.n_parallel,
                                .n_waiting = options.n_parallel,
+                               .cache_type = cache_type,
                                .experts_max = 8};
     runtime_ =
         std::make_unique<Runtime>(model(), RuntimeOptions{.devices = {.devices = "none"}, .engine = engine});

@@ -72,6 +72,35 @@ TEST_F(Slots, WhatRanIsFoundInTheNextServer) {
   EXPECT_EQ(server.json(path("save", "1"), {{"filename", "again"}})["n_saved"], n_saved);
 }
 
+TEST_F(Slots, AnotherCacheTypeIsRefused) {
+  const CacheType type(Type::Q8_0, Type::Q4_0);
+  std::string text;
+  {
+    TestServer server(options(), 0, type);
+    const Json cache = server.json("/props")["cache"];
+    EXPECT_EQ(cache["type_k"], "q8_0");
+    EXPECT_EQ(cache["type_v"], "q4_0");
+    // Layers, heads, tokens, elements; a block of 32 takes 34 and 18 bytes.
+    const HParams& h = TestServer::model().hparams();
+    const int64_t n_token = server.json("/props")["n_ctx"].get<int64_t>() * 2;
+    EXPECT_EQ(cache["size_bytes"],
+              h.n_layer * h.attention.n_head_kv * n_token * h.attention.head_dim / 32 * (34 + 18));
+    text = server.json("/v1/completions", body())["choices"][0]["text"];
+    server.json(path("save"), {{"filename", "a"}});
+    EXPECT_GE(server.json(path("restore"), {{"filename", "a"}})["n_restored"], 128);
+    const Json again = server.json("/v1/completions", body());
+    EXPECT_GE(cached(again), 128);
+    EXPECT_EQ(again["choices"][0]["text"], text);
+  }
+  TestServer server(options());
+  EXPECT_EQ(server.json("/props")["cache"]["type_v"], "f16");
+  const Json refused = server.json(path("restore"), {{"filename", "a"}}, 400);
+  EXPECT_NE(refused["error"]["message"].get<std::string>().find(
+                "type: expected \"F16\", got [\"Q8_0\",\"Q4_0\"] (-ctk and -ctv"),
+            std::string::npos)
+      << refused;
+}
+
 TEST_F(Slots, AnotherRoutingDoesNotFindIt) {
   TestServer server(options());
   const Json few = server.json("/v1/completions", body("fox", 2));

@@ -75,7 +75,7 @@ class TextFilesTest : public testing::TinyModel {
     const SequenceRequest on = greedy(longer, 20, routing);
     const Ran third = run(after, on);
     EXPECT_LE(third.n_computed, 331 - 256 + 20 - 1);
-    third.answer.expect_is(answer_alone(*model_, on, 512));
+    third.answer.expect_is(answer_alone(*model_, on, 512, kOptions.forward, options.cache_type));
   }
 };
 
@@ -207,6 +207,42 @@ TEST_F(LingFiles, WhatDoesNotFitIsRefused) {
                          {.overrides = {parse_key_override("bailingmoe2.rope.freq_base=float:5000")}});
   Engine another(overridden, other);
   expect_refused_by(another, overridden, path(), "the text was saved with another model");
+}
+
+/// Rows of whole blocks.
+class FilesOfCacheTypes : public LingFiles {
+ protected:
+  void SetUp() override { load("bailing_moe_v2_qkvbias"); }
+  static EngineOptions options(CacheType type) {
+    EngineOptions options = kOptions;
+    options.cache_type = type;
+    return options;
+  }
+};
+
+TEST_F(FilesOfCacheTypes, AreFoundAgain) {
+  for (const CacheType type : {CacheType(Type::Q8_0, Type::Q4_0), CacheType(Type::BF16),
+                               CacheType(Type::IQ4_NL, Type::F32), CacheType(Type::Q4_0, Type::Q5_1)})
+    expect_found_again(options(type));
+}
+
+TEST_F(FilesOfCacheTypes, AnotherTypeIsRefused) {
+  const auto save = [&](CacheType type) {
+    Engine engine(*model_, options(type));
+    TextFiles(engine, *model_).save(run(engine, greedy(text(200), 8)).text, path());
+  };
+  const auto expect_refused_over = [&](CacheType type, const std::string& line) {
+    Engine engine(*model_, options(type));
+    expect_refused_by(engine, *model_, path(), line);
+  };
+  save({Type::Q8_0, Type::Q4_0});
+  expect_refused_over(Type::F16, "type: expected \"F16\", got [\"Q8_0\",\"Q4_0\"] (-ctk and -ctv choose");
+  expect_refused_over({Type::Q4_0, Type::Q8_0},
+                      "type: expected [\"Q4_0\",\"Q8_0\"], got [\"Q8_0\",\"Q4_0\"]");
+  // Of the same size.
+  expect_refused_over({Type::Q8_0, Type::IQ4_NL}, "expected [\"Q8_0\",\"IQ4_NL\"], got [\"Q8_0\",\"Q4_0\"]");
+  save(Type::F16);
+  expect_refused_over(Type::BF16, "expected \"BF16\", got \"F16\"");
 }
 
 TEST_F(LingFiles, ARoutingThatTheEngineHasNoRoomForIsRefused) {

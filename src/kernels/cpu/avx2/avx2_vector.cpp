@@ -2,7 +2,7 @@
 #include "kernels/variants/all.h"
 
 #if defined(__x86_64__)
-#include "kernels/cpu/avx2/simd.h"
+#include "kernels/cpu/avx2/cached_rows.h"
 
 #pragma GCC push_options
 #pragma GCC target("avx2,fma,f16c")
@@ -77,14 +77,20 @@ void add_scaled(float* acc, float weight, const float* x, int64_t n) {
 
 /// Attention of up to kQueries heads: online softmax, one page after the other, so that each page is read
 /// from memory once for all of them. A query's sums run over dimensions (scores) and tokens (values) in
-/// ascending order however many queries share a tile.
-template <class Load>
+/// ascending order however many queries share a tile, and in whatever format the page is.
 class Attend {
  public:
   static constexpr int64_t kQueries = 16;
 
   Attend(const AttendArgs& args, int64_t first, int64_t n_query)
-      : a_(args), first_(first), n_query_(n_query), row_bytes_(args.row_dim * Load::kBytes) {}
+      : a_(args),
+        first_(first),
+        n_query_(n_query),
+        key_bytes_(static_cast<int64_t>(args.k.row_stride_bytes)),
+        value_bytes_(static_cast<int64_t>(args.v.row_stride_bytes)) {
+    with_cached_rows(args.k.type, [this]<class Rows>() { score_page_ = &Attend::score_page<Rows>; });
+    with_cached_rows(args.v.type, [this]<class Rows>() { add_page_ = &Attend::add_page<Rows>; });
+  }
 
   void run() {
     for (int64_t h = 0; h < n_query_; ++h) start(h);
@@ -92,12 +98,11 @@ class Attend {
     for (int64_t page = a_.first_kv / a_.page_tokens; page < n_page; ++page) {
       const int64_t begin = page * a_.page_tokens, end = begin + a_.page_tokens;
       const int64_t skipped = begin < a_.first_kv ? a_.first_kv - begin : 0;
-      const size_t offset = static_cast<size_t>(a_.block_table[page]) * a_.page_stride_bytes +
-                            static_cast<size_t>(skipped * row_bytes_);
+      const auto number = static_cast<size_t>(a_.block_table[page]);
       n_key_ = (a_.n_kv < end ? a_.n_kv : end) - begin - skipped;
-      score_page(a_.k_cache + offset);
+      (this->*score_page_)(a_.k.data + number * a_.k.page_stride_bytes + skipped * key_bytes_);
       for (int64_t h = 0; h < n_query_; ++h) weigh(h);
-      add_page(a_.v_cache + offset);
+      (this->*add_page_)(a_.v.data + number * a_.v.page_stride_bytes + skipped * value_bytes_);
     }
     for (int64_t h = 0; h < n_query_; ++h) end(h);
   }
@@ -130,42 +135,51 @@ class Attend {
   float* out(int64_t h) const { return a_.out + (first_ + h) * a_.out_stride; }
   float* scores(int64_t h) const { return a_.scores + (first_ + h) * a_.page_tokens; }
 
+  template <class Rows>
   void score_page(const std::byte* k) const {
     int64_t h = 0;
-    for (; h + 4 <= n_query_; h += 4) score_queries<4, 2>(h, k);
-    for (; h < n_query_; ++h) score_queries<1, 4>(h, k);
+    for (; h + 4 <= n_query_; h += 4) score_queries<Rows, 4, 2>(h, k);
+    for (; h + 2 <= n_query_; h += 2) score_queries<Rows, 2, 4>(h, k);
+    for (; h < n_query_; ++h) score_queries<Rows, 1, 4>(h, k);
   }
 
-  template <int Q, int K>
+  template <class Rows, int Q, int K>
   void score_queries(int64_t h, const std::byte* k) const {
     int64_t j = 0;
-    for (; j + K <= n_key_; j += K) score_tile<Q, K>(h, j, k + j * row_bytes_);
-    for (; j < n_key_; ++j) score_tile<Q, 1>(h, j, k + j * row_bytes_);
+    for (; j + K <= n_key_; j += K) score_tile<Rows, Q, K>(h, j, k + j * key_bytes_);
+    for (; j < n_key_; ++j) score_tile<Rows, Q, 1>(h, j, k + j * key_bytes_);
   }
 
   /// Scores of Q queries from `h` on with K keys, of which the first is number `j` and starts at `k`.
-  template <int Q, int K>
+  template <class Rows, int Q, int K>
   void score_tile(int64_t h, int64_t j, const std::byte* k) const {
     __m256 acc[Q][K];
     for (int q = 0; q < Q; ++q) {
       for (int i = 0; i < K; ++i) acc[q][i] = _mm256_setzero_ps();
     }
     const float* queries = query(h);
-    const int64_t whole = a_.head_dim / 8 * 8;
+    constexpr int64_t kStep = Rows::kBlockElems;
+    const int64_t whole = a_.head_dim / kStep * kStep;
     __m256 key[K];
-    for (int64_t d = 0; d < whole; d += 8) {
+    for (int64_t begin = 0; begin < whole; begin += kStep) {
+      Rows block[K];
 #pragma GCC unroll 4
-      for (int i = 0; i < K; ++i) key[i] = Load::load(k + i * row_bytes_ + d * Load::kBytes);
+      for (int i = 0; i < K; ++i) block[i] = Rows(k + i * key_bytes_, begin);
 #pragma GCC unroll 4
-      for (int q = 0; q < Q; ++q) {
-        const __m256 x = _mm256_loadu_ps(queries + q * a_.q_stride + d);
+      for (int64_t d = 0; d < kStep; d += 8) {
 #pragma GCC unroll 4
-        for (int i = 0; i < K; ++i) acc[q][i] = _mm256_fmadd_ps(x, key[i], acc[q][i]);
+        for (int i = 0; i < K; ++i) key[i] = block[i].load(d);
+#pragma GCC unroll 4
+        for (int q = 0; q < Q; ++q) {
+          const __m256 x = _mm256_loadu_ps(queries + q * a_.q_stride + begin + d);
+#pragma GCC unroll 4
+          for (int i = 0; i < K; ++i) acc[q][i] = _mm256_fmadd_ps(x, key[i], acc[q][i]);
+        }
       }
     }
     if (const int64_t rest = a_.head_dim - whole) {
       for (int i = 0; i < K; ++i) {
-        key[i] = Load::load_part(k + i * row_bytes_ + whole * Load::kBytes, rest);
+        key[i] = Rows(k + i * key_bytes_, whole).load_part(rest);
         for (int q = 0; q < Q; ++q) {
           acc[q][i] = _mm256_fmadd_ps(load(queries + q * a_.q_stride + whole, rest), key[i], acc[q][i]);
         }
@@ -198,23 +212,25 @@ class Attend {
     max_[h] = max;
   }
 
+  template <class Rows>
   void add_page(const std::byte* v) const {
     int64_t h = 0;
-    for (; h + 4 <= n_query_; h += 4) add_queries<4, 2>(h, v);
-    for (; h < n_query_; ++h) add_queries<1, 4>(h, v);
+    for (; h + 4 <= n_query_; h += 4) add_queries<Rows, 4, 2>(h, v);
+    for (; h + 2 <= n_query_; h += 2) add_queries<Rows, 2, 4>(h, v);
+    for (; h < n_query_; ++h) add_queries<Rows, 1, 4>(h, v);
   }
 
-  template <int Q, int D>
+  template <class Rows, int Q, int D>
   void add_queries(int64_t h, const std::byte* v) const {
     int64_t d = 0;
-    for (; d + 8 * D <= a_.value_dim; d += 8 * D) add_tile<Q, D, false>(h, d, v);
-    for (; d + 8 <= a_.value_dim; d += 8) add_tile<Q, 1, false>(h, d, v);
-    if (d < a_.value_dim) add_tile<Q, 1, true>(h, d, v);
+    for (; d + 8 * D <= a_.value_dim; d += 8 * D) add_tile<Rows, Q, D, false>(h, d, v);
+    for (; d + 8 <= a_.value_dim; d += 8) add_tile<Rows, Q, 1, false>(h, d, v);
+    if (d < a_.value_dim) add_tile<Rows, Q, 1, true>(h, d, v);
   }
 
   /// Adds the page's values to dimensions [d, d + 8 D) of Q queries from `h` on, or (kPart) to
-  /// the last few dimensions.
-  template <int Q, int D, bool kPart>
+  /// the last few dimensions. The 8 D dimensions are of one block.
+  template <class Rows, int Q, int D, bool kPart>
   void add_tile(int64_t h, int64_t d, const std::byte* v) const {
     const int64_t n = kPart ? a_.value_dim - d : 8;
     __m256 acc[Q][D];
@@ -226,12 +242,10 @@ class Attend {
     }
     const float* weights = scores(h);
     for (int64_t j = 0; j < n_key_; ++j) {
+      const Rows row(v + j * value_bytes_, d);
       __m256 value[D];
 #pragma GCC unroll 4
-      for (int i = 0; i < D; ++i) {
-        const std::byte* p = v + j * row_bytes_ + (d + 8 * i) * Load::kBytes;
-        value[i] = kPart ? Load::load_part(p, n) : Load::load(p);
-      }
+      for (int i = 0; i < D; ++i) value[i] = kPart ? row.load_part(n) : row.load(8 * i);
 #pragma GCC unroll 4
       for (int q = 0; q < Q; ++q) {
         const __m256 p = _mm256_broadcast_ss(weights + q * a_.page_tokens + j);
@@ -246,23 +260,20 @@ class Attend {
     }
   }
 
+  using PagePass = void (Attend::*)(const std::byte* rows) const;
+
   const AttendArgs& a_;
-  int64_t first_, n_query_, row_bytes_;
+  int64_t first_, n_query_, key_bytes_, value_bytes_;
+  PagePass score_page_ = nullptr, add_page_ = nullptr;
   int64_t n_key_ = 0;  ///< visible tokens of the page at hand
   float max_[kQueries], sum_[kQueries], rescale_[kQueries];
 };
 
-template <class Load>
-void attend_cache(const AttendArgs& a) {
-  constexpr int64_t kQueries = Attend<Load>::kQueries;
-  for (int64_t h = 0; h < a.n_q; h += kQueries) {
-    Attend<Load>(a, h, a.n_q - h < kQueries ? a.n_q - h : kQueries).run();
-  }
-}
-
 void attend(const AttendArgs& a) {
-  if (a.cache_type == Type::F32) return attend_cache<LoadF32>(a);
-  attend_cache<LoadF16>(a);
+  constexpr int64_t kQueries = Attend::kQueries;
+  for (int64_t h = 0; h < a.n_q; h += kQueries) {
+    Attend(a, h, a.n_q - h < kQueries ? a.n_q - h : kQueries).run();
+  }
 }
 
 }  // namespace
