@@ -55,7 +55,7 @@ Budget make_budget(const SizeTarget& target, const QuantizeReport& report) {
 }
 
 /// How many tensors' errors one in the output matrix is worth: nothing behind it evens it out, so it counts
-/// as all tensors of a block together. With less, measured divergences grow at every size (docs/adr/0021).
+/// as all tensors of a block together. With less, divergences grew at both sizes measured (docs/adr/0021).
 double output_share(const QuantizeReport& report) {
   std::set<int> blocks;
   std::set<std::pair<int, Role>> tensors;  // experts in separate tensors are one
