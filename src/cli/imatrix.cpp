@@ -60,7 +60,7 @@ ImportanceMatrix collect(const ImatrixFlags& flags) {
   PerplexityOptions options{.n_ctx = flags.text.n_ctx,
                             .n_chunk = flags.text.n_chunk,
                             .bos = tokenizer.add_bos() ? tokenizer.bos_id() : std::nullopt,
-                            .cache_type = flags.model.kv_type()};
+                            .cache_type = flags.model.cache.type()};
   warn_of_long_context(*model, options.n_ctx);
   const int64_t n_seq = std::max<int64_t>(1, flags.model.n_ubatch / flags.text.n_ctx);
   MeasureOptions pass = measure_options(flags.model, {flags.text.n_ctx, n_seq});
