@@ -21,10 +21,8 @@ bool has_processors(int n_thread) { return n_thread <= topology().n_processor; }
 
 }  // namespace
 
-Range split_range(int64_t n, int index, int count, int64_t grain) {
-  const int64_t grains = (n + grain - 1) / grain;
-  const int64_t begin = grains * index / count * grain, end = grains * (index + 1) / count * grain;
-  return {std::min(begin, n), std::min(end, n)};
+Range split_range(int64_t n, int64_t index, int64_t count) {
+  return {n * index / count, n * (index + 1) / count};
 }
 
 ThreadPool::ThreadPool(int n_thread)
@@ -63,7 +61,7 @@ void ThreadPool::share(Body body, void* context, int64_t n_item) {
   context_ = context;
   n_left_.set(static_cast<uint32_t>(n_item));
   ticket_.store(static_cast<uint64_t>(n_item) << 32);
-  n_loop_.publish(n_loop_.load() + 1);
+  n_loop_.publish(n_loop_.load() + 1, static_cast<int>(std::min<int64_t>(n_item, n_thread_)) - 1);
   take_items(0);
   n_left_.await(n_spin_in_loop_, [](uint32_t n) { return n == 0; });
 }
@@ -86,8 +84,8 @@ void ThreadPool::take_items(int index) {
 void ThreadPool::work(int index) {
   while (!stop_.load()) {
     take_items(index);
-    const auto called = [this] { return has_items() || stop_.load(std::memory_order_relaxed); };
-    n_loop_.await(n_spin_between_, [&](uint32_t) { return called(); });
+    // What counts is stored before n_loop_ changes, so whoever sleeps on that misses nothing.
+    n_loop_.await(n_spin_between_, [this](uint32_t) { return has_items() || stop_.load(); });
   }
 }
 

@@ -17,8 +17,8 @@ struct Range {
   int64_t size() const { return end - begin; }
 };
 
-/// Part `index` of `count` nearly equal parts of [0, n), cut at multiples of `grain`.
-Range split_range(int64_t n, int index, int count, int64_t grain = 1);
+/// Part `index` of `count` nearly equal parts of [0, n).
+Range split_range(int64_t n, int64_t index, int64_t count);
 
 /// A team of threads that share loops of a few microseconds. The caller is one of them. Each takes the next
 /// item that nobody has taken, so a thread that has no processor just now, because another program is busy
@@ -56,9 +56,7 @@ class ThreadPool {
     constexpr int64_t kRangesPerThread = 4;
     const int64_t most = n_thread_ == 1 ? 1 : n_thread_ * kRangesPerThread;
     const int64_t n_range = std::min(std::max<int64_t>(n / std::max<int64_t>(least, 1), n > 0), most);
-    for_each(n_range, [&](int64_t i, int worker) {
-      f(split_range(n, static_cast<int>(i), static_cast<int>(n_range)), worker);
-    });
+    for_each(n_range, [&](int64_t i, int worker) { f(split_range(n, i, n_range), worker); });
   }
 
   static constexpr int64_t kMostItems = int64_t{1} << 31;

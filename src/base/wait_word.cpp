@@ -2,7 +2,6 @@
 #include "base/wait_word.h"
 
 #if defined(__linux__)
-#include <climits>
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -28,12 +27,12 @@ static_assert(sizeof(std::atomic<uint32_t>) == sizeof(uint32_t));
 void WaitWord::sleep_while(uint32_t value) {
   syscall(SYS_futex, &value_, FUTEX_WAIT_PRIVATE, value, nullptr, nullptr, 0);
 }
-void WaitWord::wake_sleeping() {
-  syscall(SYS_futex, &value_, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
+void WaitWord::wake_sleeping(int n_wake) {
+  syscall(SYS_futex, &value_, FUTEX_WAKE_PRIVATE, n_wake, nullptr, nullptr, 0);
 }
 #else
 void WaitWord::sleep_while(uint32_t value) { value_.wait(value); }
-void WaitWord::wake_sleeping() { value_.notify_all(); }
+void WaitWord::wake_sleeping(int) { value_.notify_all(); }
 #endif
 
 }  // namespace sw

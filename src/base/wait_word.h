@@ -2,6 +2,7 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <limits>
 
 namespace sw {
 
@@ -17,13 +18,13 @@ class WaitWord {
   /// Whoever is to wait for less than this calls wake() later.
   uint32_t fetch_sub(uint32_t n) { return value_.fetch_sub(n); }
   void set(uint32_t value) { value_.store(value); }
-  /// Sets the value and wakes all that sleep.
-  void publish(uint32_t value) {
+  /// Sets the value and wakes those that sleep, at most `n_wake`: the others sleep on.
+  void publish(uint32_t value, int n_wake = kAll) {
     value_.store(value);
-    wake();
+    wake(n_wake);
   }
-  void wake() {
-    if (n_sleeping_.load() > 0) wake_sleeping();
+  void wake(int n_wake = kAll) {
+    if (n_sleeping_.load() > 0) wake_sleeping(n_wake);
   }
   /// Waits until done(value), at most `n_spin` turns of some ten nanoseconds awake.
   template <class Done>
@@ -41,7 +42,9 @@ class WaitWord {
  private:
   static void relax();
   void sleep_while(uint32_t value);
-  void wake_sleeping();
+  void wake_sleeping(int n_wake);
+
+  static constexpr int kAll = std::numeric_limits<int>::max();
 
   std::atomic<uint32_t> value_;
   std::atomic<uint32_t> n_sleeping_{0};

@@ -50,11 +50,11 @@ int64_t StepBudget::prompt_tokens(const Load& load) const {
   const Decode& decode = decode_[place(load.n_decode_token)];
   if (decode.seconds == 0 || decode.n_mixed >= kMixedSteps) return 0;
   const double granted_s = (slowdown_ - 1) * decode.seconds;
-  const double fair_s = std::min(kMostPrompt, kPromptWeight * static_cast<double>(load.n_prefilling - 1) /
-                                                  static_cast<double>(load.n_decoding)) *
-                        decode.seconds;
+  const double share_s = std::min(kMostPrompt, kPromptWeight * static_cast<double>(load.n_prefilling - 1) /
+                                                   static_cast<double>(load.n_decoding)) *
+                         decode.seconds;
   // No step takes much longer than those before it: prompts come to their share step by step.
-  const double added_s = std::max(granted_s, std::min(fair_s, slowdown_ * usual_s_ - decode.seconds));
+  const double added_s = std::max(granted_s, std::min(share_s, slowdown_ * usual_s_ - decode.seconds));
   double n = added_s / prompt_token_s_;
   if (alone_seconds_ > 0)
     n = std::clamp(kLeastSpeed * mixed_s_ * alone_tokens_ / alone_seconds_, n, kMostCost * n + 1);

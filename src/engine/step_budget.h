@@ -9,9 +9,9 @@ namespace sw {
 /// How many tokens of prompts a step may compute beside sequences that decode, so that those wait at most
 /// `slowdown` times as long for their next token as they would without the prompts; or, where several
 /// prompts wait, that many times as long as for the tokens before: then those behind the first share the time
-/// with the sequences that decode. It learns from the times of the steps before:
-/// what a step without prompts takes, by its number of tokens, and what a prompt's token adds. It reads no
-/// clock: equal calls give equal answers.
+/// with the sequences that decode. It learns from the times of the steps before: what a step without prompts
+/// takes, by its number of tokens, and what a prompt's token adds. It reads no clock: equal calls give equal
+/// answers.
 class StepBudget {
  public:
   /// `slowdown` above 1; 0: no limit.

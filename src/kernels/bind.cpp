@@ -32,11 +32,13 @@ namespace {
 
 const MatmulKernel* bind_matmul(const char* name, const MatmulDesc& desc, const BindOptions& options,
                                 std::string* why) {
+  if (options.observe_products) {
+    const MatmulKernel& observed = observed_matmul(options.limit);
+    if (why) *why += std::string(name) + ": " + observed.name + " (its inputs are wanted)\n";
+    return &observed;
+  }
   std::string choice;
-  const MatmulKernel& matmul = options.observe_products
-                                   ? observed_matmul(options.limit)
-                                   : choose_matmul(desc, options.limit, why ? &choice : nullptr);
-  if (options.observe_products) choice = std::string(matmul.name) + " (its inputs are wanted)";
+  const MatmulKernel& matmul = choose_matmul(desc, options.limit, why ? &choice : nullptr);
   if (why) *why += std::string(name) + ": " + choice + "\n";
   return &matmul;
 }

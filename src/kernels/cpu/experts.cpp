@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include <array>
+
 #include "kernels/clamped_swiglu.h"
 #include "kernels/cpu/linear.h"
 
@@ -140,18 +142,19 @@ struct RunActs {
 /// packed for its product.
 template <class Acts>
 struct RunProducts {
-  const ExpertStack& stack;
-  const Buffers& b;
-  float* out;  ///< [n_row, n_out]
-  const Acts& acts;
+  RunProducts(const ExpertStack& of, const Buffers& buffers, float* to, const Acts& activations, int n_thread)
+      : stack(of),
+        b(buffers),
+        out(to),
+        acts(activations),
+        step(rows_per_task(of.n_out * b.n_run, n_thread)),
+        n_block((of.n_out + step - 1) / step) {}
 
-  /// Rows of weights of a task; tasks are (run, block of rows).
-  int64_t step(int n_thread) const { return rows_per_task(stack.n_out * b.n_run, n_thread); }
-  int64_t n_block(int n_thread) const { return (stack.n_out + step(n_thread) - 1) / step(n_thread); }
-
-  void multiply(int64_t task, int n_thread) const {
-    const Buffers::Run& run = b.runs[task / n_block(n_thread)];
-    const int64_t begin = task % n_block(n_thread) * step(n_thread);
+  int64_t n_task() const { return n_block * b.n_run; }
+  /// A task is one run with one block of rows of weights.
+  void multiply(int64_t task) const {
+    const Buffers::Run& run = b.runs[task / n_block];
+    const int64_t begin = task % n_block * step;
     const ExpertMatrix& matrix = stack.table[run.expert];
     const MatmulKernel& matmul = stack.matmul(matrix.type);
     const RunActs x = acts(run, matmul);
@@ -159,32 +162,20 @@ struct RunProducts {
                 .n_in = stack.n_in,
                 .weights = matrix.data,
                 .row_begin = begin,
-                .row_end = std::min(begin + step(n_thread), stack.n_out),
+                .row_end = std::min(begin + step, stack.n_out),
                 .acts = x.packed,
                 .act_rows = x.rows,
                 .n_token = run.end - run.begin,
                 .out = out + run.begin * stack.n_out,
                 .out_stride = stack.n_out});
   }
+
+  const ExpertStack& stack;
+  const Buffers& b;
+  float* out;  ///< [n_row, n_out]
+  const Acts& acts;
+  int64_t step, n_block;  ///< rows of a block; blocks of a matrix
 };
-
-template <class Acts>
-RunProducts(const ExpertStack&, const Buffers&, float*, const Acts&) -> RunProducts<Acts>;
-
-/// All of them in one loop.
-template <class... Products>
-void multiply_runs(ThreadPool& pool, const Products&... products) {
-  const int n_thread = pool.size();
-  const auto n_task = [&](const auto& p) { return p.n_block(n_thread) * p.b.n_run; };
-  pool.for_each((n_task(products) + ...), [&](int64_t task, int) {
-    const auto multiply = [&](const auto& p) {
-      const int64_t n = n_task(p);
-      if (task >= 0 && task < n) p.multiply(task, n_thread);
-      task -= n;
-    };
-    (multiply(products), ...);
-  });
-}
 
 /// out[t, cols] += sum over the token's slots, in slot order, of weight * expert output; identity experts
 /// add their weights to one coefficient of the token's own input.
@@ -256,10 +247,13 @@ void run(const ExpertsDesc& d, const ExpertsArgs& args, OpContext& context) {
   };
   ThreadPool& pool = context.pool;
   for_tokens(pool, n_token, n_embd, [&](int64_t t, int) { b.tokens.pack(args.x.row(t), t); });
-  multiply_runs(pool, RunProducts{d.gate, b, b.gate, token_acts}, RunProducts{d.up, b, b.up, token_acts});
-  pool.for_ranges(b.n_row, kLeastElements / d.down.n_in,
-                  [&](Range rows, int) { activate_rows(d, b, rows, context.vector); });
-  multiply_runs(pool, RunProducts{d.down, b, b.y, hidden_acts});
+  const RunProducts<decltype(token_acts)> gate_and_up[] = {{d.gate, b, b.gate, token_acts, pool.size()},
+                                                           {d.up, b, b.up, token_acts, pool.size()}};
+  for_each_task(pool, std::array{gate_and_up[0].n_task(), gate_and_up[1].n_task()},
+                [&](size_t which, int64_t task) { gate_and_up[which].multiply(task); });
+  for_rows(pool, b.n_row, d.down.n_in, [&](Range rows, int) { activate_rows(d, b, rows, context.vector); });
+  const RunProducts down(d.down, b, b.y, hidden_acts, pool.size());
+  pool.for_each(down.n_task(), [&](int64_t task, int) { down.multiply(task); });
   constexpr int64_t kCombineCols = 256;
   const int64_t n_col_block = (n_embd + kCombineCols - 1) / kCombineCols;
   pool.for_each(n_token * n_col_block, [&](int64_t task, int) {

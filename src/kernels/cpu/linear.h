@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <algorithm>
+#include <numeric>
 #include <span>
 
 #include "kernels/ops.h"
@@ -9,14 +10,28 @@
 /// is cut by rows of weights; a cut never changes a result's bits.
 namespace sw::cpu {
 
-/// Values for a thread that are worth handing out.
-inline constexpr int64_t kLeastElements = 4096;
+/// f(rows, worker) for ranges of n rows of `n_element` values, as many as are worth handing out.
+template <class F>
+void for_rows(ThreadPool& pool, int64_t n, int64_t n_element, F&& f) {
+  constexpr int64_t kLeastElements = 4096;
+  pool.for_ranges(n, kLeastElements / std::max<int64_t>(n_element, 1), f);
+}
 
-/// f(t, worker) for each of n_token tokens, by all threads if rows of `n_element` values are worth it.
+/// f(t, worker) for each of n_token tokens with so many values.
 template <class F>
 void for_tokens(ThreadPool& pool, int64_t n_token, int64_t n_element, F&& f) {
-  pool.for_ranges(n_token, kLeastElements / n_element, [&](Range tokens, int worker) {
+  for_rows(pool, n_token, n_element, [&](Range tokens, int worker) {
     for (int64_t t = tokens.begin; t < tokens.end; ++t) f(t, worker);
+  });
+}
+
+/// f(which, task) for each of counts[which] tasks, for all of them in one loop.
+template <class F>
+void for_each_task(ThreadPool& pool, std::span<const int64_t> counts, F&& f) {
+  pool.for_each(std::accumulate(counts.begin(), counts.end(), int64_t{0}), [&](int64_t task, int) {
+    size_t which = 0;
+    for (; task >= counts[which]; ++which) task -= counts[which];
+    f(which, task);
   });
 }
 
@@ -93,18 +108,21 @@ struct Product {
   TensorView<float> out = {};
 };
 
-/// Whole products in one loop.
+/// Whole products in one loop: three at most.
 inline void multiply_all(ThreadPool& pool, std::span<const Product> products) {
-  const auto step = [&](const Product& p) { return rows_per_task(p.linear->n_out(), pool.size()); };
-  const auto n_task = [&](const Product& p) { return (p.linear->n_out() + step(p) - 1) / step(p); };
-  int64_t n_task_in_all = 0;
-  for (const Product& p : products) n_task_in_all += n_task(p);
-  pool.for_each(n_task_in_all, [&](int64_t task, int) {
-    const Product* p = products.data();
-    for (; task >= n_task(*p); ++p) task -= n_task(*p);
-    const int64_t begin = task * step(*p), n_out = p->linear->n_out();
-    multiply(*p->linear, p->linear->weight, {begin, std::min(begin + step(*p), n_out)}, p->packed, nullptr,
-             p->out.n_rows(), p->out.data(), p->out.stride());
+  constexpr size_t kMost = 3;
+  int64_t steps[kMost], counts[kMost];
+  SW_ASSERT(products.size() <= kMost);
+  for (size_t i = 0; i < products.size(); ++i) {
+    const int64_t n_out = products[i].linear->n_out();
+    steps[i] = rows_per_task(n_out, pool.size());
+    counts[i] = (n_out + steps[i] - 1) / steps[i];
+  }
+  for_each_task(pool, {counts, products.size()}, [&](size_t which, int64_t task) {
+    const Product& p = products[which];
+    const Range rows{task * steps[which], std::min((task + 1) * steps[which], p.linear->n_out())};
+    multiply(*p.linear, p.linear->weight, rows, p.packed, nullptr, p.out.n_rows(), p.out.data(),
+             p.out.stride());
   });
 }
 inline void multiply_all(ThreadPool& pool, const Product& product) {

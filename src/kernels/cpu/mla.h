@@ -91,7 +91,7 @@ MlaBuffers::MlaBuffers(const MlaDesc& d, int64_t n_token, int n_thread, Take& ta
   take(unfolded, n_thread * kUnfoldedTokens * (d.query_dim() + d.value_dim));
 }
 
-/// b.q -> b.attended over a cache that has the batch's tokens. Both are one parallel region or more.
+/// b.q -> b.attended over a cache that has the batch's tokens. Both are some parallel loops.
 void attend_absorbed(const MlaDesc& d, const MlaArgs& args, const MlaBuffers& b, OpContext& context);
 void attend_expanded(const MlaDesc& d, const MlaArgs& args, const MlaBuffers& b, OpContext& context);
 

@@ -48,7 +48,7 @@ double read_limit(ThreadPool& pool) {
   const int64_t n_bytes = n_line * kLineWords * static_cast<int64_t>(sizeof(uint64_t));
   const Buffer buffer(static_cast<size_t>(n_bytes));
   auto* words = reinterpret_cast<uint64_t*>(buffer.data());
-  // Pages that nobody wrote are one page; and each belongs near the thread that touched it first.
+  // Pages that nobody wrote are one page. Threads read whichever come, as they do in products.
   pool.for_ranges(n_line, 1, [&](Range mine, int) {
     std::memset(words + mine.begin * kLineWords, 1,
                 static_cast<size_t>(mine.size() * kLineWords) * sizeof(uint64_t));
