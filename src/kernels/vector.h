@@ -9,8 +9,8 @@
 namespace sw {
 
 /// The keys or the values of one head in a paged cache, in any format: the row of token j starts at
-/// data + block_table[j / page_tokens] * page_stride_bytes + j % page_tokens * row_stride_bytes. A row of
-/// blocks is read as far as its last block goes.
+/// data + block_table[j / page_tokens] * page_stride_bytes + j % page_tokens * row_stride_bytes. Keys have
+/// whole blocks; of values a row is read as far as its last block goes.
 struct CachedHead {
   const std::byte* data = nullptr;
   Type type = Type::F32;

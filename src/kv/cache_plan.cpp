@@ -25,7 +25,7 @@ bool CachePlan::has_states() const {
 }
 
 bool CachePlan::has_values() const {
-  return std::any_of(groups.begin(), groups.end(), [](const CacheGroup& g) { return g.n_part() == 2; });
+  return std::any_of(groups.begin(), groups.end(), [](const CacheGroup& g) { return g.has_values(); });
 }
 
 int64_t CachePlan::n_page(int g) const {

@@ -37,9 +37,9 @@ struct CacheGroup {
 
   bool is_state() const { return kind == CacheKind::State; }
   bool keeps_all_tokens() const { return kind == CacheKind::Pages || kind == CacheKind::Latent; }
-  bool has_values() const { return kind != CacheKind::Latent; }
+  bool has_values() const { return kind == CacheKind::Pages || kind == CacheKind::Window; }
   /// Keys and values lie apart: stretches of memory that a page has in a block.
-  size_t n_part() const { return !is_state() && has_values() ? 2 : 1; }
+  size_t n_part() const { return has_values() ? 2 : 1; }
 };
 
 /// What a cache holds, and for how many.

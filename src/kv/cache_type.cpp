@@ -2,7 +2,8 @@
 #include "kv/cache_type.h"
 
 #include <algorithm>
-#include <cctype>
+
+#include "base/letter_case.h"
 
 namespace sw {
 
@@ -19,11 +20,6 @@ std::string types_that_cache(int64_t n_elems) {
   return names;
 }
 
-std::string cache_type_name(Type type) {
-  std::string name = type_name(type);
-  std::ranges::transform(name, name.begin(),
-                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return name;
-}
+std::string cache_type_name(Type type) { return lower_case(type_name(type)); }
 
 }  // namespace sw

@@ -128,18 +128,25 @@ void encode_row(const float* x, std::byte* row, int64_t n_elems, const float* im
   }
 }
 
+/// T with its quick encoder for its own, where it has one.
+template <class T>
+struct Quickly : T {
+  static void encode(const float* x, const float* importance, typename T::Block& block) {
+    if constexpr (requires { T::encode_quickly(x, block); }) {
+      T::encode_quickly(x, block);
+    } else {
+      T::encode(x, importance, block);
+    }
+  }
+};
+
 /// The same without importance and without a long search.
 template <class T>
 void encode_row_quickly(const float* x, std::byte* row, int64_t n_elems) {
-  if constexpr (requires(typename T::Block & block) { T::encode_quickly(x, block); }) {
-    static_assert(!HasRowHeader<T>);
-    for (int64_t i = 0; i < n_elems; i += T::kBlockElems, row += sizeof(typename T::Block)) {
-      typename T::Block block;
-      T::encode_quickly(x + i, block);
-      std::memcpy(row, &block, sizeof block);
-    }
-  } else {
+  if constexpr (HasRowHeader<T>) {
     encode_row<T>(x, row, n_elems, nullptr);
+  } else {
+    encode_row<Quickly<T>>(x, row, n_elems, nullptr);
   }
 }
 

@@ -50,6 +50,24 @@ double bound_of(Type type) {
   }
 }
 
+/// Of latents, which are the keys and values of all heads: twice what was measured of fable-longcat, which is
+/// 1.0e-4 (F32), 1.3e-4 (BF16), 1.5e-4 (Q8_0), 3.0e-3 (Q5_1), 2.5e-2 (Q4_0) and 1.2e-2 (IQ4_NL).
+double latent_bound_of(Type type) {
+  switch (type) {
+    case Type::F32:
+    case Type::F16:
+    case Type::BF16:
+    case Type::Q8_0:
+      return 3e-4;
+    case Type::Q5_1:
+      return 6e-3;
+    case Type::Q4_0:
+      return 5e-2;
+    default:
+      return 2.4e-2;
+  }
+}
+
 TEST(CacheTypes, EveryPairPredictsAboutWhatF16Does) {
   const Model model(testing::source_dir() / "models" / "fable-ling-Q4_K_M.gguf");
   const auto f16 = predictions(model, Type::F16);
@@ -72,7 +90,7 @@ TEST(CacheTypes, LatentsOfEveryTypePredictAboutWhatF16Does) {
   const auto f16 = predictions(model, Type::F16);
   for (const Type type : kCacheTypes) {
     const double kl = mean_divergence(f16, predictions(model, type));
-    EXPECT_LE(kl, 6 * bound_of(type)) << type_name(type);  // latents are keys and values of all heads
+    EXPECT_LE(kl, latent_bound_of(type)) << type_name(type);
     if (traits(type).quantized) {
       EXPECT_GT(kl, 1e-7) << type_name(type);
     }

@@ -68,6 +68,7 @@ class PairOfTypes {
   }
   const std::vector<float>& before() const { return x_; }
   const std::vector<std::byte>& keys() const { return keys_; }
+  const std::vector<std::byte>& values() const { return values_; }
   const int32_t* table(int64_t seq) const { return kTables[seq]; }
 
  private:
@@ -129,6 +130,7 @@ TEST(CachedTypes, ATokenDoesNotDependOnHowItsTextIsCut) {
         PairOfTypes cut = pieces;
         ASSERT_EQ(cut.run(rig, op, n_ubatch), want) << n_ubatch;
         ASSERT_EQ(cut.keys(), whole.keys());
+        ASSERT_EQ(cut.values(), whole.values());
       }
     }
   });

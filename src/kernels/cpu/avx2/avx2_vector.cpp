@@ -88,6 +88,7 @@ class Attend {
         n_query_(n_query),
         key_bytes_(static_cast<int64_t>(args.k.row_stride_bytes)),
         value_bytes_(static_cast<int64_t>(args.v.row_stride_bytes)) {
+    SW_ASSERT(args.head_dim % traits(args.k.type).block_elems == 0);
     with_cached_rows(args.k.type, [this]<class Rows>() { score_page_ = &Attend::score_page<Rows>; });
     with_cached_rows(args.v.type, [this]<class Rows>() { add_page_ = &Attend::add_page<Rows>; });
   }
@@ -177,8 +178,9 @@ class Attend {
         }
       }
     }
-    if (const int64_t rest = a_.head_dim - whole) {
-      for (int i = 0; i < K; ++i) {
+    if constexpr (kStep == 8) {  // heads end with a block where those are longer
+      const int64_t rest = a_.head_dim - whole;
+      for (int i = 0; rest > 0 && i < K; ++i) {
         key[i] = Rows(k + i * key_bytes_, whole).load_part(rest);
         for (int q = 0; q < Q; ++q) {
           acc[q][i] = _mm256_fmadd_ps(load(queries + q * a_.q_stride + whole, rest), key[i], acc[q][i]);

@@ -74,7 +74,7 @@ struct Quants8<Q5_1> {
 template <>
 struct Quants8<IQ4_NL> {
   SW_AVX2_INLINE static __m128i load(const IQ4_NL::Block& block, int64_t d) {
-    const auto* values = reinterpret_cast<const __m128i*>(Iq4Values::kEntries.data());
+    const auto* values = reinterpret_cast<const __m128i*>(&Iq4Values::kEntries);
     return _mm_shuffle_epi8(_mm_loadu_si128(values), load_8_nibbles(block.q, d));
   }
 };

@@ -172,6 +172,8 @@ void run(const AttentionDesc& d, const AttentionArgs& args, OpContext& context) 
   if (n_token == 0) return;
   SW_ASSERT(args.batch.n_token == n_token);
   SW_ASSERT(args.kv.type == Type::F16 || args.kv.type == Type::F32);
+  SW_ASSERT(args.kv.v_type == args.kv.type && args.kv.v_page_stride_bytes == args.kv.page_stride_bytes &&
+            args.kv.v_head_stride_bytes == args.kv.head_stride_bytes);  // the kernels read both alike
   const Buffers b(d, n_token, 1, context.scratch);
   if (norms_inputs(d, n_token, context)) {
     multiply_qkv(d, args.x, {d.norm, d.rms_eps}, b.room, b.qkv, context);
