@@ -5,10 +5,6 @@
 
 namespace sw {
 
-void Fingerprint::add(std::span<const std::byte> bytes) {
-  for (const std::byte byte : bytes) hash_ = (hash_ ^ static_cast<uint64_t>(byte)) * 0x100000001b3u;
-}
-
 void Fingerprint::add(const GgufFile& file, uint64_t n_sample) {
   constexpr uint64_t kSampleBytes = 64;
   for (const GgufTensor& tensor : file.tensors()) {

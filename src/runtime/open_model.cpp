@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "runtime/open_model.h"
 
+#include "model/forward.h"
 #include "router/resolve.h"
 
 namespace sw {

@@ -5,7 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "model/forward.h"
+#include "kv/cache_type.h"
+#include "model/model.h"
 #include "router/policy.h"
 #include "runtime/notes.h"
 

@@ -21,7 +21,7 @@ constexpr size_t kMaxNameBytes = 200;
 ApiError without_folder(const ApiError& error, const fs::path& folder) {
   ApiError::Parts parts = error.parts();
   const std::string front = (folder / "").string();
-  if (const size_t at = parts.message.find(front); at != parts.message.npos)
+  for (size_t at = parts.message.find(front); at != parts.message.npos; at = parts.message.find(front, at))
     parts.message.erase(at, front.size());
   return ApiError(std::move(parts));
 }
@@ -33,7 +33,10 @@ double ms_since(Clock::time_point begin) {
 }  // namespace
 
 SlotJobs::SlotJobs(EngineLoop& loop, const Model& model, std::string folder)
-    : loop_(loop), model_(model), folder_(std::move(folder)), thread_([this] { run(); }) {}
+    : loop_(loop),
+      model_(model),
+      folder_(folder.empty() ? fs::path() : fs::absolute(folder)),
+      thread_([this] { run(); }) {}
 
 void SlotJobs::save(int slot, std::string name, http::ExchangePtr exchange) {
   const auto work = [this, slot, file = std::move(name)](TextFiles& files) -> Json {

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <type_traits>
 
-#include "slots/checksum.h"
+#include "base/checksum.h"
 
 namespace sw {
 namespace {

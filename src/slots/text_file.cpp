@@ -19,7 +19,7 @@ using Json = nlohmann::json;
 
 constexpr std::string_view kMagic = "SWTEXT\r\n",
                            kEndMark = "\r\nSWEND.";  // line ends: a copy as text is noticed
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 constexpr uint64_t kHeadBytes = kMagic.size() + 2 * sizeof(uint32_t);
 constexpr uint64_t kTailBytes = 2 * sizeof(uint64_t) + kEndMark.size();
 
@@ -42,10 +42,11 @@ const char* kind_name(CacheKind kind) {
   return "";
 }
 
-/// One name where keys and values have the same type, as they always had in version 1's first files.
-Json type_json(const CacheType& type) {
-  if (type.same()) return type_name(type.k);
-  return Json::array({type_name(type.k), type_name(type.v)});
+/// Of keys, and of values where there are any.
+Json types_json(const CachePlan& plan) {
+  Json names = Json::array({type_name(plan.type.k)});
+  if (plan.has_values()) names.push_back(type_name(plan.type.v));
+  return names;
 }
 
 /// All that the bytes of a page depend on.
@@ -59,7 +60,7 @@ Json layout_json(const TextFileFit& fit) {
                       {"state_floats", g.state_floats},
                       {"blocks", g.blocks}});
   }
-  return {{"type", type_json(fit.plan->type)},
+  return {{"types", types_json(*fit.plan)},
           {"page_tokens", fit.plan->page_tokens},
           {"long_positions", fit.long_positions},
           {"groups", groups}};
@@ -138,7 +139,7 @@ void check_layout(const Json& saved, const TextFileFit& fit, const std::string& 
   for (const auto& [name, value] : own.items()) {
     const Json got = saved.value(name, Json());
     if (got == value) continue;
-    const char* hint = name == "type"             ? "-ctk and -ctv choose the types of the cache"
+    const char* hint = name == "types"            ? "-ctk and -ctv choose the types of the cache"
                        : name == "long_positions" ? "-c decides whether positions are those of long contexts"
                                                   : "";
     throw Error({.what = "the text was saved with another cache",
@@ -169,20 +170,22 @@ void check_room(const TextFileContents& contents, const TextFileFit& fit, const 
 }
 
 /// The pages of windows and states.
-std::vector<std::vector<int64_t>> read_others(const Members& members, const CachePlan& plan, int64_t n_page) {
-  const Json& lists = members.array("others");
+std::vector<std::vector<int64_t>> read_windows_and_states(const Members& members, const CachePlan& plan,
+                                                          int64_t n_page) {
+  const Json& lists = members.array("windows_and_states");
   if (std::ssize(lists) != plan.n_group())
-    members.fail("others", fmt::format("{} lists", plan.n_group()), lists.size());
-  std::vector<std::vector<int64_t>> others;
+    members.fail("windows_and_states", fmt::format("{} lists", plan.n_group()), lists.size());
+  std::vector<std::vector<int64_t>> all;
   for (int g = 0; g < plan.n_group(); ++g) {
     const Json& list = lists[static_cast<size_t>(g)];
     if (!list.is_array() || (plan.group(g).keeps_all_tokens() && !list.empty()))
-      members.fail("others", "a list of the pages of windows and states", list);
-    std::vector<int64_t>& pages = others.emplace_back();
+      members.fail("windows_and_states", "a list of the pages of windows and states", list);
+    std::vector<int64_t>& pages = all.emplace_back();
     for (const Json& page : list)
-      pages.push_back(members.integer(page, "others", pages.empty() ? 0 : pages.back() + 1, n_page - 1));
+      pages.push_back(
+          members.integer(page, "windows_and_states", pages.empty() ? 0 : pages.back() + 1, n_page - 1));
   }
-  return others;
+  return all;
 }
 
 }  // namespace
@@ -214,7 +217,7 @@ void TextFileWriter::commit(const TextFileContents& contents, const TextFileFit&
                      {"n_prompt", contents.text.n_prompt},
                      {"routing", policy_to_json(contents.text.routing)},
                      {"n_page", contents.n_page},
-                     {"others", contents.others}};
+                     {"windows_and_states", contents.windows_and_states}};
   const std::string text = json.dump(-1, ' ', false, Json::error_handler_t::replace);
   write(std::as_bytes(std::span(text)));
   write(bytes_of(uint64_t{text.size()}));
@@ -235,7 +238,7 @@ Json read_frame(const MappedFile& file, std::span<const std::byte>& body) {
     throw Error({.what = "this is no saved text", .where = name});
   const auto version = head.number<uint32_t>("version");
   if (version != kVersion) {
-    throw Error({.what = "the text was saved by a later version",
+    throw Error({.what = "the text was saved in another version of the format",
                  .where = name,
                  .expected = fmt::format("version {}", kVersion),
                  .got = std::to_string(version)});
@@ -294,13 +297,13 @@ TextFileReader::TextFileReader(const std::filesystem::path& path, const TextFile
   const CachePlan& plan = *fit.plan;
   const int64_t n_token = members.integer("n_token", 0, static_cast<int64_t>(body.size() / sizeof(int32_t)));
   contents_.n_page = members.integer("n_page", 0, n_token / plan.page_tokens);
-  contents_.others = read_others(members, plan, contents_.n_page);
+  contents_.windows_and_states = read_windows_and_states(members, plan, contents_.n_page);
   contents_.text.n_prompt = members.integer("n_prompt", 0, n_token);
   contents_.text.routing = naming_file(name, [&] { return policy_from_json(members.object("routing")); });
   Checked size = Checked(fit.kept_page_bytes()) * Checked(static_cast<uint64_t>(contents_.n_page));
   for (int g = 0; g < plan.n_group(); ++g)
-    size =
-        size + Checked(plan.group_page_bytes(g)) * Checked(contents_.others[static_cast<size_t>(g)].size());
+    size = size + Checked(plan.group_page_bytes(g)) *
+                      Checked(contents_.windows_and_states[static_cast<size_t>(g)].size());
   const uint64_t pages_bytes = body.size() - static_cast<uint64_t>(n_token) * sizeof(int32_t);
   if (size.value() != pages_bytes) {
     throw Error({.what = "the saved text's pages have another size than its description says",

@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "base/checksum.h"
 #include "base/file.h"
 #include "engine/cached_text.h"
-#include "slots/checksum.h"
 
 /// A text in a file: its tokens, how they were routed, and the cache's pages that hold its keys, values and
 /// states. docs/server.md describes the format.
@@ -31,7 +31,7 @@ struct TextFileContents {
   RoutedText text = {};
   int64_t n_page = 0;  ///< of the groups that keep every token: the text's first ones
   /// By group: pages of windows and states, in rising order. Empty for groups that keep every token.
-  std::vector<std::vector<int64_t>> others = {};
+  std::vector<std::vector<int64_t>> windows_and_states = {};
 };
 
 /// Writes such a file; commit() gives it its name. Throws as AtomicFile.
@@ -40,7 +40,7 @@ class TextFileWriter {
   explicit TextFileWriter(const std::filesystem::path& path);
 
   /// The pages in their order: for each of the first n_page those of all groups that keep every token, then
-  /// the others, group by group.
+  /// those of windows and states, group by group.
   void write_pages(std::span<const std::byte> bytes) { write(bytes); }
   void commit(const TextFileContents& contents, const TextFileFit& fit);
   /// Once committed.

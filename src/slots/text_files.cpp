@@ -44,8 +44,8 @@ int64_t read_kept(const CachedText& text, int64_t first, int64_t last, std::vect
 }
 
 /// Copies the windows and states that the cache has of the first `n` pages; `pages` says which.
-std::vector<std::byte> read_others(const CachedText& text, int64_t n,
-                                   std::vector<std::vector<int64_t>>& pages) {
+std::vector<std::byte> read_windows_and_states(const CachedText& text, int64_t n,
+                                               std::vector<std::vector<int64_t>>& pages) {
   const CachePlan& plan = text.plan();
   pages.assign(plan.groups.size(), {});
   size_t size_bytes = 0;
@@ -99,12 +99,12 @@ TextFiles::Saved TextFiles::save(const RoutedText& text, const std::filesystem::
     if (contents.n_page < last) break;  // others needed the rest meanwhile
   }
   Saved saved;
-  std::vector<std::byte> others;
+  std::vector<std::byte> windows_and_states;
   between_([&] {
-    others = read_others(*cached, contents.n_page, contents.others);
+    windows_and_states = read_windows_and_states(*cached, contents.n_page, contents.windows_and_states);
     saved.n_token = cached->last_point(contents.n_page) * cached->plan().page_tokens;
   });
-  file.write_pages(others);
+  file.write_pages(windows_and_states);
   file.commit(contents, fit_);
   saved.size_bytes = file.size_bytes();
   return saved;
@@ -120,7 +120,7 @@ TextFiles::Restored TextFiles::restore(const std::filesystem::path& path) {
   });
   restore_pages(file, *cached);
   between_([&] {
-    restore_others(file, *cached);
+    restore_windows_and_states(file, *cached);
     cached->touch();
     restored.n_token = cached->n_reusable_token();
   });
@@ -149,12 +149,12 @@ void TextFiles::restore_pages(const TextFileReader& file, CachedText& text) {
   }
 }
 
-void TextFiles::restore_others(const TextFileReader& file, CachedText& text) {
+void TextFiles::restore_windows_and_states(const TextFileReader& file, CachedText& text) {
   const CachePlan& plan = text.plan();
   std::span<const std::byte> rest =
       file.pages().subspan(fit_.kept_page_bytes() * static_cast<size_t>(file.contents().n_page));
   for (int g = 0; g < plan.n_group(); ++g) {
-    const std::vector<int64_t>& pages = file.contents().others[static_cast<size_t>(g)];
+    const std::vector<int64_t>& pages = file.contents().windows_and_states[static_cast<size_t>(g)];
     const size_t n = plan.group_page_bytes(g);
     // Where there is not room for all, the last count: a text goes on from its end.
     const size_t n_left_out = pages.size() - std::min(pages.size(), static_cast<size_t>(text.n_idle(g)));

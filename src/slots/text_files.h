@@ -46,7 +46,7 @@ class TextFiles {
 
  private:
   void restore_pages(const TextFileReader& file, CachedText& text);
-  void restore_others(const TextFileReader& file, CachedText& text);
+  void restore_windows_and_states(const TextFileReader& file, CachedText& text);
 
   Engine& engine_;
   BetweenSteps between_;

@@ -119,7 +119,8 @@ TEST_F(PromptCache, WhatDoesNotFitIsOneLineAndStays) {
     EXPECT_EQ(bytes(), written);
   };
   expect_refused(run({"-ctk", "f32", "-ctv", "f32"}), "the text was saved with another cache");
-  expect_refused(run({"-ctv", "q8_0"}), "type: expected [\"F16\",\"Q8_0\"], got \"F16\" (-ctk and -ctv");
+  expect_refused(run({"-ctv", "q8_0"}),
+                 "types: expected [\"F16\",\"Q8_0\"], got [\"F16\",\"F16\"] (-ctk and -ctv");
   expect_refused(run({"--override-kv", "bailingmoe2.rope.freq_base=float:5000"}),
                  "the text was saved with another model");
   std::ofstream(file(), std::ios::binary | std::ios::trunc) << written.substr(0, written.size() / 2);

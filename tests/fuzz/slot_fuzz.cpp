@@ -3,13 +3,13 @@
 // cache goes on as before; where the file is refused, it is still in the cache.
 #include <cstring>
 
+#include "base/checksum.h"
 #include "base/log.h"
 #include "fuzz/edge_values.h"
 #include "fuzz/memory_file.h"
 #include "fuzz/mutate_json.h"
 #include "fuzz/outcome.h"
 #include "fuzz/saved_text.h"
-#include "slots/checksum.h"
 
 namespace sw::fuzz {
 namespace {

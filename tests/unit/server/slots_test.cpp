@@ -96,7 +96,7 @@ TEST_F(Slots, AnotherCacheTypeIsRefused) {
   EXPECT_EQ(server.json("/props")["cache"]["type_v"], "f16");
   const Json refused = server.json(path("restore"), {{"filename", "a"}}, 400);
   EXPECT_NE(refused["error"]["message"].get<std::string>().find(
-                "type: expected \"F16\", got [\"Q8_0\",\"Q4_0\"] (-ctk and -ctv"),
+                "types: expected [\"F16\",\"F16\"], got [\"Q8_0\",\"Q4_0\"] (-ctk and -ctv"),
             std::string::npos)
       << refused;
 }

@@ -197,7 +197,8 @@ TEST_F(LingFiles, WhatDoesNotFitIsRefused) {
   EngineOptions other = kOptions;
   other.cache_type = Type::F32;
   Engine f32(*model_, other);
-  expect_refused_by(f32, *model_, path(), "text, type: expected \"F32\", got \"F16\" (-ctk");
+  expect_refused_by(f32, *model_, path(),
+                    "text, types: expected [\"F32\",\"F32\"], got [\"F16\",\"F16\"] (-ctk");
   other = kOptions;
   other.n_ctx = 192;
   Engine small(*model_, other);
@@ -236,13 +237,14 @@ TEST_F(FilesOfCacheTypes, AnotherTypeIsRefused) {
     expect_refused_by(engine, *model_, path(), line);
   };
   save({Type::Q8_0, Type::Q4_0});
-  expect_refused_over(Type::F16, "type: expected \"F16\", got [\"Q8_0\",\"Q4_0\"] (-ctk and -ctv choose");
+  expect_refused_over(Type::F16,
+                      "types: expected [\"F16\",\"F16\"], got [\"Q8_0\",\"Q4_0\"] (-ctk and -ctv choose");
   expect_refused_over({Type::Q4_0, Type::Q8_0},
-                      "type: expected [\"Q4_0\",\"Q8_0\"], got [\"Q8_0\",\"Q4_0\"]");
+                      "types: expected [\"Q4_0\",\"Q8_0\"], got [\"Q8_0\",\"Q4_0\"]");
   // Of the same size.
   expect_refused_over({Type::Q8_0, Type::IQ4_NL}, "expected [\"Q8_0\",\"IQ4_NL\"], got [\"Q8_0\",\"Q4_0\"]");
   save(Type::F16);
-  expect_refused_over(Type::BF16, "expected \"BF16\", got \"F16\"");
+  expect_refused_over(Type::BF16, "expected [\"BF16\",\"BF16\"], got [\"F16\",\"F16\"]");
 }
 
 TEST_F(LingFiles, ARoutingThatTheEngineHasNoRoomForIsRefused) {
@@ -274,9 +276,9 @@ TEST_F(LingFiles, DamagedFilesAreRefused) {
     expect_refused_by(engine, *model_, path(), "the saved text is damaged: its checksum differs");
   }
   std::string later = whole;
-  later[8] = 2;
+  later[8] = 3;
   put(later);
-  expect_refused_by(engine, *model_, path(), "the text was saved by a later version: ");
+  expect_refused_by(engine, *model_, path(), "the text was saved in another version of the format: ");
   put("GGUF" + whole);
   expect_refused_by(engine, *model_, path(), "this is no saved text");
   expect_refused([&] { TextFiles(engine, *model_).restore(folder() / "none"); }, "cannot open the file");
