@@ -44,10 +44,4 @@ std::string nearest(std::string_view name, const std::vector<std::string>& candi
   return found;
 }
 
-std::string upper_case(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
-  return out;
-}
-
 }  // namespace sw

@@ -10,7 +10,4 @@ namespace sw {
 /// Empty where none is that near.
 std::string nearest(std::string_view name, const std::vector<std::string>& candidates);
 
-/// Letters of ASCII as capitals, as names of formats are written.
-std::string upper_case(std::string_view text);
-
 }  // namespace sw

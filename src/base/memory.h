@@ -11,6 +11,9 @@ uint64_t available_memory_bytes();
 /// Of the whole machine.
 uint64_t total_memory_bytes();
 
+/// As people read sizes.
+constexpr double mib(uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
+
 /// Throws sw::SystemError "not enough memory: needs X MiB, have Y MiB".
 [[noreturn]] void refuse_memory(uint64_t needed_bytes, const std::string& where, const std::string& hint);
 

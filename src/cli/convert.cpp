@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/topology.h"
 #include "cli/arguments.h"
 #include "cli/command.h"
@@ -27,8 +28,7 @@ int run(const ConvertFlags& flags) {
                   .progress = bar.callback()});
   bar.finish();
   for (const std::string& note : report.notes) log::info("{}", note);
-  log::info("wrote {}: {} tensors, {:.1f} MiB", flags.out, report.n_tensors,
-            static_cast<double>(report.tensor_bytes) / (1 << 20));
+  log::info("wrote {}: {} tensors, {:.1f} MiB", flags.out, report.n_tensors, mib(report.tensor_bytes));
   return kExitOk;
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "convert/quant_mix.h"
 #include "formats/foreign_types.h"
 #include "model/memory_plan.h"
@@ -22,8 +23,6 @@ namespace {
 
 constexpr size_t kMaxShownItems = 6;
 constexpr size_t kMaxShownBytes = 80;
-
-double mib(size_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
 template <class... Args>
 void line(std::string& out, fmt::format_string<Args...> format, Args&&... args) {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/memory.h"
 
 namespace sw::cli {
 
@@ -66,7 +67,7 @@ void PromptCache::save(const RoutedText& text) {
   try {
     const TextFiles::Saved saved = files_->save(text, flags_.file);
     log::info("prompt cache: {} tokens written to {} ({:.1f} MiB)", saved.n_token, flags_.file,
-              static_cast<double>(saved.size_bytes) / (1 << 20));
+              mib(saved.size_bytes));
   } catch (const Error& e) {
     log::warn("prompt cache: {}", e.what());
   }

@@ -6,6 +6,7 @@
 #include "base/cpu.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "cli/command.h"
 #include "cli/model_flags.h"
 #include "eval/perplexity.h"
@@ -101,9 +102,7 @@ int run(const ModelFlags& flags) {
   Result result;
   check_all_kernels(result);
   const std::unique_ptr<const Model> model = load_model(flags, {flags.policy()});
-  result.add("load", true,
-             fmt::format("{}, {:.1f} MiB", model->file().name(),
-                         static_cast<double>(model->weight_bytes()) / (1 << 20)));
+  result.add("load", true, fmt::format("{}, {:.1f} MiB", model->file().name(), mib(model->weight_bytes())));
   const Tokenizer tokenizer = Tokenizer::from_gguf(model->file());
   check_perplexity(*model, tokenizer, flags, result);
   check_generation(*model, tokenizer, flags, result);

@@ -10,6 +10,7 @@
 #include "arch/tensors.h"
 #include "base/edit_distance.h"
 #include "base/error.h"
+#include "base/letter_case.h"
 
 namespace sw {
 namespace {
@@ -105,14 +106,26 @@ const QuantMix& quant_mix(std::string_view name) {
                .hint = near.empty() ? "" : "did you mean " + near + "?"});
 }
 
-uint32_t file_type_of(Type type) {
+namespace {
+
+/// The mix whose number stands for files of a format; null where none does.
+const QuantMix* mix_of(Type type) {
   const auto of_experts = [&](const QuantMix& mix) {
     return std::ranges::any_of(
         mix.rules, [&](const MixRule& rule) { return rule.type == type && rule.only == Only::Stacked; });
   };
   auto mix = std::ranges::find(kMixes, type, &QuantMix::base);
   if (mix == std::end(kMixes)) mix = std::ranges::find_if(kMixes, of_experts);
-  SW_ASSERT(mix != std::end(kMixes));
+  return mix == std::end(kMixes) ? nullptr : mix;
+}
+
+}  // namespace
+
+bool has_file_type(Type type) { return mix_of(type) != nullptr; }
+
+uint32_t file_type_of(Type type) {
+  const QuantMix* mix = mix_of(type);
+  SW_ASSERT(mix);
   return mix->file_type;
 }
 

@@ -58,6 +58,8 @@ const QuantMix& quant_mix(std::string_view name);
 /// general.file_type of a file most of whose bytes are in this format: that of the mix that has it for plain
 /// matrices, or for experts.
 uint32_t file_type_of(Type type);
+/// Whether there is one.
+bool has_file_type(Type type);
 
 /// What rules ask of a model.
 struct MixModel {

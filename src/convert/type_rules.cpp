@@ -5,6 +5,7 @@
 
 #include "base/edit_distance.h"
 #include "base/error.h"
+#include "base/letter_case.h"
 #include "text/utf8.h"
 
 namespace sw {
@@ -34,11 +35,7 @@ Regex compile(const TensorTypeRule& rule) {
 
 Type parse_type(std::string_view name, const char* flag) {
   if (const std::optional<Type> type = type_from_name(name)) return *type;
-  const std::vector<std::string> known = {
-#define SW_TYPE(name, id) #name,
-#include "quant/types.inc"
-#undef SW_TYPE
-  };
+  const std::vector<std::string> known = type_names();
   const std::string near = nearest(upper_case(name), known);
   throw Error(
       {.what = "unknown weight format",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <fmt/core.h>
+#include <fmt/format.h>
 #include <limits>
 
 #include "base/error.h"
@@ -25,15 +25,6 @@ template <class V>
 const V* items(const GgufValue& value) {
   const auto* array = std::get_if<GgufArray>(&value.data);
   return array ? std::get_if<V>(&array->items) : nullptr;
-}
-
-/// "F32, F16, ..."
-std::string known_types() {
-  std::string names;
-#define SW_TYPE(name, id) names += (names.empty() ? "" : ", ") + std::string(#name);
-#include "quant/types.inc"
-#undef SW_TYPE
-  return names;
 }
 
 constexpr uint64_t kMaxInt = std::numeric_limits<int64_t>::max();
@@ -76,7 +67,7 @@ Type GgufFile::require_type(const GgufTensor& tensor) const {
   const ForeignType* foreign = find_foreign_type(tensor.type_id);
   throw Error({.what = "a tensor has a weight format that is not known here",
                .where = place_of(tensor),
-               .expected = known_types(),
+               .expected = fmt::format("{}", fmt::join(type_names(), ", ")),
                .got = foreign ? foreign->name : fmt::format("type {}", tensor.type_id),
                .hint = "take a file in one of these formats, or make it with quantize"});
 }

@@ -5,14 +5,13 @@
 #include <fmt/core.h>
 
 #include "base/error.h"
+#include "base/memory.h"
 
 namespace sw {
 namespace {
 
 /// Kernels' own needs and recorded steps: what the plan cannot count.
 constexpr uint64_t kReserveBytes = uint64_t{256} << 20;
-
-double mib(size_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
 /// The first GPU that the plan does not fit on; null where it fits. The CPU's weights are mapped and
 /// come and go, so only the GPUs can refuse.

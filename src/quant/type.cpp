@@ -5,6 +5,7 @@
 #include <array>
 
 #include "base/error.h"
+#include "base/letter_case.h"
 #include "quant/all_types.h"
 #include "quant/rows.h"
 
@@ -40,17 +41,17 @@ constexpr auto kTraits = [] {
   return table;
 }();
 
-bool equal_any_case(std::string_view a, std::string_view b) {
-  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [&](char x, char y) { return lower(x) == lower(y); });
-}
-
 }  // namespace
 
 std::optional<Type> type_from_id(uint32_t gguf_id) {
   if (gguf_id >= kTraits.size() || !kTraits[gguf_id].name) return std::nullopt;
   return kTraits[gguf_id].type;
+}
+
+std::vector<std::string> type_names() {
+  std::vector<std::string> names;
+  for (const uint32_t id : kIds) names.emplace_back(kTraits[id].name);
+  return names;
 }
 
 std::optional<Type> type_from_name(std::string_view name) {

@@ -3,7 +3,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace sw {
 
@@ -29,14 +31,16 @@ struct TypeTraits {
   /// Encodes a row; `importance` is one weight per element (an importance matrix row) or null. The same
   /// bytes on every machine.
   void (*encode)(const float* src, std::byte* row, int64_t n_elems, const float* importance) = nullptr;
-  /// The same in well under a microsecond a block, for rows that are written as a model runs: without a
-  /// search.
+  /// Like encode() without importance, by a quicker fit where encode() searches long: perhaps other bytes,
+  /// within the format's error bound, the same on every machine.
   void (*encode_quickly)(const float* src, std::byte* row, int64_t n_elems) = nullptr;
 };
 
 /// Nothing where no format of ours has that number or (any case) that name.
 std::optional<Type> type_from_id(uint32_t gguf_id);
 std::optional<Type> type_from_name(std::string_view name);
+/// All of types.inc, in its order: "F32", "F16", ..
+std::vector<std::string> type_names();
 
 const TypeTraits& traits(Type type);
 inline const char* type_name(Type type) { return traits(type).name; }
