@@ -17,6 +17,7 @@ constexpr unsigned kOpenAi = kChat | kCompletions;
 constexpr double kMaxTokens = 1 << 30, kMaxSeed = 9223372036854774784.0, kMaxTimeout = 86400;
 constexpr size_t kMaxGot = 60;    // characters of a value in a message
 constexpr size_t kMaxName = 100;  // of a name
+constexpr const char* kIgnored = "unknown, and ignored";
 
 const Field kFields[] = {
     {"messages", FieldType::Array, kChat | kMessages | kApplyTemplate | kCountTokens, 0, 0, "",
@@ -32,7 +33,7 @@ const Field kFields[] = {
     {"stream", FieldType::Boolean, kText, 0, 0, "false",
      "send the answer as it comes, as server-sent events"},
     {"stream_options", FieldType::Object, kOpenAi, 0, 0, "{}",
-     "include_usage: true adds a last chunk with the usage"},
+     "include_usage: true adds a last chunk with the usage", "include_usage"},
     {"max_tokens", FieldType::Integer, kCompletions, 0, kMaxTokens, "until the context is full",
      "tokens to generate"},
     {"max_tokens", FieldType::Integer, kChat, 1, kMaxTokens, "until the context is full",
@@ -57,10 +58,11 @@ const Field kFields[] = {
     {"echo", FieldType::Boolean, kCompletions, 0, 0, "false", "give the prompt back in front of the text"},
     {"suffix", FieldType::String, kCompletions, 0, 0, "none", "not supported: refused unless empty"},
     {"response_format", FieldType::Object, kOpenAi, 0, 0, "text",
-     "{\"type\": \"text\"}; no other is supported yet"},
+     "{\"type\": \"text\"}; no other is supported yet", "type"},
     {"text", FieldType::Object, kResponses, 0, 0, "text",
-     "{\"format\": {\"type\": \"text\"}}; no other format is supported yet"},
-    {"output_config", FieldType::Object, kMessages, 0, 0, "{}", "no format within: none is supported yet"},
+     "{\"format\": {\"type\": \"text\"}}; no other format is supported yet", "format"},
+    {"output_config", FieldType::Object, kMessages, 0, 0, "{}", "no format within: none is supported yet",
+     "format"},
     {"output_format", FieldType::Unsupported, kMessages, 0, 0, "none", "no form can be promised yet"},
     {"grammar", FieldType::Unsupported, kText, 0, 0, "none", "no form can be promised yet"},
     {"json_schema", FieldType::Unsupported, kText, 0, 0, "none", "no form can be promised yet"},
@@ -96,7 +98,7 @@ const Field kFields[] = {
     {"system", FieldType::Any, kMessages | kCountTokens, 0, 0, "none",
      "the system message: a text or text blocks"},
     {"thinking", FieldType::Object, kMessages, 0, 0, "as the template has it",
-     "type disabled: enable_thinking false for the template"},
+     "type disabled: enable_thinking false for the template", "type"},
     {"instructions", FieldType::String, kResponses, 0, 0, "none", "the system message"},
     {"previous_response_id", FieldType::String, kResponses, 0, 0, "none",
      "not supported: answers are not stored"},
@@ -223,10 +225,11 @@ RequestFields::RequestFields(std::string_view body, Endpoint endpoint) {
     if (value.is_null()) continue;
     const Field* field = find_field(name, endpoint);
     if (!field) {
-      warn(printable(name, kMaxGot), "unknown, and ignored");
+      warn(printable(name, kMaxGot), kIgnored);
       continue;
     }
     if (!fits(*field, value)) refuse_field(name, describe_type(*field), value);
+    warn_of_unknown_members(*field, value);
     members_[name] = std::move(value);
   }
   for (const Field& f : request_fields()) {
@@ -265,6 +268,14 @@ bool RequestFields::boolean(std::string_view name, bool fallback) const {
 std::string RequestFields::string(std::string_view name, const std::string& fallback) const {
   const Json& value = at(name);
   return value.is_null() ? fallback : value.get<std::string>();
+}
+
+void RequestFields::warn_of_unknown_members(const Field& field, const Json& value) {
+  if (field.member.empty()) return;
+  for (const auto& member : value.items()) {
+    if (member.key() != field.member && !member.value().is_null())
+      warn(field.name + "." + printable(member.key(), kMaxGot), kIgnored);
+  }
 }
 
 void RequestFields::warn(const std::string& param, const std::string& message) {

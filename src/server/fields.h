@@ -46,6 +46,7 @@ struct Field {
   double low = 0, high = 0;   ///< numbers: the range, both ends within
   std::string fallback = {};  ///< what is taken where it is absent, in words; empty: it must be there
   std::string help = {};
+  std::string member = {};  ///< objects: the one member that is read; empty: what reads it says which
 };
 
 /// All fields, those of one name once for each range. Made once.
@@ -58,7 +59,7 @@ std::string sampler_field(const SamplerSetting& setting);
 std::string describe_type(const Field& field);
 
 /// A request's members, each of the type and in the range that the table says. Members that are null are
-/// absent; unknown ones are left out and warned of.
+/// absent; unknown ones, in objects within too, are left out and warned of.
 class RequestFields {
  public:
   /// Throws ApiError: no JSON object, or a member that the table refuses.
@@ -80,6 +81,8 @@ class RequestFields {
   const Json& warnings() const { return warnings_; }
 
  private:
+  void warn_of_unknown_members(const Field& field, const Json& value);
+
   Json members_ = Json::object();
   Json warnings_ = Json::array();
 };

@@ -199,6 +199,23 @@ TEST_F(Generate, UnknownFieldsAreWarnedOfAndNullsAreAbsent) {
   EXPECT_EQ(first["warnings"][0]["param"], "brand_new");
 }
 
+TEST_F(Generate, UnknownMembersOfObjectsAreWarnedOf) {
+  const auto warned = [](const std::string& path, const Json& body) {
+    std::vector<std::string> names;
+    const Json answer = server().json(path, body);
+    for (const Json& one : answer.value("warnings", Json::array())) names.push_back(one["param"]);
+    return names;
+  };
+  using Names = std::vector<std::string>;
+  Json body = chat("Hello", 2);
+  body["stream_options"] = {{"include_usgae", true}};
+  body["response_format"] = {{"type", "text"}, {"strict", nullptr}};
+  EXPECT_EQ(warned("/v1/chat/completions", body), Names{"stream_options.include_usgae"});
+  Json message = chat("Hello", 2);
+  message["thinking"] = {{"type", "enabled"}, {"budget_tokens", 1024}};
+  EXPECT_EQ(warned("/v1/messages", message), Names{"thinking.budget_tokens"});
+}
+
 TEST_F(Generate, ProgressIsToldWhereItIsWanted) {
   Json body = chat("Hello", 2);
   body["return_progress"] = true;
