@@ -36,7 +36,10 @@ void refuse_other_kernels(const ModelFlags& flags) {
                       placement.n_gpu_layers > 0 || !placement.overrides.empty();
   if (!on_gpu && !flags.no_fused) return;
   throw Error({.what = "importance is measured on the CPU, with kernels of its own",
-               .where = on_gpu ? "--device, -ngl, -ot" : "--no-fused",
+               .where = !on_gpu                       ? "--no-fused"
+                        : placement.n_gpu_layers > 0  ? "-ngl"
+                        : placement.overrides.empty() ? "--device"
+                                                      : "-ot",
                .hint = "leave the flag out"});
 }
 
@@ -49,7 +52,8 @@ std::string name_routing(const Model& model, const RoutingPolicy& policy) {
   return asked.rows == own.rows && asked.masks == own.masks ? "" : policy_to_json(policy).dump();
 }
 
-ImportanceMatrix collect(const ImatrixFlags& flags) {
+/// What the text of the flags shows. `before`, if any, is what it will be added to, which is checked first.
+ImportanceMatrix collect(const ImatrixFlags& flags, const ImportanceMatrix* before) {
   refuse_other_kernels(flags.model);
   const std::string text = read_text(flags.text.file);
   const RoutingPolicy policy = flags.model.policy();
@@ -66,6 +70,9 @@ ImportanceMatrix collect(const ImatrixFlags& flags) {
   MeasureOptions pass = measure_options(flags.model, {flags.text.n_ctx, n_seq});
   pass.devices.devices = "none";
   pass.forward.observe_products = true;
+  ImportanceMatrix nothing_yet = no_importance_yet(*model, options.n_ctx);
+  nothing_yet.routing = name_routing(*model, policy);
+  if (before) before->check_merge(nothing_yet, "what " + flags.text.file + " would give");
   MeasuredModel measured(*model, pass, {&policy, 1}, log_notes());
   options.policy = measured.policy(0, Phase::Prefill);
   log::info("{}", describe_routing(*model, policy));
@@ -74,7 +81,7 @@ ImportanceMatrix collect(const ImatrixFlags& flags) {
                                                  log::info("[{}/{}] {:.4f}", so_far.n_chunk, n, so_far.value);
                                                });
   matrix.datasets = {std::filesystem::path(flags.text.file).filename().string()};
-  matrix.routing = name_routing(*model, policy);
+  matrix.routing = nothing_yet.routing;
   return matrix;
 }
 
@@ -120,6 +127,8 @@ void show(const ImportanceMatrix& matrix) {
 int run(const ImatrixFlags& flags) {
   if (flags.text.file.empty() && flags.in_files.empty())
     throw UsageError("imatrix: expected a text (-f FILE), or matrices to merge or to show (--in-file FILE)");
+  if (flags.text.file.empty() && (flags.with_output || flags.parse_special))
+    throw UsageError("imatrix: --process-output and --parse-special are for a text (-f FILE)");
   std::optional<ImportanceMatrix> all;
   const auto add = [&](ImportanceMatrix one, const std::string& name) {
     if (all) {
@@ -130,7 +139,7 @@ int run(const ImatrixFlags& flags) {
   };
   for (const std::string& file : flags.in_files) add(ImportanceMatrix::read(file), file);
   if (!flags.show) check_writable(flags.out, FileKind::Gguf);  // before the text is computed
-  if (!flags.text.file.empty()) add(collect(flags), flags.text.file);
+  if (!flags.text.file.empty()) add(collect(flags, all ? &*all : nullptr), flags.text.file);
   if (flags.show) {
     show(*all);
     return kExitOk;

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/topology.h"
 #include "cli/arguments.h"
 #include "cli/command.h"
@@ -28,20 +29,10 @@ struct QuantizeFlags {
   int n_thread = 0, n_thread_place = 0;  ///< by -t, and behind the type
 };
 
-double mib(uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
-
 std::vector<std::string> mix_names() {
   std::vector<std::string> names;
   for (const QuantMix& mix : quant_mixes()) names.emplace_back(mix.name);
   return names;
-}
-
-std::vector<std::string> type_names() {
-  return {
-#define SW_TYPE(name, id) #name,
-#include "quant/types.inc"
-#undef SW_TYPE
-  };
 }
 
 int n_thread_of(const QuantizeFlags& flags) {
@@ -102,10 +93,11 @@ int run(const QuantizeFlags& flags) {
     report_plan(report);
     return kExitOk;
   }
-  const std::string rest =
-      report.paths.size() > 1 ? fmt::format(" and {} more parts", report.paths.size() - 1) : "";
+  const size_t n_part = report.paths.size();
+  const std::string parts =
+      n_part > 1 ? fmt::format(" ({} of {} parts)", n_part - report.n_kept, n_part) : std::string();
   log::info("wrote {}{}: {:.1f} MiB -> {:.1f} MiB, {:.3f} bits per weight", report.paths.front().string(),
-            rest, mib(report.from_bytes), mib(report.file_bytes), bits_per_weight(report));
+            parts, mib(report.from_bytes), mib(report.file_bytes), bits_per_weight(report));
   return kExitOk;
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/input_files.h"
+#include "base/memory.h"
 #include "base/thread_pool.h"
 #include "convert/encode.h"
 #include "convert/quantize_importance.h"
@@ -20,26 +21,36 @@ namespace {
 
 namespace fs = std::filesystem;
 
-double mib(uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
+/// Bytes that are still to be written.
+uint64_t bytes_to_write(const std::vector<QuantizedPart>& parts) {
+  uint64_t n = 0;
+  for (const QuantizedPart& part : parts) n += part.finished ? 0 : part.file_bytes;
+  return n;
+}
 
 /// The size is known before the work: minutes for a file that finds no room help nobody.
-void check_room(const std::vector<QuantizedPart>& parts) {
-  uint64_t needed_bytes = 0;
-  for (const QuantizedPart& part : parts) needed_bytes += part.finished ? 0 : part.file_bytes;
+void check_room(const fs::path& path, uint64_t needed_bytes) {
   std::error_code failed;
-  const fs::path& first = parts.front().path;
-  const fs::space_info space = fs::space(fs::absolute(first).parent_path(), failed);
+  const fs::space_info space = fs::space(fs::weakly_canonical(fs::absolute(path)).parent_path(), failed);
   if (failed || space.available >= needed_bytes) return;
   throw NoSpaceError({.what = "the disk has no room for the file",
-                      .where = first.string(),
+                      .where = path.string(),
                       .expected = fmt::format("{:.1f} MiB", mib(needed_bytes)),
                       .got = fmt::format("{:.1f} MiB free", mib(space.available))});
+}
+
+/// Bytes of weights that a target comes to.
+uint64_t target_bytes(const SizeTarget& target, const QuantizeReport& report) {
+  if (target.file_bytes > 0) return target.file_bytes;
+  int64_t n_weight = 0;
+  for (const QuantizedTensor& tensor : report.tensors) n_weight += tensor.shape.n_elements();
+  return static_cast<uint64_t>(target.bits_per_weight * static_cast<double>(n_weight) / 8);
 }
 
 /// All matrices of a tensor, each with what is known of its inputs.
 std::optional<BadWeight> encode(const QuantizedTensor& tensor, const std::byte* src,
                                 const Importance* importance, std::byte* dst, ThreadPool& pool) {
-  const int64_t n_matrix = importance ? count_matrices(tensor.shape) : 1, n_col = tensor.shape.n_cols();
+  const int64_t n_matrix = importance ? tensor.shape.n_matrices() : 1, n_col = tensor.shape.n_cols();
   const int64_t n_row = tensor.shape.n_rows() / n_matrix;
   for (int64_t m = 0; m < n_matrix; ++m) {
     const std::vector<float> means = importance ? importance->means(m, n_col) : std::vector<float>();
@@ -103,20 +114,26 @@ QuantizeReport quantize(const fs::path& in, const fs::path& out, std::string_vie
   QuantizeReport report = plan_types(file, mix, options);
   check_importance(file, options, report);
   ThreadPool pool(options.n_thread);
+  // Where all goes is known before the types are, and refused before they are measured.
+  std::vector<QuantizedPart> parts = plan_files(file, out, 0, 0, options, report);
+  for (const QuantizedPart& part : parts) {
+    if (!options.dry_run) check_writable(part.path, FileKind::Gguf);
+  }
   if (options.target) {
-    plan_files(file, out, 0, options, report);  // for the size of what is settled
+    if (!options.dry_run) check_room(parts.front().path, target_bytes(*options.target, report));
     choose_types(file, options, pool, report);
   }
-  std::vector<QuantizedPart> parts =
-      plan_files(file, out, mix ? mix->file_type : file_type_of(report), options, report);
-  for (const QuantizedPart& part : parts) {
-    if (part.finished) report.notes.push_back(part.path.string() + ": finished by an earlier run, and kept");
-  }
+  const bool is_split = parts.size() > 1 && !options.dry_run;
+  parts = plan_files(file, out, mix ? mix->file_type : file_type_of(report),
+                     is_split ? request_fingerprint(file, options, report) : 0, options, report);
   if (options.dry_run) return report;
-  check_room(parts);
+  find_finished(parts, report);
+  check_room(parts.front().path, bytes_to_write(parts));
+  // Without its first part a split cannot be opened: none looks whole before it is.
+  if (parts.size() > 1 && !parts.front().finished) fs::remove(parts.front().path);
   Writer writer(file, report, options, pool);
   for (size_t i = 1; i < parts.size(); ++i) writer.write(parts[i]);
-  writer.write(parts.front());  // without it a split cannot be opened, so that none looks whole before it is
+  writer.write(parts.front());
   return report;
 }
 

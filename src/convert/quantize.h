@@ -27,7 +27,7 @@ struct QuantizeOptions {
   std::optional<Type> embedding_type = {};  ///< of the token embedding, before all others
   std::optional<SizeTarget> target = {};    ///< in place of a mix: types by measured errors
   const ImportanceMatrix* importance = nullptr;  ///< how much each column of a tensor counts; borrowed
-  std::string importance_name = {};              ///< of its file, for messages and the new file's metadata
+  std::string importance_name = {};              ///< its file; the new file has the name without folders
   bool allow_requantize = false;                 ///< re-encode tensors that lost precision already
   bool keep_split = false;                       ///< as many parts as the input has, each with its tensors
   bool dry_run = false;                          ///< report only: write nothing
@@ -53,6 +53,7 @@ struct QuantizeReport {
   uint64_t from_bytes = 0, to_bytes = 0;          ///< of all tensors
   uint64_t file_bytes = 0;                        ///< of the whole file, or of all parts: headers too
   std::vector<std::filesystem::path> paths = {};  ///< the file, or all parts
+  size_t n_kept = 0;                              ///< parts that an earlier run has written
 };
 
 /// 8 * report.to_bytes over the weights of all tensors.

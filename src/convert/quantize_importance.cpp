@@ -45,10 +45,6 @@ std::string list_names(const std::vector<std::string>& names) {
 
 }  // namespace
 
-int64_t count_matrices(const Shape& shape) {
-  return shape.n_dims() > 2 ? shape.n_rows() / shape[shape.n_dims() - 2] : 1;
-}
-
 const Importance* importance_of(const QuantizeOptions& options, const std::string& tensor) {
   if (!options.importance) return nullptr;
   const auto found = options.importance->tensors.find(tensor);
@@ -66,7 +62,7 @@ void check_importance(const GgufFile& file, const QuantizeOptions& options, Quan
   std::vector<std::string> without;
   for (const QuantizedTensor& tensor : report.tensors) {
     const Importance* one = importance_of(options, tensor.name);
-    const int64_t n_matrix = count_matrices(tensor.shape), n_col = tensor.shape.n_cols();
+    const int64_t n_matrix = tensor.shape.n_matrices(), n_col = tensor.shape.n_cols();
     if (one && !one->fits(n_matrix, n_col)) {
       refuse_matrix(options, ", tensor " + printable(tensor.name),
                     fmt::format("{} x {} values", n_matrix, n_col),
@@ -91,7 +87,8 @@ void check_importance(const GgufFile& file, const QuantizeOptions& options, Quan
 void describe_importance(const QuantizeOptions& options, GgufHeader& header) {
   if (!options.importance) return;
   const ImportanceMatrix& matrix = *options.importance;
-  header.set("quantize.imatrix.file", GgufValue::string(options.importance_name));
+  header.set("quantize.imatrix.file",
+             GgufValue::string(std::filesystem::path(options.importance_name).filename().string()));
   if (!matrix.datasets.empty())
     header.set("quantize.imatrix.dataset", GgufValue::string(matrix.datasets.front()));
   header.set("quantize.imatrix.entries_count", GgufValue::i32(static_cast<int32_t>(matrix.tensors.size())));

@@ -8,9 +8,6 @@
 /// What quantize() does with an importance matrix.
 namespace sw {
 
-/// Matrices of a tensor: experts, heads; else 1.
-int64_t count_matrices(const Shape& shape);
-
 /// What the options' matrix knows of a tensor; null where it knows nothing, or there is none.
 const Importance* importance_of(const QuantizeOptions& options, const std::string& tensor);
 

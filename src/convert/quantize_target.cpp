@@ -39,19 +39,22 @@ Budget make_budget(const SizeTarget& target, const QuantizeReport& report) {
   return budget;
 }
 
-[[noreturn]] void refuse_target(const SizeTarget& target, const Budget& budget, uint64_t smallest_bytes) {
+[[noreturn]] void refuse_target(const SizeTarget& target, const Budget& budget, uint64_t smallest_bytes,
+                                const char* hint) {
   const uint64_t bytes = budget.settled_bytes + smallest_bytes;
   if (target.bits_per_weight == 0) {
     throw Error({.what = "no choice of formats makes the file so small",
                  .where = "--target-size",
                  .expected = fmt::format("at least {} bytes", bytes),
-                 .got = fmt::format("{} bytes", target.file_bytes)});
+                 .got = fmt::format("{} bytes", target.file_bytes),
+                 .hint = hint});
   }
   throw Error(
       {.what = "no choice of formats makes the file so small",
        .where = "--target-bpw",
        .expected = fmt::format("at least {:.3f}", 8 * static_cast<double>(bytes) / budget.n_weight + 0.0005),
-       .got = fmt::format("{}", target.bits_per_weight)});
+       .got = fmt::format("{}", target.bits_per_weight),
+       .hint = hint});
 }
 
 /// How many tensors' errors one in the output matrix is worth: nothing behind it evens it out, so it counts
@@ -76,8 +79,12 @@ void choose_types(const GgufFile& file, const QuantizeOptions& options, ThreadPo
   const Budget budget = make_budget(*options.target, report);
   uint64_t done_bytes = 0, smallest_bytes = 0;
   for (const QuantizedTensor& t : report.tensors) smallest_bytes += t.open ? least_bytes(t.shape) : 0;
-  if (budget.settled_bytes + smallest_bytes > budget.most_bytes)
-    refuse_target(*options.target, budget, smallest_bytes);
+  if (budget.settled_bytes + smallest_bytes > budget.most_bytes) {
+    const bool keeps = std::ranges::any_of(
+        report.tensors, [](const QuantizedTensor& t) { return !t.open && traits(t.from).quantized; });
+    refuse_target(*options.target, budget, smallest_bytes,
+                  keeps ? "--allow-requantize lets tensors change that are quantised already" : "");
+  }
   std::vector<size_t> open;
   std::vector<std::vector<FormatChoice>> choices;
   const double share = output_share(report);
@@ -87,7 +94,7 @@ void choose_types(const GgufFile& file, const QuantizeOptions& options, ThreadPo
     if (!t.open) continue;
     const MeasuredTensor measured{
         .rows = {t.from, file.tensors()[i].data, t.shape.n_rows(), t.shape.n_cols()},
-        .n_matrix = count_matrices(t.shape),
+        .n_matrix = t.shape.n_matrices(),
         .importance = importance_of(options, t.name)};
     open.push_back(i);
     choices.push_back(measure_formats(measured, pool));
@@ -104,7 +111,14 @@ void choose_types(const GgufFile& file, const QuantizeOptions& options, ThreadPo
 uint32_t file_type_of(const QuantizeReport& report) {
   std::map<Type, uint64_t> bytes;
   for (const QuantizedTensor& t : report.tensors) bytes[t.to] += t.to_bytes;
-  return std::ranges::max(quant_mixes(), {}, [&](const QuantMix& mix) { return bytes[mix.base]; }).file_type;
+  uint64_t most_bytes = 0;
+  uint32_t number = file_type_of(Type::F32);
+  for (const auto& [type, n] : bytes) {
+    if (n <= most_bytes || !has_file_type(type)) continue;
+    most_bytes = n;
+    number = file_type_of(type);
+  }
+  return number;
 }
 
 }  // namespace sw

@@ -15,8 +15,8 @@ namespace sw {
 void choose_types(const GgufFile& file, const QuantizeOptions& options, ThreadPool& pool,
                   QuantizeReport& report);
 
-/// general.file_type of a file whose formats were chosen one by one: that of the mix whose plain format holds
-/// most bytes.
+/// general.file_type of a file whose formats were chosen one by one: that of the format with the most bytes,
+/// of those that have a number.
 uint32_t file_type_of(const QuantizeReport& report);
 
 }  // namespace sw

@@ -17,24 +17,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Differs for all that decides the bytes of any part, so that parts of two requests are never mixed up.
-uint64_t fingerprint(const GgufFile& file, uint32_t file_type, const QuantizeOptions& options,
-                     const QuantizeReport& report) {
-  constexpr uint64_t kSamples = 64;
-  Fingerprint all;
-  all.add(file, kSamples);
-  all.add(uint64_t{file_type});
-  for (const QuantizedTensor& tensor : report.tensors) all.add(static_cast<uint64_t>(tensor.to));
-  if (!options.importance) return all.value();
-  all.add(options.importance_name);
-  for (const auto& [name, one] : options.importance->tensors) {
-    all.add(name);
-    all.add(std::as_bytes(std::span(one.sum_squares)));
-    all.add(std::as_bytes(std::span(one.counts)));
-  }
-  return all.value();
-}
-
 void copy_metadata(const GgufFile& file, uint32_t file_type, GgufHeader& header) {
   for (const auto& [key, value] : file.metadata().entries()) {
     if (!gguf::is_split_key(key)) header.set(key, value);
@@ -48,16 +30,15 @@ fs::path prefix_of(const fs::path& out, int64_t n_part) {
   return out.extension() == ".gguf" ? fs::path(out).replace_extension() : out;
 }
 
-/// Whether a file is this part, whole. What cannot be read as one is written anew.
-bool is_finished(const QuantizedPart& part, int64_t i, uint64_t model) {
+/// Whether a file is this part, whole. What cannot be read is written anew.
+bool is_there(const QuantizedPart& part) {
   std::error_code failed;
-  if (!fs::exists(part.path, failed)) return false;
+  if (!fs::is_regular_file(part.path, failed)) return false;
   try {
     const MappedFile mapped(part.path, Reading::Update);
-    if (mapped.bytes().size() != part.file_bytes) return false;
-    const GgufMetadata metadata = GgufFile(mapped.bytes(), part.path.string()).metadata();
-    return metadata.get_int(gguf::kSplitNo) == i &&
-           metadata.get_int(gguf::kSplitFingerprint) == static_cast<int64_t>(model);
+    const std::string header = part.header.bytes();
+    return mapped.bytes().size() == part.file_bytes &&
+           std::ranges::equal(mapped.bytes().first(header.size()), std::as_bytes(std::span(header)));
   } catch (const Error&) {
     return false;
   }
@@ -65,11 +46,32 @@ bool is_finished(const QuantizedPart& part, int64_t i, uint64_t model) {
 
 }  // namespace
 
-std::vector<QuantizedPart> plan_files(const GgufFile& file, const fs::path& out, uint32_t file_type,
-                                      const QuantizeOptions& options, QuantizeReport& report) {
+int64_t count_parts(const GgufFile& file, const QuantizeOptions& options) {
   const int64_t n_claimed = options.keep_split ? file.metadata().get_int(gguf::kSplitCount).value_or(1) : 1;
-  const int64_t n_part = std::max<int64_t>(1, n_claimed);
-  const uint64_t model = n_part > 1 ? fingerprint(file, file_type, options, report) : 0;
+  return std::max<int64_t>(1, n_claimed);
+}
+
+uint64_t request_fingerprint(const GgufFile& file, const QuantizeOptions& options,
+                             const QuantizeReport& report) {
+  Fingerprint all;
+  for (const GgufTensor& tensor : file.tensors()) {
+    all.add(tensor.name);
+    all.add({tensor.data, tensor.size_bytes});
+  }
+  for (const QuantizedTensor& tensor : report.tensors) all.add(static_cast<uint64_t>(tensor.to));
+  if (!options.importance) return all.value();
+  for (const auto& [name, one] : options.importance->tensors) {
+    all.add(name);
+    all.add(std::as_bytes(std::span(one.sum_squares)));
+    all.add(std::as_bytes(std::span(one.counts)));
+  }
+  return all.value();
+}
+
+std::vector<QuantizedPart> plan_files(const GgufFile& file, const fs::path& out, uint32_t file_type,
+                                      uint64_t fingerprint, const QuantizeOptions& options,
+                                      QuantizeReport& report) {
+  const int64_t n_part = count_parts(file, options);
   std::vector<QuantizedPart> parts;
   size_t next = 0;
   report.file_bytes = 0;
@@ -82,19 +84,28 @@ std::vector<QuantizedPart> plan_files(const GgufFile& file, const fs::path& out,
       copy_metadata(file, file_type, part.header);
       describe_importance(options, part.header);
     }
-    if (n_part > 1) gguf::set_split_keys(i, n_part, std::ssize(report.tensors), model, part.header);
+    if (n_part > 1) gguf::set_split_keys(i, n_part, std::ssize(report.tensors), fingerprint, part.header);
     for (; next < report.tensors.size() && (n_part == 1 || file.tensors()[next].split == i); ++next) {
       const QuantizedTensor& tensor = report.tensors[next];
       part.header.add_tensor(tensor.name, tensor.to, tensor.shape);
     }
     part.n_tensor = next - part.first_tensor;
     part.file_bytes = part.header.file_bytes();
-    part.finished = n_part > 1 && is_finished(part, i, model);
     report.file_bytes += part.file_bytes;
     report.paths.push_back(path);
     parts.push_back(std::move(part));
   }
   return parts;
+}
+
+void find_finished(std::vector<QuantizedPart>& parts, QuantizeReport& report) {
+  if (parts.size() == 1) return;
+  for (QuantizedPart& part : parts) {
+    part.finished = is_there(part);
+    if (!part.finished) continue;
+    ++report.n_kept;
+    report.notes.push_back(part.path.string() + ": finished by an earlier run, and kept");
+  }
 }
 
 }  // namespace sw

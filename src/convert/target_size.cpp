@@ -8,6 +8,7 @@
 #include <optional>
 #include <queue>
 
+#include "base/rng.h"
 #include "formats/gguf_scalar.h"
 
 namespace sw {
@@ -98,9 +99,12 @@ std::vector<SampleRow> sample_rows(const MeasuredTensor& tensor) {
   for (int64_t m = 0; tensor.importance && m < tensor.n_matrix; ++m)
     most_inputs = std::max(most_inputs, tensor.importance->count(m));
   std::vector<SampleRow> sample(static_cast<size_t>(n_row));
+  Rng rng(1);  // rows at even steps could all be the first ones of heads, or of experts
   for (int64_t i = 0; i < n_row; ++i) {
     SampleRow& row = sample[static_cast<size_t>(i)];
-    const int64_t r = i * rows.n_rows / n_row, matrix = r * tensor.n_matrix / rows.n_rows;
+    const Range stretch = split_range(rows.n_rows, i, n_row);
+    const int64_t r = stretch.begin + static_cast<int64_t>(rng.below(static_cast<uint64_t>(stretch.size()))),
+                  matrix = r * tensor.n_matrix / rows.n_rows;
     row.weights.resize(static_cast<size_t>(rows.n_cols));
     const size_t offset = row_bytes(rows.type, rows.n_cols) * static_cast<size_t>(r);
     traits(rows.type).decode(rows.data + offset, row.weights.data(), rows.n_cols);
@@ -207,6 +211,9 @@ std::vector<FormatChoice> measure_formats(const MeasuredTensor& tensor, ThreadPo
     for (size_t f = 0; f < n_format; ++f) choices[f].error += errors[i * n_format + f];
     squares += weighted_distance(sample[i], nullptr);
   }
+  // All that the matrix has seen may lie between the rows of the sample.
+  if (squares == 0 && tensor.importance)
+    return measure_formats({.rows = tensor.rows, .n_matrix = tensor.n_matrix}, pool);
   // Weights that are all zero, or no numbers: those are refused when they are written.
   const bool is_known = squares > 0 && std::isfinite(squares);
   for (FormatChoice& choice : choices) choice.error = is_known ? choice.error / squares : 0;

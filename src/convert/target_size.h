@@ -44,8 +44,9 @@ uint64_t least_bytes(const Shape& shape);
 /// The formats that a target chooses from and whose blocks divide such rows, each with its error: the squared
 /// error of the tensor's outputs relative to their squares, estimated as the sum over weights of
 /// importance x error^2 over that of importance x weight^2. An expert's importance counts by how many inputs
-/// it saw. Measured on evenly spaced rows, some 65,000 weights and a row of every 64th part of a stack at
-/// least; the same for any number of threads. Cost: that many weights encoded and decoded in each format.
+/// it saw. Measured on a random row of each of as many stretches, some 65,000 weights and a row of every 64th
+/// part of a stack at least; the same for any number of threads. Cost: that many weights encoded and decoded
+/// in each format.
 std::vector<FormatChoice> measure_formats(const MeasuredTensor& tensor, ThreadPool& pool);
 
 }  // namespace sw

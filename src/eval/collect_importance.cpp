@@ -16,7 +16,7 @@ ImportanceCollector::ImportanceCollector(const Model& model, bool with_output) {
     const std::optional<Role> role = role_of_name(tensor.name);
     const bool is_output = role == Role::Output || role == Role::TokenEmbd;
     if (tensor.shape.n_dims() < 2 || (is_output && !with_output)) continue;
-    const int64_t n_matrix = tensor.shape.n_dims() > 2 ? tensor.shape[0] : 1, n_col = tensor.shape.n_cols();
+    const int64_t n_matrix = tensor.shape.n_matrices(), n_col = tensor.shape.n_cols();
     Importance sums;
     sums.sum_squares.resize(static_cast<size_t>(n_matrix * n_col));
     sums.counts.resize(static_cast<size_t>(n_matrix));
@@ -52,8 +52,8 @@ void ImportanceCollector::on_product(const MatmulArgs& args) {
   entry->sums.counts[matrix] += static_cast<float>(args.n_token);
 }
 
-ImportanceMatrix ImportanceCollector::result() const {
-  ImportanceMatrix all;
+ImportanceTensors ImportanceCollector::result() const {
+  ImportanceTensors all;
   for (const Entry& entry : entries_) {
     if (std::ranges::none_of(entry.sums.counts, [](float n) { return n > 0; })) continue;
     if (!std::ranges::all_of(entry.sums.sum_squares, [](float v) { return std::isfinite(v); })) {
@@ -61,9 +61,17 @@ ImportanceMatrix ImportanceCollector::result() const {
                    .where = "tensor " + printable(entry.name),
                    .hint = "are the model's weights damaged?"});
     }
-    all.tensors.emplace(entry.name, entry.sums);
+    all.emplace(entry.name, entry.sums);
   }
   return all;
+}
+
+ImportanceMatrix no_importance_yet(const Model& model, int64_t chunk_tokens) {
+  ImportanceMatrix matrix;
+  matrix.chunk_tokens = chunk_tokens;
+  matrix.architecture = model.arch().name;
+  matrix.expert_keys = expert_keys(model.file().metadata());
+  return matrix;
 }
 
 ImportanceMatrix collect_importance(Forward& forward, const Model& model, std::span<const int32_t> tokens,
@@ -73,11 +81,9 @@ ImportanceMatrix collect_importance(Forward& forward, const Model& model, std::s
   ImportanceCollector collector(model, with_output);
   const Observation observation(collector);
   const Perplexity result = measure_perplexity(forward, model, tokens, options, on_chunk);
-  ImportanceMatrix matrix = collector.result();
+  ImportanceMatrix matrix = no_importance_yet(model, options.n_ctx);
+  matrix.tensors = collector.result();
   matrix.n_chunk = result.n_chunk;
-  matrix.chunk_tokens = options.n_ctx;
-  matrix.architecture = model.arch().name;
-  matrix.expert_keys = expert_keys(model.file().metadata());
   return matrix;
 }
 

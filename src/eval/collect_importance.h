@@ -23,7 +23,7 @@ class ImportanceCollector : public ProductObserver {
   void on_product(const MatmulArgs& args) override;
   /// What was collected so far: tensors in the order of their names, those that no product read left out.
   /// Throws sw::Error where an input was not a finite number.
-  ImportanceMatrix result() const;
+  ImportanceTensors result() const;
 
  private:
   /// A weight tensor as it lies in the file.
@@ -38,6 +38,10 @@ class ImportanceCollector : public ProductObserver {
 
   std::vector<Entry> entries_;  // by `begin`
 };
+
+/// A matrix of the model before anything was measured: what it will say of the model, and of the text's
+/// chunks of so many tokens.
+ImportanceMatrix no_importance_yet(const Model& model, int64_t chunk_tokens);
 
 /// Runs a text in chunks, as measure_perplexity() does, through a `forward` that was made with
 /// ForwardOptions::observe_products. Texts and routing are the caller's to fill in. Throws sw::Error as

@@ -37,6 +37,12 @@ void check_values(const std::vector<float>& values, const std::string& place) {
                .got = fmt::format("{}", *bad)});
 }
 
+/// Throws where a mean of what one matrix has seen is too large for a float.
+void check_means(const Importance& one, const std::string& place) {
+  const auto n_matrix = std::ssize(one.counts), n_col = std::ssize(one.sum_squares) / n_matrix;
+  for (int64_t m = 0; m < n_matrix; ++m) check_values(one.means(m, n_col), place);
+}
+
 std::vector<float> floats_of(const GgufFile& file, const GgufTensor& tensor) {
   const Type type = file.require_type(tensor);
   if (type != Type::F32) {
@@ -60,7 +66,10 @@ Importance read_tensor(const GgufFile& file, const GgufTensor& sums, std::string
                  .expected = counts_name});
   }
   Importance one{.sum_squares = floats_of(file, sums), .counts = floats_of(file, *counts)};
-  if (!one.counts.empty() && one.sum_squares.size() % one.counts.size() == 0) return one;
+  if (!one.counts.empty() && one.sum_squares.size() % one.counts.size() == 0) {
+    check_means(one, file.place_of(sums));
+    return one;
+  }
   throw Error({.what = "an importance matrix has a wrong number of counts",
                .where = file.place_of(*counts),
                .expected = fmt::format("a divisor of {}", one.sum_squares.size()),
@@ -129,7 +138,8 @@ ImportanceMatrix read_older(const MappedFile& mapped) {
     one.sum_squares.resize(n_value);
     std::memcpy(one.sum_squares.data(), bytes.data(), bytes.size());
     check_values(one.sum_squares, mapped.path().string() + ", tensor " + printable(name));
-    all.tensors.emplace(name, std::move(one));
+    if (!all.tensors.emplace(name, std::move(one)).second)
+      reader.fail(reader.offset(), "name", {.what = "an importance matrix has a tensor twice"});
   }
   reader.set_subject("");
   if (reader.remaining() > 0) all.n_chunk = static_cast<int64_t>(size("number of chunks"));
@@ -149,7 +159,12 @@ bool is_gguf(const MappedFile& mapped) {
   throw Error({.what = what, .where = name, .expected = expected, .got = got});
 }
 
-std::string show_routing(const std::string& routing) { return routing.empty() ? "the model's own" : routing; }
+/// A policy, and what the model says of its experts.
+std::string show_routing(const std::string& routing, const std::map<std::string, std::string>& keys) {
+  std::string text = routing.empty() ? "the model's own" : routing;
+  for (const auto& [key, value] : keys) text += fmt::format(", {} {}", key, value);
+  return printable(text);
+}
 
 /// Adds one tensor's sums and counts to another's of as many values.
 void add(const Importance& from, Importance& to) {
@@ -179,19 +194,13 @@ std::vector<float> Importance::means(int64_t matrix, int64_t n_col) const {
   return out;
 }
 
-void ImportanceMatrix::merge(const ImportanceMatrix& other, const std::string& other_name) {
+void ImportanceMatrix::check_merge(const ImportanceMatrix& other, const std::string& other_name) const {
   if (!architecture.empty() && !other.architecture.empty() && other.architecture != architecture) {
     refuse_merge(other_name, "this importance matrix is of another model", architecture, other.architecture);
   }
-  if (routing && other.routing && *other.routing != *routing) {
-    refuse_merge(other_name, "this importance matrix was made with another routing", show_routing(*routing),
-                 show_routing(*other.routing));
-  }
-  for (const auto& [key, value] : expert_keys) {
-    const auto theirs = other.expert_keys.find(key);
-    if (theirs == other.expert_keys.end() || theirs->second == value) continue;
-    refuse_merge(fmt::format("{}, {}", other_name, key),
-                 "this importance matrix was made with another routing", value, theirs->second);
+  if (routing && other.routing && (*other.routing != *routing || other.expert_keys != expert_keys)) {
+    refuse_merge(other_name, "this importance matrix was made with another routing",
+                 show_routing(*routing, expert_keys), show_routing(*other.routing, other.expert_keys));
   }
   if ((other.chunk_tokens == 0) != (chunk_tokens == 0)) {
     refuse_merge(other_name, "of these importance matrices one does not say how many tokens it has seen",
@@ -199,12 +208,21 @@ void ImportanceMatrix::merge(const ImportanceMatrix& other, const std::string& o
   }
   for (const auto& [name, theirs] : other.tensors) {
     const auto ours = tensors.find(name);
-    if (ours != tensors.end() && !can_add(ours->second, theirs)) {
-      refuse_merge(other_name + ", tensor " + printable(name), "this importance matrix is of another model",
+    if (ours == tensors.end()) continue;
+    const std::string place = other_name + ", tensor " + printable(name);
+    if (!can_add(ours->second, theirs)) {
+      refuse_merge(place, "this importance matrix is of another model",
                    fmt::format("{} values", ours->second.sum_squares.size()),
                    std::to_string(theirs.sum_squares.size()));
     }
+    Importance sum = ours->second;
+    add(theirs, sum);
+    check_values(sum.sum_squares, place);
   }
+}
+
+void ImportanceMatrix::merge(const ImportanceMatrix& other, const std::string& other_name) {
+  check_merge(other, other_name);
   for (const auto& [name, theirs] : other.tensors) {
     const auto [ours, is_new] = tensors.try_emplace(name, theirs);
     if (!is_new) add(theirs, ours->second);
@@ -270,7 +288,7 @@ std::vector<std::string> unseen_experts(const ImportanceMatrix& matrix) {
   std::vector<std::string> lines;
   for (const auto& [name, one] : matrix.tensors) {
     const int64_t n = std::ranges::count(one.counts, 0.0f);
-    if (n == 0) continue;
+    if (n == 0 || one.counts.size() == 1) continue;
     std::string ids;
     int64_t n_shown = 0;
     for (size_t i = 0; i < one.counts.size() && n_shown < kMostShown; ++i) {

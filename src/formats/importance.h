@@ -26,19 +26,25 @@ struct Importance {
   std::vector<float> means(int64_t matrix, int64_t n_col) const;
 };
 
+/// By the weight tensor's name.
+using ImportanceTensors = std::map<std::string, Importance, std::less<>>;
+
 /// What was measured on some texts with one routing, as a GGUF file in mainline's form: NAME.in_sum2 and
 /// NAME.counts for each weight tensor, and keys. Source: llama.cpp, tools/imatrix (facts of the format).
 struct ImportanceMatrix {
-  std::map<std::string, Importance, std::less<>> tensors = {};  ///< by the weight tensor's name
-  std::vector<std::string> datasets = {};                       ///< names of the texts
+  ImportanceTensors tensors = {};
+  std::vector<std::string> datasets = {};  ///< names of the texts
   int64_t n_chunk = 0, chunk_tokens = 0;
   // Nothing in files of others.
   std::string architecture = {};                        ///< of the model; empty: not said
   std::optional<std::string> routing = {};              ///< the policy as JSON, "" for the model's own
   std::map<std::string, std::string> expert_keys = {};  ///< of the model, as expert_keys() gives them
 
-  /// Adds what another has seen. Throws sw::Error where it is of another model or of another routing. What
-  /// only one of the two says about the routing is dropped.
+  /// Throws sw::Error where another, or one that will have its keys, cannot be added: it is of another model
+  /// or of another routing, or sums become too large.
+  void check_merge(const ImportanceMatrix& other, const std::string& other_name) const;
+  /// Adds what another has seen, as check_merge() allows. Where one does not say its routing, the sum does
+  /// not either.
   void merge(const ImportanceMatrix& other, const std::string& other_name);
   /// Reads mainline's form, and its older one without keys (.dat), which has means of unknown counts: those
   /// count as one input a chunk. Throws sw::Error naming the file and what is wrong in it, as GgufFile does.

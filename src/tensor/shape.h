@@ -30,6 +30,10 @@ class Shape {
     for (int i = 0; i + 1 < n_dims_; ++i) n *= dims_[static_cast<size_t>(i)];
     return n;
   }
+  /// The product of all dimensions but the inner two: experts, heads; else 1.
+  constexpr int64_t n_matrices() const {
+    return n_dims_ > 2 ? n_rows() / dims_[static_cast<size_t>(n_dims_ - 2)] : 1;
+  }
   constexpr int64_t n_elements() const { return n_rows() * n_cols(); }
   constexpr void push_back(int64_t dim) {
     SW_ASSERT(n_dims_ < kMaxDims);

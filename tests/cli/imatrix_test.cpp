@@ -136,7 +136,7 @@ TEST_F(Imatrix, KeepSplitWritesAsManyParts) {
   const ProcessResult r = run_switchyard({"quantize", path("in-00001-of-00003.gguf"), path("out.gguf"),
                                           "Q8_0", "--keep-split", "--allow-requantize"});
   EXPECT_EQ(r.exit_code, 0) << r.err;
-  EXPECT_NE(r.err.find("out-00001-of-00003.gguf and 2 more parts"), std::string::npos) << r.err;
+  EXPECT_NE(r.err.find("out-00001-of-00003.gguf (3 of 3 parts)"), std::string::npos) << r.err;
   EXPECT_EQ(GgufFile(path("out-00001-of-00003.gguf")).tensors().size(), 82u);
 }
 

@@ -77,23 +77,70 @@ TEST_F(KeepSplit, ASecondRunContinuesAtTheLastFinishedPart) {
   uint64_t last = 0;
   const QuantizeReport report = run({.progress = [&](uint64_t done, uint64_t) { last = done; }});
   EXPECT_TRUE(has_line(report.notes, part(1).string() + ": finished by an earlier run"));
-  EXPECT_EQ(std::ranges::count_if(report.notes, [](const auto& n) { return n.ends_with("kept"); }), 1);
+  EXPECT_EQ(report.n_kept, 1u);
   EXPECT_EQ(fs::last_write_time(part(1)), before);
   EXPECT_EQ(last, report.to_bytes) << "what was finished counts as done";
   EXPECT_TRUE(read_file(part(0)) == first);
   EXPECT_TRUE(read_file(part(2)) == third);
 }
 
-/// What was interrupted is what a run left where a later part failed.
+/// What was interrupted is what a run left that failed at the last part.
 TEST_F(KeepSplit, AFailedRunLeavesWholePartsOnly) {
-  // A folder in the way of the last part.
-  fs::create_directory(part(2));
-  EXPECT_THROW(run(), Error);
+  run({}, "Q4_0");  // of another request; its first part must not stay beside new ones
+  int n_tensor = 0;
+  const auto fail = [&](uint64_t, uint64_t) {
+    if (++n_tensor == 20) throw Error({.what = "enough"});
+  };
+  EXPECT_THROW(run({.progress = fail}), Error);
   EXPECT_TRUE(fs::exists(part(1)));
   EXPECT_FALSE(fs::exists(part(0))) << "nothing that looks whole";
-  fs::remove(part(2));
-  EXPECT_TRUE(has_line(run().notes, "finished by an earlier run"));
+  const QuantizeReport report = run();
+  EXPECT_TRUE(has_line(report.notes, part(1).string() + ": finished by an earlier run"));
+  EXPECT_EQ(report.n_kept, 1u);
   EXPECT_EQ(GgufFile(part(0)).tensors().size(), 40u);
+}
+
+TEST_F(KeepSplit, AWayThatIsBarredIsRefusedBeforeTheWork) {
+  fs::create_directory(part(2));
+  uint64_t last = 0;
+  EXPECT_THROW(run({.progress = [&](uint64_t done, uint64_t) { last = done; }}), Error);
+  EXPECT_EQ(last, 0u);
+  EXPECT_FALSE(fs::exists(part(1)));
+}
+
+/// Other weights, other metadata, other cuts of the same tensors.
+TEST_F(KeepSplit, PartsOfAnotherInputAreWrittenAnew) {
+  const auto parts = [&] { return read_file(part(0)) + read_file(part(1)) + read_file(part(2)); };
+  run();
+  const std::string before = parts();
+  std::string input = read_file(gguf::split_path(folder() / "in", 2, 3));
+  input[input.size() - 40] = static_cast<char>(input[input.size() - 40] ^ 1);  // a bit of the last weights
+  std::ofstream(gguf::split_path(folder() / "in", 2, 3), std::ios::binary) << input;
+  EXPECT_EQ(run().n_kept, 0u);
+  EXPECT_EQ(run().n_kept, 3u);
+
+  const GgufFile source(file());
+  {
+    GgufWriter writer(folder() / "named.gguf");
+    for (const auto& [key, value] : source.metadata().entries()) writer.set(key, value);
+    writer.set("general.name", GgufValue::string("another name"));
+    for (const GgufTensor& t : source.tensors()) writer.add_tensor(t.name, source.require_type(t), t.shape);
+    for (const GgufTensor& t : source.tensors()) writer.write_tensor({t.data, t.size_bytes});
+    writer.finish();
+  }
+  const auto cut = [&](const fs::path& whole, int64_t max_tensors) {
+    for (int i = 0; i < 3; ++i) fs::remove(gguf::split_path(folder() / "in", i, 3));
+    split_gguf(whole, folder() / "in", {.max_tensors = static_cast<size_t>(max_tensors)});
+  };
+  cut(file(), 15);
+  run();
+  EXPECT_TRUE(parts() == before);
+  cut(folder() / "named.gguf", 15);
+  EXPECT_EQ(run().n_kept, 2u) << "only the first part has the name";
+  EXPECT_EQ(GgufFile(part(0)).metadata().get_string("general.name"), "another name");
+  cut(file(), 16);
+  run();
+  EXPECT_EQ(GgufFile(part(0)).tensors().size(), 40u) << "no part of the other cut is among them";
 }
 
 TEST_F(KeepSplit, PartsOfAnotherRequestAreWrittenAnew) {

@@ -120,9 +120,26 @@ TEST_F(ImportanceFile, MergeRefusesAnotherModelAndLeavesAllAsItWas) {
   refuses([](auto& m) { m.architecture = "mixtral"; }, "of another model");
   refuses([](auto& m) { m.routing = R"({"experts":2})"; }, "with another routing");
   refuses([](auto& m) { m.expert_keys.begin()->second = "2"; }, "with another routing");
+  refuses([](auto& m) { m.expert_keys.clear(); }, "with another routing");
+  refuses([](auto& m) { m.expert_keys["bailingmoe2.expert_group_used_count"] = "2"; },
+          "with another routing");
   refuses([](auto& m) { m.chunk_tokens = 0; }, "how many tokens");
   refuses([](auto& m) { m.tensors["blk.0.ffn_up_exps.weight"].sum_squares.resize(6); },
           "tensor blk.0.ffn_up_exps.weight");
+}
+
+TEST_F(ImportanceFile, SumsAndMeansStayNumbers) {
+  const float huge = 3e38f;
+  ImportanceMatrix one = small_matrix(), other = small_matrix();
+  one.tensors["blk.0.attn_q.weight"].sum_squares[1] = other.tensors["blk.0.attn_q.weight"].sum_squares[1] =
+      huge;
+  expect_refused([&] { one.merge(other, "other.gguf"); }, "no sum of squares");
+  EXPECT_EQ(one.tensors.at("blk.0.ffn_up_exps.weight").counts, (std::vector<float>{8, 0}));
+  expect_refused(
+      [&] {
+        read(is_imatrix, {{"a.in_sum2", {huge}}, {"a.counts", {1e-3f}}});
+      },
+      "no sum of squares");
 }
 
 TEST_F(ImportanceFile, RefusesWhatIsNoMatrix) {
