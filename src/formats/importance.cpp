@@ -159,11 +159,25 @@ bool is_gguf(const MappedFile& mapped) {
   throw Error({.what = what, .where = name, .expected = expected, .got = got});
 }
 
-/// A policy, and what the model says of its experts.
-std::string show_routing(const std::string& routing, const std::map<std::string, std::string>& keys) {
-  std::string text = routing.empty() ? "the model's own" : routing;
-  for (const auto& [key, value] : keys) text += fmt::format(", {} {}", key, value);
-  return printable(text);
+std::string show_routing(const std::string& routing) {
+  return routing.empty() ? "the model's own" : printable(routing);
+}
+
+using Keys = std::map<std::string, std::string>;
+
+std::string value_of(const Keys& keys, const std::string& key) {
+  const auto at = keys.find(key);
+  return at == keys.end() ? "nothing" : printable(at->second);
+}
+
+/// A key that two models have with different values, or that one of them lacks; empty where none is.
+std::string differing_key(const Keys& a, const Keys& b) {
+  for (const Keys* keys : {&a, &b}) {
+    for (const auto& [key, value] : *keys) {
+      if (value_of(a, key) != value_of(b, key)) return key;
+    }
+  }
+  return "";
 }
 
 /// Adds one tensor's sums and counts to another's of as many values.
@@ -198,9 +212,13 @@ void ImportanceMatrix::check_merge(const ImportanceMatrix& other, const std::str
   if (!architecture.empty() && !other.architecture.empty() && other.architecture != architecture) {
     refuse_merge(other_name, "this importance matrix is of another model", architecture, other.architecture);
   }
-  if (routing && other.routing && (*other.routing != *routing || other.expert_keys != expert_keys)) {
-    refuse_merge(other_name, "this importance matrix was made with another routing",
-                 show_routing(*routing, expert_keys), show_routing(*other.routing, other.expert_keys));
+  constexpr const char* kOtherRouting = "this importance matrix was made with another routing";
+  if (routing && other.routing && *other.routing != *routing)
+    refuse_merge(other_name, kOtherRouting, show_routing(*routing), show_routing(*other.routing));
+  if (const std::string key = differing_key(expert_keys, other.expert_keys);
+      routing && other.routing && !key.empty()) {
+    refuse_merge(fmt::format("{}, {}", other_name, printable(key)), kOtherRouting, value_of(expert_keys, key),
+                 value_of(other.expert_keys, key));
   }
   if ((other.chunk_tokens == 0) != (chunk_tokens == 0)) {
     refuse_merge(other_name, "of these importance matrices one does not say how many tokens it has seen",
