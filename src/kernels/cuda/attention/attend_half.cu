@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 
+#include "kernels/cuda/allow_shared.h"
 #include "kernels/cuda/attention/attend_decode.cuh"
 #include "kernels/cuda/attention/attend_flash.cuh"
 #include "kernels/cuda/attention/attend_half.h"
@@ -26,11 +27,6 @@ int n_split(const OpContext& context, int blocks_at_once, int64_t n_block, int64
   return static_cast<int>(std::max<int64_t>(std::min(n_slot / n_block, most), 1));
 }
 
-template <class Kernel>
-void allow_shared(Kernel* kernel, size_t bytes) {
-  SW_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)));
-}
-
 /// So many blocks of the kernel run on a multiprocessor at once.
 template <class Shape>
 void attend_tiles(void (*kernel)(FlashTask), int blocks_at_once, const AttendTask& task, float* parts,
@@ -39,7 +35,7 @@ void attend_tiles(void (*kernel)(FlashTask), int blocks_at_once, const AttendTas
   const int64_t n_block = int64_t{n_blocks(n_token, Shape::kRows / task.group())} * task.n_head_kv;
   const FlashTask flash{
       .attend = task, .n_split = n_split(context, blocks_at_once, n_block, n_row), .parts = parts};
-  allow_shared(kernel, Shape::kSharedBytes);
+  allow_shared(kernel, Shape::kSharedBytes, *context.cuda);
   kernel<<<n_blocks(n_block * flash.n_split, 1), Shape::kThreads, Shape::kSharedBytes,
            context.cuda->stream()>>>(flash);
   SW_CUDA_LAUNCHED();
@@ -73,7 +69,7 @@ void attend_decode(const FinishTask& finish, const AttendTask& task, float* part
       .parts = parts,
       .n_ended = context.cuda->counters()};
   SW_ASSERT(decode.n_split == 1 || n_block <= Queue::kCounters);
-  allow_shared(attend_decode_kernel<kDim, kWarps, kRing>, Shape::kSharedBytes);
+  allow_shared(attend_decode_kernel<kDim, kWarps, kRing>, Shape::kSharedBytes, *context.cuda);
   launch_early(attend_decode_kernel<kDim, kWarps, kRing>, n_blocks(n_block * decode.n_split, 1),
                Shape::kThreads, Shape::kSharedBytes, *context.cuda, decode);
 }

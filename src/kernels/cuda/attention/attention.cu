@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 
+#include "kernels/cuda/allow_shared.h"
 #include "kernels/cuda/attention/attend_half.h"
 #include "kernels/cuda/attention/attend_split.cuh"
 #include "kernels/cuda/attention/attend_tasks.cuh"
@@ -126,20 +127,21 @@ void attend_split(const SplitTask& task, cudaStream_t stream) {
 }
 
 template <int kDim>
-void attend_tiles(const AttendTask& task, cudaStream_t stream) {
+void attend_tiles(const AttendTask& task, const Queue& queue) {
   constexpr size_t kBytes = TileShape<kDim>::kSharedBytes;
   const int n_most = tile_tokens<kDim>(task.group());
   const unsigned blocks = n_blocks(n_blocks(task.batch.n_token, n_most) * int64_t{task.n_head_kv}, 1);
   const auto kernel = attend_tiles_kernel<float, kDim>;
-  SW_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
-  kernel<<<blocks, kSide * kSide, kBytes, stream>>>(task);
+  allow_shared(kernel, kBytes, queue);
+  kernel<<<blocks, kSide * kSide, kBytes, queue.stream()>>>(task);
   SW_CUDA_LAUNCHED();
 }
 
 /// All in f32: over a cache in F32, and where a token's bits must not depend on its batch.
 template <class Element>
 void attend(const AttentionDesc& d, const AttentionArgs& args, TensorView<float> qkv, float* parts,
-            float* out, cudaStream_t stream) {
+            float* out, const Queue& queue) {
+  const cudaStream_t stream = queue.stream();
   finish<Element>(finish_task(d, args, qkv.data()), stream);
   const AttendTask task = attend_task(d, args, qkv, out);
   const int64_t n_token = args.batch.n_token;
@@ -153,9 +155,9 @@ void attend(const AttentionDesc& d, const AttentionArgs& args, TensorView<float>
       attend_split<Element>({part, plan.n_split, n_chunk(d), parts}, stream);
     }
   } else if constexpr (std::is_same_v<Element, float>) {
-    if (d.head_dim <= 64) return attend_tiles<64>(task, stream);
-    if (d.head_dim <= 128) return attend_tiles<128>(task, stream);
-    attend_tiles<256>(task, stream);
+    if (d.head_dim <= 64) return attend_tiles<64>(task, queue);
+    if (d.head_dim <= 128) return attend_tiles<128>(task, queue);
+    attend_tiles<256>(task, queue);
   }
 }
 
@@ -164,7 +166,7 @@ void attend(const AttentionDesc& d, const AttentionArgs& args, const Buffers& b,
   if (is_half && !d.bound.row_invariant)
     return attend_half(d, args, b.qkv, b.parts, b.attended.data(), context);
   const auto attend_in = is_half ? attend<__half> : attend<float>;
-  attend_in(d, args, b.qkv, b.parts, b.attended.data(), context.cuda->stream());
+  attend_in(d, args, b.qkv, b.parts, b.attended.data(), *context.cuda);
 }
 
 void run(const AttentionDesc& d, const AttentionArgs& args, OpContext& context) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 
+#include "kernels/cuda/allow_shared.h"
 #include "kernels/cuda/few/dots.cuh"
 #include "kernels/cuda/few/parts.h"
 #include "kernels/cuda/few/slots.cuh"
@@ -167,7 +168,7 @@ void launch_down(Down task, int64_t n_token, const Queue& queue) {
   task.n_at_once = std::clamp((most_at_once(queue) - kDownExtraBytes) / each, 1, task.slots.n_slot());
   const int bytes = task.n_at_once * each + kDownExtraBytes;
   const auto kernel = few_down_kernel<Format>;
-  SW_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+  allow_shared(kernel, static_cast<size_t>(bytes), queue);
   launch_early(kernel, n_blocks(n_token * task.n_chunk, 1), kThreads, static_cast<size_t>(bytes), queue,
                task);
 }

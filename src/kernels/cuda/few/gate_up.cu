@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 
+#include "kernels/cuda/allow_shared.h"
 #include "kernels/cuda/few/dots.cuh"
 #include "kernels/cuda/few/experts.h"
 #include "kernels/cuda/few/parts.h"
@@ -164,7 +165,7 @@ void launch_gate_up(Type type, GateUp task, int64_t n_token, const Queue& queue)
     task.parts = gate_parts<Format>(n_in, task.chunk_rows);
     const int bytes = gate_bytes<Format>(n_in, task.gate.row_bytes, task.chunk_rows, task.parts);
     const auto kernel = few_gate_up_kernel<Format>;
-    SW_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+    allow_shared(kernel, static_cast<size_t>(bytes), queue);
     launch_early(kernel, n_blocks(n_pair * task.n_chunk, 1), kThreads, static_cast<size_t>(bytes), queue,
                  task);
   });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 
+#include "kernels/cuda/allow_shared.h"
 #include "kernels/cuda/few/dots.cuh"
 #include "kernels/cuda/few/product.h"
 #include "kernels/cuda/few/stage.cuh"
@@ -313,7 +314,7 @@ void launch_few(const FewProduct& p, OpContext& context) {
   const int n_block =
       shape.n_stage == 1 ? shape.n_chunk : std::min(shape.n_chunk, 2 * queue.n_multiprocessor());
   const auto kernel = few_kernel<Format, kTokens>;
-  SW_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shape.shared_bytes));
+  allow_shared(kernel, static_cast<size_t>(shape.shared_bytes), queue);
   launch_early(kernel, static_cast<unsigned>(n_block), n_warps<kTokens>() * kWarp,
                static_cast<size_t>(shape.shared_bytes), queue, args);
 }

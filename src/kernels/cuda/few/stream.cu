@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "kernels/cuda/allow_shared.h"
 #include "kernels/cuda/experts_combine.h"
 #include "kernels/cuda/few/experts.h"
 #include "kernels/cuda/few/stream.cuh"
@@ -63,9 +64,7 @@ void launch_stream(Type type, StreamProduct p, const Queue& queue) {
   with_stream_format(type, [&]<class Format>() {
     const auto kernel = p.gated ? stream_kernel<Format, true> : stream_kernel<Format, false>;
     const auto bytes = static_cast<size_t>(StreamPlan<Format>::shared_bytes(p.x, p.shape));
-    (void)queue.stream();  // makes its GPU the current one
-    SW_CUDA(
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)));
+    allow_shared(kernel, bytes, queue);
     launch_early(kernel, static_cast<unsigned>(p.shape.n_block), kStreamThreads, bytes, queue, p);
   });
 }

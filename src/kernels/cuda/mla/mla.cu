@@ -3,6 +3,7 @@
 // side through k_b, attention runs over the cached latents themselves, and v_b makes heads of what it gives.
 #include <algorithm>
 
+#include "kernels/cuda/allow_shared.h"
 #include "kernels/cuda/mla/mla_attend.cuh"
 #include "kernels/cuda/mla/mla_finish.cuh"
 #include "kernels/cuda/mla/mla_half.h"
@@ -92,8 +93,7 @@ template <class Element>
 void attend(const MlaTask& task, OpContext& context) {
   const auto kernel = mla_attend_kernel<Element>;
   constexpr MlaTask kWidest{.n_rot = kMaxMlaRot, .kv_rank = kMaxLatent};
-  SW_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                               static_cast<int>(kWidest.shared_bytes())));
+  allow_shared(kernel, kWidest.shared_bytes(), *context.cuda);
   const int64_t n_token = task.batch.n_token;
   const unsigned blocks = n_blocks(n_token * task.n_chunk() * task.n_split, 1);
   kernel<<<blocks, kMlaThreads, task.shared_bytes(), context.cuda->stream()>>>(task);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 
+#include "kernels/cuda/allow_shared.h"
 #include "kernels/cuda/mla/mla_flash.cuh"
 #include "kernels/cuda/mla/mla_half.h"
 #include "kernels/cuda/queue.h"
@@ -17,8 +18,7 @@ void attend_tiles(MlaTask task, int n_most, int64_t blocks_at_once, int64_t most
   const int64_t most = std::min({int64_t{kMaxParts}, n_slot / n_block, most_parts / (n_token * task.n_head)});
   task.n_split = static_cast<int>(std::max<int64_t>(most, 1));
   const auto kernel = mla_flash_kernel<Shape>;
-  SW_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                               static_cast<int>(Shape::kSharedBytes)));
+  allow_shared(kernel, Shape::kSharedBytes, *context.cuda);
   kernel<<<n_blocks(n_block * task.n_split, 1), Shape::kThreads, Shape::kSharedBytes,
            context.cuda->stream()>>>(task, n_most);
   SW_CUDA_LAUNCHED();

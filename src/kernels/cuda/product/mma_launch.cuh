@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include "kernels/cuda/allow_shared.h"
 #include "kernels/cuda/product/mma_launch.h"
 #include "kernels/cuda/product/mma_tiles.cuh"
 
@@ -38,9 +39,7 @@ void launch_mma_of(const MmaArgs& args, MmaShape shape, OpContext& context) {
     const int64_t n_tile =
         args.tiles ? args.n_tile : args.n_tile * ((args.n_row + Plan::kTokens - 1) / Plan::kTokens);
     const unsigned blocks = n_blocks(n_tile * mma_columns(args, Plan::kRows), 1);
-    (void)context.cuda->stream();  // makes its GPU the current one
-    SW_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                 static_cast<int>(Plan::kSharedBytes)));
+    allow_shared(kernel, Plan::kSharedBytes, *context.cuda);
     launch_early(kernel, blocks, kMmaThreads, Plan::kSharedBytes, *context.cuda, args);
   });
   SW_ASSERT(known);
