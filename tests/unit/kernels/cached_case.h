@@ -158,7 +158,7 @@ struct Result {
 
 /// A Case is a CachedCase with a `desc`.
 template <class Case>
-Result run_reference(const Case& c) {
+Result run_on_cpu(const Case& c, const BindOptions& options) {
   Result r{c.x, c.cache};
   std::vector<const int32_t*> tables;
   for (const std::vector<int32_t>& pages : c.block_tables) tables.push_back(pages.data());
@@ -169,13 +169,19 @@ Result run_reference(const Case& c) {
                          .rope_cos = c.rope_cos.data(),
                          .rope_sin = c.rope_sin.data()};
   ThreadPool pool(1);
-  Scratch none;
+  const auto op = bind_op(c.desc, options);
+  const Buffer memory(std::max<size_t>(1, op.scratch_bytes(c.n_token(), 1)));
+  Scratch scratch(memory.data(), memory.size_bytes());
   OpCounters counters;
-  OpContext context{pool, none, counters, choose_vector(Isa::Scalar), {}};
-  bind_op(c.desc, {.limit = Isa::Scalar, .references = true})(
-      {.batch = batch, .kv = c.kv_at(r.cache.data()), .x = {r.x.data(), c.n_token(), CachedCase::kEmbd}},
-      context);
+  OpContext context{pool, scratch, counters, choose_vector(options.limit), {}};
+  op({.batch = batch, .kv = c.kv_at(r.cache.data()), .x = {r.x.data(), c.n_token(), CachedCase::kEmbd}},
+     context);
   return r;
+}
+
+template <class Case>
+Result run_reference(const Case& c) {
+  return run_on_cpu(c, {.limit = Isa::Scalar, .references = true});
 }
 
 template <class Case>
@@ -209,7 +215,11 @@ template <class Case>
 void expect_like_reference(Gpu& gpu, const Case& c, double bound) {
   const Result want = run_reference(c), got = run_on_gpu(gpu, c);
   EXPECT_LE(relative_error(c.decoded(got.cache), c.decoded(want.cache)), bound);
-  EXPECT_LE(relative_error(added(c, got), added(c, want)), bound);
+  const double error = relative_error(added(c, got), added(c, want));
+  if (error <= bound) return;
+  // A sharp softmax makes much of inputs rounded to 8 bits: then as much as the CPU's kernels make of it.
+  const double of_cpu = relative_error(added(c, run_on_cpu(c, {.limit = isa_limit()})), added(c, want));
+  EXPECT_LE(error, std::max(bound, 1.2 * of_cpu)) << "the CPU's kernels: " << of_cpu;
 }
 
 /// A GPU may round activations: to 8 bits for few tokens of quantized weights, to bfloat16 for weights that
