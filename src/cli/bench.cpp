@@ -24,7 +24,7 @@ namespace {
 struct BenchFlags {
   ModelFlags model = {};
   std::string format = "md", plot = {}, compare = "default";
-  int64_t n_kv_max = 0, n_decode = 0, n_seq = 1, n_round = 3;
+  int64_t n_kv_max = 0, n_prompt = 0, n_decode = 0, n_seq = 1, n_round = 3;
   bool mix = false;
   ProfileFlag profile = {};
 };
@@ -74,10 +74,13 @@ void check(const BenchFlags& flags, size_t n_policy) {
 
 SweepOptions sweep_options(const BenchFlags& flags, const Model& model) {
   const int64_t n_ctx = flags.n_kv_max > 0 ? flags.n_kv_max : std::max(1, model.hparams().n_ctx_train);
-  const int64_t n_prefill = std::min<int64_t>(flags.model.n_ubatch, n_ctx);
+  const int64_t n_prefill =
+      std::min<int64_t>(flags.n_prompt > 0 ? flags.n_prompt : flags.model.n_ubatch, n_ctx);
   return {.n_kv_max = n_ctx,
           .n_prefill = n_prefill,
-          .n_decode = flags.n_decode > 0 ? flags.n_decode : std::max<int64_t>(1, n_prefill / 4),
+          .n_decode = flags.n_decode > 0
+                          ? flags.n_decode
+                          : std::max<int64_t>(1, std::min<int64_t>(n_prefill, flags.model.n_ubatch) / 4),
           .n_seq = flags.n_seq,
           .policies = {},
           .mix = flags.mix,
@@ -147,6 +150,10 @@ void add_bench(CLI::App& program, Action& action) {
       ->add_option(
           "-c,--ctx-size", flags->n_kv_max,
           "context of a sequence that the sweep goes up to (default: what the model was trained for)")
+      ->transform(whole_number(1, limits::kContextTokens.most));
+  command
+      ->add_option("--n-prompt", flags->n_prompt,
+                   "tokens of each row's prompt, computed in u-batches (default: one u-batch)")
       ->transform(whole_number(1, limits::kContextTokens.most));
   command
       ->add_option("--n-decode", flags->n_decode, "tokens generated in each row (default: a quarter of -ub)")

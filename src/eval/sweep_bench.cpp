@@ -130,8 +130,9 @@ class Sweep {
     return phase == Phase::Decode ? use.decode : use.prefill;
   }
 
-  /// Seconds for `n` tokens of each sequence from position `begin` on, with the logits of the last that a
-  /// step has of each sequence: prompts, one behind the other in u-batches, or a token of each at a time.
+  /// Seconds for `n` tokens of each sequence from position `begin` on: prompts, one behind the other in
+  /// u-batches, with the logits of the last token of each; or a token of each at a time, each with its
+  /// logits.
   double pass(size_t which, Phase phase, int64_t begin, int64_t n, ForwardProbe* probe = nullptr) {
     const int64_t n_all = n * options_.n_seq;
     const int64_t n_step = phase == Phase::Decode ? options_.n_seq : forward_.options().n_ubatch;
@@ -140,7 +141,9 @@ class Sweep {
       clear();
       for (int64_t i = done; i < std::min(n_all, done + n_step); ++i) {
         const int64_t s = phase == Phase::Decode ? i % options_.n_seq : i / n;
-        add(s, begin + (phase == Phase::Decode ? i / options_.n_seq : i % n), policy_of(which, phase, s));
+        const int64_t pos = phase == Phase::Decode ? i / options_.n_seq : i % n;
+        add(s, begin + pos, policy_of(which, phase, s));
+        if (phase == Phase::Decode || pos + 1 == n) rows_.push_back(static_cast<int32_t>(batch_.size()) - 1);
       }
       seconds += step(begin, probe);
     }
@@ -155,11 +158,7 @@ class Sweep {
   /// The tokens of a sequence come one behind the other.
   void add(int64_t sequence, int64_t pos, uint16_t policy) {
     SequenceCache* table = &tables_[static_cast<size_t>(sequence)];
-    if (sequences_.empty() || sequences_.back() != table) {
-      sequences_.push_back(table);
-      rows_.push_back(0);
-    }
-    rows_.back() = static_cast<int32_t>(batch_.size());
+    if (sequences_.empty() || sequences_.back() != table) sequences_.push_back(table);
     batch_.push_back({.id = static_cast<int32_t>(rng_.below(n_vocab_)),
                       .pos = static_cast<int32_t>(pos),
                       .seq = static_cast<int32_t>(sequences_.size()) - 1,
@@ -168,12 +167,10 @@ class Sweep {
   /// Seconds of the step that was put together, in a row that began at position `begin`.
   double step(int64_t begin, ForwardProbe* probe) {
     using Clock = std::chrono::steady_clock;
-    size_t first = 0;
-    for (size_t s = 0; s < sequences_.size(); ++s) {
-      const auto last = static_cast<size_t>(rows_[s]);
-      SW_ASSERT(sequences_[s]->prepare(batch_[first].pos, batch_[last].pos + 1,
-                                       {.n_before = batch_[first].pos - begin}));
-      first = last + 1;
+    for (size_t first = 0, last = 0; first < batch_.size(); first = last + 1) {
+      for (last = first; last + 1 < batch_.size() && batch_[last + 1].seq == batch_[first].seq;) ++last;
+      SW_ASSERT(sequences_[static_cast<size_t>(batch_[first].seq)]->prepare(
+          batch_[first].pos, batch_[last].pos + 1, {.n_before = batch_[first].pos - begin}));
     }
     const Clock::time_point start = Clock::now();
     forward_.step(batch_, sequences_, cache_, rows_, probe);
@@ -189,7 +186,7 @@ class Sweep {
   // The step under way.
   std::vector<BatchToken> batch_;
   std::vector<SequenceCache*> sequences_;  // those with a token in it
-  std::vector<int32_t> rows_;              // the last token of each
+  std::vector<int32_t> rows_;              // whose logits are wanted
   Rng rng_{1};
 };
 
@@ -201,7 +198,7 @@ void check(const Forward& forward, const SweepOptions& options) {
                .where = "-c",
                .expected = "at least " + std::to_string(std::max<int64_t>(1, options.n_prefill)),
                .got = std::to_string(options.n_kv_max),
-               .hint = "a smaller prompt: -ub"});
+               .hint = "a smaller prompt: -pp, or -ub"});
 }
 
 }  // namespace

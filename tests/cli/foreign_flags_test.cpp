@@ -334,7 +334,7 @@ TEST(ForeignFlags, AFlagOfAnotherToolIsUnknown) {
     EXPECT_EQ(r.exit_code, 2);
     EXPECT_NE(r.err.find("no such flag of " + arguments.front()), std::string::npos) << r.err;
   }
-  EXPECT_NE(run_switchyard({"bench", "-p", "512"}).err.find("-ub"), std::string::npos);
+  EXPECT_NE(run_switchyard({"bench", "-n", "128"}).err.find("-tg"), std::string::npos);
   EXPECT_NE(run_switchyard({"quantize", "a", "b", "Q8_0", "--pure"}).err.find("--tensor-type"),
             std::string::npos);
 }

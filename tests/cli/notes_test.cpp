@@ -233,6 +233,23 @@ TEST(Bench, WhatCannotBeABatchIsOneLine) {
   }
 }
 
+TEST(Bench, APromptMayBeLongerThanAUbatch) {
+  const auto row = [](std::vector<std::string> flags) {
+    flags.insert(flags.begin(), {"bench", "-r", "1", "-t", "1", "--format", "jsonl", "--profile"});
+    const ProcessResult r = run_switchyard(flags);
+    EXPECT_EQ(r.exit_code, 0) << r.err;
+    return nlohmann::json::parse(r.out);
+  };
+  const auto alone = row({"-c", "24", "-ub", "8", "-pp", "24", "-tg", "1"});
+  EXPECT_EQ(alone.at("n_pp"), 24);
+  EXPECT_EQ(alone.at("profile_pp").at("n_token"), 8 * alone.at("profile_pp").at("n_pass").get<int64_t>());
+  // The prompts of three sequences, 15 tokens in all: two passes.
+  const auto three = row({"-c", "5", "-ub", "8", "--n-prompt", "5", "--batch", "3"});
+  EXPECT_EQ(three.at("n_pp"), 5);
+  EXPECT_EQ(2 * three.at("profile_pp").at("n_token").get<int64_t>(),
+            15 * three.at("profile_pp").at("n_pass").get<int64_t>());
+}
+
 TEST(Bench, AProfileIsOfEachRow) {
   const std::vector<std::string> flags = {"bench", "-c", "8", "-ub", "8", "-tg", "3", "-r", "1", "-t", "1"};
   std::vector<std::string> layers = flags, table = flags;
