@@ -131,7 +131,8 @@ struct Placement {
   int n_cpu_moe = 0;                        ///< those of the first so many layers do
   bool split_layers = true;                 ///< false: the main GPU alone
   std::vector<double> tensor_split = {};    ///< share of each GPU; empty: by free memory
-  int main_gpu = 0;                         ///< of the GPUs, from 0: holds the output matrix
+  /// Of the GPUs, from 0: holds the output matrix. None: the GPU of the last layers holds it.
+  std::optional<int> main_gpu = {};
 };
 
 struct EngineOptions {

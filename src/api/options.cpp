@@ -34,7 +34,7 @@ switchyard::RoutingPolicy to_public(const RoutingPolicy& policy) {
 PlacementOptions to_placement(const switchyard::Placement& placement) {
   if (placement.n_gpu_layers) limits::kLayers.check("n_gpu_layers", *placement.n_gpu_layers);
   limits::kLayers.check("n_cpu_moe", placement.n_cpu_moe);
-  limits::kGpu.check("main_gpu", placement.main_gpu);
+  if (placement.main_gpu) limits::kGpu.check("main_gpu", *placement.main_gpu);
   PlacementOptions out{.n_gpu_layers = placement.n_gpu_layers,
                        .cpu_moe = placement.cpu_moe,
                        .n_cpu_moe = placement.n_cpu_moe,

@@ -109,9 +109,15 @@ void add_placement_flags(CLI::App& command, PlacementFlags& f) {
                   "each GPU's share of the layers, as in 3,1 (default: by free memory)")
       ->option_text("LIST")
       ->group(rare);
-  command.add_option("--main-gpu", f.main_gpu, "the GPU that holds the head")
+  command
+      .add_option("--main-gpu", f.main_gpu,
+                  "the GPU that holds the head (default: the one with the last layers), or with --split-mode "
+                  "none all")
       ->transform(range(limits::kGpu))
-      ->capture_default_str()
+      ->group(rare);
+  command
+      .add_flag("--no-peer-access", f.no_peer_access,
+                "copy between GPUs through the CPU's memory, as where they cannot reach each other")
       ->group(rare);
 }
 
@@ -123,7 +129,8 @@ DeviceOptions PlacementFlags::options() const {
                     .n_cpu_moe = n_cpu_moe,
                     .split_layers = split_mode == "layer",
                     .tensor_split = parse_shares(tensor_split),
-                    .main_gpu = main_gpu}};
+                    .main_gpu = main_gpu >= 0 ? std::optional(main_gpu) : std::nullopt},
+      .peer_access = no_peer_access ? PeerAccess::Refused : PeerAccess::Allowed};
   for (const std::string& text : overrides) {
     for (const std::string& rule : split_rules(text))
       o.placement.overrides.push_back(parse_placement_override(rule));

@@ -14,7 +14,8 @@ struct PlacementFlags {
   int n_gpu_layers = -1;  ///< -1: what fits
   std::vector<std::string> overrides = {};
   bool cpu_moe = false;
-  int n_cpu_moe = 0, main_gpu = 0;
+  int n_cpu_moe = 0, main_gpu = -1;  ///< main_gpu -1: the one with the last layers
+  bool no_peer_access = false;
 
   /// Throws sw::Error on nonsense.
   DeviceOptions options() const;

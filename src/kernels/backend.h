@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,7 +18,13 @@ struct DeviceInfo {
   std::string description = {};  ///< for `version` and logs: "NVIDIA H100 80GB HBM3, compute capability 9.0"
 };
 
-/// Work that a device keeps instead of doing it, to do it later, and again.
+/// Whether GPUs may read each other's memory.
+enum class PeerAccess : uint8_t {
+  Allowed,
+  Refused  ///< copies between them go through the CPU's memory, as on machines where they cannot
+};
+
+/// Work that devices keep instead of doing it, to do it later, and again.
 class Recordings {
  public:
   static constexpr int kMost = 64;
@@ -40,6 +48,23 @@ class Timeline {
   virtual void clear() = 0;
 };
 
+/// A point of a device's queue that the host can wait for.
+class Fence {
+ public:
+  virtual ~Fence() = default;
+  /// Here, behind all that is queued so far; the last call counts. Not while the queue is being recorded.
+  virtual void set() {}
+  /// Returns once the point has passed, at once where none was set.
+  virtual void wait() {}
+};
+
+/// Bytes that go from one device's memory to another's.
+struct DeviceCopy {
+  std::byte* to = nullptr;
+  const std::byte* from = nullptr;
+  size_t size_bytes = 0;
+};
+
 /// One device that runs operations: its memory and its work queue. Work of a GPU is queued and runs in
 /// order; the CPU and fake devices have done it when a call returns. Pointers named `host` are the
 /// CPU's memory.
@@ -60,7 +85,9 @@ class Backend : public DeviceMemory {
   /// `host` holds the bytes once wait() or wait_recorded() has returned.
   virtual void copy_out(void* host, const std::byte* from, size_t size_bytes) = 0;
   /// From `from`'s memory to this device's; queued on this device, which first waits for `from`'s mark.
-  virtual void copy_from(Backend& from, std::byte* to, const std::byte* data, size_t size_bytes) = 0;
+  virtual void copy_from(Backend& from, std::span<const DeviceCopy> copies) = 0;
+  /// Why copies from `from` go through the CPU's memory; empty where they go directly.
+  virtual std::string why_through_host(Backend& /*from*/) { return {}; }
   virtual void zero(std::byte* data, size_t size_bytes) = 0;
   /// x[i] += y[i], both of this device.
   virtual void add(float* x, const float* y, int64_t n) = 0;
@@ -69,6 +96,10 @@ class Backend : public DeviceMemory {
   virtual void record() {}
   /// The host waits until the mark has passed.
   virtual void wait_recorded() {}
+  /// What is queued here from now on waits for all that is queued on `other`, a device of the same kind.
+  virtual void wait_for(Backend& /*other*/) {}
+  /// Must not outlive this.
+  virtual std::unique_ptr<Fence> make_fence() { return std::make_unique<Fence>(); }
   /// The host waits until all queued work is done. Throws sw::SystemError where the device failed.
   virtual void wait() {}
 
@@ -76,8 +107,11 @@ class Backend : public DeviceMemory {
   virtual void pin(std::byte* /*host*/, size_t /*size_bytes*/) {}
   virtual void unpin(std::byte* /*host*/) {}
 
-  /// Null where the device cannot keep work.
-  virtual Recordings* recordings() { return nullptr; }
+  /// Of the work of this device and of `others`, which this one starts and waits for; must not outlive any.
+  /// Null where one of them cannot keep work, or copies between them go through the CPU's memory.
+  virtual std::unique_ptr<Recordings> make_recordings(std::span<Backend* const> /*others*/) {
+    return nullptr;
+  }
 
   /// Must not outlive this.
   virtual std::unique_ptr<Timeline> make_timeline() = 0;

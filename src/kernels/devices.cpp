@@ -28,7 +28,7 @@ std::optional<int> number_after(const std::string& text, const char* prefix) {
 
 }  // namespace
 
-Devices open_devices(const std::string& wanted, std::string* note) {
+Devices open_devices(const std::string& wanted, std::string* note, PeerAccess peer_access) {
   if (const auto n = number_after(wanted, "fake:")) {
     if (*n > kMaxFakes) throw Error({.what = "too many fake devices", .where = "--device", .got = wanted});
     return open_fakes(*n);
@@ -39,7 +39,9 @@ Devices open_devices(const std::string& wanted, std::string* note) {
   std::string why;
   const int n_gpu = cuda::device_count(&why);
   if (note) *note = why;
-  const auto add = [&](int gpu) { devices.push_back(cuda::open(gpu, {static_cast<int>(devices.size())})); };
+  const auto add = [&](int gpu) {
+    devices.push_back(cuda::open(gpu, {static_cast<int>(devices.size())}, peer_access));
+  };
   if (wanted.empty()) {
     for (int gpu = 0; gpu < n_gpu; ++gpu) {
       try {

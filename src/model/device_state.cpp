@@ -24,10 +24,10 @@ DeviceState::DeviceState(Backend& backend, int device, const DeviceNeeds& needs,
   if (!backend.host_visible()) staged_.emplace(backend, limits, arrays_.batch, arrays_.rows);
 }
 
-void DeviceState::stage() {
+void DeviceState::stage(StageAs as) {
   if (!staged_) return;
   upload_policies();
-  staged_->stage(host_);
+  staged_->stage(host_, as);
 }
 
 void DeviceState::send() {

@@ -31,9 +31,8 @@ class DeviceState {
 
   /// Whether the batch is sent here, because the CPU cannot see this memory.
   bool is_staged() const { return staged_.has_value(); }
-  /// Makes the host's batch ready for send(), and sends the policy table where it changed. Nothing of the
-  /// last send() may be under way any more.
-  void stage();
+  /// Makes the host's batch ready for send(), and sends the policy table where it changed.
+  void stage(StageAs as);
   void send();
   /// Likewise, the rows whose logits are wanted.
   void stage_rows(std::span<const int32_t> rows);

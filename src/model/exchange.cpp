@@ -5,16 +5,17 @@ namespace sw {
 
 namespace {
 
-/// Copies the first rows.
+/// The first rows.
 template <class T>
-void copy(Backend& from, Backend& to, TensorView<T> source, TensorView<T> target, int64_t n_row) {
-  const auto bytes = static_cast<size_t>(n_row * source.n_cols()) * sizeof(T);
-  const auto* data = reinterpret_cast<const std::byte*>(source.data());
-  if (to.host_visible()) {
-    from.copy_out(target.data(), data, bytes);
-  } else {
-    to.copy_from(from, reinterpret_cast<std::byte*>(target.data()), data, bytes);
-  }
+DeviceCopy copy_of(TensorView<T> source, TensorView<T> target, int64_t n_row) {
+  return {.to = reinterpret_cast<std::byte*>(target.data()),
+          .from = reinterpret_cast<const std::byte*>(source.data()),
+          .size_bytes = static_cast<size_t>(n_row * source.n_cols()) * sizeof(T)};
+}
+
+void copy(Backend& from, Backend& to, std::span<const DeviceCopy> copies) {
+  if (!to.host_visible()) return to.copy_from(from, copies);
+  for (const DeviceCopy& c : copies) from.copy_out(c.to, c.from, c.size_bytes);
 }
 
 }  // namespace
@@ -26,18 +27,27 @@ void LocalExchange::send(const program::Send& send, int64_t n_token) {
     return TensorView<int32_t>(a.routing.n_active.data(), std::ssize(a.routing.n_active), 1);
   };
   switch (send.what) {
-    case Payload::Residual:
-      copy(from, to, source.residual, target.residual, n_token);
+    case Payload::Residual: {
+      const DeviceCopy residual = copy_of(source.residual, target.residual, n_token);
+      copy(from, to, {&residual, 1});
+      from.wait_for(
+          to);  // the next pass begins here while this one goes on there: it overwrites the residual
       break;
-    case Payload::Routed:
-      copy(from, to, source.normed, target.normed, n_token);
-      copy(from, to, source.routing.ids, target.routing.ids, n_token);
-      copy(from, to, source.routing.weights, target.routing.weights, n_token);
-      copy(from, to, n_active(source), n_active(target), n_token);
+    }
+    case Payload::Routed: {  // what they overwrite was read before the receiver's part came back
+      const DeviceCopy routed[] = {copy_of(source.normed, target.normed, n_token),
+                                   copy_of(source.routing.ids, target.routing.ids, n_token),
+                                   copy_of(source.routing.weights, target.routing.weights, n_token),
+                                   copy_of(n_active(source), n_active(target), n_token)};
+      copy(from, to, routed);
       break;
-    case Payload::Part:
-      copy(from, to, source.part, target.part, n_token);
+    }
+    case Payload::Part: {
+      const DeviceCopy part = copy_of(source.part, target.part, n_token);
+      copy(from, to, {&part, 1});
+      from.wait_for(to);  // a third device's part may come next in its place
       break;
+    }
   }
   ++n_sent_;
 }

@@ -81,7 +81,13 @@ void Forward::take_buffers(const PolicyTable& policies) {
                          gpu == devices.end() ? nullptr : gpu->get());
   }
   Backend& head = head_state().backend();
-  if (only_device(program()) >= 0) recordings_ = head.recordings();
+  std::vector<Backend*> others;
+  for (const DeviceState& s : states_) {
+    if (!s.is_used()) continue;
+    cpu_takes_part_ |= s.backend().host_visible();
+    if (&s.backend() != &head) others.push_back(&s.backend());
+  }
+  recordings_ = head.make_recordings(others);
   if (head.host_visible()) return;
   const auto bytes = [&](int64_t n_col) {
     return static_cast<size_t>(limits.n_logit_row * n_col) * sizeof(float);

@@ -67,14 +67,15 @@ class Forward {
   Forward(const Model& model, const PolicyTable& policies, const ForwardOptions& options);
 
   /// Appends to the cache and computes the hidden states of all tokens. A sequence's tokens stand in
-  /// rising position. `sequences` [n_seq] are prepared for every position. Throws Interrupted; see
-  /// ForwardOptions::stop.
+  /// rising position. `sequences` [n_seq] are prepared for every position. Where everything is on GPUs this
+  /// only queues the work, up to two passes ahead: of layers on several GPUs, each GPU begins the next pass
+  /// once it has sent its part of this one on. Throws Interrupted; see ForwardOptions::stop.
   void run(std::span<const BatchToken> tokens, std::span<const SequenceCache* const> sequences,
            const Cache& cache, ForwardProbe* probe = nullptr);
   /// Logits [rows.size(), n_vocab] of tokens of the last run(), valid until the next call.
   TensorView<const float> logits(std::span<const int32_t> rows);
-  /// run() and logits() in one: on one GPU a decode step is recorded once for each number of sequences
-  /// and then replayed whole, without a word from the CPU in between.
+  /// run() and logits() in one: where everything is on GPUs, a decode step is recorded once for each number
+  /// of sequences and then replayed whole, without a word from the CPU in between.
   TensorView<const float> step(std::span<const BatchToken> tokens,
                                std::span<const SequenceCache* const> sequences, const Cache& cache,
                                std::span<const int32_t> rows, ForwardProbe* probe = nullptr);
@@ -102,7 +103,7 @@ class Forward {
   RoutingStats routing_stats();
   /// Counts from zero again.
   void reset_routing_stats();
-  /// Steps that a GPU keeps whole: one for each number of sequences so far, whatever their policies.
+  /// Steps that GPUs keep whole: one for each number of sequences so far, whatever their policies.
   int n_recorded() const { return recorder_.n_recorded(); }
   /// Times that something went from one device to another since the start.
   uint64_t n_sent() const { return exchange_.n_sent(); }
@@ -122,8 +123,9 @@ class Forward {
   OpContext context() { return {pool_, no_scratch_, counters_, vector_, route_scratch_}; }
   void take_buffers(const PolicyTable& policies);
   void fill(std::span<const BatchToken> tokens, std::span<const SequenceCache* const> sequences,
-            const Cache& cache);
+            const Cache& cache, StageAs as);
   void wait_for_all();
+  bool runs_ahead() const { return !cpu_takes_part_ && !profile_; }
   void execute(std::span<const Instruction> instructions, const Cache* cache, ForwardProbe* probe,
                const std::function<bool()>& stop = {});
   /// Runs `work`, as this item of the profile where there is one.
@@ -154,7 +156,8 @@ class Forward {
   ProbeView probe_view_;
   Profile* profile_ = nullptr;
   StepRecorder recorder_;
-  Recordings* recordings_ = nullptr;            // of the GPU that everything is on, if it is on one
+  bool cpu_takes_part_ = false;                 // an operation or an expert is on the CPU
+  std::unique_ptr<Recordings> recordings_;      // where everything is on GPUs
   bool at_head_ = false;                        // the residual of the last run() is on the head's device
   PinnedBuffer host_logits_, host_final_norm_;  // where the CPU cannot see the head's device
 };

@@ -17,11 +17,11 @@ std::vector<int> devices_of_blocks(const HParams& hparams, std::span<const Devic
   const int n_gpu = std::max(0, static_cast<int>(devices.size()) - 1), n_block = hparams.n_run_block();
   std::vector<int> chosen(static_cast<size_t>(n_block) + 1, 0);
   if (n_gpu == 0) return chosen;
-  if (options.main_gpu >= n_gpu) {
+  if (options.main_gpu.value_or(0) >= n_gpu) {
     throw Error({.what = "there is no such GPU",
                  .where = "--main-gpu",
                  .expected = "below " + std::to_string(n_gpu),
-                 .got = std::to_string(options.main_gpu)});
+                 .got = std::to_string(*options.main_gpu)});
   }
   if (static_cast<int>(options.tensor_split.size()) > n_gpu) {
     throw Error({.what = "more shares than GPUs",
@@ -36,7 +36,7 @@ std::vector<int> devices_of_blocks(const HParams& hparams, std::span<const Devic
   share.resize(static_cast<size_t>(n_gpu), 0.0);
   if (!options.split_layers) {
     std::fill(share.begin(), share.end(), 0.0);
-    share[static_cast<size_t>(options.main_gpu)] = 1.0;
+    share[static_cast<size_t>(options.main_gpu.value_or(0))] = 1.0;
   }
   const double all = std::accumulate(share.begin(), share.end(), 0.0);
   if (!(all > 0)) throw Error({.what = "the GPUs' shares are all 0", .where = "--tensor-split"});
@@ -52,7 +52,7 @@ std::vector<int> devices_of_blocks(const HParams& hparams, std::span<const Devic
     }
     chosen[static_cast<size_t>(i)] = gpu + 1;
   }
-  if (n_on_gpu > 0) chosen.back() = options.main_gpu + 1;
+  if (n_on_gpu > 0 && options.main_gpu) chosen.back() = *options.main_gpu + 1;
   return chosen;
 }
 

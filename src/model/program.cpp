@@ -98,14 +98,6 @@ std::vector<DeviceNeeds> needs_of(const Program& program, int n_device, const Ba
   return needs;
 }
 
-int only_device(const Program& program) {
-  int device = program.head.device;
-  for_each_op(program, [&](const auto& instruction) {
-    if (instruction.device != device) device = -1;
-  });
-  return device;
-}
-
 std::string explain(const Program& program) {
   std::string text = "program:\n";
   std::vector<std::string> layer, before;

@@ -155,9 +155,6 @@ struct BatchSizes {
 /// By device; `n_device` of them.
 std::vector<DeviceNeeds> needs_of(const Program& program, int n_device, const BatchSizes& sizes);
 
-/// The device that everything runs on; -1 where there are several.
-int only_device(const Program& program);
-
 /// One instruction, without its kernel: "send:routed@1>0".
 std::string short_name(const Instruction& instruction);
 

@@ -9,7 +9,7 @@
 
 namespace sw {
 
-/// Decode steps that a GPU keeps whole: the calls of a pass, made once and kept instead of done; replayed,
+/// Decode steps that GPUs keep whole: the calls of a pass, made once and kept instead of done; replayed,
 /// they read what was staged. One recording for each number of sequences, one token of each.
 class StepRecorder {
  public:

@@ -122,19 +122,20 @@ void Forward::wait_for_all() {
 
 /// The batch on the CPU, and ready to be sent to every device that runs something.
 void Forward::fill(std::span<const BatchToken> tokens, std::span<const SequenceCache* const> sequences,
-                   const Cache& cache) {
+                   const Cache& cache, StageAs as) {
   for (const BatchToken& token : tokens) SW_ASSERT(token.id < program().n_vocab);
   batch_.fill(tokens, sequences, cache.plan(), pool_);
   at_head_ = program().to_head.empty();
-  for (DeviceState& s : states_) s.stage();
+  for (DeviceState& s : states_) s.stage(as);
 }
 
 void Forward::run(std::span<const BatchToken> tokens, std::span<const SequenceCache* const> sequences,
                   const Cache& cache, ForwardProbe* probe) {
-  wait_for_all();
+  if (!runs_ahead()) wait_for_all();
   const std::optional<RoutingStats> routed_before = routing_for_profile();
   if (profile_) profile_->begin(std::ssize(tokens));
-  timed(Profile::kBatch, [&] { fill(tokens, sequences, cache); });
+  const StageAs as = runs_ahead() ? StageAs::Next : StageAs::First;
+  timed(Profile::kBatch, [&] { fill(tokens, sequences, cache, as); });
   if (tokens.empty()) return;
   for (size_t d = 0; d < states_.size(); ++d) {
     if (states_[d].is_staged()) timed(Profile::kSend + d, [&] { states_[d].send(); });
@@ -200,22 +201,23 @@ TensorView<const float> Forward::step(std::span<const BatchToken> tokens,
                                       std::span<const SequenceCache* const> sequences, const Cache& cache,
                                       std::span<const int32_t> rows, ForwardProbe* probe) {
   const size_t n = tokens.size();
-  DeviceState& on = head_state();
   const std::byte* memory = cache.memory();
-  // A recording is everything on one GPU, with one token and one row of logits per sequence.
+  // A recording is everything on GPUs, with one token and one row of logits per sequence.
   const bool replays = !probe && !profile_ && recordings_ && n == sequences.size() && n == rows.size() &&
                        std::ssize(rows) <= options_.n_logit_row && recorder_.can_keep(n, memory);
   if (!replays) {
     run(tokens, sequences, cache, probe);
     return rows.empty() ? TensorView<const float>() : logits(rows);
   }
-  on.backend().wait();
-  fill(tokens, sequences, cache);
-  on.stage_rows(rows);
+  wait_for_all();
+  fill(tokens, sequences, cache, StageAs::First);
+  at_head_ = true;
+  head_state().stage_rows(rows);
   if (!recorder_.has(n)) {
     recorder_.record(*recordings_, n, memory, counters_, [&] {
-      on.send();
+      for (DeviceState& s : states_) s.send();
       execute(program().layers, &cache, nullptr);
+      execute(program().to_head, nullptr, nullptr);
       queue_head(std::ssize(rows));
     });
   }

@@ -31,7 +31,8 @@ StagedBatch::StagedBatch(Backend& backend, const BatchLimits& limits, std::span<
     : backend_(backend),
       most_pages_(limits.n_page),
       memory_(memory.data()),
-      staging_(memory.size(), backend),
+      blocks_{Block{PinnedBuffer(memory.size(), backend), backend.make_fence()},
+              Block{PinnedBuffer(memory.size(), backend), backend.make_fence()}},
       row_staging_(static_cast<size_t>(limits.n_logit_row) * sizeof(int32_t), backend),
       views_(static_cast<size_t>(limits.n_group)),
       rows_(rows) {}
@@ -40,7 +41,7 @@ StagedBatch::StagedBatch(Backend& backend, const BatchLimits& limits, std::span<
 template <class T>
 const T* StagedBatch::put(const T* data, int64_t n) {
   const auto* to = reinterpret_cast<const T*>(memory_ + used_);
-  if (n > 0) std::memcpy(staging_.data() + used_, data, static_cast<size_t>(n) * sizeof(T));
+  if (n > 0) std::memcpy(staging() + used_, data, static_cast<size_t>(n) * sizeof(T));
   used_ += array_bytes<T>(n);
   return to;
 }
@@ -49,18 +50,21 @@ const T* StagedBatch::put(const T* data, int64_t n) {
 const int32_t* const* StagedBatch::put_tables(const HostBatch::Group& group,
                                               std::span<const int64_t> n_page) {
   const auto* list = reinterpret_cast<const int32_t* const*>(memory_ + used_);
-  auto* addresses = reinterpret_cast<const int32_t**>(staging_.data() + used_);
+  auto* addresses = reinterpret_cast<const int32_t**>(staging() + used_);
   used_ += array_bytes<void*>(std::ssize(group.tables));
   for (size_t s = 0; s < group.tables.size(); ++s) {
     SW_ASSERT(n_page[s] <= most_pages_);
     addresses[s] = reinterpret_cast<const int32_t*>(memory_ + used_);
-    std::memcpy(staging_.data() + used_, group.tables[s], static_cast<size_t>(n_page[s]) * sizeof(int32_t));
+    std::memcpy(staging() + used_, group.tables[s], static_cast<size_t>(n_page[s]) * sizeof(int32_t));
     used_ += array_bytes<int32_t>(most_pages_);
   }
   return list;
 }
 
-void StagedBatch::stage(const HostBatch& batch) {
+void StagedBatch::stage(const HostBatch& batch, StageAs as) {
+  fenced_ = as == StageAs::Next;
+  now_ = fenced_ ? 1 - now_ : 0;
+  if (fenced_) blocks_[now_].sent->wait();
   const TokenBatch host = batch.view();
   const int64_t n = host.n_token;
   used_ = 0;
@@ -82,10 +86,13 @@ void StagedBatch::stage(const HostBatch& batch) {
       views_[g].block_tables = put_tables(group, batch.n_page());
     }
   }
-  SW_ASSERT(used_ <= staging_.size_bytes());
+  SW_ASSERT(used_ <= blocks_[now_].memory.size_bytes());
 }
 
-void StagedBatch::send() { backend_.copy_in(memory_, staging_.data(), used_); }
+void StagedBatch::send() {
+  backend_.copy_in(memory_, staging(), used_);
+  if (fenced_) blocks_[now_].sent->set();
+}
 
 void StagedBatch::stage_rows(std::span<const int32_t> rows) {
   std::ranges::copy(rows, row_staging_.as<int32_t>());

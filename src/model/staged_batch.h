@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include <array>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -10,7 +12,13 @@
 
 namespace sw {
 
-/// The batch's copy on a device whose memory the CPU cannot see: put together in one block of pinned memory,
+/// Where a batch is put together on the CPU.
+enum class StageAs : uint8_t {
+  First,  ///< always in the same place, for recordings; nothing that was sent may be under way any more
+  Next    ///< beside the last one, which may still be on its way
+};
+
+/// The batch's copy on a device whose memory the CPU cannot see: put together in a block of pinned memory,
 /// sent with one copy. Arrays of equally long batches lie at the same addresses, so that a recorded step
 /// finds them. No allocation after the start.
 class StagedBatch {
@@ -18,10 +26,10 @@ class StagedBatch {
   /// `memory` [staged_bytes(limits)] and `rows` [n_logit_row] are the device's.
   StagedBatch(Backend& backend, const BatchLimits& limits, std::span<std::byte> memory, int32_t* rows);
 
-  /// Makes ready what send() copies. Nothing of the last send() may be under way any more.
-  void stage(const HostBatch& batch);
+  /// Makes ready what send() copies. With StageAs::Next waits until the last but one has left.
+  void stage(const HostBatch& batch, StageAs as);
   void send();
-  /// Likewise, the rows whose logits are wanted.
+  /// Likewise, the rows whose logits are wanted. Nothing that was sent may be under way any more.
   void stage_rows(std::span<const int32_t> rows);
   void send_rows();
 
@@ -37,8 +45,17 @@ class StagedBatch {
   Backend& backend_;
   int64_t most_pages_;  // of one sequence
   std::byte* memory_;
-  PinnedBuffer staging_, row_staging_;
-  size_t used_ = 0;                // of both
+  struct Block {
+    PinnedBuffer memory;
+    std::unique_ptr<Fence> sent;
+  };
+  std::byte* staging() const { return blocks_[now_].memory.data(); }
+
+  std::array<Block, 2> blocks_;
+  size_t now_ = 0;  // the block that was staged last
+  bool fenced_ = false;
+  PinnedBuffer row_staging_;
+  size_t used_ = 0;                // of the block and of the device's memory
   std::vector<TokenBatch> views_;  // by group
   int32_t* rows_;
   size_t n_row_ = 0;

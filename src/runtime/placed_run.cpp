@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <fmt/core.h>
+#include <set>
 #include <utility>
+#include <variant>
 
 #include "base/error.h"
 #include "base/topology.h"
@@ -70,6 +72,25 @@ bool packs_with_notes(const Model& model, const Devices& devices, const Placemen
   return true;
 }
 
+/// A line for each pair of GPUs between which copies take the long way.
+void note_indirect_copies(const PlacedModel& placed, const Notes& notes) {
+  const Devices& devices = placed.devices();
+  std::set<std::pair<int, int>> pairs;
+  const Program& program = placed.program();
+  for (const std::vector<Instruction>* part : {&program.layers, &program.to_head}) {
+    for (const Instruction& instruction : *part) {
+      if (const auto* send = std::get_if<program::Send>(&instruction)) pairs.emplace(send->from, send->to);
+    }
+  }
+  for (const auto& [from_index, to_index] : pairs) {
+    Backend &from = *devices[static_cast<size_t>(from_index)], &to = *devices[static_cast<size_t>(to_index)];
+    const std::string why = to.why_through_host(from);
+    if (why.empty()) continue;
+    notes.info(fmt::format("{} to {}: copies go through the CPU's memory ({})", from.info().name,
+                           to.info().name, why));
+  }
+}
+
 std::unique_ptr<PlacedModel> place_with_notes(const Model& model, const Devices& devices,
                                               const PlacementOptions& options, const PlanInput& input,
                                               const Notes& notes) {
@@ -77,18 +98,22 @@ std::unique_ptr<PlacedModel> place_with_notes(const Model& model, const Devices&
   check_room(model, devices, placement, input);
   ProgramOptions program = input.forward.program(input.experts_max);
   program.may_pack = packs_with_notes(model, devices, placement, input, notes);
-  return std::make_unique<PlacedModel>(model, devices, std::move(placement), program, input.forward.n_thread);
+  auto placed =
+      std::make_unique<PlacedModel>(model, devices, std::move(placement), program, input.forward.n_thread);
+  note_indirect_copies(*placed, notes);
+  return placed;
 }
 
 }  // namespace
 
 Devices open_devices_of(const DeviceOptions& options, const Notes& notes) {
   std::string why;
-  Devices devices = open_devices(options.devices, &why);
+  Devices devices = open_devices(options.devices, &why, options.peer_access);
   if (why.starts_with("CUDA")) notes.warn(why);  // a GPU is there, and left out
   const PlacementOptions& p = options.placement;
-  const std::pair<const char*, bool> of_gpus[] = {
-      {"-ngl", p.n_gpu_layers.value_or(0) > 0}, {"-ts", !p.tensor_split.empty()}, {"-mg", p.main_gpu > 0}};
+  const std::pair<const char*, bool> of_gpus[] = {{"-ngl", p.n_gpu_layers.value_or(0) > 0},
+                                                  {"-ts", !p.tensor_split.empty()},
+                                                  {"-mg", p.main_gpu.value_or(0) > 0}};
   for (const auto& [flag, given] : of_gpus) {
     if (devices.size() == 1 && given)
       notes.warn(std::string(flag) + " has no effect: " + (why.empty() ? "--device none" : why));

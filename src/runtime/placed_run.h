@@ -12,6 +12,7 @@ namespace sw {
 struct DeviceOptions {
   std::string devices = {};  ///< as open_devices() takes them: "" for all, "none" for the CPU alone
   PlacementOptions placement = {};
+  PeerAccess peer_access = PeerAccess::Allowed;
 };
 
 /// Opens the devices of a run and tells which GPU is left out and why. Throws sw::Error.

@@ -30,6 +30,7 @@ TEST_P(GpuModelTest, TraceEqualsThePythonInEveryPlaceThatUsersChoose) {
   if (!golden.model->moe_layers().empty()) {
     places.push_back({.cpu_moe = true});
     places.push_back({.overrides = {{"exps", "CPU"}}});
+    if (devices_.size() > 2) places.push_back({.overrides = {{R"(\.exps\.[0-9]*[13579]$)", "CUDA1"}}});
   }
   for (const PlacementOptions& options : places) {
     const PlacedModel placed(*golden.model, devices_, place(*golden.model, devices_, options));
@@ -49,7 +50,7 @@ TEST_P(GpuModelTest, GreedyIdsEqualThePython) {
 INSTANTIATE_TEST_SUITE_P(Models, GpuModelTest, ::testing::ValuesIn(kGoldenModels),
                          [](const auto& info) { return std::string(info.param); });
 
-/// Decode steps of a kind that is recorded and replayed where all is on one GPU, and of one that is not.
+/// Decode steps of a kind that is recorded and replayed where all is on GPUs, and of one that is not.
 TEST_F(GpuTest, StepsAllocateNothing) {
   SW_DATA_OR_SKIP(folder, "golden/bailing_moe_v2");
   const Golden golden(folder);
@@ -57,9 +58,10 @@ TEST_F(GpuTest, StepsAllocateNothing) {
   constexpr int kSteps = 10'000;
   PolicyTable policies(model.moe_layers(), model.hparams().n_layer, experts_needed(model.moe_layers(), {}),
                        1);
-  for (const bool cpu_moe : {false, true}) {
-    const PlacedModel placed(model, devices_,
-                             place(model, devices_, {.cpu_moe = cpu_moe, .split_layers = false}));
+  for (const PlacementOptions& options :
+       {PlacementOptions{.split_layers = false}, PlacementOptions{.cpu_moe = true, .split_layers = false},
+        PlacementOptions{}, PlacementOptions{.cpu_moe = true}}) {
+    const PlacedModel placed(model, devices_, place(model, devices_, options));
     Forward forward(model, policies, {.n_ubatch = 8, .n_seq = 1, .n_ctx = kSteps + 8, .placed = &placed});
     testing::CacheRig cache(forward, Forward::cache_plan(model, kSteps + 8, Type::F16));
     const auto step = [&](int32_t pos) { return cache.step({.id = pos % 512, .pos = pos}).at(0, 0); };
@@ -67,7 +69,8 @@ TEST_F(GpuTest, StepsAllocateNothing) {
     const uint64_t free_before = devices_[1]->memory().free_bytes, allocations = testing::n_allocation();
     float sum = 0;
     for (int32_t i = 1; i <= kSteps; ++i) sum += step(i);
-    EXPECT_EQ(testing::n_allocation(), allocations) << "experts on the CPU: " << cpu_moe;
+    EXPECT_EQ(testing::n_allocation(), allocations)
+        << "experts on the CPU: " << options.cpu_moe << ", layers over all GPUs: " << options.split_layers;
     EXPECT_EQ(devices_[1]->memory().free_bytes, free_before);
     EXPECT_TRUE(std::isfinite(sum));
   }

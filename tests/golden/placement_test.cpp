@@ -141,13 +141,13 @@ TEST_F(PlacementTest, FlagsMeanWhatTheySay) {
     }
     return text + " " + std::to_string(p.head);
   };
-  EXPECT_EQ(slots({}), "1 11 11111 22222 1");
+  EXPECT_EQ(slots({}), "1 11 11111 22222 2");
   EXPECT_EQ(slots({.n_gpu_layers = 0}), "0 00 00000 00000 0");
   EXPECT_EQ(slots({.n_gpu_layers = 2, .main_gpu = 1}), "0 00 00000 11111 2");
-  EXPECT_EQ(slots({.cpu_moe = true}), "1 11 11100 22200 1");
-  EXPECT_EQ(slots({.n_cpu_moe = 2}), "1 11 11100 22222 1");
+  EXPECT_EQ(slots({.cpu_moe = true}), "1 11 11100 22200 2");
+  EXPECT_EQ(slots({.n_cpu_moe = 2}), "1 11 11100 22222 2");
   EXPECT_EQ(slots({.split_layers = false, .main_gpu = 1}), "2 22 22222 22222 2");
-  EXPECT_EQ(slots({.tensor_split = {3, 1}}), "1 11 11111 11111 1");
+  EXPECT_EQ(slots({.tensor_split = {3, 1}}), "1 11 11111 11111 2");
 }
 
 TEST_F(PlacementTest, PatternsMoveOperationsAndSingleExperts) {

@@ -54,9 +54,9 @@ void CpuBackend::copy_out(void* host, const std::byte* from, size_t size_bytes) 
 }
 
 /// The other device's bytes are here when this returns.
-void CpuBackend::copy_from(Backend& from, std::byte* to, const std::byte* data, size_t size_bytes) {
+void CpuBackend::copy_from(Backend& from, std::span<const DeviceCopy> copies) {
   const Access access(*this);
-  from.copy_out(to, data, size_bytes);
+  for (const DeviceCopy& copy : copies) from.copy_out(copy.to, copy.from, copy.size_bytes);
   from.record();
   from.wait_recorded();
 }

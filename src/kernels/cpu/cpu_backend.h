@@ -20,7 +20,7 @@ class CpuBackend : public Backend {
 
   void copy_in(std::byte* to, const void* host, size_t size_bytes) override;
   void copy_out(void* host, const std::byte* from, size_t size_bytes) override;
-  void copy_from(Backend& from, std::byte* to, const std::byte* data, size_t size_bytes) override;
+  void copy_from(Backend& from, std::span<const DeviceCopy> copies) override;
   void zero(std::byte* data, size_t size_bytes) override;
   void add(float* x, const float* y, int64_t n) override;
 

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <array>
+#include <map>
 #include <set>
+#include <vector>
 
 #include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/peer_copy.h"
 #include "kernels/cuda/profile.h"
 #include "kernels/cuda/queue.h"
 #include "kernels/cuda/warp.cuh"
@@ -43,10 +47,13 @@ DeviceInfo info_of(int gpu) {
                          std::to_string(properties.major) + "." + std::to_string(properties.minor)};
 }
 
-/// CUDA graphs of a queue's work.
+/// CUDA graphs of the work of one queue and of those that it starts and waits for.
 class Graphs final : public Recordings {
  public:
-  explicit Graphs(const Queue& queue) : queue_(queue) {}
+  Graphs(const Queue& queue, std::vector<const Queue*> others)
+      : queue_(queue), others_(std::move(others)), begun_(queue) {
+    for (const Queue* other : others_) ended_.push_back(std::make_unique<Event>(*other));
+  }
   Graphs(const Graphs&) = delete;
   Graphs& operator=(const Graphs&) = delete;
   ~Graphs() override {
@@ -58,10 +65,16 @@ class Graphs final : public Recordings {
   void begin() override {
     // Of this thread alone: others may load a model meanwhile.
     SW_CUDA(cudaStreamBeginCapture(queue_.stream(), cudaStreamCaptureModeThreadLocal));
+    begun_.record(queue_);
+    for (const Queue* other : others_) begun_.hold(*other);
   }
   void end(int number) override {
     cudaGraphExec_t& kept = graphs_.at(static_cast<size_t>(number));
     cudaGraph_t graph = nullptr;
+    for (size_t i = 0; i < others_.size(); ++i) {
+      ended_[i]->record(*others_[i]);
+      ended_[i]->hold(queue_);
+    }
     SW_CUDA(cudaStreamEndCapture(queue_.stream(), &graph));
     if (kept) SW_CUDA(cudaGraphExecDestroy(kept));
     kept = nullptr;
@@ -77,12 +90,33 @@ class Graphs final : public Recordings {
 
  private:
   const Queue& queue_;
+  std::vector<const Queue*> others_;
+  Event begun_;
+  std::vector<std::unique_ptr<Event>> ended_;  // of the others
   std::array<cudaGraphExec_t, kMost> graphs_ = {};
+};
+
+class EventFence final : public Fence {
+ public:
+  explicit EventFence(const Queue& queue) : queue_(queue), event_(queue) {}
+
+  void set() override { event_.record(queue_); }
+  void wait() override { event_.wait(); }
+
+ private:
+  const Queue& queue_;
+  Event event_;
 };
 
 class CudaBackend final : public Backend {
  public:
-  CudaBackend(int gpu, Device device) : Backend(info_of(gpu)), queue_(gpu), device_(device), graphs_(queue_) {
+  CudaBackend(int gpu, Device device, PeerAccess peer_access)
+      : Backend(info_of(gpu)),
+        queue_(gpu),
+        device_(device),
+        peer_access_(peer_access),
+        mark_(queue_),
+        behind_(queue_) {
     cudaFuncAttributes attributes;
     if (cudaFuncGetAttributes(&attributes, add_kernel) != cudaSuccess) {
       (void)cudaGetLastError();
@@ -90,11 +124,6 @@ class CudaBackend final : public Backend {
                          .where = info().name + ", " + info().description,
                          .hint = "CMAKE_CUDA_ARCHITECTURES names the GPUs of a build"});
     }
-    SW_CUDA(cudaEventCreateWithFlags(&mark_, cudaEventDisableTiming));
-  }
-  ~CudaBackend() override {
-    (void)cudaSetDevice(queue_.gpu());
-    (void)cudaEventDestroy(mark_);
   }
 
   Device device() const override { return device_; }
@@ -133,17 +162,24 @@ class CudaBackend final : public Backend {
   void copy_out(void* host, const std::byte* from, size_t size_bytes) override {
     SW_CUDA(cudaMemcpyAsync(host, from, size_bytes, cudaMemcpyDeviceToHost, queue_.stream()));
   }
-  void copy_from(Backend& from, std::byte* to, const std::byte* data, size_t size_bytes) override {
+  void copy_from(Backend& from, std::span<const DeviceCopy> copies) override {
     if (from.info().kind == DeviceKind::Cpu) {
       from.wait_recorded();
       const Access readable(from);
-      copy_in(to, data, size_bytes);
+      for (const DeviceCopy& copy : copies) copy_in(copy.to, copy.from, copy.size_bytes);
       return;
     }
     const auto& source = static_cast<const CudaBackend&>(from);
-    reach(source.queue_.gpu());
-    SW_CUDA(cudaStreamWaitEvent(queue_.stream(), source.mark_, 0));
-    SW_CUDA(cudaMemcpyPeerAsync(to, queue_.gpu(), data, source.queue_.gpu(), size_bytes, queue_.stream()));
+    const Peer& peer = peer_of(source);
+    source.mark_.hold(queue_);
+    if (peer.host_copies) {
+      peer.host_copies->copy(copies);
+    } else {
+      copy_directly(queue_, copies);
+    }
+  }
+  std::string why_through_host(Backend& from) override {
+    return from.queue() ? peer_of(static_cast<const CudaBackend&>(from)).why_through_host : std::string();
   }
   void zero(std::byte* data, size_t size_bytes) override {
     SW_CUDA(cudaMemsetAsync(data, 0, size_bytes, queue_.stream()));
@@ -154,8 +190,15 @@ class CudaBackend final : public Backend {
     SW_CUDA_LAUNCHED();
   }
 
-  void record() override { SW_CUDA(cudaEventRecord(mark_, queue_.stream())); }
-  void wait_recorded() override { SW_CUDA(cudaEventSynchronize(mark_)); }
+  void record() override { mark_.record(queue_); }
+  void wait_recorded() override { mark_.wait(); }
+  void wait_for(Backend& other) override {
+    if (!other.queue()) return;
+    auto& ahead = static_cast<CudaBackend&>(other);
+    ahead.behind_.record(ahead.queue_);
+    ahead.behind_.hold(queue_);
+  }
+  std::unique_ptr<Fence> make_fence() override { return std::make_unique<EventFence>(queue_); }
   void wait() override { SW_CUDA(cudaStreamSynchronize(queue_.stream())); }
 
   /// Memory that cannot be pinned is copied all the same, only not beside other work; memory that another
@@ -174,34 +217,49 @@ class CudaBackend final : public Backend {
     SW_CUDA(cudaHostUnregister(host));
   }
 
-  Recordings* recordings() override { return &graphs_; }
+  std::unique_ptr<Recordings> make_recordings(std::span<Backend* const> others) override {
+    std::vector<const Queue*> queues;
+    for (Backend* other : others) {
+      if (!other->queue()) return nullptr;
+      queues.push_back(other->queue());
+      // Access that is not needed is harmless; while a step is recorded none can be opened.
+      const auto reaches = [](Backend& to, Backend& from) { return to.why_through_host(from).empty(); };
+      const auto all_reach = [&](Backend* third) { return reaches(*other, *third); };
+      if (!reaches(*this, *other) || !reaches(*other, *this) || !std::ranges::all_of(others, all_reach))
+        return nullptr;
+    }
+    return std::make_unique<Graphs>(queue_, std::move(queues));
+  }
   std::unique_ptr<Timeline> make_timeline() override { return cuda::make_timeline(queue_); }
   double measure_read_limit(ThreadPool&) override { return stream_limit(queue_); }
   Queue* queue() override { return &queue_; }
 
  private:
-  /// Lets copies from GPU `peer` go directly where the machine can; through host memory elsewhere. Only
-  /// GPUs that are copied from: each takes memory on the other.
-  void reach(int peer) {
-    if (peer == queue_.gpu() || !reached_.insert(peer).second) return;
-    SW_CUDA(cudaSetDevice(queue_.gpu()));
-    int can = 0;
-    SW_CUDA(cudaDeviceCanAccessPeer(&can, queue_.gpu(), peer));
-    if (!can) return;
-    const cudaError_t status = cudaDeviceEnablePeerAccess(peer, 0);
-    if (status == cudaErrorPeerAccessAlreadyEnabled) {
-      (void)cudaGetLastError();
-    } else {
-      SW_CUDA(status);
-    }
+  /// How copies come from another GPU.
+  struct Peer {
+    std::string why_through_host = {};
+    std::unique_ptr<HostCopies> host_copies = {};  // where they do not go directly
+  };
+
+  /// Opened at the first call. Only of GPUs that are copied from: each takes memory on the other.
+  const Peer& peer_of(const CudaBackend& source) {
+    const auto [place, is_new] = peers_.try_emplace(&source);
+    Peer& peer = place->second;
+    if (!is_new || source.queue_.gpu() == queue_.gpu()) return peer;
+    peer.why_through_host =
+        peer_access_ == PeerAccess::Refused ? "--no-peer-access" : open_peer_access(queue_, source.queue_);
+    if (!peer.why_through_host.empty())
+      peer.host_copies = std::make_unique<HostCopies>(source.queue_, queue_);
+    return peer;
   }
 
   Queue queue_;
   Device device_;
-  Graphs graphs_;
-  cudaEvent_t mark_ = nullptr;
+  PeerAccess peer_access_;
+  Event mark_;
+  Event behind_;  // what wait_for() of another device waits for
   std::set<std::byte*> pinned_;
-  std::set<int> reached_;
+  std::map<const CudaBackend*, Peer> peers_;
 };
 
 }  // namespace
@@ -215,7 +273,7 @@ int device_count(std::string* why) {
   return 0;
 }
 
-std::unique_ptr<Backend> open(int index, Device device) {
+std::unique_ptr<Backend> open(int index, Device device, PeerAccess peer_access) {
   std::string why;
   const int n = device_count(&why);
   if (index < 0 || index >= n) {
@@ -223,7 +281,7 @@ std::unique_ptr<Backend> open(int index, Device device) {
                        .where = "CUDA" + std::to_string(index),
                        .got = n == 0 ? why : std::to_string(n) + (n == 1 ? " GPU" : " GPUs")});
   }
-  return std::make_unique<CudaBackend>(index, device);
+  return std::make_unique<CudaBackend>(index, device, peer_access);
 }
 
 }  // namespace sw::cuda

@@ -12,6 +12,6 @@ namespace sw::cuda {
 /// ("no NVIDIA driver", "the driver is too old: needs 13.0, have 12.4", "built without CUDA").
 int device_count(std::string* why = nullptr);
 /// GPU `index` as device `device`. Throws sw::SystemError.
-std::unique_ptr<Backend> open(int index, Device device);
+std::unique_ptr<Backend> open(int index, Device device, PeerAccess peer_access = PeerAccess::Allowed);
 
 }  // namespace sw::cuda

@@ -11,7 +11,7 @@ int device_count(std::string* why) {
   return 0;
 }
 
-std::unique_ptr<Backend> open(int index, Device) {
+std::unique_ptr<Backend> open(int index, Device, PeerAccess) {
   throw SystemError(
       {.what = "no such GPU", .where = "CUDA" + std::to_string(index), .got = "built without CUDA"});
 }

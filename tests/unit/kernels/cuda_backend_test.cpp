@@ -51,7 +51,8 @@ TEST(CudaBackend, MemoryIsZeroedAndCopiesArrive) {
 
   backend->pin(reinterpret_cast<std::byte*>(back.data()), n_bytes);
   backend->copy_in(a.data(), host.data(), n_bytes);
-  backend->copy_from(*backend, b.data(), a.data(), n_bytes);
+  const DeviceCopy over{b.data(), a.data(), n_bytes};
+  backend->copy_from(*backend, {&over, 1});
   backend->add(reinterpret_cast<float*>(a.data()), reinterpret_cast<const float*>(b.data()), kN);
   backend->copy_out(back.data(), a.data(), n_bytes);
   backend->record();
@@ -65,26 +66,88 @@ TEST(CudaBackend, MemoryIsZeroedAndCopiesArrive) {
   backend->unpin(reinterpret_cast<std::byte*>(back.data()));
 }
 
-/// With one GPU its two backends stand for two.
+/// There and back again, few bytes and many, the direct way and through the CPU's memory. With one GPU its
+/// two backends stand for two, and there is only the direct way.
 TEST(CudaBackend, ACopyWaitsForTheSourcesMark) {
   SW_GPU_OR_SKIP();
-  const auto from = cuda::open(0, Device{1}), to = cuda::open(cuda::device_count() - 1, Device{2});
-  constexpr size_t kN = 1 << 22;
-  const size_t n_bytes = kN * sizeof(float);
-  const std::vector<float> host = counting(kN);
-  std::vector<float> back(kN);
-  const Buffer source(n_bytes, *from), target(n_bytes, *to);
-  for (int round = 0; round < 5; ++round) {
-    from->zero(source.data(), n_bytes);
-    from->copy_in(source.data(), host.data(), n_bytes);
-    from->record();
-    to->copy_from(*from, target.data(), source.data(), n_bytes);
-    to->record();
-    from->copy_from(*to, source.data(), target.data(), n_bytes);
-    from->copy_out(back.data(), source.data(), n_bytes);
-    from->wait();
-    ASSERT_EQ(back, host);
+  for (const PeerAccess access : {PeerAccess::Allowed, PeerAccess::Refused}) {
+    const auto from = cuda::open(0, Device{1}, access),
+               to = cuda::open(cuda::device_count() - 1, Device{2}, access);
+    const bool through_host = access == PeerAccess::Refused && cuda::device_count() > 1;
+    EXPECT_EQ(to->why_through_host(*from), through_host ? "--no-peer-access" : "");
+    for (const size_t n : {size_t{3}, size_t{2048}, size_t{1} << 22, (size_t{3} << 20) + 1}) {
+      const size_t n_bytes = n * sizeof(float);
+      const std::vector<float> host = counting(n);
+      std::vector<float> back(n);
+      const Buffer source(n_bytes, *from), target(n_bytes, *to);
+      // In two pieces of unequal size.
+      const size_t first = n / 3 * sizeof(float), rest = n_bytes - first;
+      const DeviceCopy over[] = {{target.data(), source.data(), first},
+                                 {target.data() + first, source.data() + first, rest}};
+      const DeviceCopy home[] = {{source.data(), target.data(), first},
+                                 {source.data() + first, target.data() + first, rest}};
+      for (int round = 0; round < 5; ++round) {
+        from->zero(source.data(), n_bytes);
+        from->copy_in(source.data(), host.data(), n_bytes);
+        from->record();
+        to->copy_from(*from, over);
+        to->record();
+        from->wait_for(*to);  // the copy has left: what is queued here next may write
+        from->zero(source.data(), n_bytes);
+        from->copy_from(*to, home);
+        from->copy_out(back.data(), source.data(), n_bytes);
+        from->wait();
+        ASSERT_EQ(back, host) << n << " floats, round " << round;
+      }
+    }
   }
+}
+
+/// Two queues in one recording, each waiting for the other; with one GPU its two backends stand for two.
+TEST(CudaBackend, ARecordingHoldsTheWorkOfTwoQueues) {
+  SW_GPU_OR_SKIP();
+  const auto one = cuda::open(0, Device{1}), two = cuda::open(cuda::device_count() - 1, Device{2});
+  constexpr size_t kN = 2048, kBytes = kN * sizeof(float);
+  const Buffer a(kBytes, *one), b(kBytes, *two);
+  const auto floats = [](const Buffer& buffer) { return reinterpret_cast<float*>(buffer.data()); };
+  Backend* const others[] = {two.get()};
+  const std::unique_ptr<Recordings> recordings = one->make_recordings(others);
+  if (!recordings) GTEST_SKIP() << one->why_through_host(*two);
+  const DeviceCopy over{b.data(), a.data(), kBytes}, home{a.data(), b.data(), kBytes};
+  recordings->begin();
+  one->record();
+  two->copy_from(*one, {&over, 1});
+  two->add(floats(b), floats(b), kN);
+  two->record();
+  one->copy_from(*two, {&home, 1});
+  one->add(floats(a), floats(a), kN);
+  recordings->end(1);
+  std::vector<float> host = counting(kN), back(kN);
+  one->copy_in(a.data(), host.data(), kBytes);
+  for (int round = 0; round < 3; ++round) recordings->replay(1);
+  one->copy_out(back.data(), a.data(), kBytes);
+  one->wait();
+  for (float& x : host) x *= 64;
+  EXPECT_EQ(back, host);
+}
+
+TEST(CudaBackend, AFencePassesWhenTheQueueDoes) {
+  SW_GPU_OR_SKIP();
+  const auto backend = cuda::open(0, Device{1});
+  constexpr size_t kN = 1 << 20, kBytes = kN * sizeof(float);
+  const Buffer buffer(kBytes, *backend);
+  std::vector<float> host = counting(kN), back(kN);
+  const std::unique_ptr<Fence> fence = backend->make_fence();
+  fence->wait();  // not set yet
+  backend->pin(reinterpret_cast<std::byte*>(back.data()), kBytes);
+  backend->copy_in(buffer.data(), host.data(), kBytes);
+  backend->copy_out(back.data(), buffer.data(), kBytes);
+  fence->set();
+  backend->zero(buffer.data(), kBytes);
+  fence->wait();
+  EXPECT_EQ(back, host);
+  backend->wait();
+  backend->unpin(reinterpret_cast<std::byte*>(back.data()));
 }
 
 TEST(CudaBackend, MemoryThatIsNotThereIsOneLineAndHarmsNothing) {
@@ -144,16 +207,16 @@ TEST(CudaBackend, ARecordingRunsWhenReplayed) {
     const TensorView<float> eager = gpu.put(second), x = gpu.put(first);
     gpu.run(op, {.x = eager, .out = eager}, n_token);
     const Scratch scratch = gpu.scratch(op, n_token);  // taken before: nothing is while a recording is made
-    Recordings& recordings = *gpu.backend().recordings();
-    recordings.begin();
+    const std::unique_ptr<Recordings> recordings = gpu.backend().make_recordings({});
+    recordings->begin();
     gpu.run(op, {.x = x, .out = x}, scratch);
     const int slot = static_cast<int>(n_token);
-    recordings.end(slot);
+    recordings->end(slot);
     EXPECT_EQ(gpu.get(x), copy(first));
     for (int round = 0; round < 2; ++round) {
       gpu.backend().copy_in(reinterpret_cast<std::byte*>(x.data()), second.data(),
                             static_cast<size_t>(n_token * kEmbd) * sizeof(float));
-      recordings.replay(slot);
+      recordings->replay(slot);
       EXPECT_EQ(gpu.get(x), gpu.get(eager)) << n_token << " tokens, round " << round;
     }
   }

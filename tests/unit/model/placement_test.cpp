@@ -51,17 +51,18 @@ TEST(Place, ExpertsStayOnTheCpu) {
 }
 
 TEST(Place, BlocksAreSharedByFreeMemoryOrAsAsked) {
-  EXPECT_EQ(placed({}, 2), "1 | 11 11111 22222 22222 | 1");
-  EXPECT_EQ(placed({.tensor_split = {3, 1}}, 2), "1 | 11 11111 11111 11111 | 1");
-  EXPECT_EQ(placed({.tensor_split = {0, 1}}, 2), "2 | 22 22222 22222 22222 | 1");
+  EXPECT_EQ(placed({}, 2), "1 | 11 11111 22222 22222 | 2");
+  EXPECT_EQ(placed({.tensor_split = {3, 1}}, 2), "1 | 11 11111 11111 11111 | 2");
+  EXPECT_EQ(placed({.tensor_split = {3, 1}, .main_gpu = 0}, 2), "1 | 11 11111 11111 11111 | 1");
+  EXPECT_EQ(placed({.tensor_split = {0, 1}}, 2), "2 | 22 22222 22222 22222 | 2");
   EXPECT_EQ(placed({.tensor_split = {1}}, 2), "1 | 11 11111 11111 11111 | 1");
   EXPECT_EQ(placed({.main_gpu = 1}, 2), "1 | 11 11111 22222 22222 | 2");
   EXPECT_EQ(placed({.split_layers = false, .main_gpu = 1}, 2), "2 | 22 22222 22222 22222 | 2");
-  EXPECT_EQ(placed({}, 3), "1 | 11 11111 22222 33333 | 1");
+  EXPECT_EQ(placed({}, 3), "1 | 11 11111 22222 33333 | 3");
   const MadeUpModel model("bailingmoe2");
   std::vector<DeviceFacts> devices = made_up_devices(2, 100);
   devices[2].free_bytes = 900;
-  EXPECT_EQ(text_of(place(model.view(), devices, {})), "2 | 22 22222 22222 22222 | 1");
+  EXPECT_EQ(text_of(place(model.view(), devices, {})), "2 | 22 22222 22222 22222 | 2");
 }
 
 TEST(Place, PatternsMoveOperations) {

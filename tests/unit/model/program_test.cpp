@@ -44,7 +44,6 @@ TEST(Compile, OnOneDeviceNothingIsSent) {
   EXPECT_EQ(layer_of(program, 1), "attention@0 route@0 show experts@0 show");
   EXPECT_TRUE(program.to_head.empty());
   EXPECT_EQ(program.head.device, 0);
-  EXPECT_EQ(only_device(program), 0);
   EXPECT_EQ(program.n_slot, 2);
 }
 
@@ -66,7 +65,6 @@ TEST(Compile, ExpertsOnTheCpuAreOneExchangeThereAndBack) {
   EXPECT_EQ(layer_of(program, 1),
             "attention@1 route@1 show mark@1 send:routed@1>0 mark@1 await@1:mark zero@0 experts@0:part "
             "mark@0 send:part@0>1 add@1 show");
-  EXPECT_EQ(only_device(program), -1);
 }
 
 TEST(Compile, TheResidualMovesOnceBetweenBlocks) {
