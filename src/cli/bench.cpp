@@ -92,6 +92,7 @@ SweepOptions sweep_options(const BenchFlags& flags, const Model& model) {
 /// A pass over the sequences of a sweep.
 MeasureOptions pass_options(const BenchFlags& flags, const SweepOptions& sweep) {
   MeasureOptions options = measure_options(flags.model, {.n_ctx = sweep.room(), .n_seq = sweep.n_seq});
+  options.n_ahead = sweep.n_ahead();
   options.forward.n_logit_row = std::max(options.forward.n_logit_row, sweep.n_seq);
   options.forward.count_routing = sweep.profile.has_value();  // tells which experts a GPU read
   return options;
@@ -156,7 +157,8 @@ void add_bench(CLI::App& program, Action& action) {
                    "tokens of each row's prompt, computed in u-batches (default: one u-batch)")
       ->transform(whole_number(1, limits::kContextTokens.most));
   command
-      ->add_option("--n-decode", flags->n_decode, "tokens generated in each row (default: a quarter of -ub)")
+      ->add_option("--n-decode", flags->n_decode,
+                   "tokens generated in each row (default: a quarter of -pp or of -ub, whichever is less)")
       ->transform(whole_number(1, limits::kContextTokens.most));
   command
       ->add_option("--batch", flags->n_seq,

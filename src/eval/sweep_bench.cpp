@@ -44,7 +44,7 @@ class ExpertReads : public ForwardProbe {
 
 /// Sequences with room to go back to where a row began.
 CachePlan cache_plan(const Forward& forward, const Model& model, const SweepOptions& options) {
-  const int64_t n_ahead = std::max({forward.options().n_ubatch, options.n_prefill, options.n_decode});
+  const int64_t n_ahead = std::max(forward.options().n_ubatch, options.n_ahead());
   CachePlan plan = Forward::cache_plan(model, options.room(), options.cache_type, options.n_seq, n_ahead);
   plan.n_draft = 1;
   return plan;
@@ -136,7 +136,8 @@ class Sweep {
   double pass(size_t which, Phase phase, int64_t begin, int64_t n, ForwardProbe* probe = nullptr) {
     const int64_t n_all = n * options_.n_seq;
     const int64_t n_step = phase == Phase::Decode ? options_.n_seq : forward_.options().n_ubatch;
-    double seconds = 0;
+    using Clock = std::chrono::steady_clock;
+    const Clock::time_point start = Clock::now();
     for (int64_t done = 0; done < n_all; done += n_step) {
       clear();
       for (int64_t i = done; i < std::min(n_all, done + n_step); ++i) {
@@ -145,9 +146,9 @@ class Sweep {
         add(s, begin + pos, policy_of(which, phase, s));
         if (phase == Phase::Decode || pos + 1 == n) rows_.push_back(static_cast<int32_t>(batch_.size()) - 1);
       }
-      seconds += step(begin, probe);
+      step(begin, probe);
     }
-    return seconds;
+    return std::chrono::duration<double>(Clock::now() - start).count();
   }
 
   void clear() {
@@ -164,17 +165,14 @@ class Sweep {
                       .seq = static_cast<int32_t>(sequences_.size()) - 1,
                       .policy = policy});
   }
-  /// Seconds of the step that was put together, in a row that began at position `begin`.
-  double step(int64_t begin, ForwardProbe* probe) {
-    using Clock = std::chrono::steady_clock;
+  /// The step that was put together, in a row that began at position `begin`.
+  void step(int64_t begin, ForwardProbe* probe) {
     for (size_t first = 0, last = 0; first < batch_.size(); first = last + 1) {
       for (last = first; last + 1 < batch_.size() && batch_[last + 1].seq == batch_[first].seq;) ++last;
       SW_ASSERT(sequences_[static_cast<size_t>(batch_[first].seq)]->prepare(
           batch_[first].pos, batch_[last].pos + 1, {.n_before = batch_[first].pos - begin}));
     }
-    const Clock::time_point start = Clock::now();
     forward_.step(batch_, sequences_, cache_, rows_, probe);
-    return std::chrono::duration<double>(Clock::now() - start).count();
   }
 
   Forward& forward_;

@@ -32,6 +32,8 @@ struct SweepOptions {
 
   /// Tokens of a sequence at most.
   int64_t room() const { return n_kv_max + std::max<int64_t>(0, n_decode - n_prefill); }
+  /// Tokens that a sequence goes on by at most before it goes back to where a row began.
+  int64_t n_ahead() const { return std::max(n_prefill, n_decode); }
   /// What is measured in each row: each policy, then the mix.
   size_t n_case() const { return policies.size() + (mix ? 1 : 0); }
 };

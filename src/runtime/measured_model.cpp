@@ -34,8 +34,8 @@ PlanInput plan_input(const Model& model, const MeasureOptions& options, const Po
   return {.forward = forward,
           .experts_max = policies.experts_max(),
           .policies = PolicyTable::sizes(model.moe_layers(), policies.capacity()),
-          .cache =
-              Forward::cache_plan(model, options.n_ctx, options.cache_type, options.n_seq, forward.n_ubatch)};
+          .cache = Forward::cache_plan(model, options.n_ctx, options.cache_type, options.n_seq,
+                                       std::max(forward.n_ubatch, options.n_ahead))};
 }
 
 }  // namespace

@@ -15,6 +15,8 @@ struct MeasureOptions {
   CacheType cache_type = Type::F32;
   int64_t n_ctx = 0;  ///< tokens of a sequence
   int64_t n_seq = 1;  ///< sequences at one time
+  /// Tokens that a sequence goes on by before it may go back; at least a u-batch. Windows keep so many more.
+  int64_t n_ahead = 0;
 };
 
 /// A model on its devices and a forward pass for it, for what measures without an engine. Borrows the model.
