@@ -74,7 +74,7 @@ TEST(CudaBackend, ACopyWaitsForTheSourcesMark) {
     const auto from = cuda::open(0, Device{1}, access),
                to = cuda::open(cuda::device_count() - 1, Device{2}, access);
     const bool through_host = access == PeerAccess::Refused && cuda::device_count() > 1;
-    EXPECT_EQ(to->why_through_host(*from), through_host ? "--no-peer-access" : "");
+    EXPECT_EQ(to->open_way(*from), through_host ? "--no-peer-access" : "");
     for (const size_t n : {size_t{3}, size_t{2048}, size_t{1} << 22, (size_t{3} << 20) + 1}) {
       const size_t n_bytes = n * sizeof(float);
       const std::vector<float> host = counting(n);
@@ -111,8 +111,9 @@ TEST(CudaBackend, ARecordingHoldsTheWorkOfTwoQueues) {
   const Buffer a(kBytes, *one), b(kBytes, *two);
   const auto floats = [](const Buffer& buffer) { return reinterpret_cast<float*>(buffer.data()); };
   Backend* const others[] = {two.get()};
+  const std::string why = one->open_way(*two) + two->open_way(*one);
+  if (!why.empty()) GTEST_SKIP() << why;
   const std::unique_ptr<Recordings> recordings = one->make_recordings(others);
-  if (!recordings) GTEST_SKIP() << one->why_through_host(*two);
   const DeviceCopy over{b.data(), a.data(), kBytes}, home{a.data(), b.data(), kBytes};
   recordings->begin();
   one->record();
