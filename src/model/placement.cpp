@@ -52,6 +52,10 @@ std::vector<int> devices_of_blocks(const HParams& hparams, std::span<const Devic
     }
     chosen[static_cast<size_t>(i)] = gpu + 1;
   }
+  if (n_on_gpu == 1) {  // the head alone goes to the first GPU that has a share
+    const auto has_share = std::ranges::find_if(share, [](double s) { return s > 0; });
+    chosen.back() = static_cast<int>(has_share - share.begin()) + 1;
+  }
   if (n_on_gpu > 0 && options.main_gpu) chosen.back() = *options.main_gpu + 1;
   return chosen;
 }

@@ -38,7 +38,8 @@ struct PlacementOptions {
   int n_cpu_moe = 0;                      ///< experts of the first so many blocks stay on the CPU
   bool split_layers = true;               ///< false: the main GPU alone
   std::vector<double> tensor_split = {};  ///< share of each GPU; empty: by free memory
-  /// Of the GPUs, from 0: holds the head. None: the head goes with the last layers, or to the first GPU.
+  /// Of the GPUs, from 0: holds the head. None: the head goes like one layer more behind the
+  /// last; alone, to the first GPU.
   std::optional<int> main_gpu = {};
 
   bool automatic() const { return !n_gpu_layers && !cpu_moe && n_cpu_moe == 0; }

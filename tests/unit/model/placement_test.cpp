@@ -59,6 +59,8 @@ TEST(Place, BlocksAreSharedByFreeMemoryOrAsAsked) {
   EXPECT_EQ(placed({.main_gpu = 1}, 2), "1 | 11 11111 22222 22222 | 2");
   EXPECT_EQ(placed({.split_layers = false, .main_gpu = 1}, 2), "2 | 22 22222 22222 22222 | 2");
   EXPECT_EQ(placed({}, 3), "1 | 11 11111 22222 33333 | 3");
+  EXPECT_EQ(placed({.n_gpu_layers = 1}, 2), "0 | 00 00000 00000 00000 | 1");
+  EXPECT_EQ(placed({.n_gpu_layers = 1, .tensor_split = {0, 1}}, 2), "0 | 00 00000 00000 00000 | 2");
   const MadeUpModel model("bailingmoe2");
   std::vector<DeviceFacts> devices = made_up_devices(2, 100);
   devices[2].free_bytes = 900;
