@@ -33,6 +33,8 @@ class Recordings {
   virtual void begin() = 0;
   /// Under a number below kMost, in the place of what was there.
   virtual void end(int number) = 0;
+  /// Instead of end(): nothing is kept, and the devices go on as before begin().
+  virtual void abandon() noexcept = 0;
   virtual void replay(int number) = 0;
 };
 
@@ -86,8 +88,9 @@ class Backend : public DeviceMemory {
   virtual void copy_out(void* host, const std::byte* from, size_t size_bytes) = 0;
   /// From `from`'s memory to this device's; queued on this device, which first waits for `from`'s mark.
   virtual void copy_from(Backend& from, std::span<const DeviceCopy> copies) = 0;
-  /// Why copies from `from` go through the CPU's memory; empty where they go directly.
-  virtual std::string why_through_host(Backend& /*from*/) { return {}; }
+  /// Opens the way of copies from `from`. Returns why they go through the CPU's memory; empty where they go
+  /// directly.
+  virtual std::string open_way(Backend& /*from*/) { return {}; }
   virtual void zero(std::byte* data, size_t size_bytes) = 0;
   /// x[i] += y[i], both of this device.
   virtual void add(float* x, const float* y, int64_t n) = 0;
@@ -96,7 +99,8 @@ class Backend : public DeviceMemory {
   virtual void record() {}
   /// The host waits until the mark has passed.
   virtual void wait_recorded() {}
-  /// What is queued here from now on waits for all that is queued on `other`, a device of the same kind.
+  /// What is queued here from now on waits for all that is queued on `other`. Nothing where either is the CPU
+  /// or a fake device, whose work is done when a call returns.
   virtual void wait_for(Backend& /*other*/) {}
   /// Must not outlive this.
   virtual std::unique_ptr<Fence> make_fence() { return std::make_unique<Fence>(); }
@@ -108,7 +112,7 @@ class Backend : public DeviceMemory {
   virtual void unpin(std::byte* /*host*/) {}
 
   /// Of the work of this device and of `others`, which this one starts and waits for; must not outlive any.
-  /// Null where one of them cannot keep work, or copies between them go through the CPU's memory.
+  /// Copies between them must go directly. Null where one of them cannot keep work.
   virtual std::unique_ptr<Recordings> make_recordings(std::span<Backend* const> /*others*/) {
     return nullptr;
   }

@@ -21,6 +21,7 @@ struct BatchLimits {
   int64_t n_mask_word = 0;   ///< of all its rows
   int64_t n_embd = 0, n_vocab = 0, n_rot_pair = 0, n_router = 0;
   int n_slot = 0;                          ///< most experts per token
+  int n_staged = 2;                        ///< batches that may be on their way to a device
   std::span<const MoeLayer> counted = {};  ///< layers whose routing is counted; empty: none
 };
 

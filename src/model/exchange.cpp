@@ -34,7 +34,8 @@ void LocalExchange::send(const program::Send& send, int64_t n_token) {
           to);  // the next pass begins here while this one goes on there: it overwrites the residual
       break;
     }
-    case Payload::Routed: {  // what they overwrite was read before the receiver's part came back
+    case Payload::Routed: {
+      router_ = send.from;
       const DeviceCopy routed[] = {copy_of(source.normed, target.normed, n_token),
                                    copy_of(source.routing.ids, target.routing.ids, n_token),
                                    copy_of(source.routing.weights, target.routing.weights, n_token),
@@ -45,7 +46,10 @@ void LocalExchange::send(const program::Send& send, int64_t n_token) {
     case Payload::Part: {
       const DeviceCopy part = copy_of(source.part, target.part, n_token);
       copy(from, to, {&part, 1});
-      from.wait_for(to);  // a third device's part may come next in its place
+      // What follows overwrites the part, and the routing that it was made from: on its router, too, which
+      // may be neither, where the residual has gone on meanwhile.
+      from.wait_for(to);
+      if (router_ != send.to) state(router_).backend().wait_for(to);
       break;
     }
   }

@@ -38,6 +38,7 @@ class LocalExchange : public Exchange {
   DeviceState& state(int device) { return states_[static_cast<size_t>(device)]; }
 
   std::deque<DeviceState>& states_;
+  int router_ = 0;  // the device that sent a layer's routing last
   uint64_t n_sent_ = 0;
 };
 

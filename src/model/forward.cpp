@@ -70,11 +70,13 @@ Forward::Forward(const Model& model, const PolicyTable& policies, const ForwardO
 
 void Forward::take_buffers(const PolicyTable& policies) {
   const Devices& devices = placed_->devices();
-  const BatchLimits limits = batch_limits(FileWeights(model_).view(), program(), options_,
-                                          PolicyTable::sizes(model_.moe_layers(), policies.capacity()));
+  BatchLimits limits = batch_limits(FileWeights(model_).view(), program(), options_,
+                                    PolicyTable::sizes(model_.moe_layers(), policies.capacity()));
   const std::vector<DeviceNeeds> needs = needs_of(
       program(), static_cast<int>(devices.size()),
       {.n_token = options_.n_ubatch, .n_logit_row = options_.n_logit_row, .n_thread = options_.n_thread});
+  // A pass under way on each device, and one more that the host puts together.
+  limits.n_staged = 1 + static_cast<int>(std::ranges::count_if(needs, &DeviceNeeds::used));
   const auto gpu = std::find_if(devices.begin(), devices.end(), [](const auto& d) { return d->queue(); });
   for (size_t d = 0; d < devices.size(); ++d) {
     states_.emplace_back(*devices[d], static_cast<int>(d), needs[d], limits, policies, batch_,
@@ -87,13 +89,27 @@ void Forward::take_buffers(const PolicyTable& policies) {
     cpu_takes_part_ |= s.backend().host_visible();
     if (&s.backend() != &head) others.push_back(&s.backend());
   }
-  recordings_ = head.make_recordings(others);
+  bool direct = true;
+  for_each_send(program(), [&](const program::Send& send) {
+    direct &=
+        devices[static_cast<size_t>(send.to)]->open_way(*devices[static_cast<size_t>(send.from)]).empty();
+  });
+  if (direct) recordings_ = head.make_recordings(others);
   if (head.host_visible()) return;
   const auto bytes = [&](int64_t n_col) {
     return static_cast<size_t>(limits.n_logit_row * n_col) * sizeof(float);
   };
   host_logits_ = PinnedBuffer(bytes(limits.n_vocab), head);
   host_final_norm_ = PinnedBuffer(bytes(limits.n_embd), head);
+}
+
+/// Passes that nobody waited for still read from memory that goes now.
+Forward::~Forward() {
+  try {
+    wait_for_all();
+  } catch (
+      const SystemError&) {  // NOLINT(bugprone-empty-catch): the GPU has failed and reads nothing any more
+  }
 }
 
 std::vector<double> Forward::measure_read_limits() {

@@ -65,11 +65,15 @@ class Forward {
  public:
   /// Throws sw::Error where no kernel can run an operation, sw::SystemError where memory is short.
   Forward(const Model& model, const PolicyTable& policies, const ForwardOptions& options);
+  ~Forward();
+  Forward(const Forward&) = delete;
+  Forward& operator=(const Forward&) = delete;
 
   /// Appends to the cache and computes the hidden states of all tokens. A sequence's tokens stand in
-  /// rising position. `sequences` [n_seq] are prepared for every position. Where everything is on GPUs this
-  /// only queues the work, up to two passes ahead: of layers on several GPUs, each GPU begins the next pass
-  /// once it has sent its part of this one on. Throws Interrupted; see ForwardOptions::stop.
+  /// rising position. `sequences` [n_seq] are prepared for every position. Where everything is on GPUs, and
+  /// no profile or probe looks on, this only queues the work, as many passes ahead as there are GPUs: each
+  /// begins the next pass once it has sent its part of this one on. Throws Interrupted; see
+  /// ForwardOptions::stop.
   void run(std::span<const BatchToken> tokens, std::span<const SequenceCache* const> sequences,
            const Cache& cache, ForwardProbe* probe = nullptr);
   /// Logits [rows.size(), n_vocab] of tokens of the last run(), valid until the next call.

@@ -138,6 +138,16 @@ void for_each_op(AnyProgram& program, Visit&& visit) {
   visit(program.head);
 }
 
+/// Calls `visit(send)` for all that goes from one device to another.
+template <class Visit>
+void for_each_send(const Program& program, Visit&& visit) {
+  for (const std::vector<Instruction>* part : {&program.layers, &program.to_head}) {
+    for (const Instruction& instruction : *part) {
+      if (const auto* send = std::get_if<program::Send>(&instruction)) visit(*send);
+    }
+  }
+}
+
 /// What a device must have for the program's instructions on it.
 struct DeviceNeeds {
   bool used = false;    ///< any operation at all

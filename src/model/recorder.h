@@ -23,9 +23,15 @@ class StepRecorder {
   void record(Recordings& gpu, size_t n_sequence, const std::byte* cache, OpCounters& counters,
               QueueStep&& queue_step) {
     const OpCounters before = counters;
-    gpu.begin();
-    queue_step();
-    gpu.end(static_cast<int>(n_sequence));
+    try {
+      gpu.begin();
+      queue_step();
+      gpu.end(static_cast<int>(n_sequence));
+    } catch (...) {
+      gpu.abandon();
+      counters = before;
+      throw;
+    }
     cache_ = cache;
     costs_[n_sequence] = counters - before;
     counters = before;

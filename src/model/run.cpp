@@ -115,7 +115,7 @@ void Forward::execute(std::span<const Instruction> instructions, const Cache* ca
     profile_->time(number++, counters_, [&] { std::visit(pass, instruction); });
 }
 
-/// Nobody reads the last batch any more.
+/// All that was queued is done.
 void Forward::wait_for_all() {
   for (DeviceState& s : states_) s.backend().wait();
 }
@@ -222,8 +222,9 @@ TensorView<const float> Forward::step(std::span<const BatchToken> tokens,
     });
   }
   recorder_.replay(*recordings_, n, counters_);
+  const TensorView<const float> logits = host_logits(std::ssize(rows));
   model_.file().check_unchanged();
-  return host_logits(std::ssize(rows));
+  return logits;
 }
 
 TensorView<const float> Forward::final_norm() {

@@ -31,11 +31,12 @@ StagedBatch::StagedBatch(Backend& backend, const BatchLimits& limits, std::span<
     : backend_(backend),
       most_pages_(limits.n_page),
       memory_(memory.data()),
-      blocks_{Block{PinnedBuffer(memory.size(), backend), backend.make_fence()},
-              Block{PinnedBuffer(memory.size(), backend), backend.make_fence()}},
       row_staging_(static_cast<size_t>(limits.n_logit_row) * sizeof(int32_t), backend),
       views_(static_cast<size_t>(limits.n_group)),
-      rows_(rows) {}
+      rows_(rows) {
+  for (int i = 0; i < limits.n_staged; ++i)
+    blocks_.push_back({PinnedBuffer(memory.size(), backend), backend.make_fence()});
+}
 
 /// Copies `n` elements to the staging block; returns where they will be on the device.
 template <class T>
@@ -63,7 +64,7 @@ const int32_t* const* StagedBatch::put_tables(const HostBatch::Group& group,
 
 void StagedBatch::stage(const HostBatch& batch, StageAs as) {
   fenced_ = as == StageAs::Next;
-  now_ = fenced_ ? 1 - now_ : 0;
+  now_ = fenced_ ? (now_ + 1) % blocks_.size() : 0;
   if (fenced_) blocks_[now_].sent->wait();
   const TokenBatch host = batch.view();
   const int64_t n = host.n_token;

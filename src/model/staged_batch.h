@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 #pragma once
-#include <array>
 #include <memory>
 #include <span>
 #include <vector>
@@ -15,7 +14,7 @@ namespace sw {
 /// Where a batch is put together on the CPU.
 enum class StageAs : uint8_t {
   First,  ///< always in the same place, for recordings; nothing that was sent may be under way any more
-  Next    ///< beside the last one, which may still be on its way
+  Next    ///< beside the last ones, which may still be on their way
 };
 
 /// The batch's copy on a device whose memory the CPU cannot see: put together in a block of pinned memory,
@@ -26,7 +25,7 @@ class StagedBatch {
   /// `memory` [staged_bytes(limits)] and `rows` [n_logit_row] are the device's.
   StagedBatch(Backend& backend, const BatchLimits& limits, std::span<std::byte> memory, int32_t* rows);
 
-  /// Makes ready what send() copies. With StageAs::Next waits until the last but one has left.
+  /// Makes ready what send() copies. With StageAs::Next waits until what its block held has left.
   void stage(const HostBatch& batch, StageAs as);
   void send();
   /// Likewise, the rows whose logits are wanted. Nothing that was sent may be under way any more.
@@ -51,8 +50,8 @@ class StagedBatch {
   };
   std::byte* staging() const { return blocks_[now_].memory.data(); }
 
-  std::array<Block, 2> blocks_;
-  size_t now_ = 0;  // the block that was staged last
+  std::vector<Block> blocks_;  // [limits.n_staged]
+  size_t now_ = 0;             // the block that was staged last
   bool fenced_ = false;
   PinnedBuffer row_staging_;
   size_t used_ = 0;                // of the block and of the device's memory

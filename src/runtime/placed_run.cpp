@@ -5,7 +5,6 @@
 #include <fmt/core.h>
 #include <set>
 #include <utility>
-#include <variant>
 
 #include "base/error.h"
 #include "base/topology.h"
@@ -76,15 +75,10 @@ bool packs_with_notes(const Model& model, const Devices& devices, const Placemen
 void note_indirect_copies(const PlacedModel& placed, const Notes& notes) {
   const Devices& devices = placed.devices();
   std::set<std::pair<int, int>> pairs;
-  const Program& program = placed.program();
-  for (const std::vector<Instruction>* part : {&program.layers, &program.to_head}) {
-    for (const Instruction& instruction : *part) {
-      if (const auto* send = std::get_if<program::Send>(&instruction)) pairs.emplace(send->from, send->to);
-    }
-  }
+  for_each_send(placed.program(), [&](const program::Send& send) { pairs.emplace(send.from, send.to); });
   for (const auto& [from_index, to_index] : pairs) {
     Backend &from = *devices[static_cast<size_t>(from_index)], &to = *devices[static_cast<size_t>(to_index)];
-    const std::string why = to.why_through_host(from);
+    const std::string why = to.open_way(from);
     if (why.empty()) continue;
     notes.info(fmt::format("{} to {}: copies go through the CPU's memory ({})", from.info().name,
                            to.info().name, why));

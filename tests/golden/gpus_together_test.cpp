@@ -10,7 +10,7 @@
 namespace sw {
 namespace {
 
-constexpr int kPrompt = 333, kSteps = 40, kUbatch = 32;
+constexpr int kPrompt = 333, kSteps = 40, kUbatch = 32, kContext = kPrompt + kPrompt / 3 + kSteps;
 
 /// Whether each pass of a prompt is waited for.
 enum class Prompt : uint8_t { PassByPass, RunsAhead };
@@ -25,30 +25,39 @@ struct Outcome {
 Outcome outcome(const Model& model, const PlacedModel& placed, Prompt prompt) {
   PolicyTable policies(model.moe_layers(), model.hparams().n_layer, experts_needed(model.moe_layers(), {}),
                        1);
-  ForwardOptions options{.n_ubatch = kUbatch, .n_seq = 1, .n_ctx = kPrompt + kSteps, .placed = &placed};
+  ForwardOptions options{.n_ubatch = kUbatch, .n_seq = 1, .n_ctx = kContext, .placed = &placed};
   options.invariant = placed.options().invariant;
   Forward forward(model, policies, options);
-  testing::CacheRig cache(forward, Forward::cache_plan(model, kPrompt + kSteps, Type::F16));
+  testing::CacheRig cache(forward, Forward::cache_plan(model, kContext, Type::F16));
   Outcome out;
   const auto keep = [&](TensorView<const float> logits) {
     out.logits.insert(out.logits.end(), logits.row(0), logits.row(0) + logits.n_cols());
   };
-  std::vector<BatchToken> tokens;
-  for (int32_t i = 0; i < kPrompt; ++i) {
-    tokens.push_back({.id = 7 * i % 500, .pos = i});
-    const auto last = static_cast<int32_t>(tokens.size()) - 1;
-    if (i + 1 == kPrompt) {
-      keep(cache.step(tokens, {&last, 1}));
-    } else if (tokens.size() == kUbatch) {
-      if (prompt == Prompt::PassByPass) {
-        cache.step(tokens, {&last, 1});
-      } else {
-        cache.run(tokens);
+  int32_t pos = 0;
+  const auto compute_prompt = [&](int32_t n) {
+    std::vector<BatchToken> tokens;
+    for (const int32_t end = pos + n; pos < end; ++pos) {
+      tokens.push_back({.id = 7 * pos % 500, .pos = pos});
+      const auto last = static_cast<int32_t>(tokens.size()) - 1;
+      if (pos + 1 == end) {
+        keep(cache.step(tokens, {&last, 1}));
+      } else if (tokens.size() == kUbatch) {
+        if (prompt == Prompt::PassByPass) {
+          cache.step(tokens, {&last, 1});
+        } else {
+          cache.run(tokens);
+        }
+        tokens.clear();
       }
-      tokens.clear();
     }
-  }
-  for (int32_t i = kPrompt; i < kPrompt + kSteps; ++i) keep(cache.step({.id = 11 * i % 500, .pos = i}));
+  };
+  const auto decode = [&](int n) {
+    for (int i = 0; i < n; ++i, ++pos) keep(cache.step({.id = 11 * pos % 500, .pos = pos}));
+  };
+  compute_prompt(kPrompt);
+  decode(kSteps / 2);
+  compute_prompt(kPrompt / 3);  // behind a recorded step
+  decode(kSteps / 2);
   out.n_recorded = forward.n_recorded();
   return out;
 }
@@ -78,7 +87,7 @@ TEST_P(GpusTogether, LayersOverAllChangeNoBit) {
     for (const Prompt prompt : {Prompt::PassByPass, Prompt::RunsAhead}) {
       const Outcome got = outcome(model, all, prompt);
       EXPECT_TRUE(got.logits == expected.logits) << "all GPUs";
-      EXPECT_EQ(got.n_recorded, devices.back()->why_through_host(*devices[1]).empty() ? 1 : 0);
+      EXPECT_EQ(got.n_recorded, devices.back()->open_way(*devices[1]).empty() ? 1 : 0);
     }
   }
 }

@@ -64,7 +64,8 @@ class Graphs final : public Recordings {
 
   void begin() override {
     // Of this thread alone: others may load a model meanwhile.
-    SW_CUDA(cudaStreamBeginCapture(queue_.stream(), cudaStreamCaptureModeThreadLocal));
+    recorded_ = queue_.stream();
+    SW_CUDA(cudaStreamBeginCapture(recorded_, cudaStreamCaptureModeThreadLocal));
     begun_.record(queue_);
     for (const Queue* other : others_) begun_.hold(*other);
   }
@@ -82,6 +83,13 @@ class Graphs final : public Recordings {
     (void)cudaGraphDestroy(graph);
     SW_CUDA(status);
   }
+  void abandon() noexcept override {
+    cudaGraph_t graph = nullptr;
+    (void)cudaSetDevice(queue_.gpu());
+    (void)cudaStreamEndCapture(recorded_, &graph);
+    if (graph) (void)cudaGraphDestroy(graph);
+    (void)cudaGetLastError();
+  }
   void replay(int number) override {
     const cudaGraphExec_t graph = graphs_.at(static_cast<size_t>(number));
     SW_ASSERT(graph);
@@ -91,6 +99,7 @@ class Graphs final : public Recordings {
  private:
   const Queue& queue_;
   std::vector<const Queue*> others_;
+  cudaStream_t recorded_ = nullptr;
   Event begun_;
   std::vector<std::unique_ptr<Event>> ended_;  // of the others
   std::array<cudaGraphExec_t, kMost> graphs_ = {};
@@ -178,7 +187,7 @@ class CudaBackend final : public Backend {
       copy_directly(queue_, copies);
     }
   }
-  std::string why_through_host(Backend& from) override {
+  std::string open_way(Backend& from) override {
     return from.queue() ? peer_of(static_cast<const CudaBackend&>(from)).why_through_host : std::string();
   }
   void zero(std::byte* data, size_t size_bytes) override {
@@ -213,8 +222,9 @@ class CudaBackend final : public Backend {
   }
   void unpin(std::byte* host) override {
     if (pinned_.erase(host) == 0) return;
-    SW_CUDA(cudaSetDevice(queue_.gpu()));
-    SW_CUDA(cudaHostUnregister(host));
+    // From destructors: where the GPU has failed, whoever waited for it has told.
+    (void)cudaSetDevice(queue_.gpu());
+    if (cudaHostUnregister(host) != cudaSuccess) (void)cudaGetLastError();
   }
 
   std::unique_ptr<Recordings> make_recordings(std::span<Backend* const> others) override {
@@ -222,11 +232,6 @@ class CudaBackend final : public Backend {
     for (Backend* other : others) {
       if (!other->queue()) return nullptr;
       queues.push_back(other->queue());
-      // Access that is not needed is harmless; while a step is recorded none can be opened.
-      const auto reaches = [](Backend& to, Backend& from) { return to.why_through_host(from).empty(); };
-      const auto all_reach = [&](Backend* third) { return reaches(*other, *third); };
-      if (!reaches(*this, *other) || !reaches(*other, *this) || !std::ranges::all_of(others, all_reach))
-        return nullptr;
     }
     return std::make_unique<Graphs>(queue_, std::move(queues));
   }
@@ -243,14 +248,15 @@ class CudaBackend final : public Backend {
 
   /// Opened at the first call. Only of GPUs that are copied from: each takes memory on the other.
   const Peer& peer_of(const CudaBackend& source) {
-    const auto [place, is_new] = peers_.try_emplace(&source);
-    Peer& peer = place->second;
-    if (!is_new || source.queue_.gpu() == queue_.gpu()) return peer;
-    peer.why_through_host =
-        peer_access_ == PeerAccess::Refused ? "--no-peer-access" : open_peer_access(queue_, source.queue_);
+    if (const auto known = peers_.find(&source); known != peers_.end()) return known->second;
+    Peer peer;
+    if (source.queue_.gpu() != queue_.gpu()) {
+      peer.why_through_host =
+          peer_access_ == PeerAccess::Refused ? "--no-peer-access" : open_peer_access(queue_, source.queue_);
+    }
     if (!peer.why_through_host.empty())
       peer.host_copies = std::make_unique<HostCopies>(source.queue_, queue_);
-    return peer;
+    return peers_.emplace(&source, std::move(peer)).first->second;
   }
 
   Queue queue_;

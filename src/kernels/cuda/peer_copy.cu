@@ -29,6 +29,17 @@ __global__ void copy_kernel(Words words) {
   }
 }
 
+PinnedMemory take_pinned(size_t size_bytes, const Queue& to) {
+  void* memory = nullptr;
+  SW_CUDA(cudaSetDevice(to.gpu()));
+  if (cudaHostAlloc(&memory, size_bytes, cudaHostAllocPortable) != cudaSuccess) {
+    (void)cudaGetLastError();
+    throw SystemError({.what = "no memory of the CPU can be pinned for copies between GPUs",
+                       .got = std::to_string(size_bytes >> 20) + " MiB asked for"});
+  }
+  return PinnedMemory(static_cast<std::byte*>(memory));
+}
+
 }  // namespace
 
 std::string open_peer_access(const Queue& to, const Queue& from) {
@@ -65,18 +76,14 @@ void copy_directly(const Queue& to, std::span<const DeviceCopy> copies) {
     SW_CUDA(cudaMemcpyAsync(copy.to, copy.from, copy.size_bytes, cudaMemcpyDefault, to.stream()));
 }
 
+void PinnedDelete::operator()(std::byte* memory) const { (void)cudaFreeHost(memory); }
+
 HostCopies::HostCopies(const Queue& from, const Queue& to)
     : from_(from),
       to_(to),
-      memory_([&] {
-        void* memory = nullptr;
-        SW_CUDA(cudaSetDevice(to.gpu()));
-        SW_CUDA(cudaHostAlloc(&memory, 2 * kPieceBytes, cudaHostAllocPortable));
-        return static_cast<std::byte*>(memory);
-      }()),
-      pieces_{Piece{memory_, Event(from), Event(to)}, Piece{memory_ + kPieceBytes, Event(from), Event(to)}} {}
-
-HostCopies::~HostCopies() { (void)cudaFreeHost(memory_); }
+      memory_(take_pinned(2 * kPieceBytes, to)),
+      pieces_{Piece{memory_.get(), Event(from), Event(to)},
+              Piece{memory_.get() + kPieceBytes, Event(from), Event(to)}} {}
 
 void HostCopies::copy(std::span<const DeviceCopy> copies) {
   for (const DeviceCopy& all : copies) {

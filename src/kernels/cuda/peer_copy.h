@@ -2,6 +2,7 @@
 #pragma once
 #include <array>
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <string>
 
@@ -19,12 +20,16 @@ std::string open_peer_access(const Queue& to, const Queue& from);
 /// kernel, which starts sooner than a copy engine.
 void copy_directly(const Queue& to, std::span<const DeviceCopy> copies);
 
+struct PinnedDelete {
+  void operator()(std::byte* memory) const;
+};
+using PinnedMemory = std::unique_ptr<std::byte, PinnedDelete>;
+
 /// Copies through pinned memory of the CPU, in pieces: while one leaves it, the next comes in.
 class HostCopies {
  public:
   /// Takes the memory. Throws sw::SystemError.
   HostCopies(const Queue& from, const Queue& to);
-  ~HostCopies();
   HostCopies(const HostCopies&) = delete;
   HostCopies& operator=(const HostCopies&) = delete;
 
@@ -39,7 +44,7 @@ class HostCopies {
   void copy(const DeviceCopy& copy, Piece& piece);
 
   const Queue &from_, &to_;
-  std::byte* memory_;
+  PinnedMemory memory_;
   std::array<Piece, 2> pieces_;
   size_t next_ = 0;
 };
