@@ -102,6 +102,8 @@ Json operation(const Route& route) {
                                   {"schema", {{"type", name == "id" ? "integer" : "string"}}}});
   }
   if (route.endpoint == kSlotAction) {
+    json["responses"]["501"] = error;  // the server was started without --slot-save-path
+    json["responses"]["507"] = error;  // the disk is full
     json["parameters"].push_back({{"name", "action"},
                                   {"in", "query"},
                                   {"required", true},
