@@ -70,14 +70,25 @@ void EngineLoop::between_steps(std::function<void()> work) {
 }
 
 void EngineLoop::ask(const std::function<void()>& work) {
-  auto task = std::make_shared<std::packaged_task<void()>>(work);
-  std::future<void> done = task->get_future();
-  between_steps([t = std::move(task)] { (*t)(); });
+  // What `work` throws is this thread's alone once it has ended. In the promise the engine's thread would
+  // share it, and might be the one to destroy what is read here.
+  std::exception_ptr thrown;
+  auto ended = std::make_shared<std::promise<void>>();
+  std::future<void> done = ended->get_future();
+  between_steps([&work, &thrown, e = std::move(ended)] {
+    try {
+      work();
+    } catch (...) {
+      thrown = std::current_exception();
+    }
+    e->set_value();
+  });
   try {
     done.get();
   } catch (const std::future_error&) {  // run() threw, and it was dropped
     throw stopping_error();
   }
+  if (thrown) std::rethrow_exception(std::move(thrown));
 }
 
 void EngineLoop::count_guest(int n) {
