@@ -118,8 +118,9 @@ class Overrides {
     std::vector<std::string> out;
     for (const Rule& rule : rules_) {
       const std::string tensors = count(rule.n_tensor, "tensor"), experts = count(rule.n_expert, "expert");
-      const char* between = !tensors.empty() && !experts.empty() ? ", " : "";
-      const std::string what = tensors + between + experts;
+      std::string what = tensors;
+      if (!tensors.empty() && !experts.empty()) what += ", ";
+      what += experts;
       out.push_back(rule.where + ": " +
                     (what.empty() ? "experts that are there already" : what + " -> " + rule.device_name));
     }
