@@ -75,7 +75,7 @@ void check(const BenchFlags& flags, size_t n_policy) {
 SweepOptions sweep_options(const BenchFlags& flags, const Model& model) {
   const int64_t n_ctx = flags.n_kv_max > 0 ? flags.n_kv_max : std::max(1, model.hparams().n_ctx_train);
   const int64_t n_prefill =
-      std::min<int64_t>(flags.n_prompt > 0 ? flags.n_prompt : flags.model.n_ubatch, n_ctx);
+      flags.n_prompt > 0 ? flags.n_prompt : std::min<int64_t>(flags.model.n_ubatch, n_ctx);
   return {.n_kv_max = n_ctx,
           .n_prefill = n_prefill,
           .n_decode = flags.n_decode > 0

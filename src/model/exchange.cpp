@@ -30,8 +30,8 @@ void LocalExchange::send(const program::Send& send, int64_t n_token) {
     case Payload::Residual: {
       const DeviceCopy residual = copy_of(source.residual, target.residual, n_token);
       copy(from, to, {&residual, 1});
-      from.wait_for(
-          to);  // the next pass begins here while this one goes on there: it overwrites the residual
+      // The next pass begins here while this one goes on there, and overwrites the residual.
+      from.wait_for(to);
       break;
     }
     case Payload::Routed: {

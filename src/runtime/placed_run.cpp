@@ -105,9 +105,11 @@ Devices open_devices_of(const DeviceOptions& options, const Notes& notes) {
   Devices devices = open_devices(options.devices, &why, options.peer_access);
   if (why.starts_with("CUDA")) notes.warn(why);  // a GPU is there, and left out
   const PlacementOptions& p = options.placement;
-  const std::pair<const char*, bool> of_gpus[] = {{"-ngl", p.n_gpu_layers.value_or(0) > 0},
-                                                  {"-ts", !p.tensor_split.empty()},
-                                                  {"-mg", p.main_gpu.value_or(0) > 0}};
+  const std::pair<const char*, bool> of_gpus[] = {
+      {"-ngl", p.n_gpu_layers.value_or(0) > 0},
+      {"-ts", !p.tensor_split.empty()},
+      {"-mg", p.main_gpu.value_or(0) > 0},
+      {"--no-peer-access", options.peer_access == PeerAccess::Refused}};
   for (const auto& [flag, given] : of_gpus) {
     if (devices.size() == 1 && given)
       notes.warn(std::string(flag) + " has no effect: " + (why.empty() ? "--device none" : why));

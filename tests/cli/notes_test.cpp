@@ -55,9 +55,10 @@ TEST(Notes, RoutingFlagsThatChangeNothingAreWarnedOf) {
 }
 
 TEST(Notes, FlagsOfGpusWithoutGpusAreWarnedOf) {
-  const std::string text = run({"-n", "1", "-dev", "none", "-mg", "3", "-ts", "1,2"}).err;
+  const std::string text = run({"-n", "1", "-dev", "none", "-mg", "3", "-ts", "1,2", "--no-peer-access"}).err;
   expect_says(text, "-mg has no effect: ");
   expect_says(text, "-ts has no effect: ");
+  expect_says(text, "--no-peer-access has no effect: ");
 }
 
 TEST(Notes, APatternOfPlacementHasOneLine) {
@@ -248,6 +249,13 @@ TEST(Bench, APromptMayBeLongerThanAUbatch) {
   EXPECT_EQ(three.at("n_pp"), 5);
   EXPECT_EQ(2 * three.at("profile_pp").at("n_token").get<int64_t>(),
             15 * three.at("profile_pp").at("n_pass").get<int64_t>());
+}
+
+TEST(Bench, APromptThatTheContextCannotHoldIsRefused) {
+  const ProcessResult r = run_switchyard({"bench", "-c", "64", "-pp", "4096"});
+  EXPECT_EQ(r.exit_code, 1);
+  expect_says(r.err,
+              "the sweep has no room for one row: -c: expected at least 4096, got 64 (a smaller prompt: -pp");
 }
 
 TEST(Bench, AProfileIsOfEachRow) {

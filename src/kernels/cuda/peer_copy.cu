@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
-#include <numeric>
 
 #include "kernels/cuda/peer_copy.h"
 #include "kernels/cuda/warp.cuh"
